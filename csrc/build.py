@@ -1,0 +1,224 @@
+"""Compile the C parts: the helper, the module ``ocirun._native``, the launcher.
+
+    python3 csrc/build.py --in-tree      for work in a checkout
+    python3 csrc/build.py --out DIR      for a wheel (called by hatch_build.py)
+
+The helper is a static program without libc; its bytes become a C array of the
+module, so that a wheel holds one compiled file for both.  The module is made
+with cffi in API mode.  The launcher is the program ``ocirun``.  A target is
+compiled again only when its command line or one of its inputs has changed.
+
+``CC`` names the compiler (default ``cc``), ``CFLAGS`` adds flags.  Needs cffi
+in the interpreter that runs it, and compiles for that interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+CSRC = Path(__file__).resolve().parent
+ROOT = CSRC.parent
+EXECUTOR = CSRC / "executor"
+MODULE = CSRC / "module"
+MODULE_NAME = "ocirun._native"
+EXT_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
+# "python3.11"; LDVERSION has the "t" of a free-threaded build
+PYTHON = f"python{sysconfig.get_config_var('LDVERSION')}"
+
+WARNINGS = ["-Wall", "-Wextra"]
+# A program without libc: the caller's CFLAGS (often hardening that needs
+# libc) come first, these have the last word.
+FREESTANDING = [
+    *("-Os", "-std=gnu11", "-ffreestanding", "-fno-stack-protector", "-U_FORTIFY_SOURCE"),
+    *("-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fcf-protection=none"),
+    *("-fno-pie", "-no-pie", "-ffunction-sections", "-fdata-sections"),
+    *("-static", "-nostdlib", "-s", "-Wl,--gc-sections,--build-id=none"),
+    *("-Wl,-z,noexecstack", "-Wl,-z,noseparate-code", "-Wl,-z,norelro"),
+]
+SHARED = ["-O2", "-g0", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,now,-z,relro"]
+
+
+class BuildError(Exception):
+    """A compiler run failed; its output was already shown."""
+
+
+class Builder:
+    """Compiles into one build directory.
+
+    build   directory for intermediate files
+    strict  make every warning an error (the compilers we test with)
+    """
+
+    def __init__(self, build: Path, *, strict: bool) -> None:
+        self.build = build
+        self.compiler = shlex.split(os.environ.get("CC") or "cc")
+        self.flags = [*shlex.split(os.environ.get("CFLAGS") or ""), *WARNINGS]
+        if strict:
+            self.flags.append("-Werror")
+        build.mkdir(parents=True, exist_ok=True)
+
+    def helper(self) -> Path:
+        """The static program of the child."""
+        sources = [CSRC / "helper.c", *_sources(EXECUTOR, without="record_")]
+        return self._compile(self.build / "helper", sources, [*FREESTANDING, f"-I{EXECUTOR}"])
+
+    def image(self) -> Path:
+        """``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
+        helper = self.helper()
+        header = self.build / "helper_image.h"
+        data = helper.read_bytes()
+        rows = [",".join(str(byte) for byte in data[at : at + 24]) for at in range(0, len(data), 24)]
+        text = (
+            "/* Made by csrc/build.py from the compiled helper. */\n"
+            f"static const unsigned char helper_image[{len(data)}] __attribute__((aligned(16))) = {{\n"
+            + ",\n".join(rows)
+            + f"\n}};\nstatic const unsigned long helper_image_size = {len(data)};\n"
+        )
+        _write_if_changed(header, text.encode())
+        return header
+
+    def module(self, target: Path) -> Path:
+        """The extension module, for the running interpreter."""
+        self.image()
+        glue = self._glue()
+        includes = [MODULE, EXECUTOR, self.build, Path(sysconfig.get_path("include"))]
+        flags = [
+            *SHARED,
+            # cffi's generated code: one signature for all wrappers, and casts between function types
+            *("-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"),
+            # the launcher is bound to one version anyway, and the full API calls faster
+            "-D_CFFI_NO_LIMITED_API",
+            *(f"-I{directory}" for directory in includes),
+        ]
+        sources = [glue, *_sources(MODULE)]
+        return self._compile(target, sources, flags, extra=[self.build / "helper_image.h"])
+
+    def launcher(self, target: Path, *, source_tree: Path | None = None) -> Path:
+        """The program ``ocirun``; with `source_tree` one that uses that package directory."""
+        defines = {"PYTHON": PYTHON, "EXT_SUFFIX": EXT_SUFFIX}
+        if source_tree:
+            defines["INTERPRETER"] = _interpreter(sys.prefix)
+            defines["SOURCE_TREE"] = str(source_tree)
+        else:
+            defines["INTERPRETER"] = _interpreter(sys.base_prefix)
+        flags = [*FREESTANDING, f"-I{EXECUTOR}", *(f'-D{name}="{value}"' for name, value in defines.items())]
+        return self._compile(target, [CSRC / "launcher.c", EXECUTOR / "text.c"], flags)
+
+    def _glue(self) -> Path:
+        """The C code that cffi writes from ``native.cdef.h``."""
+        cdef = MODULE / "native.cdef.h"
+        glue = self.build / "native_glue.c"
+        stamp = self.build / "native_glue.stamp"
+        digest = _digest([*_cffi_version(), MODULE_NAME], [cdef])
+        if not (glue.exists() and stamp.exists() and stamp.read_text() == digest):
+            from cffi import FFI
+
+            ffi = FFI()
+            ffi.cdef(cdef.read_text())
+            ffi.set_source(MODULE_NAME, '#include "native.h"\n')
+            ffi.emit_c_code(str(glue))
+            stamp.write_text(digest)
+        return glue
+
+    def _compile(self, target: Path, sources: list[Path], flags: list[str], *, extra: list[Path] | None = None) -> Path:
+        """One run of the compiler from sources to `target`, if anything changed."""
+        command = [*self.compiler, *self.flags, *flags, *map(str, sources)]
+        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h")]
+        digest = _digest(command, [*sources, *sorted(headers), *(extra or [])])
+        stamp = self.build / f"{target.name}.stamp"
+        if target.exists() and stamp.exists() and stamp.read_text() == digest:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Never into the old file: somebody may be running or importing it.
+        fresh = target.with_name(f"{target.name}.new")
+        result = subprocess.run([*command, "-o", str(fresh)], check=False)
+        if result.returncode:
+            raise BuildError(f"cannot compile {target.name}: {shlex.join(command)}")
+        fresh.replace(target)
+        stamp.write_text(digest)
+        return target
+
+
+def _sources(directory: Path, *, without: str = "") -> list[Path]:
+    """The C files of a directory, less those whose name begins with `without`."""
+    return sorted(path for path in directory.glob("*.c") if not (without and path.name.startswith(without)))
+
+
+def _interpreter(prefix: str) -> str:
+    """The path of this interpreter below `prefix`, under its exact name where it has one."""
+    named = os.path.join(prefix, "bin", PYTHON)
+    return named if os.path.exists(named) else os.path.realpath(sys.executable)
+
+
+def _cffi_version() -> list[str]:
+    import cffi
+
+    return [cffi.__version__]
+
+
+def _digest(words: list[str], files: list[Path]) -> str:
+    """A hash over words and file contents."""
+    total = hashlib.sha256("\0".join(words).encode())
+    for path in files:
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _write_if_changed(path: Path, data: bytes) -> None:
+    if not path.exists() or path.read_bytes() != data:
+        path.write_bytes(data)
+
+
+def build_in_tree() -> None:
+    """Everything a checkout needs: ``runtime/ocirun/_native*.so`` and ``build/bin/ocirun``."""
+    # One directory for each interpreter, so that changing it does not compile all again.
+    builder = Builder(ROOT / "build" / sysconfig.get_config_var("SOABI"), strict=True)
+    builder.module(ROOT / "runtime" / "ocirun" / f"_native{EXT_SUFFIX}")
+    # Two interpreters may share a checkout; build/bin/ocirun is the last one's.
+    launcher = builder.launcher(builder.build / "ocirun", source_tree=ROOT / "runtime")
+    published = ROOT / "build" / "bin" / "ocirun"
+    if not published.exists() or published.read_bytes() != launcher.read_bytes():
+        published.parent.mkdir(parents=True, exist_ok=True)
+        fresh = published.with_name("ocirun.new")
+        shutil.copy2(launcher, fresh)
+        fresh.replace(published)
+    # The launcher's interpreter writes no bytecode (-B), so it must be there.
+    compileall.compile_dir(ROOT / "runtime" / "ocirun", quiet=1)
+
+
+def build_out(out: Path) -> None:
+    """The two files of a wheel, into `out`: the module and the launcher."""
+    builder = Builder(out / "work", strict=False)
+    builder.module(out / f"_native{EXT_SUFFIX}")
+    builder.launcher(out / "ocirun")
+
+
+def main() -> int:
+    """Parse the command line and build; the exit code."""
+    parser = argparse.ArgumentParser(description="Compile the C parts of ocirun.")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--in-tree", action="store_true", help="build for work in this checkout")
+    where.add_argument("--out", type=Path, help="build the files of a wheel into this directory")
+    options = parser.parse_args()
+    try:
+        if options.in_tree:
+            build_in_tree()
+        else:
+            build_out(options.out)
+    except BuildError as error:
+        print(f"csrc/build.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

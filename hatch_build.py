@@ -1,0 +1,42 @@
+"""Build hook of the wheel: compiles the C parts and puts them in place.
+
+A standard wheel gets the module inside the package and the launcher as its
+script.  An editable install gets a launcher bound to the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CompiledParts(BuildHookInterface[Any]):
+    """Adds ``ocirun/_native*.so`` and the script ``ocirun``."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before it collects the files of the wheel."""
+        build = os.path.join(self.root, "csrc", "build.py")
+        if version == "editable":
+            self._run(build, "--in-tree")
+            launcher = os.path.join(self.root, "build", "bin", "ocirun")
+        else:
+            out = os.path.join(self.root, "build", "wheel", str(sysconfig.get_config_var("SOABI")))
+            self._run(build, "--out", out)
+            launcher = os.path.join(out, "ocirun")
+            module = f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
+            build_data["force_include"][os.path.join(out, module)] = f"ocirun/{module}"
+        build_data["shared_scripts"][launcher] = "ocirun"
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def _run(self, *command: str) -> None:
+        # A process of its own: hatchling has already imported a package named `build` perhaps.
+        if subprocess.run([sys.executable, *command], check=False).returncode:
+            raise SystemExit("ocirun: the C parts did not compile; see the messages above")
