@@ -1,0 +1,52 @@
+/* The loop over the operations, and nothing else. */
+#include "executor.h"
+
+int executor_init(struct executor *x, const void *plan, size_t size, struct progress *progress)
+{
+	int r = plan_check(plan, size);
+
+	if (r < 0)
+		return r;
+	x->plan = plan;
+	x->progress = progress;
+	x->old_umask = -1;
+	for (uint32_t i = 0; i < SLOT_LIMIT; i++)
+		x->slot[i] = i < x->plan->inherited ? (int)(x->plan->fd_base + i) : -1;
+	return 0;
+}
+
+static int run_one(struct executor *x, const struct op *op)
+{
+	switch (op->code) {
+#define X(number, name) \
+	case number:    \
+		return op_##name(x, op);
+		OCIRUN_OPS(X)
+#undef X
+	default:
+		return fault(x, FAULT_PLAN, op->code, EINVAL);
+	}
+}
+
+int executor_run(struct executor *x)
+{
+	const struct op *ops = (const void *)((const char *)x->plan + x->plan->ops_offset);
+
+	for (uint32_t i = 0; i < x->plan->op_count; i++) {
+		const struct op *op = &ops[i];
+		int r;
+
+		progress_begin(x, op->index, i);
+		if ((op->flags & OPF_SKIP_EMPTY) && slot_fd(x, op->arg[0]) < 0)
+			continue;
+		x->last_call = -1;
+		x->fault = FAULT_CALL;
+		x->detail = 0;
+		r = run_one(x, op);
+		if (r < 0) {
+			progress_fail(x, -r);
+			return r;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,98 @@
+/* The executor: runs the init operations of one plan, in order.
+ *
+ * It owns no memory but its own structure and one anonymous mapping for argv
+ * and envp, makes no text, takes no decision, and stops at the first failure.
+ * Everything it must say goes into the progress record as numbers. */
+#ifndef OCIRUN_EXECUTOR_H
+#define OCIRUN_EXECUTOR_H
+
+#include "kernel.h"
+#include "ops.h"
+
+#include <linux/errno.h>
+
+#define PATH_LIMIT 4096
+
+struct executor {
+	const struct plan_header *plan;
+	struct progress *progress;
+	int slot[SLOT_LIMIT]; /* descriptor, or -1 */
+	long last_call;	      /* number of the last system call, for the record */
+	uint32_t fault;
+	uint64_t detail;
+	int guarded;   /* die with the runtime: armed again after a change of ids */
+	int old_umask; /* the caller's, or -1 before `guard` */
+	char **argv;
+	char **envp;
+	size_t envc;
+	char program[PATH_LIMIT];
+	char home[PATH_LIMIT];
+	char scratch[2][PATH_LIMIT]; /* for path.c */
+	char buffer[PATH_LIMIT];
+};
+
+/* executor.c */
+int executor_init(struct executor *x, const void *plan, size_t size, struct progress *progress);
+int executor_run(struct executor *x); /* 0 only if the plan has no `execute` */
+
+/* decode.c: every access to the plan goes through these; 0/NULL and a sticky fault when out of bounds */
+const char *plan_text(const struct executor *x, uint64_t offset);
+const struct plan_vector *plan_vector(const struct executor *x, uint64_t offset);
+const void *plan_bytes(const struct executor *x, uint64_t offset, uint64_t length);
+int plan_check(const void *plan, size_t size);
+int *slot_at(struct executor *x, uint64_t slot);
+int slot_fd(struct executor *x, uint64_t slot);
+int slot_set(struct executor *x, uint64_t slot, int fd);
+
+/* text.c: the few string functions a program without libc needs */
+size_t text_length(const char *s);
+int text_equal(const char *a, const char *b);
+int text_starts(const char *s, const char *prefix);
+size_t text_number(char *out, uint64_t value, unsigned base);
+void *bytes_copy(void *to, const void *from, size_t n);
+
+/* progress.c */
+void progress_begin(struct executor *x, uint32_t index, uint32_t step);
+void progress_fail(struct executor *x, int error);
+void progress_output(struct executor *x, const char *bytes, size_t n);
+
+/* path.c: all look-ups below the root, none of which can leave it */
+int path_open(struct executor *x, int root, const char *path, uint64_t flags, uint64_t mode);
+int path_create(struct executor *x, int root, const char *path, int directory);
+int path_parent(struct executor *x, int root, const char *path, int create, const char **name);
+
+/* Each call goes through here, so that a failure knows its system call. */
+static inline long sys(struct executor *x, long nr, long a, long b, long c, long d, long e, long f)
+{
+	x->last_call = nr;
+	return kernel_call(nr, a, b, c, d, e, f);
+}
+
+#define SYS0(x, nr) sys(x, nr, 0, 0, 0, 0, 0, 0)
+#define SYS1(x, nr, a) sys(x, nr, (long)(a), 0, 0, 0, 0, 0)
+#define SYS2(x, nr, a, b) sys(x, nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define SYS3(x, nr, a, b, c) sys(x, nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SYS4(x, nr, a, b, c, d) sys(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYS5(x, nr, a, b, c, d, e) sys(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define SYS6(x, nr, a, b, c, d, e, f) \
+	sys(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* Close without becoming "the last call". */
+static inline void quiet_close(int fd)
+{
+	if (fd >= 0)
+		kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
+}
+
+static inline int fault(struct executor *x, uint32_t kind, uint64_t detail, int error)
+{
+	x->fault = kind;
+	x->detail = detail;
+	return -error;
+}
+
+#define X(number, name) int op_##name(struct executor *x, const struct op *op);
+OCIRUN_OPS(X)
+#undef X
+
+#endif

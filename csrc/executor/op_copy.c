@@ -1,0 +1,172 @@
+/* tmpcopyup: the tree that a new tmpfs is going to cover, copied into it. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+#define DEPTH_LIMIT 64	/* two descriptors a level, no recursion */
+#define CHUNK 65536
+
+struct dirent_words {
+	uint64_t ino;
+	int64_t off;
+	unsigned short reclen;
+	unsigned char type;
+	char name[];
+};
+
+struct level {
+	int from, to;
+	size_t have, at;
+	char entries[1024];
+};
+
+/* Not on the stack: the helper's is one page or two. */
+static struct level levels[DEPTH_LIMIT];
+
+static int keep_owner(struct executor *x, int to, const char *name, const struct statx *st)
+{
+	return (int)SYS5(x, __NR_fchownat, to, name, st->stx_uid, st->stx_gid, AT_SYMLINK_NOFOLLOW);
+}
+
+/* The new file is opened by us, exclusively, so its mode can be set by descriptor. */
+static int copy_file(struct executor *x, int from, int to, const char *name, const struct statx *st)
+{
+	int in, out, r = 0;
+	uint64_t left = st->stx_size;
+
+	in = (int)SYS4(x, __NR_openat, from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	if (in < 0)
+		return in;
+	out = (int)SYS4(x, __NR_openat, to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (out < 0) {
+		quiet_close(in);
+		return out;
+	}
+	while (left > 0 && r >= 0) {
+		long n = SYS4(x, __NR_sendfile, out, in, 0, left < CHUNK ? left : CHUNK);
+
+		if (n < 0)
+			r = (int)n;
+		if (n <= 0)
+			break;
+		left -= (uint64_t)n;
+	}
+	if (r >= 0)
+		r = (int)SYS3(x, __NR_fchown, out, st->stx_uid, st->stx_gid);
+	if (r >= 0)
+		r = (int)SYS2(x, __NR_fchmod, out, st->stx_mode & 07777);
+	quiet_close(in);
+	quiet_close(out);
+	return r;
+}
+
+static int copy_entry(struct executor *x, int depth, const char *name)
+{
+	struct level *l = &levels[depth];
+	struct statx st;
+	unsigned kind;
+	long r = SYS5(x, __NR_statx, l->from, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st);
+
+	if (r < 0)
+		return (int)r;
+	kind = st.stx_mode & S_IFMT;
+	if (kind == S_IFREG)
+		return copy_file(x, l->from, l->to, name, &st);
+	if (kind == S_IFLNK) {
+		r = SYS4(x, __NR_readlinkat, l->from, name, x->buffer, PATH_LIMIT - 1);
+		if (r < 0)
+			return (int)r;
+		x->buffer[r] = 0;
+		r = SYS3(x, __NR_symlinkat, x->buffer, l->to, name);
+		return r < 0 ? (int)r : keep_owner(x, l->to, name, &st);
+	}
+	if (kind == S_IFDIR) {
+		struct level *next = &levels[depth + 1];
+
+		if (depth + 1 >= DEPTH_LIMIT)
+			return -ELOOP;
+		r = SYS3(x, __NR_mkdirat, l->to, name, 0700);
+		if (r < 0)
+			return (int)r;
+		next->from = (int)SYS3(x, __NR_openat, l->from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next->from < 0)
+			return next->from;
+		next->to = (int)SYS3(x, __NR_openat, l->to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next->to < 0) {
+			quiet_close(next->from);
+			return next->to;
+		}
+		r = SYS3(x, __NR_fchown, next->to, st.stx_uid, st.stx_gid);
+		if (r >= 0)
+			r = SYS2(x, __NR_fchmod, next->to, st.stx_mode & 07777);
+		next->have = next->at = 0;
+		return r < 0 ? (int)r : 1; /* 1: go down */
+	}
+	if (kind == S_IFSOCK)
+		return 0; /* a socket without its server is of no use in the copy */
+	r = SYS4(x, __NR_mknodat, l->to, name, st.stx_mode,
+		 (st.stx_rdev_minor & 0xff) | (st.stx_rdev_major << 8) | ((uint64_t)(st.stx_rdev_minor & ~0xffu) << 12));
+	return r < 0 ? (int)r : keep_owner(x, l->to, name, &st);
+}
+
+static int copy_tree(struct executor *x)
+{
+	int depth = 0, r = 0;
+
+	while (depth >= 0) {
+		struct level *l = &levels[depth];
+		const struct dirent_words *e;
+
+		if (l->at >= l->have) {
+			long n = SYS3(x, __NR_getdents64, l->from, l->entries, sizeof(l->entries));
+
+			if (n > 0) {
+				l->have = (size_t)n;
+				l->at = 0;
+				continue;
+			}
+			if (n < 0 && r >= 0)
+				r = (int)n;
+			quiet_close(l->from);
+			quiet_close(l->to);
+			depth--;
+			continue;
+		}
+		e = (const void *)(l->entries + l->at);
+		l->at += e->reclen;
+		if (text_equal(e->name, ".") || text_equal(e->name, ".."))
+			continue;
+		r = copy_entry(x, depth, e->name);
+		if (r < 0) {
+			for (; depth >= 0; depth--) {
+				quiet_close(levels[depth].from);
+				quiet_close(levels[depth].to);
+			}
+			return r;
+		}
+		depth += r;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* arg: slot of the detached tmpfs, slot of the directory it will cover */
+int op_copy_up(struct executor *x, const struct op *op)
+{
+	int to = slot_fd(x, op->arg[0]), from = slot_fd(x, op->arg[1]);
+	struct level *l = &levels[0];
+
+	if (to < 0 || from < 0)
+		return to < 0 ? to : from;
+	l->have = l->at = 0;
+	l->from = (int)SYS3(x, __NR_openat, from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l->from < 0)
+		return l->from;
+	l->to = (int)SYS3(x, __NR_openat, to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l->to < 0) {
+		quiet_close(l->from);
+		return l->to;
+	}
+	return copy_tree(x);
+}

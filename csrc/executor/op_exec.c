@@ -1,0 +1,210 @@
+/* The program: its environment, its file, execve. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+#define PASSWD_LIMIT (1 << 20) /* bytes of /etc/passwd that are looked at */
+
+/* Take one line `name:x:UID:gid:gecos:HOME:shell`; 1 if it is the user's. */
+static int home_from_line(struct executor *x, const char *line, size_t n, uint64_t uid)
+{
+	size_t field = 0, at = 0, start = 0, end;
+	uint64_t value = 0;
+
+	for (; at < n && field < 5; at++) {
+		if (line[at] != ':') {
+			if (field == 2) {
+				if (line[at] < '0' || line[at] > '9' || value > 0xffffffffu)
+					return 0;
+				value = value * 10 + (uint64_t)(line[at] - '0');
+			}
+			continue;
+		}
+		if (field == 2 && (at == start || value != uid))
+			return 0;
+		field++;
+		start = at + 1;
+	}
+	if (field < 5)
+		return 0;
+	for (end = start; end < n && line[end] != ':'; end++)
+		if (!line[end])
+			return 0;
+	if (end == start || end - start + 6 > PATH_LIMIT)
+		return 0;
+	bytes_copy(x->home, "HOME=", 5);
+	bytes_copy(x->home + 5, line + start, end - start);
+	x->home[5 + end - start] = 0;
+	return 1;
+}
+
+/* arg: uid.  HOME for an environment that has none: from the container's
+ * /etc/passwd if that is a plain file, else "/". */
+int op_find_home(struct executor *x, const struct op *op)
+{
+	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+				.resolve = RESOLVE_NO_MAGICLINKS };
+	size_t have = 0, taken = 0;
+	struct statx st;
+	int fd;
+
+	bytes_copy(x->home, "HOME=/", 7);
+	fd = (int)SYS4(x, __NR_openat2, AT_FDCWD, "/etc/passwd", &how, sizeof(how));
+	if (fd < 0)
+		return 0;
+	if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 || (st.stx_mode & S_IFMT) != S_IFREG)
+		goto out;
+	while (taken < PASSWD_LIMIT) {
+		long n = SYS3(x, __NR_read, fd, x->buffer + have, PATH_LIMIT - have);
+		size_t start = 0;
+
+		if (n <= 0)
+			break;
+		taken += (size_t)n;
+		have += (size_t)n;
+		for (size_t i = 0; i < have; i++) {
+			if (x->buffer[i] != '\n')
+				continue;
+			if (home_from_line(x, x->buffer + start, i - start, op->arg[0]))
+				goto out;
+			start = i + 1;
+		}
+		if (start == 0 && have == PATH_LIMIT)
+			break; /* a line longer than any real one */
+		have -= start;
+		bytes_copy(x->buffer, x->buffer + start, have);
+	}
+	if (have)
+		home_from_line(x, x->buffer, have, op->arg[0]);
+out:
+	quiet_close(fd);
+	return 0;
+}
+
+/* May this process execute `path`?  Asked with the final credentials. */
+static int executable(struct executor *x, const char *path)
+{
+	struct statx st;
+	long r = SYS5(x, __NR_statx, AT_FDCWD, path, 0, STATX_TYPE | STATX_MODE, &st);
+
+	if (r < 0)
+		return (int)r;
+	if ((st.stx_mode & S_IFMT) == S_IFDIR)
+		return -EISDIR;
+	if ((st.stx_mode & S_IFMT) != S_IFREG)
+		return -EACCES;
+	return (int)SYS4(x, __NR_faccessat2, AT_FDCWD, path, 1 /* X_OK */, AT_EACCESS);
+}
+
+static int has_slash(const char *s)
+{
+	for (; *s; s++)
+		if (*s == '/')
+			return 1;
+	return 0;
+}
+
+/* As execvp: an empty element of PATH is the working directory, and a file
+ * that may not be executed is remembered while the search goes on. */
+static int search(struct executor *x, const char *name, const char *path)
+{
+	int denied = 0;
+	size_t n = text_length(name);
+
+	for (;;) {
+		size_t length = 0;
+
+		while (path[length] && path[length] != ':')
+			length++;
+		if (length + n + 2 <= PATH_LIMIT) {
+			size_t at = length;
+			int r;
+
+			bytes_copy(x->program, path, length);
+			if (length)
+				x->program[at++] = '/';
+			bytes_copy(x->program + at, name, n + 1);
+			r = executable(x, x->program);
+			if (r == 0)
+				return 0;
+			if (r == -EACCES || r == -EISDIR)
+				denied = -EACCES;
+			else if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP && r != -ENAMETOOLONG)
+				return r;
+		}
+		if (!path[length])
+			break;
+		path += length + 1;
+	}
+	return denied ? denied : fault(x, FAULT_NOT_IN_PATH, 0, ENOENT);
+}
+
+static long map_pointers(struct executor *x, size_t count)
+{
+	return SYS6(x, __NR_mmap, 0, (count + 1) * sizeof(char *), 3, 0x22, -1, 0);
+}
+
+/* arg: args vector, env vector, PATH.  Everything that execve will need is
+ * made now, while errors still reach `create` and no limit holds yet. */
+int op_find_program(struct executor *x, const struct op *op)
+{
+	const struct plan_vector *args = plan_vector(x, op->arg[0]), *env = plan_vector(x, op->arg[1]);
+	const char *path = plan_text(x, op->arg[2]), *name;
+	long at;
+	int r;
+
+	if (!args || !env || args->count == 0)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	name = plan_text(x, args->offset[0]);
+	if (has_slash(name)) {
+		if (text_length(name) + 1 > PATH_LIMIT)
+			return -ENAMETOOLONG;
+		bytes_copy(x->program, name, text_length(name) + 1);
+		r = executable(x, x->program);
+	} else {
+		r = *name ? search(x, name, path ? path : "") : -ENOENT;
+	}
+	if (r < 0)
+		return r;
+	at = map_pointers(x, args->count);
+	if (at < 0 && at > -4096)
+		return (int)at;
+	x->argv = (char **)at;
+	at = map_pointers(x, (size_t)env->count + 1);
+	if (at < 0 && at > -4096)
+		return (int)at;
+	x->envp = (char **)at;
+	for (uint32_t i = 0; i < args->count; i++)
+		x->argv[i] = (char *)(uintptr_t)plan_text(x, args->offset[i]);
+	for (uint32_t i = 0; i < env->count; i++)
+		x->envp[i] = (char *)(uintptr_t)plan_text(x, env->offset[i]);
+	if (x->home[0])
+		x->envp[env->count] = x->home;
+	return 0;
+}
+
+/* No arguments.  Nothing of ours survives: descriptors are closed, signals get
+ * their default action and are let through, and the program begins. */
+int op_execute(struct executor *x, const struct op *op)
+{
+	long action[4] = { 0, 0, 0, 0 };
+	uint64_t none = 0;
+	long r;
+
+	(void)op;
+	if (!x->argv || !x->envp)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	/* Close-on-exec first: the start fifo must stay open until execve has
+	 * succeeded, as its closing is how `start` learns of it. */
+	r = SYS3(x, __NR_close_range, x->plan->keep_fds, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+	if (r < 0)
+		return (int)r;
+	for (int s = 1; s <= 64; s++)
+		if (s != 9 && s != 19)
+			SYS4(x, __NR_rt_sigaction, s, action, 0, 8);
+	__atomic_store_n(&x->progress->phase, PHASE_RUNNING, __ATOMIC_RELEASE);
+	SYS4(x, __NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
+	return (int)SYS3(x, __NR_execve, x->program, x->argv, x->envp);
+}

@@ -1,0 +1,125 @@
+/* Files below the root: device nodes, links; and files of procfs. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+/* As the kernel encodes it for mknod(2). */
+static uint64_t node_number(uint64_t major, uint64_t minor)
+{
+	return (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xffull) << 12) | ((major & ~0xfffull) << 32);
+}
+
+/* arg: root slot, path, mode with type, major << 32 | minor, uid << 32 | gid.
+ * A file that is there already must be that very device.  Its mode is set by
+ * making it anew: fchmodat2 came with Linux 6.6 only. */
+int op_make_node(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[1]), *name;
+	uint64_t mode = op->arg[2], major = op->arg[3] >> 32, minor = op->arg[3] & 0xffffffff;
+	uint64_t uid = op->arg[4] >> 32, gid = op->arg[4] & 0xffffffff;
+	int parent, fd, r;
+	struct statx st;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	parent = path_parent(x, slot_fd(x, op->arg[0]), path, 1, &name);
+	if (parent < 0)
+		return parent;
+	r = (int)SYS4(x, __NR_mknodat, parent, name, mode, node_number(major, minor));
+	if (r == -EEXIST) {
+		r = (int)SYS5(x, __NR_statx, parent, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st);
+		if (r == 0 && ((st.stx_mode & S_IFMT) != (mode & S_IFMT) ||
+			       ((mode & S_IFMT) != S_IFIFO && (st.stx_rdev_major != major || st.stx_rdev_minor != minor))))
+			r = fault(x, FAULT_NODE_DIFFERS, st.stx_mode, EEXIST);
+		else if (r == 0 && (st.stx_mode & 07777) != (mode & 07777)) {
+			r = (int)SYS3(x, __NR_unlinkat, parent, name, 0);
+			if (r == 0)
+				r = (int)SYS4(x, __NR_mknodat, parent, name, mode, node_number(major, minor));
+		}
+	}
+	if (r < 0)
+		goto out;
+	fd = r = (int)SYS3(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (r < 0)
+		goto out;
+	/* What we change must be what we made, whoever shares this directory. */
+	r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st);
+	if (r == 0 && (st.stx_mode & S_IFMT) != (mode & S_IFMT))
+		r = fault(x, FAULT_NODE_DIFFERS, st.stx_mode, EEXIST);
+	if (r == 0 && (st.stx_uid != uid || st.stx_gid != gid))
+		r = (int)SYS5(x, __NR_fchownat, fd, "", uid, gid, AT_EMPTY_PATH);
+	quiet_close(fd);
+out:
+	quiet_close(parent);
+	return r;
+}
+
+/* arg: root slot, path, text of the link, a path that must exist or 0, replace.
+ * An existing entry stays, unless `replace` and it is not that link already. */
+int op_make_link(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[1]), *text = plan_text(x, op->arg[2]), *name;
+	const char *needs = plan_text(x, op->arg[3]);
+	int root = slot_fd(x, op->arg[0]), parent, r;
+	long n;
+
+	if (!path || !text)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	if (needs) {
+		int there = path_open(x, root, needs, O_PATH | O_NOFOLLOW, 0);
+
+		if (there == -ENOENT || there == -ENOTDIR)
+			return 0;
+		if (there < 0)
+			return there;
+		quiet_close(there);
+	}
+	parent = path_parent(x, root, path, 1, &name);
+	if (parent < 0)
+		return parent;
+	r = (int)SYS3(x, __NR_symlinkat, text, parent, name);
+	if (r == -EEXIST && op->arg[4]) {
+		n = SYS4(x, __NR_readlinkat, parent, name, x->buffer, PATH_LIMIT - 1);
+		if (n > 0) {
+			x->buffer[n] = 0;
+			if (text_equal(x->buffer, text)) {
+				r = 0;
+				goto out;
+			}
+		}
+		r = (int)SYS3(x, __NR_unlinkat, parent, name, 0);
+		if (r == 0)
+			r = (int)SYS3(x, __NR_symlinkat, text, parent, name);
+	} else if (r == -EEXIST) {
+		r = 0;
+	}
+out:
+	quiet_close(parent);
+	return r;
+}
+
+/* arg: procfs slot, path, text.  The slot is the host's procfs, checked by the
+ * runtime; nothing mounted in or over it can be reached (NO_XDEV), and no
+ * magic link is followed. */
+int op_write_proc(struct executor *x, const struct op *op)
+{
+	struct open_how how = { .flags = O_WRONLY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS };
+	const char *path = plan_text(x, op->arg[1]), *text = plan_text(x, op->arg[2]);
+	int proc = slot_fd(x, op->arg[0]), fd, r;
+	size_t n;
+
+	if (proc < 0 || !path || !text)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	fd = (int)SYS4(x, __NR_openat2, proc, path, &how, sizeof(how));
+	if (fd < 0)
+		return fd;
+	n = text_length(text);
+	r = (int)SYS3(x, __NR_write, fd, text, n);
+	quiet_close(fd);
+	if (r >= 0 && (size_t)r != n)
+		r = -EIO;
+	return r < 0 ? r : 0;
+}

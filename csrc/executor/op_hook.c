@@ -1,0 +1,248 @@
+/* Hooks: a child of this process, watched until it ends or its time is over.
+ *
+ * Its standard input is a memfd, so a hook that does not read cannot block us;
+ * its output goes through a pipe of which the tail is kept.  When the hook
+ * itself has ended we go on, whoever may still hold the pipe. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/time.h>
+#include <linux/wait.h>
+
+#define POLLIN 1
+
+struct poll_words {
+	int fd;
+	short events, revents;
+};
+struct time_words {
+	int64_t sec, nsec;
+};
+struct siginfo_words {
+	int signo, error, code, pad;
+	int pid, uid, status;
+	int rest[25];
+};
+
+static int64_t now(struct executor *x)
+{
+	struct time_words t = { 0, 0 };
+
+	SYS2(x, __NR_clock_gettime, CLOCK_MONOTONIC, &t);
+	return t.sec * 1000000000 + t.nsec;
+}
+
+static long write_all(struct executor *x, int fd, const char *text, size_t n)
+{
+	while (n > 0) {
+		long r = SYS3(x, __NR_write, fd, text, n);
+
+		if (r <= 0)
+			return r < 0 ? r : -EIO;
+		text += r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+/* The state JSON, with our own pid between its two halves if there are two. */
+static int make_stdin(struct executor *x, const char *head, const char *tail)
+{
+	char digits[24];
+	long fd = SYS2(x, __NR_memfd_create, "state", MFD_CLOEXEC), r;
+
+	if (fd < 0)
+		return (int)fd;
+	r = write_all(x, (int)fd, head, text_length(head));
+	if (r == 0 && tail) {
+		r = write_all(x, (int)fd, digits, text_number(digits, (uint64_t)SYS0(x, __NR_getpid), 10));
+		if (r == 0)
+			r = write_all(x, (int)fd, tail, text_length(tail));
+	}
+	if (r == 0)
+		r = SYS3(x, __NR_lseek, fd, 0, 0);
+	if (r < 0) {
+		quiet_close((int)fd);
+		return (int)r;
+	}
+	return (int)fd;
+}
+
+struct vector_memory {
+	char **pointers;
+	size_t bytes;
+};
+
+/* argv or envp of a vector, in a mapping of its own. */
+static long make_pointers(struct executor *x, const struct plan_vector *v, struct vector_memory *m)
+{
+	long at;
+
+	m->bytes = ((size_t)v->count + 1) * sizeof(char *);
+	at = SYS6(x, __NR_mmap, 0, m->bytes, 3, 0x22, -1, 0); /* READ|WRITE, PRIVATE|ANONYMOUS */
+	if (at < 0 && at > -4096)
+		return at;
+	m->pointers = (char **)at;
+	for (uint32_t i = 0; i < v->count; i++)
+		m->pointers[i] = (char *)(uintptr_t)plan_text(x, v->offset[i]);
+	return 0;
+}
+
+static void default_signals(struct executor *x)
+{
+	uint64_t none = 0;
+	long action[4] = { 0, 0, 0, 0 };
+
+	for (int s = 1; s <= 64; s++)
+		if (s != 9 && s != 19)
+			SYS4(x, __NR_rt_sigaction, s, action, 0, 8);
+	SYS4(x, __NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
+}
+
+/* In the child. */
+_Noreturn static void become_hook(struct executor *x, const char *path, const char *cwd, char **argv, char **envp,
+				  int in, int out)
+{
+	long r = SYS0(x, __NR_setsid);
+
+	if (r >= 0)
+		r = SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
+	/* Out of the way first: 0 to 2 may be closed, and then be these very numbers. */
+	if (r >= 0)
+		in = (int)(r = SYS3(x, __NR_fcntl, in, 1030 /* F_DUPFD_CLOEXEC */, 3));
+	if (r >= 0)
+		out = (int)(r = SYS3(x, __NR_fcntl, out, 1030, 3));
+	if (r >= 0)
+		r = SYS3(x, __NR_dup3, in, 0, 0);
+	if (r >= 0)
+		r = SYS3(x, __NR_dup3, out, 1, 0);
+	if (r >= 0)
+		r = SYS3(x, __NR_dup3, out, 2, 0);
+	if (r >= 0 && x->old_umask >= 0)
+		r = SYS1(x, __NR_umask, x->old_umask);
+	if (r >= 0 && cwd)
+		r = SYS1(x, __NR_chdir, cwd);
+	if (r >= 0)
+		r = SYS3(x, __NR_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+	if (r >= 0) {
+		default_signals(x);
+		r = SYS3(x, __NR_execve, path, argv, envp);
+	}
+	x->progress->error = (int)-r;
+	x->progress->call = (uint32_t)x->last_call;
+	__atomic_store_n(&x->progress->fault, FAULT_HOOK_EXEC, __ATOMIC_RELEASE);
+	kernel_exit(127);
+}
+
+static void drain(struct executor *x, int out)
+{
+	for (int i = 0; i < 64; i++) {
+		long n = SYS3(x, __NR_read, out, x->buffer, PATH_LIMIT);
+
+		if (n <= 0)
+			break;
+		progress_output(x, x->buffer, (size_t)n);
+	}
+}
+
+/* Wait for the hook; its wait status in `status`. */
+static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t seconds, int *status)
+{
+	int64_t end = seconds ? now(x) + (int64_t)seconds * 1000000000 : 0;
+	struct siginfo_words info = { 0 };
+	int late = 0;
+
+	for (;;) {
+		struct poll_words p[2] = { { pidfd, POLLIN, 0 }, { out, POLLIN, 0 } };
+		struct time_words left = { 0, 0 };
+		long r;
+
+		if (end) {
+			int64_t rest = end - now(x);
+
+			if (rest <= 0) {
+				late = 1;
+				SYS2(x, __NR_kill, -pid, 9); /* it leads a session and its group */
+				SYS4(x, __NR_pidfd_send_signal, pidfd, 9, 0, 0);
+				break;
+			}
+			left.sec = rest / 1000000000;
+			left.nsec = rest % 1000000000;
+		}
+		r = SYS5(x, __NR_ppoll, p, 2, end ? &left : 0, 0, 8);
+		if (r < 0 && r != -EINTR)
+			return (int)r;
+		if (r > 0 && p[1].revents) {
+			long n = SYS3(x, __NR_read, out, x->buffer, PATH_LIMIT);
+
+			if (n > 0)
+				progress_output(x, x->buffer, (size_t)n);
+			else if (n == 0)
+				out = -1; /* closed; poll ignores it */
+		}
+		if (r > 0 && p[0].revents)
+			break;
+	}
+	if (out >= 0)
+		drain(x, out);
+	if (SYS5(x, __NR_waitid, 1 /* P_PID */, pid, &info, WEXITED, 0) < 0)
+		info.code = 1; /* reaped by the kernel, as SIGCHLD is ignored: count as exit 0 */
+	*status = info.code == 1 ? info.status << 8 : info.status;
+	return late ? fault(x, FAULT_HOOK_TIMEOUT, seconds, ETIMEDOUT) : 0;
+}
+
+/* arg: path, argv vector, envp vector, first half of the state, second half or
+ * 0 (our pid goes between), cwd << 32 | seconds (0: no limit) */
+int op_run_hook(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[0]), *head = plan_text(x, op->arg[3]), *tail = plan_text(x, op->arg[4]);
+	const char *cwd = plan_text(x, op->arg[5] >> 32);
+	const struct plan_vector *args = plan_vector(x, op->arg[1]), *env = plan_vector(x, op->arg[2]);
+	struct vector_memory argv = { 0, 0 }, envp = { 0, 0 };
+	int in, ends[2] = { -1, -1 }, pidfd = -1, status = 0, r;
+	long pid;
+
+	if (!path || !args || !env || !head)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	x->progress->output_length = 0;
+	in = r = make_stdin(x, head, tail);
+	if (r >= 0)
+		r = (int)SYS2(x, __NR_pipe2, ends, O_CLOEXEC | O_NONBLOCK);
+	if (r >= 0)
+		r = (int)SYS3(x, __NR_fcntl, ends[1], 4 /* F_SETFL */, 0); /* the hook's end blocks */
+	if (r >= 0)
+		r = (int)make_pointers(x, args, &argv);
+	if (r >= 0)
+		r = (int)make_pointers(x, env, &envp);
+	if (r < 0)
+		goto out;
+	pid = SYS5(x, __NR_clone, CLONE_PIDFD | 17 /* SIGCHLD */, 0, &pidfd, 0, 0);
+	if (pid == 0)
+		become_hook(x, path, cwd, argv.pointers, envp.pointers, in, ends[1]);
+	if (pid < 0) {
+		r = (int)pid;
+		goto out;
+	}
+	quiet_close(ends[1]);
+	ends[1] = -1;
+	r = watch(x, pidfd, (int)pid, ends[0], op->arg[5] & 0xffffffff, &status);
+	if (r == 0 && x->progress->fault == FAULT_HOOK_EXEC) {
+		x->last_call = (long)x->progress->call;
+		r = fault(x, FAULT_HOOK_EXEC, 0, x->progress->error ? x->progress->error : EIO);
+	} else if (r == 0 && status != 0) {
+		r = fault(x, FAULT_HOOK_EXIT, (uint64_t)status, ECANCELED);
+	}
+out:
+	quiet_close(in);
+	quiet_close(ends[0]);
+	quiet_close(ends[1]);
+	quiet_close(pidfd);
+	if (argv.pointers)
+		kernel_call(__NR_munmap, (long)argv.pointers, (long)argv.bytes, 0, 0, 0, 0);
+	if (envp.pointers)
+		kernel_call(__NR_munmap, (long)envp.pointers, (long)envp.bytes, 0, 0, 0, 0);
+	return r;
+}

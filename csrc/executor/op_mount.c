@@ -1,0 +1,381 @@
+/* Mounts.  Everything is made detached and attached by descriptor. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
+
+#define MNT_DETACH 2
+
+/* statfs is not in a header without libc; only the flags are read. */
+struct statfs_words {
+	long type, bsize;
+	long blocks, bfree, bavail, files, ffree;
+	long fsid;
+	long namelen, frsize, flags, spare[4];
+};
+
+/* arg: path, open_tree flags, slot -- propagation of `path` in our own mount namespace: flags of mount(2) */
+int op_propagate(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[0]);
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	return (int)SYS5(x, __NR_mount, 0, path, 0, op->arg[1], 0);
+}
+
+/* arg: slot.  Make the mount that holds this directory private, so that what
+ * is attached below it stays here.  Its root is found by walking up. */
+int op_privatize_parent(struct executor *x, const struct op *op)
+{
+	struct mount_attr attr = { .propagation = 1 << 18 /* MS_PRIVATE */ };
+	int fd = slot_fd(x, op->arg[0]), mine = -1, r;
+
+	if (fd < 0)
+		return fd;
+	for (int depth = 0; depth < PATH_LIMIT / 2; depth++) {
+		struct statx st;
+
+		r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+		if (r < 0)
+			break;
+		if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) {
+			r = (int)SYS5(x, __NR_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+			break;
+		}
+		r = (int)SYS3(x, __NR_openat, fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (r < 0)
+			break;
+		quiet_close(mine);
+		fd = mine = r;
+		r = -ELOOP;
+	}
+	quiet_close(mine);
+	return r;
+}
+
+/* arg: slot, path.  The root file system, a path of the host. */
+int op_open_root(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[1]);
+	int fd;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	fd = (int)SYS3(x, __NR_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+}
+
+/* Does the last component of `path`, or any before it, pass through a link? */
+static int plain_directory(struct executor *x, int root, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS };
+	long fd = SYS4(x, __NR_openat2, root, *path ? path : ".", &how, sizeof(how));
+
+	if (fd == -ELOOP || fd == -ENOTDIR)
+		return fault(x, FAULT_NOT_PLAIN, 0, (int)-fd);
+	return (int)fd;
+}
+
+enum { OPEN_OPTIONAL = 1, OPEN_CREATE = 2, OPEN_PLAIN = 4, OPEN_DIRECTORY = 8 };
+
+/* arg: slot, root slot, path, flags, slot of a mount whose type (directory or
+ * not) the target must have, or SLOT_LIMIT.  Opens a path below the root. */
+int op_open_path(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[2]);
+	uint64_t flags = op->arg[3];
+	int root = slot_fd(x, op->arg[1]), directory = !!(flags & OPEN_DIRECTORY), fd;
+
+	if (!path || root < 0)
+		return fault(x, FAULT_PLAN, 2, EINVAL);
+	if (op->arg[4] < SLOT_LIMIT) {
+		struct statx st;
+		int like = slot_fd(x, op->arg[4]);
+		long r = like < 0 ? like : SYS5(x, __NR_statx, like, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+
+		if (r < 0)
+			return (int)r;
+		directory = (st.stx_mode & S_IFMT) == S_IFDIR;
+	}
+	if (flags & OPEN_PLAIN) {
+		fd = plain_directory(x, root, path);
+		if (fd == -ENOENT && (flags & OPEN_CREATE)) {
+			fd = path_create(x, root, path, 1);
+			quiet_close(fd);
+			if (fd >= 0)
+				fd = plain_directory(x, root, path);
+		}
+	} else if (flags & OPEN_CREATE) {
+		fd = path_create(x, root, path, directory);
+	} else {
+		fd = path_open(x, root, path, O_PATH | (directory ? O_DIRECTORY : 0), 0);
+	}
+	if ((flags & OPEN_OPTIONAL) && (fd == -ENOENT || fd == -ENOTDIR))
+		return slot_set(x, op->arg[0], -1);
+	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+}
+
+/* arg: slot, path, recursive, root slot or SLOT_LIMIT.  A detached copy of the
+ * mounts at `path`: a path of the host, or one below the root.  Host sources
+ * may be links: the caller named them. */
+int op_clone_tree(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[1]);
+	uint64_t flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (op->arg[2] ? AT_RECURSIVE : 0);
+	int fd;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	if (op->arg[3] < SLOT_LIMIT) {
+		int at = path_open(x, slot_fd(x, op->arg[3]), path, O_PATH, 0);
+
+		if (at < 0)
+			return at;
+		fd = (int)SYS3(x, __NR_open_tree, at, "", flags | AT_EMPTY_PATH);
+		quiet_close(at);
+	} else {
+		fd = (int)SYS3(x, __NR_open_tree, AT_FDCWD, path, flags);
+	}
+	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+}
+
+/* arg: slot, source slot, recursive.  A detached copy of what a slot refers to. */
+int op_clone_mount(struct executor *x, const struct op *op)
+{
+	int from = slot_fd(x, op->arg[1]), fd;
+
+	if (from < 0)
+		return from;
+	fd = (int)SYS3(x, __NR_open_tree, from, "",
+		       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (op->arg[2] ? AT_RECURSIVE : 0));
+	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+}
+
+/* arg: slot, attributes to set, to clear, propagation, recursive, attributes
+ * that may not be cleared where the source has them (the kernel locks them
+ * once the mount is in a user namespace's mount namespace; the copy is not
+ * there yet, so the rule is kept here). */
+int op_set_mount_attr(struct executor *x, const struct op *op)
+{
+	struct mount_attr attr = { .attr_set = op->arg[1], .attr_clr = op->arg[2], .propagation = op->arg[3] };
+	int fd = slot_fd(x, op->arg[0]);
+
+	if (fd < 0)
+		return fd;
+	if (op->arg[5]) {
+		/* ST_RDONLY, ST_NOSUID, ST_NODEV, ST_NOEXEC have the values of the MOUNT_ATTR_ words. */
+		struct statfs_words st = { 0 };
+		long r = SYS2(x, __NR_fstatfs, fd, &st);
+
+		if (r < 0)
+			return (int)r;
+		if (op->arg[5] & (uint64_t)st.flags & 0xf)
+			return fault(x, FAULT_LOCKED, op->arg[5] & (uint64_t)st.flags & 0xf, EPERM);
+	}
+	return (int)SYS5(x, __NR_mount_setattr, fd, "", AT_EMPTY_PATH | (op->arg[4] ? AT_RECURSIVE : 0), &attr,
+			 sizeof(attr));
+}
+
+/* The kernel explains a refused option in the log of the file system context. */
+static void read_mount_log(struct executor *x, int fs)
+{
+	for (int i = 0; i < 8; i++) {
+		long n = kernel_call(__NR_read, fs, (long)x->buffer, PATH_LIMIT - 1, 0, 0, 0);
+
+		if (n <= 0)
+			break;
+		progress_output(x, x->buffer, (size_t)n);
+	}
+}
+
+/* Options are pairs of strings in one vector: key, value; a NUL-byte-free
+ * value of "\001" marks an option without value. */
+static int configure(struct executor *x, int fs, const struct plan_vector *options)
+{
+	for (uint32_t i = 0; i + 1 < options->count; i += 2) {
+		const char *key = plan_text(x, options->offset[i]);
+		const char *value = plan_text(x, options->offset[i + 1]);
+		long r;
+
+		if (value[0] == 1)
+			r = SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_FLAG, key, 0, 0);
+		else
+			r = SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
+		if (r < 0) {
+			read_mount_log(x, fs);
+			return fault(x, FAULT_OPTION, i / 2, (int)-r);
+		}
+	}
+	return 0;
+}
+
+/* A tmpfs without mode= takes the mode of the directory it covers. */
+static int inherit_mode(struct executor *x, int fs, int target)
+{
+	char mode[24];
+	struct statx st;
+	long r = SYS5(x, __NR_statx, target, "", AT_EMPTY_PATH, STATX_MODE, &st);
+
+	if (r < 0)
+		return (int)r;
+	text_number(mode, st.stx_mode & 07777, 8);
+	return (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "mode", mode, 0);
+}
+
+/* arg: slot, type, options vector, mount attributes, slot of a directory whose
+ * mode the new root takes, or SLOT_LIMIT */
+int op_new_filesystem(struct executor *x, const struct op *op)
+{
+	const char *type = plan_text(x, op->arg[1]);
+	const struct plan_vector *options = plan_vector(x, op->arg[2]);
+	int fs, mount, r;
+
+	if (!type || !options)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	fs = (int)SYS2(x, __NR_fsopen, type, FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return fs;
+	r = configure(x, fs, options);
+	if (r == 0 && op->arg[4] < SLOT_LIMIT && slot_fd(x, op->arg[4]) >= 0)
+		r = inherit_mode(x, fs, slot_fd(x, op->arg[4]));
+	if (r == 0) {
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+		if (r == 0)
+			r = (int)SYS3(x, __NR_fsmount, fs, FSMOUNT_CLOEXEC, op->arg[3]);
+		if (r < 0)
+			read_mount_log(x, fs);
+	}
+	mount = r;
+	quiet_close(fs);
+	return mount < 0 ? mount : slot_set(x, op->arg[0], mount);
+}
+
+/* arg: target slot, source, type, flags, data.  mount(2) on a directory, for
+ * what the new calls cannot carry: values over 255 bytes and the flags
+ * without a word.  The target is the working directory, never a path. */
+int op_mount_classic(struct executor *x, const struct op *op)
+{
+	int fd = slot_fd(x, op->arg[0]), r;
+
+	if (fd < 0)
+		return fd;
+	r = (int)SYS1(x, __NR_fchdir, fd);
+	if (r < 0)
+		return r;
+	r = (int)SYS5(x, __NR_mount, plan_text(x, op->arg[1]), ".", plan_text(x, op->arg[2]), op->arg[3],
+		      plan_text(x, op->arg[4]));
+	if (r < 0)
+		return r;
+	return (int)SYS1(x, __NR_chdir, "/");
+}
+
+/* arg: target slot, options vector.  Change the options of the file system mounted there. */
+int op_reconfigure(struct executor *x, const struct op *op)
+{
+	const struct plan_vector *options = plan_vector(x, op->arg[1]);
+	int fd = slot_fd(x, op->arg[0]), fs, r;
+
+	if (fd < 0 || !options)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	fs = (int)SYS3(x, __NR_fspick, fd, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
+	if (fs < 0)
+		return fs;
+	r = configure(x, fs, options);
+	if (r == 0) {
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, 0, 0, 0);
+		if (r < 0)
+			read_mount_log(x, fs);
+	}
+	quiet_close(fs);
+	return r;
+}
+
+/* arg: mount slot, target slot */
+int op_attach(struct executor *x, const struct op *op)
+{
+	int mount = slot_fd(x, op->arg[0]), target = slot_fd(x, op->arg[1]);
+
+	if (mount < 0 || target < 0)
+		return mount < 0 ? mount : target;
+	return (int)SYS5(x, __NR_move_mount, mount, "", target, "",
+			 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+int op_close(struct executor *x, const struct op *op)
+{
+	return slot_set(x, op->arg[0], -1);
+}
+
+/* arg: root slot.  "." on both sides: the old root ends up on top of the new
+ * one and is taken off at once, so it never has a name. */
+int op_pivot(struct executor *x, const struct op *op)
+{
+	int root = slot_fd(x, op->arg[0]), old, r;
+
+	if (root < 0)
+		return root;
+	old = (int)SYS3(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (old < 0)
+		return old;
+	r = (int)SYS1(x, __NR_fchdir, root);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_pivot_root, ".", ".");
+	if (r == 0)
+		r = (int)SYS1(x, __NR_fchdir, old);
+	/* slave, or the umount would travel to the host */
+	if (r == 0)
+		r = (int)SYS5(x, __NR_mount, 0, ".", 0, (1 << 19) | (1 << 14) /* MS_SLAVE|MS_REC */, 0);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_umount2, ".", MNT_DETACH);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chdir, "/");
+	quiet_close(old);
+	return r;
+}
+
+/* arg: root slot, vector of mount points to take off first.  For hosts whose
+ * root cannot be pivoted (initramfs): move the new root over "/".  A host
+ * procfs or sysfs left underneath would let a user namespace in the container
+ * mount a fresh, unmasked one, so they go first. */
+int op_move_root(struct executor *x, const struct op *op)
+{
+	const struct plan_vector *covers = plan_vector(x, op->arg[1]);
+	int root = slot_fd(x, op->arg[0]), r;
+
+	if (root < 0 || !covers)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	for (uint32_t i = 0; i < covers->count; i++) {
+		const char *path = plan_text(x, covers->offset[i]);
+
+		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14), 0);
+		if (r == 0)
+			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH);
+		if (r == -EINVAL || r == -EPERM || r == -EBUSY) /* not ours to take off: cover it */
+			r = (int)SYS5(x, __NR_mount, "tmpfs", path, "tmpfs", 0, 0);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	r = (int)SYS1(x, __NR_fchdir, root);
+	if (r == 0)
+		r = (int)SYS5(x, __NR_mount, ".", "/", 0, 1 << 13 /* MS_MOVE */, 0);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chroot, ".");
+	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+}
+
+/* arg: root slot.  Without a mount namespace there is only chroot. */
+int op_change_root(struct executor *x, const struct op *op)
+{
+	int root = slot_fd(x, op->arg[0]), r;
+
+	if (root < 0)
+		return root;
+	r = (int)SYS1(x, __NR_fchdir, root);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chroot, ".");
+	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+}

@@ -1,0 +1,269 @@
+/* Cgroups, namespaces, ids in a user namespace, and the barriers between the
+ * runtime and this process. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/socket.h>
+
+#define CLOSE_RANGE_CLOEXEC_FLAG 4
+
+/* First of all: die with the runtime, be closed to debuggers, keep every
+ * inherited descriptor out of hooks and of the program, and make modes exact. */
+int op_guard(struct executor *x, const struct op *op)
+{
+	int r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
+
+	(void)op;
+	x->guarded = 1;
+	if (r == 0)
+		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, 0);
+	if (r == 0)
+		r = (int)SYS3(x, __NR_close_range, x->plan->fd_base, ~0u, CLOSE_RANGE_CLOEXEC_FLAG);
+	if (r < 0)
+		return r;
+	x->old_umask = (int)SYS1(x, __NR_umask, 0);
+	return (int)SYS2(x, __NR_prctl, PR_SET_NAME, "ocirun-init");
+}
+
+/* arg: slot of a cgroup v1 `tasks` file.  A single thread that moves itself
+ * does not take the kernel's global thread-group lock, unlike a write of our
+ * pid to cgroup.procs by someone else. */
+int op_join_cgroup(struct executor *x, const struct op *op)
+{
+	int fd = slot_fd(x, op->arg[0]), r;
+
+	if (fd < 0)
+		return fd;
+	r = (int)SYS3(x, __NR_write, fd, "0", 1);
+	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+}
+
+/* arg: slot of a namespace, its CLONE_NEW flag */
+int op_join_namespace(struct executor *x, const struct op *op)
+{
+	int fd = slot_fd(x, op->arg[0]), r;
+
+	if (fd < 0)
+		return fd;
+	r = (int)SYS2(x, __NR_setns, fd, op->arg[1]);
+	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+}
+
+int op_unshare(struct executor *x, const struct op *op)
+{
+	return (int)SYS1(x, __NR_unshare, op->arg[0]);
+}
+
+/* struct msghdr and iovec, as the kernel has them. */
+struct io_words {
+	void *base;
+	size_t length;
+};
+struct message_words {
+	void *name;
+	int name_length;
+	struct io_words *io;
+	size_t io_count;
+	void *control;
+	size_t control_length;
+	unsigned flags;
+};
+struct control_words {
+	size_t length;
+	int level, type;
+	int fd;
+	int pad;
+};
+
+/* Send this operation's number to the runtime, with a descriptor or without. */
+static int say(struct executor *x, uint32_t index, uint32_t value, int fd)
+{
+	struct sync_message m = { .index = index, .value = value };
+	struct io_words io = { &m, sizeof(m) };
+	struct control_words c = { .length = 20, .level = 1 /* SOL_SOCKET */, .type = 1 /* SCM_RIGHTS */, .fd = fd };
+	struct message_words h = { .io = &io, .io_count = 1 };
+	long r;
+
+	if (fd >= 0) {
+		h.control = &c;
+		h.control_length = sizeof(c);
+	}
+	r = SYS3(x, __NR_sendmsg, slot_fd(x, SLOT_SYNC), &h, 0x4000 /* MSG_NOSIGNAL */);
+	return r < 0 ? (int)r : 0;
+}
+
+/* Wait for the answer.  No answer means that the runtime is gone or gave up:
+ * then there is nobody to report to, and this process must not go on. */
+static int hear(struct executor *x, uint32_t index, int *fd)
+{
+	struct sync_message m = { 0, 0 };
+	struct io_words io = { &m, sizeof(m) };
+	struct control_words c = { .length = 0, .fd = -1 };
+	struct message_words h = { .io = &io, .io_count = 1, .control = &c, .control_length = sizeof(c) };
+	long r = SYS3(x, __NR_recvmsg, slot_fd(x, SLOT_SYNC), &h, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+
+	if (r != sizeof(m) || m.index != index || m.value != 0)
+		kernel_exit(1);
+	if (h.control_length >= 20 && c.level == 1 && c.type == 1) {
+		if (fd)
+			*fd = c.fd;
+		else
+			quiet_close(c.fd);
+	}
+	return 0;
+}
+
+/* arg: none.  Let the runtime run the host operations that stand here. */
+int op_sync(struct executor *x, const struct op *op)
+{
+	int r = say(x, op->index, 0, -1);
+
+	return r < 0 ? r : hear(x, op->index, NULL);
+}
+
+/* arg: slot.  As sync, and the runtime's answer carries a descriptor. */
+int op_receive_fd(struct executor *x, const struct op *op)
+{
+	int fd = -1, r = say(x, op->index, 0, -1);
+
+	if (r == 0)
+		r = hear(x, op->index, &fd);
+	if (r < 0)
+		return r;
+	return fd < 0 ? -EBADF : slot_set(x, op->arg[0], fd);
+}
+
+/* arg: slot.  As sync, and our message carries a descriptor, which is then closed here. */
+int op_send_fd(struct executor *x, const struct op *op)
+{
+	int fd = slot_fd(x, op->arg[0]), r;
+
+	if (fd < 0)
+		return fd;
+	r = say(x, op->index, 0, fd);
+	if (r == 0)
+		r = hear(x, op->index, NULL);
+	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+}
+
+/* arg: CLONE_NEW flags for the child.  A pid or time namespace holds for
+ * children only, so go on in one.  CLONE_PARENT makes it the runtime's own
+ * child, to be waited for like any other; its pid goes to the runtime. */
+int op_fork_init(struct executor *x, const struct op *op)
+{
+	long pid = SYS5(x, __NR_clone, op->arg[0] | CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0);
+
+	if (pid < 0)
+		return (int)pid;
+	if (pid > 0) {
+		struct sync_message m = { .index = op->index, .value = (uint32_t)pid };
+		struct io_words io = { &m, sizeof(m) };
+		struct message_words h = { .io = &io, .io_count = 1 };
+
+		kernel_call(__NR_sendmsg, slot_fd(x, SLOT_SYNC), (long)&h, 0x4000, 0, 0, 0);
+		kernel_exit(0);
+	}
+	/* The death signal is not inherited. */
+	pid = SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
+	return pid < 0 ? (int)pid : hear(x, op->index, NULL);
+}
+
+/* After the id maps are written: root of the user namespace, no groups of the host. */
+int op_become_root(struct executor *x, const struct op *op)
+{
+	int r = (int)SYS3(x, __NR_setresgid, 0, 0, 0);
+
+	if (r == 0)
+		r = (int)SYS3(x, __NR_setresuid, 0, 0, 0);
+	if (r == 0 && op->arg[0])
+		r = (int)SYS2(x, __NR_setgroups, 0, 0);
+	/* A change of ids resets both. */
+	if (r == 0)
+		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, 0);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
+	return r;
+}
+
+int op_set_hostname(struct executor *x, const struct op *op)
+{
+	const char *name = plan_text(x, op->arg[0]);
+
+	return name ? (int)SYS2(x, __NR_sethostname, name, text_length(name)) : fault(x, FAULT_PLAN, 0, EINVAL);
+}
+
+int op_set_domainname(struct executor *x, const struct op *op)
+{
+	const char *name = plan_text(x, op->arg[0]);
+
+	return name ? (int)SYS2(x, __NR_setdomainname, name, text_length(name)) : fault(x, FAULT_PLAN, 0, EINVAL);
+}
+
+int op_new_session(struct executor *x, const struct op *op)
+{
+	long r = SYS0(x, __NR_setsid);
+
+	(void)op;
+	return r < 0 ? (int)r : 0;
+}
+
+/* arg: name.  A session keyring of our own, so that the caller's keys stay
+ * the caller's.  The name is joined first with no name: a keyring that
+ * somebody else made under the predictable name must not be taken. */
+int op_join_keyring(struct executor *x, const struct op *op)
+{
+	const char *name = plan_text(x, op->arg[0]);
+	long ring;
+
+	if (!name)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	ring = SYS2(x, __NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
+	if (ring < 0)
+		return (int)ring;
+	ring = SYS2(x, __NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+	if (ring == -EACCES || ring == -EPERM)
+		return 0; /* the anonymous ring just joined serves */
+	if (ring < 0)
+		return (int)ring;
+	/* possessor: all; user: view, read, search; so that exec can join it */
+	ring = SYS3(x, __NR_keyctl, KEYCTL_SETPERM, ring, 0x3f000000 | 0x000b0000);
+	return ring < 0 ? (int)ring : 0;
+}
+
+/* arg: close the socket afterwards.  Everything is set up; the runtime records
+ * it and sets what only it may set.  From here on we outlive the runtime. */
+int op_ready(struct executor *x, const struct op *op)
+{
+	int r;
+
+	__atomic_store_n(&x->progress->phase, PHASE_CREATED, __ATOMIC_RELEASE);
+	r = say(x, op->index, 0, -1);
+	if (r == 0)
+		r = hear(x, op->index, NULL);
+	if (r < 0)
+		return r;
+	x->guarded = 0;
+	r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 0);
+	if (r == 0 && op->arg[0])
+		r = slot_set(x, SLOT_SYNC, -1);
+	return r;
+}
+
+/* arg: slot of the start fifo (or of the sync socket).  One byte is the word. */
+int op_wait_start(struct executor *x, const struct op *op)
+{
+	char byte = 0;
+	int fd = slot_fd(x, op->arg[0]);
+	long r = fd < 0 ? fd : SYS3(x, __NR_read, fd, &byte, 1);
+
+	if (r < 0)
+		return (int)r;
+	if (r != 1 || byte != 's')
+		kernel_exit(1);
+	__atomic_store_n(&x->progress->phase, PHASE_STARTING, __ATOMIC_RELEASE);
+	return 0;
+}

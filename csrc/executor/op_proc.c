@@ -1,0 +1,163 @@
+/* What a process is: limits, credentials, scheduling, directory. */
+#include "executor.h"
+
+#include <linux/capability.h>
+#include <linux/fcntl.h>
+#include <linux/openat2.h>
+#include <linux/prctl.h>
+
+/* arg: umask, or 0x10000: the caller's */
+int op_set_umask(struct executor *x, const struct op *op)
+{
+	uint64_t mask = op->arg[0];
+
+	if (mask > 0777)
+		mask = x->old_umask < 0 ? 022 : (uint64_t)x->old_umask;
+	SYS1(x, __NR_umask, mask);
+	return 0;
+}
+
+int op_no_new_privs(struct executor *x, const struct op *op)
+{
+	(void)op;
+	return (int)SYS5(x, __NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* arg: offset of a struct sched_attr, its size */
+int op_set_scheduler(struct executor *x, const struct op *op)
+{
+	const void *attr = plan_bytes(x, op->arg[0], op->arg[1]);
+
+	return attr ? (int)SYS3(x, __NR_sched_setattr, 0, attr, 0) : fault(x, FAULT_PLAN, 0, EINVAL);
+}
+
+/* arg: which (IOPRIO_WHO_), priority word */
+int op_set_io_priority(struct executor *x, const struct op *op)
+{
+	return (int)SYS3(x, __NR_ioprio_set, op->arg[0], 0, op->arg[1]);
+}
+
+int op_set_personality(struct executor *x, const struct op *op)
+{
+	long r = SYS1(x, __NR_personality, op->arg[0]);
+
+	return r < 0 ? (int)r : 0;
+}
+
+/* The caller may have pinned itself; the container starts on all processors
+ * that its cpuset allows.  The kernel cuts the mask down to those. */
+int op_reset_affinity(struct executor *x, const struct op *op)
+{
+	(void)op;
+	for (size_t i = 0; i < 1024; i++)
+		x->buffer[i] = (char)0xff;
+	return (int)SYS3(x, __NR_sched_setaffinity, 0, 1024, x->buffer);
+}
+
+/* arg: resource, soft, hard */
+int op_set_rlimit(struct executor *x, const struct op *op)
+{
+	uint64_t limit[2] = { op->arg[1], op->arg[2] };
+
+	return (int)SYS4(x, __NR_prlimit64, 0, op->arg[0], limit, 0);
+}
+
+/* arg: capabilities to keep, number of the last one the kernel knows */
+int op_drop_bounding(struct executor *x, const struct op *op)
+{
+	for (uint64_t cap = 0; cap <= op->arg[1] && cap < 64; cap++) {
+		long r;
+
+		if (op->arg[0] >> cap & 1)
+			continue;
+		r = SYS2(x, __NR_prctl, PR_CAPBSET_DROP, cap);
+		if (r < 0 && r != -EINVAL)
+			return (int)r;
+	}
+	return 0;
+}
+
+/* arg: offset of gids (32 bit each), count */
+int op_set_groups(struct executor *x, const struct op *op)
+{
+	const void *gids = plan_bytes(x, op->arg[0], op->arg[1] * 4);
+
+	if (op->arg[1] > 65536 || (op->arg[1] && !gids))
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	return (int)SYS2(x, __NR_setgroups, op->arg[1], gids);
+}
+
+/* arg: uid, gid.  Capabilities are kept across the change; set_capabilities
+ * comes next and says which ones remain. */
+int op_set_ids(struct executor *x, const struct op *op)
+{
+	int r = (int)SYS2(x, __NR_prctl, PR_SET_KEEPCAPS, 1);
+
+	if (r == 0)
+		r = (int)SYS3(x, __NR_setresgid, op->arg[1], op->arg[1], op->arg[1]);
+	if (r == 0)
+		r = (int)SYS3(x, __NR_setresuid, op->arg[0], op->arg[0], op->arg[0]);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, 0);
+	if (r == 0 && x->guarded)
+		r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
+	return r;
+}
+
+static int set_caps(struct executor *x, uint64_t effective, uint64_t permitted, uint64_t inheritable)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = {
+		{ (uint32_t)effective, (uint32_t)permitted, (uint32_t)inheritable },
+		{ (uint32_t)(effective >> 32), (uint32_t)(permitted >> 32), (uint32_t)(inheritable >> 32) },
+	};
+
+	return (int)SYS2(x, __NR_capset, &header, data);
+}
+
+/* arg: effective, permitted, inheritable, ambient.  An ambient capability that
+ * the kernel refuses is reported as a warning, as the OCI spec asks. */
+int op_set_capabilities(struct executor *x, const struct op *op)
+{
+	int r = (int)SYS5(x, __NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+
+	if (r == 0)
+		r = set_caps(x, op->arg[0], op->arg[1], op->arg[2]);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_prctl, PR_SET_KEEPCAPS, 0);
+	for (unsigned cap = 0; cap < 64 && r == 0; cap++) {
+		if (!(op->arg[3] >> cap & 1))
+			continue;
+		if (SYS5(x, __NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0) {
+			x->progress->warnings |= WARN_AMBIENT;
+			x->progress->warn_detail |= 1ull << cap;
+		}
+	}
+	return r;
+}
+
+/* arg: path, tolerate EACCES.  Tried before the change of ids, when a
+ * directory closed to root (a network file system) may need the second try,
+ * and after it, when a directory closed to others has been entered already.
+ * No magic links: the path must not name one of our descriptors. */
+int op_change_dir(struct executor *x, const struct op *op)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
+	const char *path = plan_text(x, op->arg[0]);
+	int fd, r;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	fd = (int)SYS4(x, __NR_openat2, AT_FDCWD, path, &how, sizeof(how));
+	r = fd < 0 ? fd : (int)SYS1(x, __NR_fchdir, fd);
+	quiet_close(fd);
+	if ((r == -EACCES || r == -EPERM) && op->arg[1])
+		return 0;
+	if (r < 0)
+		return r;
+	/* "(unreachable)/..." is what the kernel says of a directory outside our root. */
+	r = (int)SYS2(x, __NR_getcwd, x->buffer, PATH_LIMIT);
+	if (r < 0)
+		return r;
+	return x->buffer[0] == '/' ? 0 : fault(x, FAULT_OUTSIDE_ROOT, 0, ENOENT);
+}

@@ -1,0 +1,170 @@
+/* The operations of a plan that the init process runs, and the layout of the
+ * two buffers it shares with the runtime: the plan (in) and the progress
+ * record (out).  runtime/ocirun/plan/ops.py lists the same numbers; a test
+ * holds the two against each other. */
+#ifndef OCIRUN_OPS_H
+#define OCIRUN_OPS_H
+
+#include <stdint.h>
+
+#define OCIRUN_PLAN_MAGIC 0x31504e41u /* "ANP1" */
+#define OCIRUN_PLAN_FORMAT 1u
+#define OCIRUN_PROGRESS_MAGIC 0x31475250u
+
+/* number, name: the name is also the function's (op_NAME) and Python's. */
+#define OCIRUN_OPS(X)          \
+	X(1, guard)            \
+	X(2, join_cgroup)      \
+	X(3, join_namespace)   \
+	X(4, unshare)          \
+	X(5, sync)             \
+	X(6, receive_fd)       \
+	X(7, send_fd)          \
+	X(8, fork_init)        \
+	X(9, become_root)      \
+	X(10, set_hostname)    \
+	X(11, set_domainname)  \
+	X(12, new_session)     \
+	X(13, join_keyring)    \
+	X(14, propagate)       \
+	X(15, privatize_parent) \
+	X(16, open_root)       \
+	X(17, open_path)       \
+	X(18, clone_tree)      \
+	X(19, clone_mount)     \
+	X(20, set_mount_attr)  \
+	X(21, new_filesystem)  \
+	X(22, mount_classic)   \
+	X(23, reconfigure)     \
+	X(24, attach)          \
+	X(25, close)           \
+	X(26, make_node)       \
+	X(27, make_link)       \
+	X(28, copy_up)         \
+	X(29, write_proc)      \
+	X(30, pivot)           \
+	X(31, move_root)       \
+	X(32, change_root)     \
+	X(33, run_hook)        \
+	X(34, open_console)    \
+	X(35, use_console)     \
+	X(36, fix_stdio)       \
+	X(37, set_umask)       \
+	X(38, no_new_privs)    \
+	X(39, set_scheduler)   \
+	X(40, set_io_priority) \
+	X(41, set_personality) \
+	X(42, reset_affinity)  \
+	X(43, set_rlimit)      \
+	X(44, drop_bounding)   \
+	X(45, set_groups)      \
+	X(46, set_ids)         \
+	X(47, set_capabilities) \
+	X(48, change_dir)      \
+	X(49, find_home)       \
+	X(50, find_program)    \
+	X(51, ready)           \
+	X(52, wait_start)      \
+	X(53, execute)
+
+enum op_code {
+#define X(number, name) OP_##name = number,
+	OCIRUN_OPS(X)
+#undef X
+	OP_LIMIT
+};
+
+/* Slots 0 to 2 are always inherited; more inherited ones follow, then free ones. */
+#define SLOT_PLAN 0
+#define SLOT_PROGRESS 1
+#define SLOT_SYNC 2
+#define SLOT_LIMIT 96
+
+/* Flags of an operation, valid for every code. */
+#define OPF_SKIP_EMPTY 1 /* do nothing when the slot of argument 0 is empty */
+
+struct plan_header {
+	uint32_t magic;
+	uint32_t format;
+	uint32_t size; /* of the whole buffer; its last byte is NUL */
+	uint32_t op_count;
+	uint32_t ops_offset;
+	uint32_t fd_base; /* inherited slot i is descriptor fd_base + i */
+	uint32_t inherited;
+	uint32_t keep_fds; /* descriptors below this stay open at execve */
+};
+
+struct op {
+	uint16_t code;
+	uint16_t flags;
+	uint32_t index;	   /* in the whole plan, host operations counted */
+	uint64_t arg[6]; /* numbers, slots, or offsets of data from the start of the plan */
+};
+
+/* A vector in the data part: count, then count offsets of NUL-terminated strings. */
+struct plan_vector {
+	uint32_t count;
+	uint32_t offset[];
+};
+
+enum phase {
+	PHASE_SETUP = 1,   /* operations before `ready` */
+	PHASE_CREATED = 2, /* waiting for start */
+	PHASE_STARTING = 3, /* start came; startContainer hooks */
+	PHASE_RUNNING = 4, /* execve was called; reset to FAILED if it returns */
+	PHASE_FAILED = 5,
+};
+
+/* What kind of failure `detail` describes. */
+enum fault {
+	FAULT_CALL = 0,	    /* a system call: call, error */
+	FAULT_PLAN = 1,	    /* the plan cannot be decoded */
+	FAULT_HOOK_EXIT = 2, /* detail = wait status of the hook */
+	FAULT_HOOK_TIMEOUT = 3,
+	FAULT_HOOK_EXEC = 4, /* error = errno of the hook's execve */
+	FAULT_OPTION = 5,   /* detail = number of the file system option, from 0 */
+	FAULT_LOCKED = 6,   /* detail = mount attributes that may not be cleared */
+	FAULT_NODE_DIFFERS = 7, /* a file at a device path that is not that device */
+	FAULT_NOT_IN_PATH = 8, /* program not found in any directory of PATH */
+	FAULT_NOT_PLAIN = 9,	/* a symbolic link where a real directory must be */
+	FAULT_NOT_DEVPTS = 10,	/* /dev/pts/ptmx is not a pseudo-terminal multiplexer */
+	FAULT_OUTSIDE_ROOT = 11, /* the working directory is not below the root */
+	FAULT_AMBIENT = 12,	/* detail = capability */
+	FAULT_NO_START = 13,	/* the runtime went away before start */
+};
+
+#define PROGRESS_OUTPUT 4096
+
+struct progress {
+	uint32_t magic;
+	uint32_t phase;
+	uint32_t index; /* operation running now, number in the whole plan */
+	uint32_t fault;
+	int32_t error;
+	uint32_t call;
+	uint64_t detail;
+	uint32_t warnings; /* bit set, see enum warning */
+	uint32_t output_length;
+	uint32_t stamp_count;
+	uint32_t reserved;
+	uint64_t warn_detail;
+	char output[PROGRESS_OUTPUT]; /* last words of a hook or of the kernel's mount log */
+	struct {
+		uint32_t index;
+		uint32_t reserved;
+		uint64_t nanoseconds; /* CLOCK_MONOTONIC when the operation began */
+	} stamp[];
+};
+
+enum warning {
+	WARN_AMBIENT = 1, /* warn_detail = ambient capabilities that could not be raised */
+	WARN_BOUNDING = 2,
+};
+
+/* A message on the sync socket, both ways. */
+struct sync_message {
+	uint32_t index;
+	uint32_t value;
+};
+
+#endif

@@ -1,0 +1,87 @@
+/* System calls that Python's os module does not have, one line each. */
+#define _GNU_SOURCE
+#include "native.h"
+
+#include <asm/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+int ocirun_open_tree(int dirfd, const char *path, unsigned int flags)
+{
+	long r = syscall(__NR_open_tree, dirfd, path, flags);
+
+	return r < 0 ? -errno : (int)r;
+}
+
+int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = { flags | O_CLOEXEC, mode, resolve };
+	long r = syscall(__NR_openat2, dirfd, path, &how, sizeof(how));
+
+	return r < 0 ? -errno : (int)r;
+}
+
+/* The f_type word of statfs(2), such as PROC_SUPER_MAGIC. */
+int64_t ocirun_fs_type(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) < 0 ? -(int64_t)errno : (int64_t)st.f_type;
+}
+
+int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
+{
+	struct rlimit limit = { soft, hard };
+
+	return prlimit(pid, (__rlimit_resource_t)resource, &limit, NULL) < 0 ? -errno : 0;
+}
+
+int ocirun_set_subreaper(int on)
+{
+	return prctl(PR_SET_CHILD_SUBREAPER, on, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* 1 when `fd` came to this process through execve: it is open and not
+ * close-on-exec.  Whatever the interpreter opened itself is close-on-exec. */
+int ocirun_inherited(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+int ocirun_umount(const char *path, int flags)
+{
+	return umount2(path, flags) < 0 ? -errno : 0;
+}
+
+/* The name of a system call that the executor or spawn makes, or "". */
+const char *ocirun_call_name(int nr)
+{
+	switch (nr) {
+#define NAME(call)       \
+	case __NR_##call: \
+		return #call;
+		NAME(capget) NAME(capset) NAME(chdir) NAME(chroot) NAME(clone) NAME(clone3) NAME(close_range)
+		NAME(dup3) NAME(execve) NAME(execveat) NAME(faccessat2) NAME(fchdir) NAME(fchmod) NAME(fchown)
+		NAME(fchownat) NAME(fcntl) NAME(fsconfig) NAME(fsmount) NAME(fsopen) NAME(fspick) NAME(fstatfs)
+		NAME(getcwd) NAME(getdents64) NAME(ioctl) NAME(ioprio_set) NAME(keyctl) NAME(kill) NAME(lseek)
+		NAME(memfd_create) NAME(mkdirat) NAME(mknodat) NAME(mmap) NAME(mount) NAME(mount_setattr)
+		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality) NAME(pidfd_send_signal)
+		NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64) NAME(read) NAME(readlinkat)
+		NAME(recvmsg) NAME(sched_setaffinity) NAME(sched_setattr) NAME(sendfile) NAME(sendmsg)
+		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid)
+		NAME(setsid) NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
+		NAME(write)
+#undef NAME
+	default:
+		return "";
+	}
+}

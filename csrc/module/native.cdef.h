@@ -1,0 +1,31 @@
+/* What Python sees of the C module. */
+
+struct spawn_request {
+	int helper_fd;       /* sealed memfd with the helper */
+	uint64_t flags;      /* CLONE_NEW* */
+	int cgroup_fd;       /* directory for CLONE_INTO_CGROUP, or -1 */
+	const int *inherit;  /* descriptors for the slots, in slot order */
+	int inherit_count;
+	const int *keep;     /* descriptors from 3 up that the program keeps */
+	int keep_count;
+	int fd_base;         /* first slot's number in the child */
+	int pidfd;           /* out */
+	int call;            /* out: number of the failed system call in the child */
+};
+
+/* All return -errno on failure. */
+int ocirun_spawn(struct spawn_request *request);
+int ocirun_helper_fd(void);
+int ocirun_sealed_fd(const char *name, const void *bytes, size_t size);
+int ocirun_socketpair(int ends[2]);
+int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms);
+int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd);
+int ocirun_open_tree(int dirfd, const char *path, unsigned int flags);
+int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int64_t ocirun_fs_type(int fd);
+int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
+int ocirun_set_subreaper(int on);
+int ocirun_inherited(int fd);
+int ocirun_umount(const char *path, int flags);
+const char *ocirun_call_name(int nr);
+size_t ocirun_helper_size(void);

@@ -1,0 +1,84 @@
+/* The runtime's side of the sync socket. */
+#define _GNU_SOURCE
+#include "native.h"
+#include "ops.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* SEQPACKET keeps messages whole, and says end-of-file when the peer has gone. */
+int ocirun_socketpair(int ends[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+/* 1: a message; 0: the other side is closed; -ETIMEDOUT.  What comes is
+ * treated as hostile: wrong sizes and extra descriptors are errors, closed. */
+int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec io = { message, 2 * sizeof(uint32_t) };
+	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct pollfd p = { socket, POLLIN, 0 };
+	int count = 0, taken = -1, r;
+	ssize_t n;
+
+	r = poll(&p, 1, timeout_ms);
+	if (r <= 0)
+		return r == 0 ? -ETIMEDOUT : -errno;
+	n = recvmsg(socket, &h, MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return errno == ECONNRESET ? 0 : -errno;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+			int got;
+
+			memcpy(&got, CMSG_DATA(c) + at, sizeof(got));
+			if (count++ == 0)
+				taken = got;
+			else
+				close(got);
+		}
+	}
+	if (n == 0 || n != 2 * sizeof(uint32_t) || count > 1 || (count && !fd) || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		if (taken >= 0)
+			close(taken);
+		return n == 0 ? 0 : -EPROTO;
+	}
+	if (fd)
+		*fd = taken;
+	return 1;
+}
+
+int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd)
+{
+	struct sync_message m = { index, value };
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec io = { &m, sizeof(m) };
+	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		memset(&control, 0, sizeof(control));
+		h.msg_control = &control;
+		h.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&h);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	return sendmsg(socket, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}

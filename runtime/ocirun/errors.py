@@ -1,0 +1,268 @@
+"""The errors of ocirun: one tree, facts in fields, one line of text.
+
+    OcirunError
+    |- UsageError               a command line or a call that cannot be understood
+    |- ConfigError              config.json is wrong; holds every Problem found
+    |- UnsupportedError         valid, but this build or this host cannot do it
+    |- InvalidIdError           a container id outside the allowed set
+    |- ContainerNotFoundError   no container of that id
+    |- ContainerExistsError     the id is taken
+    |- StateError               the container is in a state that forbids the operation
+    |- StateDamagedError        the saved state cannot be trusted
+    |- HostError                a call of the runtime itself failed
+    `- StepError                an operation of the plan failed
+       |- HookError             ... and it was a hook
+       `- ProgramError          ... and it was the look-up or execve of the program
+
+Every class has a stable ``code``.  The texts of states and of missing
+containers are matched by engines and therefore equal to those of runc.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def errno_words(errno: int) -> str:
+    """The words for an errno, in the lower-case form that engines match.
+
+    The only place of the project where an errno becomes text.
+    """
+    text = os.strerror(errno)
+    if text.startswith("Unknown error"):
+        return f"errno {errno}"
+    # "RPC ..." style words keep their capitals; no errno we meet starts so.
+    return text[:1].lower() + text[1:]
+
+
+class Problem:
+    """One thing wrong with a config, with its address.
+
+    pointer   JSON pointer (RFC 6901) of the offending value, such as ``/process/user/uid``
+    message   what is wrong, one line, without the pointer
+    expected  what would have been right, or ""
+    found     what was there, or ""
+    warning   True when the config can be used all the same
+    """
+
+    __slots__ = ("expected", "found", "message", "pointer", "warning")
+
+    def __init__(
+        self, pointer: str, message: str, *, expected: str = "", found: str = "", warning: bool = False
+    ) -> None:
+        self.pointer = pointer
+        self.message = message
+        self.expected = expected
+        self.found = found
+        self.warning = warning
+
+    def line(self) -> str:
+        """The problem as one line, pointer first."""
+        return f"{self.pointer or '/'}: {self.message}"
+
+    def record(self) -> dict[str, object]:
+        """The problem as plain values, for JSON output."""
+        return {name: getattr(self, name) for name in ("pointer", "message", "expected", "found", "warning")}
+
+    def __repr__(self) -> str:
+        return f"Problem({self.line()!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash((self.pointer, self.message))
+
+
+class OcirunError(Exception):
+    """Base of all errors of ocirun.
+
+    message    what happened, one line
+    pointer    JSON pointer into config.json, or ""
+    operation  the operation of the plan, such as ``bind``, or ""
+    call       the system call that failed, or ""
+    errno      its errno, or 0
+    remedy     what the reader can do, or ""
+    """
+
+    code = "error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pointer: str = "",
+        operation: str = "",
+        call: str = "",
+        errno: int = 0,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.pointer = pointer
+        self.operation = operation
+        self.call = call
+        self.errno = errno
+        self.remedy = remedy
+
+    def line(self) -> str:
+        """The error as the one line that people and engines read."""
+        text = self.message
+        if self.remedy:
+            text += f" ({self.remedy})"
+        return text
+
+    def record(self) -> dict[str, object]:
+        """The error as plain values, for ``--log-format json``."""
+        fields = {
+            "code": self.code,
+            "pointer": self.pointer,
+            "operation": self.operation,
+            "call": self.call,
+            "errno": self.errno,
+            "remedy": self.remedy,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword arguments do not pickle by themselves.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+    def __str__(self) -> str:
+        return self.line()
+
+
+def _rebuild(kind: type[OcirunError], args: tuple[object, ...], fields: dict[str, object]) -> OcirunError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class UsageError(OcirunError):
+    """A command line or an argument that cannot be understood."""
+
+    code = "usage"
+
+
+class ConfigError(OcirunError):
+    """config.json cannot be used; ``problems`` holds each reason."""
+
+    code = "config"
+
+    def __init__(self, problems: Sequence[Problem], *, path: str = "config.json") -> None:
+        first = next((p for p in problems if not p.warning), None)
+        if first is None:
+            text, pointer = f"{path}: invalid config", ""
+        else:
+            text, pointer = f"{path}: {first.line()}", first.pointer
+        more = sum(1 for p in problems if not p.warning) - 1
+        if more > 0:
+            text += f" (and {more} more: `ocirun check` lists them)"
+        super().__init__(text, pointer=pointer)
+        self.problems = list(problems)
+
+
+class UnsupportedError(OcirunError):
+    """A valid request that this build or this host cannot serve."""
+
+    code = "unsupported"
+
+
+class InvalidIdError(OcirunError):
+    """A container id outside ``[A-Za-z0-9_+.-]{1,1024}``, or ``.`` or ``..``."""
+
+    code = "invalid-id"
+
+
+class ContainerNotFoundError(OcirunError):
+    """No container has that id."""
+
+    code = "not-found"
+
+
+class ContainerExistsError(OcirunError):
+    """The id belongs to a container already."""
+
+    code = "exists"
+
+
+class StateError(OcirunError):
+    """The container's state forbids the operation; ``status`` is that state."""
+
+    code = "state"
+
+    def __init__(self, message: str, *, status: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+class StateDamagedError(OcirunError):
+    """The saved state of a container cannot be read or trusted."""
+
+    code = "state-damaged"
+
+
+class HostError(OcirunError):
+    """A call that the runtime made for itself failed (state root, sockets, /proc)."""
+
+    code = "host"
+
+    @classmethod
+    def from_os(cls, what: str, error: OSError, *, pointer: str = "", call: str = "", remedy: str = "") -> HostError:
+        """Build from an OSError; `what` says what was tried, such as ``open /run/x``."""
+        number = error.errno or 0
+        return cls(f"{what}: {errno_words(number)}", pointer=pointer, call=call, errno=number, remedy=remedy)
+
+
+class StepError(OcirunError):
+    """An operation of the plan failed; everything done before it was undone.
+
+    index   number of the operation in the plan, as ``explain`` prints it
+    actor   "host" or "init"
+    """
+
+    code = "step"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        index: int = -1,
+        actor: str = "host",
+        pointer: str = "",
+        operation: str = "",
+        call: str = "",
+        errno: int = 0,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, pointer=pointer, operation=operation, call=call, errno=errno, remedy=remedy)
+        self.index = index
+        self.actor = actor
+
+
+class HookError(StepError):
+    """A hook failed.
+
+    kind         prestart, createRuntime, createContainer, startContainer, poststart, poststop
+    hook_index   its place in the array, from 0
+    exit_code    its exit status, or 128 + signal
+    output       the kept part of its stdout and stderr
+    """
+
+    code = "hook"
+
+    kind = ""
+    hook_index = -1
+    exit_code = -1
+    output = ""
+
+
+class ProgramError(StepError):
+    """The program of ``process.args`` was not found or could not be executed."""
+
+    code = "program"
