@@ -13,7 +13,6 @@ from ocirun.plan.options import (
     ATIME_CLASS,
     KNOWN_OPTIONS,
     LOCKABLE,
-    MountOptions,
     bind_attrs,
     parse,
     suggestion,
@@ -22,6 +21,10 @@ from ocirun.plan.options import (
 RO, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8
 NOATIME, STRICTATIME, NODIRATIME, ATIME = 0x10, 0x20, 0x80, 0x70
 NOSYMFOLLOW = 0x200000
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.plan.options import MountOptions
 
 
 def options(text: str, **more: str) -> MountOptions:
@@ -261,7 +264,10 @@ def test_data_keeps_text_and_index() -> None:
     assert found.data_value("context") == (False, None)
 
 
-@pytest.mark.parametrize("word", ["RO", "acl", "noacl", "copy-symlink", "src-nofollow", "idmap=uids=0-1-2", " ro", "rsync"])
+UNKNOWN = ["RO", "acl", "noacl", "copy-symlink", "src-nofollow", "idmap=uids=0-1-2", " ro", "rsync"]
+
+
+@pytest.mark.parametrize("word", UNKNOWN)
 def test_unknown_words_are_data(word: str) -> None:
     assert parse([word], pointer="/mounts/0").data_text == word
 
@@ -274,7 +280,7 @@ def test_unknown_words_are_data(word: str) -> None:
         ("ro", ["ro"]),
         (",ro,,nosuid,", ["ro", "nosuid"]),
         ('context="a:s0:c1,c2",ro', ['context="a:s0:c1,c2"', "ro"]),
-        ('context=a:s0:c1,c2', ["context=a:s0:c1", "c2"]),
+        ("context=a:s0:c1,c2", ["context=a:s0:c1", "c2"]),
         ('x="a,b"', ['x="a', 'b"']),
         ("lowerdir=/a\\,b:/c,upperdir=/d", ["lowerdir=/a\\,b:/c", "upperdir=/d"]),
         ("lowerdir=/a\\\\,upperdir=/d", ["lowerdir=/a\\\\", "upperdir=/d"]),
@@ -327,22 +333,24 @@ def test_data_on_bind_is_refused_with_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("word", "known"),
     [
-        ("readonly", ""),
-        ("rw,", "rw"),
+        ("nosiud", "nosuid"),
         ("noexce", "noexec"),
         ("NOEXEC", ""),
         ("rprivte", "rprivate"),
         ("strictime", "strictatime"),
         ("reltime", "relatime"),
-        ("mode", "nodev"),
+        ("uid", "suid"),
+        ("mode", ""),
+        ("size", ""),
         ("z", ""),
+        ("", ""),
         ("x" * 5000, ""),
     ],
 )
 def test_closest(word: str, known: str) -> None:
-    found = mountwords.closest(word)
-    assert found == known or (word in ("rw,", "mode") and found in ("", "rw", "rdev", "nodev"))
-    assert suggestion(word) == (f'did you mean "{found}"?' if found else "")
+    assert mountwords.closest(word) == known
+    assert suggestion(word) == (f'did you mean "{known}"?' if known else "")
+    assert suggestion(word + "=1") == suggestion(word)
 
 
 def test_tmpcopyup_is_for_tmpfs_only() -> None:
@@ -430,8 +438,7 @@ texts = st.one_of(words, st.text(max_size=12), st.lists(words, max_size=3).map("
 def test_parse_raises_only_config_error(option_list: list[str]) -> None:
     try:
         found = parse(option_list, pointer="/mounts/0", fstype="tmpfs")
-    except ConfigError as error:
-        assert error.problems
+    except ConfigError:
         return
     assert len(found.data) == len(found.data_index)
     assert all(0 <= index < len(option_list) for _, _, index in found.fsconfig())

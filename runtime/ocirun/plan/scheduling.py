@@ -179,14 +179,15 @@ def cpu_list(text: str, *, pointer: str, limit: int = CPU_MAX) -> int:
     Raises ConfigError for anything but decimal numbers, ranges and commas, and for an empty list.
     """
     mask = 0
-    for part in text.strip().split(","):
-        first, dash, last = part.strip().partition("-")
+    for part in text.strip(" \t\n").split(","):
+        span = part.strip(" \t")
+        first, dash, last = span.partition("-")
         low, high = _cpu_number(first), _cpu_number(last if dash else first)
         if low < 0 or high < 0:
             message = f"{text[:60]!a} is not a list of numbers and ranges"
             raise ConfigError([Problem(pointer, message, expected="such as 0-3,7", found=text)])
         if low > high:
-            raise ConfigError([Problem(pointer, f"the range {part.strip()} runs backwards", found=text)])
+            raise ConfigError([Problem(pointer, f"the range {span} runs backwards", found=text)])
         if high > limit:
             raise ConfigError([Problem(pointer, f"{high} is above {limit}, the highest possible number", found=text)])
         mask |= (1 << high + 1) - (1 << low)
