@@ -1,0 +1,68 @@
+"""ocirun, an OCI container runtime.
+
+``config.json`` and the facts of the host become a plan, and the plan is all
+that touches the system.  The public names are here; each is imported when it
+is first used, so that ``import ocirun`` costs nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.container import Container as Container
+    from ocirun.container import CreateOptions as CreateOptions
+    from ocirun.container import explain as explain
+    from ocirun.container import list_states as list_states
+    from ocirun.container import run as run
+    from ocirun.errors import ConfigError as ConfigError
+    from ocirun.errors import ContainerExistsError as ContainerExistsError
+    from ocirun.errors import ContainerNotFoundError as ContainerNotFoundError
+    from ocirun.errors import HookError as HookError
+    from ocirun.errors import HostError as HostError
+    from ocirun.errors import InvalidIdError as InvalidIdError
+    from ocirun.errors import OcirunError as OcirunError
+    from ocirun.errors import Problem as Problem
+    from ocirun.errors import ProgramError as ProgramError
+    from ocirun.errors import StateDamagedError as StateDamagedError
+    from ocirun.errors import StateError as StateError
+    from ocirun.errors import StepError as StepError
+    from ocirun.errors import UnsupportedError as UnsupportedError
+    from ocirun.errors import UsageError as UsageError
+    from ocirun.version import SPEC_VERSION as SPEC_VERSION
+
+    __version__: str
+
+_NAMES = {
+    "ocirun.container": ("Container", "CreateOptions", "explain", "list_states", "run"),
+    "ocirun.errors": (
+        "ConfigError",
+        "ContainerExistsError",
+        "ContainerNotFoundError",
+        "HookError",
+        "HostError",
+        "InvalidIdError",
+        "OcirunError",
+        "Problem",
+        "ProgramError",
+        "StateDamagedError",
+        "StateError",
+        "StepError",
+        "UnsupportedError",
+        "UsageError",
+    ),
+    "ocirun.version": ("SPEC_VERSION", "__version__"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _NAMES.items():
+        if name in names:
+            module = __import__(home, fromlist=(name,))
+            value: object = getattr(module, "VERSION" if name == "__version__" else name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'ocirun' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *(name for names in _NAMES.values() for name in names)})

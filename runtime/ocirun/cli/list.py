@@ -1,0 +1,58 @@
+"""``ocirun list``."""
+
+from __future__ import annotations
+
+from ocirun.cli.output import out, visible
+from ocirun.cli.table import TEXT, Command, Option
+from ocirun.jsonio import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli.call import Call
+
+COMMAND = Command(
+    "list",
+    summary="list the containers",
+    description="""\
+Lists the containers below the state root, also those that have stopped.""",
+    options=(
+        Option(
+            "format",
+            "f",
+            kind=TEXT,
+            metavar="FORMAT",
+            default="table",
+            choices=("table", "json"),
+            help="table, or json for an array of the objects that `state` prints",
+        ),
+        Option("quiet", "q", help="print the ids only"),
+    ),
+)
+
+_COLUMNS = ("id", "pid", "status", "bundle", "created", "owner")
+
+# The widths of runc's table, which scripts cut by position.
+_CELL_MIN = 12
+_CELL_GAP = 3
+
+
+def execute(call: Call) -> int:
+    """Print the list."""
+    from ocirun.container import list_states
+
+    states = list_states(call.settings.root, warn=call.warn)
+    if call.values.flag("quiet"):
+        out("".join(f"{state['id']}\n" for state in states))
+    elif call.values.text("format") == "json":
+        out(dumps(states) + "\n")
+    else:
+        rows = [[visible(str(state.get(name, ""))) for name in _COLUMNS] for state in states]
+        out(table([[name.upper() for name in _COLUMNS], *rows]))
+    return 0
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows in aligned columns; the last column is not filled up."""
+    widths = [max(_CELL_MIN, *(len(cell) + _CELL_GAP for cell in column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    return "".join("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + "\n" for row in rows)

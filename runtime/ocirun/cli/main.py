@@ -1,0 +1,157 @@
+"""The entry of the command line: global options, the choice of the command, exit statuses.
+
+Exit statuses: 0 done · 1 failed, or a wrong option · 3 no such command ·
+130 interrupted · 141 standard output was closed.  `run` ends with the status
+of the container's program.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ocirun.cli.call import Call, settings
+from ocirun.cli.parse import Values, parse
+from ocirun.cli.table import COMMANDS, GLOBALS, load
+from ocirun.errors import OcirunError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocirun.cli.table import Command, Option
+
+FAILED = 1
+NO_SUCH_COMMAND = 3
+INTERRUPTED = 128 + 2  # as shells show a death by SIGINT
+OUTPUT_CLOSED = 128 + 13  # and by SIGPIPE
+
+
+class UnknownCommandError(UsageError):
+    """The first word that is no option is no command either."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command line and return its exit status; nothing is raised.
+
+    words   the arguments after the program's name; None for those of this process
+    """
+    given = Values(GLOBALS)
+    try:
+        _fill_standard_descriptors()
+        try:
+            return _dispatch(sys.argv[1:] if words is None else words, given)
+        except Exception as error:
+            return _failed(error, given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _failed(error: Exception, given: Values) -> int:
+    """Report an error where the global options read so far ask for it; the exit status."""
+    try:
+        from ocirun.cli.log import Log
+        from ocirun.cli.output import OutputClosedError
+    except Exception:  # perhaps no descriptor or no memory is left for an import
+        return _last_words(error)
+    if isinstance(error, OutputClosedError):
+        return OUTPUT_CLOSED
+    log = Log.of(given)
+    if isinstance(error, OcirunError):
+        log.failure(error)
+    else:
+        log.crash(error)
+    return NO_SUCH_COMMAND if isinstance(error, UnknownCommandError) else FAILED
+
+
+def _last_words(error: Exception) -> int:
+    try:
+        os.write(2, f"ocirun: {ascii(str(error))[1:-1]}\n".encode("ascii"))
+    except Exception:  # noqa: S110  nothing is left to report with
+        pass
+    return FAILED
+
+
+def _dispatch(words: list[str], given: Values) -> int:
+    _parse(GLOBALS, words, given, None)
+    if given.flag("version"):
+        return _version()
+    name, rest = (given.arguments[0], given.arguments[1:]) if given.arguments else ("help", [])
+    if name == "help" or given.flag("help"):
+        return _help(rest if name == "help" else given.arguments)
+    command, execute = _find(name)
+    values = Values(command.options)
+    _parse(command.options, rest, values, command)
+    if values.flag("help"):
+        return _help([name])
+    _check_count(command, values)
+    return execute(Call(values, settings(given), given))
+
+
+def _parse(options: tuple[Option, ...], words: list[str], into: Values, command: Command | None) -> None:
+    """Parse, and show how the command is called when that fails."""
+    try:
+        parse(options, words, into=into, mixed=command is not None)
+    except UsageError as error:
+        _show_usage(command)
+        if command is not None:
+            error.message = f"{command.name}: {error.message}"
+        raise
+
+
+def _check_count(command: Command, values: Values) -> None:
+    least, most = command.counts()
+    count = len(values.arguments)
+    if least <= count <= most:
+        return
+    _show_usage(command)
+    wanted = command.arguments or "no arguments"
+    raise UsageError(f"{command.name}: takes {wanted}, but got {count} argument{'' if count == 1 else 's'}")
+
+
+def _find(name: str) -> tuple[Command, Callable[[Call], int]]:
+    if name not in COMMANDS:
+        _show_usage(None)
+        raise UnknownCommandError(f'unknown command "{name}"')
+    return load(name)
+
+
+def _show_usage(command: Command | None) -> None:
+    from ocirun.cli import help as pages
+    from ocirun.cli.output import OutputClosedError, out
+
+    try:
+        out(pages.usage(command))
+    except (OutputClosedError, OcirunError):  # the mistake itself is still to be reported
+        pass
+
+
+def _help(words: list[str]) -> int:
+    from ocirun.cli import help as pages
+    from ocirun.cli.output import out
+
+    topics = [word for word in words if not word.startswith("-")]
+    out(pages.of(_find(topics[0])[0]) if topics else pages.general())
+    return 0
+
+
+def _version() -> int:
+    from ocirun import version
+    from ocirun.cli.output import out
+
+    out(version.text())
+    return 0
+
+
+def _fill_standard_descriptors() -> None:
+    """Open /dev/null on those of 0, 1, 2 that are closed, as the launcher does.
+
+    Otherwise the next file opened, a state file perhaps, takes the number and
+    gets error texts written into it.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is fd itself, as those below it are open.
+            os.set_inheritable(os.open("/dev/null", os.O_WRONLY if fd else os.O_RDONLY), True)

@@ -1,0 +1,70 @@
+"""The options that create, run and explain share, and what the API makes of them."""
+
+from __future__ import annotations
+
+from ocirun.cli.table import NUMBER, TEXT, Option
+from ocirun.errors import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli.call import Call
+    from ocirun.container import CreateOptions
+
+CREATE_OPTIONS = (
+    Option(
+        "bundle",
+        "b",
+        kind=TEXT,
+        metavar="DIR",
+        help="directory of config.json",
+        shown="the current directory",
+    ),
+    Option(
+        "console-socket",
+        kind=TEXT,
+        metavar="PATH",
+        help="Unix socket that is sent the master end of the container's terminal",
+    ),
+    Option("pidfd-socket", kind=TEXT, metavar="PATH", help="Unix socket that is sent a pidfd of the container"),
+    Option("pid-file", kind=TEXT, metavar="FILE", help="write the process id of the container to FILE"),
+    Option(
+        "no-pivot",
+        help="change the root by moving the mount and chroot(2), for a rootfs on the initial ramdisk; isolates less",
+    ),
+    Option("no-new-keyring", help="let the container share the session keyring of the caller"),
+    Option(
+        "preserve-fds",
+        kind=NUMBER,
+        metavar="N",
+        default=0,
+        help="leave the N descriptors from 3 on (after those of LISTEN_FDS) open for the container",
+    ),
+)
+
+
+def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
+    """The options of a creation.
+
+    foreground   ocirun stays until the program ends, as ``run`` without ``--detach``
+    Raises UnsupportedError for containers without cgroups.
+    """
+    from ocirun.container import CreateOptions
+
+    values, settings = call.values, call.settings
+    if settings.cgroup_manager == "disabled":
+        raise UnsupportedError(
+            "--cgroup-manager disabled: every container gets a cgroup, so that all its processes can be found",
+            remedy="use cgroupfs",
+        )
+    return CreateOptions(
+        bundle=values.text("bundle"),
+        console_socket=values.text("console-socket"),
+        pidfd_socket=values.text("pidfd-socket"),
+        pid_file=values.text("pid-file"),
+        no_pivot=values.flag("no-pivot"),
+        no_new_keyring=values.flag("no-new-keyring"),
+        preserve_fds=values.number("preserve-fds"),
+        systemd_cgroup=settings.cgroup_manager == "systemd",
+        rootless=settings.rootless,
+        foreground=foreground,
+    )

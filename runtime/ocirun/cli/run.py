@@ -1,0 +1,46 @@
+"""``ocirun run``."""
+
+from __future__ import annotations
+
+from ocirun.cli.options import CREATE_OPTIONS, create_options
+from ocirun.cli.table import Command, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli.call import Call
+
+COMMAND = Command(
+    "run",
+    arguments="ID",
+    summary="create a container, start it and wait for its end",
+    description="""\
+Does what `create` and `start` do. Unless detached, ocirun then waits, passes signals on to the program,
+deletes the container when the program has ended, and exits with its status; 128+N stands for a death by
+signal N.
+
+ID is a name of your choice, unique below the state root.""",
+    options=(
+        *CREATE_OPTIONS,
+        Option("detach", "d", help="return as soon as the program runs"),
+        Option("keep", help="do not delete the container when its program has ended"),
+        Option(
+            "no-subreaper",
+            help="do not adopt the processes that the container leaves behind; see PR_SET_CHILD_SUBREAPER in prctl(2)",
+        ),
+    ),
+)
+
+
+def execute(call: Call) -> int:
+    """Run the container; the status of its program, or 0 when detached."""
+    from ocirun.container import run
+
+    detach = call.values.flag("detach")
+    return run(
+        call.id,
+        root=call.settings.root,
+        options=create_options(call, foreground=not detach),
+        detach=detach,
+        keep=call.values.flag("keep"),
+        no_subreaper=call.values.flag("no-subreaper"),
+    )

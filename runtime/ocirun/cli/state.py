@@ -1,0 +1,28 @@
+"""``ocirun state``."""
+
+from __future__ import annotations
+
+from ocirun.cli.output import out
+from ocirun.cli.table import Command
+from ocirun.jsonio import dumps_pretty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.cli.call import Call
+
+COMMAND = Command(
+    "state",
+    arguments="ID",
+    summary="print the state of a container",
+    description="""\
+Prints the state of the container ID as the JSON object that the runtime specification defines. Its status is
+created, running, paused or stopped.""",
+)
+
+
+def execute(call: Call) -> int:
+    """Print the state."""
+    from ocirun.container import Container
+
+    out(dumps_pretty(Container.load(call.id, root=call.settings.root).state()) + "\n")
+    return 0

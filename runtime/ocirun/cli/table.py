@@ -1,0 +1,154 @@
+"""Options and commands as data.
+
+Parsing, ``--help``, the man pages and shell completion all read the same
+entries.  A command's entry is the ``COMMAND`` of its module, which is imported
+only when that command is called.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ocirun.cli.call import Call
+
+FLAG = "flag"
+TEXT = "text"
+NUMBER = "number"
+
+_BLANKS: dict[str, bool | int | str] = {FLAG: False, TEXT: "", NUMBER: 0}
+
+
+class Option:
+    """One option.
+
+    names     long name first, without dashes; the first is the key of its value
+    help      what it does, one phrase
+    kind      FLAG, TEXT or NUMBER (decimal, not negative)
+    metavar   what its value is called in help, "" for a flag
+    default   value when it is not given: a bool, str or int, by kind
+    choices   the only values allowed, or () for any; TEXT only
+    hidden    accepted, but left out of help: there for callers of other runtimes
+    shown     default as help shows it, where it is not a fixed value
+    """
+
+    __slots__ = ("choices", "default", "help", "hidden", "kind", "metavar", "names", "shown")
+
+    def __init__(
+        self,
+        *names: str,
+        help: str,
+        kind: str = FLAG,
+        metavar: str = "",
+        default: bool | int | str | None = None,
+        choices: tuple[str, ...] = (),
+        hidden: bool = False,
+        shown: str = "",
+    ) -> None:
+        self.names = names
+        self.help = help
+        self.kind = kind
+        self.metavar = metavar
+        self.default: bool | int | str = _BLANKS[kind] if default is None else default
+        self.choices = choices
+        self.hidden = hidden
+        self.shown = shown
+
+
+class Command:
+    """One command.
+
+    name         the word of the command line
+    arguments    its arguments as help shows them; those in brackets can be left out
+    summary      one line
+    description  paragraphs with an empty line between; help and the man page wrap them
+    options      its options; ``--help`` is added to every command
+    """
+
+    __slots__ = ("arguments", "description", "name", "options", "summary")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        arguments: str = "",
+        summary: str,
+        description: str,
+        options: tuple[Option, ...] = (),
+    ) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.summary = summary
+        self.description = description
+        self.options = (*options, HELP)
+
+    def counts(self) -> tuple[int, int]:
+        """The least and the greatest number of arguments."""
+        words = self.arguments.split()
+        return sum(1 for word in words if word[0] != "["), len(words)
+
+
+HELP = Option("help", "h", help="show this help")
+
+GLOBALS = (
+    Option(
+        "root",
+        kind=TEXT,
+        metavar="DIR",
+        help="directory that holds the state of the containers",
+        shown="/run/ocirun, or $XDG_RUNTIME_DIR/ocirun for ordinary users",
+    ),
+    Option("log", kind=TEXT, metavar="FILE", help="append errors to FILE as well", shown="standard error only"),
+    Option(
+        "log-format",
+        kind=TEXT,
+        metavar="FORMAT",
+        default="text",
+        choices=("text", "json"),
+        help="form of a log record: text or json",
+    ),
+    Option("debug", help="add warnings to JSON logs, and a traceback when ocirun itself is at fault"),
+    Option(
+        "rootless",
+        kind=TEXT,
+        metavar="WHEN",
+        default="auto",
+        help="tolerate cgroups that cannot be written: true, false or auto",
+    ),
+    Option("systemd-cgroup", help="let systemd make the cgroups; the same as --cgroup-manager systemd"),
+    Option(
+        "cgroup-manager",
+        kind=TEXT,
+        metavar="NAME",
+        choices=("cgroupfs", "systemd", "disabled"),
+        help="who makes the cgroups: cgroupfs, systemd or disabled",
+        shown="cgroupfs",
+    ),
+    Option("criu", kind=TEXT, metavar="PATH", help="ignored", hidden=True),
+    Option("version", "v", help="show the version"),
+    HELP,
+)
+
+# Command -> its module in this package, in the order of help.  A command is only ever imported by way of
+# this table: no word of the command line becomes part of a module name.
+COMMANDS = {
+    "create": "create",
+    "start": "start",
+    "run": "run",
+    "state": "state",
+    "list": "list",
+    "kill": "kill",
+    "delete": "delete",
+    "pause": "pause",
+    "resume": "resume",
+    "spec": "spec",
+    "explain": "explain",
+}
+
+
+def load(name: str) -> tuple[Command, Callable[[Call], int]]:
+    """The entry and the function of the command `name`, a key of COMMANDS."""
+    module: Any = __import__(f"ocirun.cli.{COMMANDS[name]}", fromlist=("COMMAND", "execute"))
+    return module.COMMAND, module.execute

@@ -1,0 +1,99 @@
+"""The config that ``ocirun spec`` writes, the same in meaning as those of other runtimes."""
+
+from __future__ import annotations
+
+from ocirun.version import SPEC_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
+
+_ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm")
+
+# destination, type, source, options
+_MOUNTS = (
+    ("/proc", "proc", "proc", ()),
+    ("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+    ("/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+    ("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")),  # noqa: S108
+    ("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+    ("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
+    ("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro")),
+)
+
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/sys/firmware",
+    "/proc/scsi",
+)
+
+_READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def config(*, cgroup_namespace: bool) -> dict[str, Any]:
+    """A config for root.
+
+    cgroup_namespace   give the container a cgroup namespace, as is usual on cgroup v2
+    """
+    namespaces = ["pid", "network", "ipc", "uts", "mount", *(["cgroup"] if cgroup_namespace else [])]
+    sets = ("bounding", "effective", "permitted", "ambient")
+    return {
+        "ociVersion": SPEC_VERSION,
+        "process": {
+            "terminal": True,
+            "user": {"uid": 0, "gid": 0},
+            "args": ["sh"],
+            "env": list(_ENVIRONMENT),
+            "cwd": "/",
+            "capabilities": {name: list(_CAPABILITIES) for name in sets},
+            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": "ocirun",
+        "mounts": [_mount(*row) for row in _MOUNTS],
+        "linux": {
+            "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+            "namespaces": [{"type": name} for name in namespaces],
+            "maskedPaths": list(_MASKED),
+            "readonlyPaths": list(_READONLY),
+        },
+    }
+
+
+def make_rootless(config: dict[str, Any], *, uid: int, gid: int) -> None:
+    """Change `config` so that the user `uid` with the group `gid` can run it.
+
+    - A user namespace whose root is that user.
+    - No network namespace, as nobody could connect it to anything.
+    - sysfs cannot be mounted without owning the network namespace, so the host's is bound.
+    - No ``gid=`` for devpts: group 5 is not mapped, and mounting would fail (EINVAL).
+    - No resources, as the cgroups belong to root.
+    """
+    linux = config["linux"]
+    kept = [row for row in linux["namespaces"] if row["type"] not in ("network", "user")]
+    del linux["resources"]
+    linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
+    linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
+    linux["namespaces"] = [*kept, {"type": "user"}]
+    for mount in config["mounts"]:
+        if mount["destination"] == "/sys":
+            mount.update(type="none", source="/sys", options=["rbind", "nosuid", "noexec", "nodev", "ro"])
+        elif "options" in mount:
+            mount["options"] = [word for word in mount["options"] if not word.startswith(("uid=", "gid="))]
+
+
+def _mount(destination: str, type: str, source: str, options: tuple[str, ...]) -> dict[str, Any]:
+    row: dict[str, Any] = {"destination": destination, "type": type, "source": source}
+    if options:
+        row["options"] = list(options)
+    return row

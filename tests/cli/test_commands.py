@@ -1,0 +1,225 @@
+"""What each command asks of the container layer, and what it prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cli.fake import STATE
+from ocirun.errors import StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cli.conftest import Result
+    from cli.fake import Fake
+
+    Caller = Callable[..., Result]
+
+ROOT = ("--root", "/r")
+PLAIN = {
+    "bundle": "",
+    "console_socket": "",
+    "pidfd_socket": "",
+    "pid_file": "",
+    "no_pivot": False,
+    "no_new_keyring": False,
+    "preserve_fds": 0,
+    "systemd_cgroup": False,
+    "rootless": "auto",
+    "foreground": False,
+}
+
+
+def test_create_passes_its_options(call: Caller, fake: Fake) -> None:
+    # containerd's and conmon's options together
+    words = ("--bundle", "/b", "--pid-file", "/p", "--no-pivot", "--no-new-keyring", "--console-socket", "/s")
+    result = call(*ROOT, "--rootless=true", "create", *words, "--preserve-fds", "2", "--pidfd-socket=/f", "c1")
+    assert (result.status, result.out, result.err) == (0, "", "")
+    options = {
+        **PLAIN,
+        "bundle": "/b",
+        "pid_file": "/p",
+        "no_pivot": True,
+        "no_new_keyring": True,
+        "preserve_fds": 2,
+        "console_socket": "/s",
+        "pidfd_socket": "/f",
+        "rootless": "true",
+    }
+    assert fake.calls == [("create", "c1", {"root": "/r", "options": options})]
+
+
+def test_create_defaults(call: Caller, fake: Fake) -> None:
+    call(*ROOT, "create", "c1")
+    assert fake.calls[0][2]["options"] == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("words", "systemd"),
+    [
+        (("--systemd-cgroup",), True),
+        (("--cgroup-manager", "systemd"), True),
+        (("--cgroup-manager=cgroupfs",), False),
+        (("--systemd-cgroup", "--cgroup-manager=cgroupfs"), False),
+        (("--systemd-cgroup=false",), False),
+    ],
+)
+def test_cgroup_manager(call: Caller, fake: Fake, words: tuple[str, ...], systemd: bool) -> None:
+    assert call(*ROOT, *words, "create", "c1").status == 0
+    options = fake.calls[0][2]["options"]
+    assert options == {**PLAIN, "systemd_cgroup": systemd}
+
+
+def test_containers_without_cgroups_are_refused(call: Caller, fake: Fake) -> None:
+    result = call(*ROOT, "--cgroup-manager", "disabled", "create", "c1")
+    assert result.status == 1
+    assert "--cgroup-manager disabled: every container gets a cgroup" in result.err
+    assert fake.calls == []
+
+
+def test_old_containers_can_be_ended_without_cgroups(call: Caller) -> None:
+    assert call(*ROOT, "--cgroup-manager", "disabled", "delete", "--force", "c1").status == 0
+
+
+@pytest.mark.parametrize("verb", ["start", "pause", "resume"])
+def test_plain_verbs(call: Caller, fake: Fake, verb: str) -> None:
+    result = call(*ROOT, verb, "c1")
+    assert (result.status, result.out, result.err) == (0, "", "")
+    assert fake.calls == [("load", "c1", {"root": "/r"}), (verb, "c1", {})]
+
+
+def test_state_prints_json(call: Caller, fake: Fake) -> None:
+    fake.states = [{**STATE, "bundle": "/b\udcff\u00e9\n"}]
+    result = call(*ROOT, "state", "c1")
+    assert result.status == 0
+    assert result.out.isascii()
+    assert json.loads(result.out) == fake.states[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "signal", "everyone"),
+    [
+        (("c1",), 15, False),
+        (("c1", "KILL"), 9, False),
+        (("c1", "SIGKILL"), 9, False),
+        (("c1", "sigusr1"), 10, False),
+        (("c1", "9"), 9, False),
+        (("c1", "0"), 0, False),
+        (("c1", "RTMIN+2"), 36, False),
+        (("--all", "c1", "9"), 9, True),
+        (("-a", "c1", "9"), 9, True),
+        (("c1", "9", "--all"), 9, True),
+        (("c1", "--signal", "HUP"), 1, False),
+        (("--signal=HUP", "c1"), 1, False),
+    ],
+)
+def test_kill(call: Caller, fake: Fake, words: tuple[str, ...], signal: int, everyone: bool) -> None:
+    result = call(*ROOT, "kill", *words)
+    assert (result.status, result.out, result.err) == (0, "", "")
+    assert fake.calls[-1] == ("kill", "c1", {"signal": signal, "all": everyone})
+
+
+def test_kill_refuses(call: Caller, fake: Fake) -> None:
+    result = call(*ROOT, "--log-format", "json", "kill", "c1", "bogus")
+    assert result.status == 1
+    assert json.loads(result.err)["msg"] == 'unknown signal "bogus"'
+    assert call(*ROOT, "kill", "c1", "9", "--signal", "9").status == 1
+    assert "container does not exist" in call(*ROOT, "kill", "unknown", "bogus").err
+    assert all(name == "load" for name, _, _ in fake.calls)
+
+
+@pytest.mark.parametrize(
+    ("words", "force"), [((), False), (("--force",), True), (("-f",), True), (("--force=false",), False)]
+)
+def test_delete(call: Caller, fake: Fake, words: tuple[str, ...], force: bool) -> None:
+    assert call(*ROOT, "delete", *words, "c1").status == 0
+    assert call(*ROOT, "delete", "c1", *words).status == 0
+    assert fake.calls == [("delete", "c1", {"root": "/r", "force": force})] * 2
+
+
+def test_run(call: Caller, fake: Fake) -> None:
+    fake.status = 137
+    assert call(*ROOT, "run", "-b", "/b", "c1").status == 137
+    kept = {"detach": False, "keep": False, "no_subreaper": False}
+    assert fake.calls == [
+        ("run", "c1", {"root": "/r", "options": {**PLAIN, "bundle": "/b", "foreground": True}, **kept})
+    ]
+
+
+def test_run_detached(call: Caller, fake: Fake) -> None:
+    assert call(*ROOT, "run", "-d", "--keep", "-no-subreaper", "c1").status == 0
+    asked = {"detach": True, "keep": True, "no_subreaper": True}
+    assert fake.calls == [("run", "c1", {"root": "/r", "options": PLAIN, **asked})]
+
+
+def test_list_table_has_runcs_widths(call: Caller, fake: Fake) -> None:
+    fake.states = [STATE, {**STATE, "id": "a-rather-long-id", "pid": 0, "status": "stopped"}]
+    result = call(*ROOT, "list")
+    assert result.out == (
+        "ID                 PID         STATUS      BUNDLE      CREATED                          OWNER\n"
+        "c1                 4242        running     /b          2026-01-02T03:04:05.678901234Z   root\n"
+        "a-rather-long-id   0           stopped     /b          2026-01-02T03:04:05.678901234Z   root\n"
+    )
+
+
+def test_list_empty(call: Caller, fake: Fake) -> None:
+    fake.states = []
+    assert call(*ROOT, "list").out == "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
+    assert call(*ROOT, "list", "-q").out == ""
+    assert call(*ROOT, "list", "-f", "json").out == "[]\n"
+
+
+def test_list_forms(call: Caller, fake: Fake) -> None:
+    fake.states = [{**STATE, "bundle": "/a\n\x1b[31m\udcff\u2028"}]
+    assert call(*ROOT, "list", "--quiet").out == "c1\n"
+    assert json.loads(call(*ROOT, "list", "--format=json").out) == fake.states
+    assert r"/a\n\x1b[31m\xff\u2028" in call(*ROOT, "list").out
+    assert call(*ROOT, "list", "-f", "yaml").status == 1
+
+
+def test_list_warns(call: Caller, fake: Fake) -> None:
+    fake.warnings = ["c2: the state is damaged"]
+    result = call(*ROOT, "list", "-q")
+    assert (result.status, result.out) == (0, "c1\n")
+    assert 'level=warning msg="c2: the state is damaged"' in result.err
+    assert call("--log-format", "json", *ROOT, "list", "-q").err == ""
+    assert '"level":"warning"' in call("--debug", "--log-format", "json", *ROOT, "list", "-q").err
+
+
+def test_explain(call: Caller, fake: Fake) -> None:
+    assert call(*ROOT, "explain", "-b", "/b").out == "text of the plan\n"
+    assert call(*ROOT, "explain", "--json", "--foreground", "--no-pivot", "c7").out == '{"plan":"the plan"}\n'
+    assert fake.calls == [
+        ("explain", "<id>", {"bundle": "/b", "options": {**PLAIN, "bundle": "/b"}, "root": "/r"}),
+        ("explain", "c7", {"bundle": "", "options": {**PLAIN, "no_pivot": True, "foreground": True}, "root": "/r"}),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "run", "state", "kill", "delete", "pause", "resume"])
+def test_errors_are_reported_by_every_verb(call: Caller, fake: Fake, verb: str) -> None:
+    fake.failure = StateError("cannot do that", status="paused")
+    result = call(*ROOT, verb, "c1")
+    assert (result.status, result.out) == (1, "")
+    assert 'level=error msg="cannot do that"' in result.err
+
+
+@pytest.mark.parametrize("verb", ["create", "start", "run", "state", "kill", "delete", "pause", "resume"])
+def test_number_of_arguments(call: Caller, fake: Fake, verb: str) -> None:
+    none, many = call(*ROOT, verb), call(*ROOT, verb, "a", "9", "c")
+    for result in (none, many):
+        assert result.status == 1
+        assert result.out.startswith(f"Usage: ocirun [global options] {verb} [options] ID")
+    assert f"{verb}: takes ID" in none.err
+    assert "got 0 arguments" in none.err
+    assert "got 3 arguments" in many.err
+    assert fake.calls == []
+
+
+def test_ids_go_on_unchanged(call: Caller, fake: Fake) -> None:
+    ids = ["", "..", "a/b", "a\n", "-x", "%s", "\u00e9", "x" * 2000]
+    for word in ids:
+        call(*ROOT, "delete", "--", word)
+    assert [noted for _, noted, _ in fake.calls] == ids
