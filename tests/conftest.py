@@ -1,0 +1,12 @@
+"""Options and marks that all test folders share."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks, so that a misspelt one is an error under --strict-markers."""
+    config.addinivalue_line("markers", "live: starts real containers; needs root, Linux, gcc and busybox")
