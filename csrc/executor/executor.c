@@ -37,8 +37,6 @@ int executor_run(struct executor *x)
 		int r;
 
 		progress_begin(x, op->index, i);
-		if ((op->flags & OPF_SKIP_EMPTY) && slot_fd(x, op->arg[0]) < 0)
-			continue;
 		x->last_call = -1;
 		x->fault = FAULT_CALL;
 		x->detail = 0;

@@ -6,8 +6,6 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 
-#define MNT_DETACH 2
-
 /* statfs is not in a header without libc; only the flags are read. */
 struct statfs_words {
 	long type, bsize;
@@ -80,7 +78,47 @@ static int plain_directory(struct executor *x, int root, const char *path)
 	return (int)fd;
 }
 
-enum { OPEN_OPTIONAL = 1, OPEN_CREATE = 2, OPEN_PLAIN = 4, OPEN_DIRECTORY = 8 };
+enum {
+	OPEN_CREATE = 2,
+	OPEN_PLAIN = 4,	     /* a real directory, no link on the way */
+	OPEN_DIRECTORY = 8,
+	OPEN_NOFOLLOW = 16,  /* the last component is a file, and no link */
+	OPEN_NOT_PROC = 32,  /* not in a procfs */
+	OPEN_LIKE_PROC = 64, /* the mount to be attached must be a procfs */
+};
+
+#define PROC_SUPER_MAGIC 0x9fa0
+
+static int is_procfs(struct executor *x, int fd)
+{
+	struct statfs_words st = { 0 };
+	long r = SYS2(x, __NR_fstatfs, fd, &st);
+
+	return r < 0 ? (int)r : st.type == PROC_SUPER_MAGIC;
+}
+
+/* A file that is no link, made empty when it is missing. */
+static int open_no_link(struct executor *x, int root, const char *path)
+{
+	const char *name;
+	struct statx st;
+	int parent = path_parent(x, root, path, 1, &name), fd;
+
+	if (parent < 0)
+		return parent;
+	fd = (int)SYS4(x, __NR_mknodat, parent, name, S_IFREG | 0644, 0);
+	if (fd == 0 || fd == -EEXIST || fd == -EROFS)
+		fd = (int)SYS3(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	quiet_close(parent);
+	if (fd < 0)
+		return fd;
+	if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 || (st.stx_mode & S_IFMT) == S_IFLNK ||
+	    (st.stx_mode & S_IFMT) == S_IFDIR) {
+		quiet_close(fd);
+		return fault(x, FAULT_NOT_PLAIN, 0, ELOOP);
+	}
+	return fd;
+}
 
 /* arg: slot, root slot, path, flags, slot of a mount whose type (directory or
  * not) the target must have, or SLOT_LIMIT.  Opens a path below the root. */
@@ -101,7 +139,15 @@ int op_open_path(struct executor *x, const struct op *op)
 			return (int)r;
 		directory = (st.stx_mode & S_IFMT) == S_IFDIR;
 	}
-	if (flags & OPEN_PLAIN) {
+	if (flags & OPEN_LIKE_PROC) {
+		int proc = is_procfs(x, slot_fd(x, op->arg[4]));
+
+		if (proc <= 0)
+			return proc < 0 ? proc : fault(x, FAULT_NOT_PROC, 0, EINVAL);
+	}
+	if (flags & OPEN_NOFOLLOW) {
+		fd = open_no_link(x, root, path);
+	} else if (flags & OPEN_PLAIN) {
 		fd = plain_directory(x, root, path);
 		if (fd == -ENOENT && (flags & OPEN_CREATE)) {
 			fd = path_create(x, root, path, 1);
@@ -114,8 +160,14 @@ int op_open_path(struct executor *x, const struct op *op)
 	} else {
 		fd = path_open(x, root, path, O_PATH | (directory ? O_DIRECTORY : 0), 0);
 	}
-	if ((flags & OPEN_OPTIONAL) && (fd == -ENOENT || fd == -ENOTDIR))
-		return slot_set(x, op->arg[0], -1);
+	if (fd >= 0 && (flags & OPEN_NOT_PROC)) {
+		int proc = is_procfs(x, fd);
+
+		if (proc) {
+			quiet_close(fd);
+			return proc < 0 ? proc : fault(x, FAULT_ON_PROC, 0, EPERM);
+		}
+	}
 	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
 }
 
@@ -308,74 +360,4 @@ int op_attach(struct executor *x, const struct op *op)
 int op_close(struct executor *x, const struct op *op)
 {
 	return slot_set(x, op->arg[0], -1);
-}
-
-/* arg: root slot.  "." on both sides: the old root ends up on top of the new
- * one and is taken off at once, so it never has a name. */
-int op_pivot(struct executor *x, const struct op *op)
-{
-	int root = slot_fd(x, op->arg[0]), old, r;
-
-	if (root < 0)
-		return root;
-	old = (int)SYS3(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (old < 0)
-		return old;
-	r = (int)SYS1(x, __NR_fchdir, root);
-	if (r == 0)
-		r = (int)SYS2(x, __NR_pivot_root, ".", ".");
-	if (r == 0)
-		r = (int)SYS1(x, __NR_fchdir, old);
-	/* slave, or the umount would travel to the host */
-	if (r == 0)
-		r = (int)SYS5(x, __NR_mount, 0, ".", 0, (1 << 19) | (1 << 14) /* MS_SLAVE|MS_REC */, 0);
-	if (r == 0)
-		r = (int)SYS2(x, __NR_umount2, ".", MNT_DETACH);
-	if (r == 0)
-		r = (int)SYS1(x, __NR_chdir, "/");
-	quiet_close(old);
-	return r;
-}
-
-/* arg: root slot, vector of mount points to take off first.  For hosts whose
- * root cannot be pivoted (initramfs): move the new root over "/".  A host
- * procfs or sysfs left underneath would let a user namespace in the container
- * mount a fresh, unmasked one, so they go first. */
-int op_move_root(struct executor *x, const struct op *op)
-{
-	const struct plan_vector *covers = plan_vector(x, op->arg[1]);
-	int root = slot_fd(x, op->arg[0]), r;
-
-	if (root < 0 || !covers)
-		return fault(x, FAULT_PLAN, 0, EINVAL);
-	for (uint32_t i = 0; i < covers->count; i++) {
-		const char *path = plan_text(x, covers->offset[i]);
-
-		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14), 0);
-		if (r == 0)
-			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH);
-		if (r == -EINVAL || r == -EPERM || r == -EBUSY) /* not ours to take off: cover it */
-			r = (int)SYS5(x, __NR_mount, "tmpfs", path, "tmpfs", 0, 0);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
-	r = (int)SYS1(x, __NR_fchdir, root);
-	if (r == 0)
-		r = (int)SYS5(x, __NR_mount, ".", "/", 0, 1 << 13 /* MS_MOVE */, 0);
-	if (r == 0)
-		r = (int)SYS1(x, __NR_chroot, ".");
-	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
-}
-
-/* arg: root slot.  Without a mount namespace there is only chroot. */
-int op_change_root(struct executor *x, const struct op *op)
-{
-	int root = slot_fd(x, op->arg[0]), r;
-
-	if (root < 0)
-		return root;
-	r = (int)SYS1(x, __NR_fchdir, root);
-	if (r == 0)
-		r = (int)SYS1(x, __NR_chroot, ".");
-	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
 }

@@ -234,6 +234,27 @@ int op_join_keyring(struct executor *x, const struct op *op)
 	return ring < 0 ? (int)ring : 0;
 }
 
+/* A new network namespace has its loopback device down.  Any socket takes the request. */
+int op_loopback_up(struct executor *x, const struct op *op)
+{
+	struct {
+		char name[16];
+		short flags;
+		char rest[22];
+	} request = { "lo", 0, { 0 } };
+	int fd = (int)SYS3(x, __NR_socket, 1 /* AF_UNIX */, 2 | 02000000 /* SOCK_DGRAM | SOCK_CLOEXEC */, 0), r;
+
+	(void)op;
+	if (fd < 0)
+		return fd;
+	r = (int)SYS3(x, __NR_ioctl, fd, 0x8913 /* SIOCGIFFLAGS */, &request);
+	request.flags |= 1; /* IFF_UP */
+	if (r == 0)
+		r = (int)SYS3(x, __NR_ioctl, fd, 0x8914 /* SIOCSIFFLAGS */, &request);
+	quiet_close(fd);
+	return r;
+}
+
 /* arg: close the socket afterwards.  Everything is set up; the runtime records
  * it and sets what only it may set.  From here on we outlive the runtime. */
 int op_ready(struct executor *x, const struct op *op)

@@ -65,7 +65,10 @@
 	X(50, find_program)    \
 	X(51, ready)           \
 	X(52, wait_start)      \
-	X(53, execute)
+	X(53, execute)         \
+	X(54, loopback_up)     \
+	X(55, mask)            \
+	X(56, make_readonly)
 
 enum op_code {
 #define X(number, name) OP_##name = number,
@@ -80,9 +83,6 @@ enum op_code {
 #define SLOT_SYNC 2
 #define SLOT_LIMIT 96
 
-/* Flags of an operation, valid for every code. */
-#define OPF_SKIP_EMPTY 1 /* do nothing when the slot of argument 0 is empty */
-
 struct plan_header {
 	uint32_t magic;
 	uint32_t format;
@@ -96,7 +96,7 @@ struct plan_header {
 
 struct op {
 	uint16_t code;
-	uint16_t flags;
+	uint16_t reserved;
 	uint32_t index;	   /* in the whole plan, host operations counted */
 	uint64_t arg[6]; /* numbers, slots, or offsets of data from the start of the plan */
 };
@@ -130,7 +130,8 @@ enum fault {
 	FAULT_NOT_DEVPTS = 10,	/* /dev/pts/ptmx is not a pseudo-terminal multiplexer */
 	FAULT_OUTSIDE_ROOT = 11, /* the working directory is not below the root */
 	FAULT_AMBIENT = 12,	/* detail = capability */
-	FAULT_NO_START = 13,	/* the runtime went away before start */
+	FAULT_ON_PROC = 13,	/* a mount point that lies in procfs */
+	FAULT_NOT_PROC = 14,	/* something else than procfs for /proc */
 };
 
 #define PROGRESS_OUTPUT 4096

@@ -78,7 +78,7 @@ const char *ocirun_call_name(int nr)
 		NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64) NAME(read) NAME(readlinkat)
 		NAME(recvmsg) NAME(sched_setaffinity) NAME(sched_setattr) NAME(sendfile) NAME(sendmsg)
 		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid)
-		NAME(setsid) NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
+		NAME(setsid) NAME(socket) NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
 		NAME(write)
 #undef NAME
 	default:

@@ -15,6 +15,7 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #define STACK_SIZE 32768
 #define SYS(nr, a, b, c, d, e) kernel_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)

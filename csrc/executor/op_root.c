@@ -1,0 +1,166 @@
+/* The change of root, and what is hidden or closed below it. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+#include <linux/stat.h>
+
+#define MNT_DETACH 2
+
+/* arg: root slot.  "." on both sides: the old root ends up on top of the new
+ * one and is taken off at once, so it never has a name. */
+int op_pivot(struct executor *x, const struct op *op)
+{
+	int root = slot_fd(x, op->arg[0]), old, r;
+
+	if (root < 0)
+		return root;
+	old = (int)SYS3(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (old < 0)
+		return old;
+	r = (int)SYS1(x, __NR_fchdir, root);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_pivot_root, ".", ".");
+	if (r == 0)
+		r = (int)SYS1(x, __NR_fchdir, old);
+	/* slave, or the umount would travel to the host */
+	if (r == 0)
+		r = (int)SYS5(x, __NR_mount, 0, ".", 0, (1 << 19) | (1 << 14) /* MS_SLAVE|MS_REC */, 0);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_umount2, ".", MNT_DETACH);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chdir, "/");
+	quiet_close(old);
+	return r;
+}
+
+/* arg: root slot, vector of mount points to take off first.  For hosts whose
+ * root cannot be pivoted (initramfs): move the new root over "/".  A host
+ * procfs or sysfs left underneath would let a user namespace in the container
+ * mount a fresh, unmasked one, so they go first. */
+int op_move_root(struct executor *x, const struct op *op)
+{
+	const struct plan_vector *covers = plan_vector(x, op->arg[1]);
+	int root = slot_fd(x, op->arg[0]), r;
+
+	if (root < 0 || !covers)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	for (uint32_t i = 0; i < covers->count; i++) {
+		const char *path = plan_text(x, covers->offset[i]);
+
+		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14), 0);
+		if (r == 0)
+			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH);
+		if (r == -EINVAL || r == -EPERM || r == -EBUSY) /* not ours to take off: cover it */
+			r = (int)SYS5(x, __NR_mount, "tmpfs", path, "tmpfs", 0, 0);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	r = (int)SYS1(x, __NR_fchdir, root);
+	if (r == 0)
+		r = (int)SYS5(x, __NR_mount, ".", "/", 0, 1 << 13 /* MS_MOVE */, 0);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chroot, ".");
+	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+}
+
+/* arg: root slot.  Without a mount namespace there is only chroot. */
+int op_change_root(struct executor *x, const struct op *op)
+{
+	int root = slot_fd(x, op->arg[0]), r;
+
+	if (root < 0)
+		return root;
+	r = (int)SYS1(x, __NR_fchdir, root);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chroot, ".");
+	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+}
+
+/* An empty read-only directory, from a tmpfs that has room for nothing. */
+static int empty_directory(struct executor *x)
+{
+	int fs = (int)SYS2(x, __NR_fsopen, "tmpfs", FSOPEN_CLOEXEC), r = fs;
+
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0);
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "755", 0);
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+	if (r >= 0)
+		r = (int)SYS3(x, __NR_fsmount, fs, FSMOUNT_CLOEXEC,
+			      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	quiet_close(fs);
+	return r;
+}
+
+static int copy_of(struct executor *x, int mount, int recursive)
+{
+	return (int)SYS3(x, __NR_open_tree, mount, "",
+			 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0));
+}
+
+static int put_on(struct executor *x, int mount, int target)
+{
+	return (int)SYS5(x, __NR_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* arg: root slot, path, slot of the host's /dev/null, slot of the empty
+ * directory (made at first use).  Only a missing path is passed over; that it
+ * is this path which is missing is certain, as nothing else is looked up. */
+int op_mask(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[1]);
+	int empty = slot_fd(x, op->arg[3]), target, cover = -1, r;
+	struct statx st;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	target = path_open(x, slot_fd(x, op->arg[0]), path, O_PATH, 0);
+	if (target < 0)
+		return target == -ENOENT || target == -ENOTDIR ? 0 : target;
+	r = (int)SYS5(x, __NR_statx, target, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+	if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR) {
+		cover = r = copy_of(x, slot_fd(x, op->arg[2]), 0);
+		if (r >= 0)
+			r = put_on(x, cover, target);
+		quiet_close(cover);
+	} else if (r == 0 && empty < 0) {
+		/* Attached first: a mount can be copied only once it is in our namespace. */
+		cover = r = empty_directory(x);
+		if (r >= 0)
+			r = put_on(x, cover, target);
+		if (r >= 0)
+			r = slot_set(x, op->arg[3], cover);
+	} else if (r == 0) {
+		cover = r = copy_of(x, empty, 0);
+		if (r >= 0)
+			r = put_on(x, cover, target);
+		quiet_close(cover);
+	}
+	quiet_close(target);
+	return r < 0 ? r : 0;
+}
+
+/* arg: root slot, path.  Read-only, with all other flags as they are. */
+int op_make_readonly(struct executor *x, const struct op *op)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	const char *path = plan_text(x, op->arg[1]);
+	int target, mount, r;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	target = path_open(x, slot_fd(x, op->arg[0]), path, O_PATH, 0);
+	if (target < 0)
+		return target == -ENOENT || target == -ENOTDIR ? 0 : target;
+	mount = r = copy_of(x, target, 1);
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_mount_setattr, mount, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+	if (r >= 0)
+		r = put_on(x, mount, target);
+	quiet_close(mount);
+	quiet_close(target);
+	return r;
+}

@@ -1,0 +1,344 @@
+"""Container: create, start, kill, pause, resume, delete; and `run`, which is all of them.
+
+The command line uses nothing else.  Everything here is safe from any thread:
+no fork of the interpreter, no change of directory, umask, signal handlers or
+of anything else that belongs to the whole process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .errors import (
+    ContainerNotFoundError,
+    HookError,
+    HostError,
+    OcirunError,
+    StateDamagedError,
+    StateError,
+)
+from .plan.builder import SPEC_VERSION
+from .state import record as records
+from .state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .cgroup.driver import Driver
+    from .plan.ops import Plan
+    from .state.record import Record
+
+SIGKILL = 9
+# How long a killed container may take to go, in seconds.
+_KILL_LIMIT = 10.0
+
+
+class CreateOptions:
+    """What `create` and `run` may be told besides the config.
+
+    bundle           directory with config.json; "" is the working directory
+    console_socket   path of a socket that receives the terminal's master
+    pidfd_socket     path of a socket that receives a pidfd of init
+    pid_file         where the pid of init is written
+    no_pivot         move the root instead of pivot_root
+    no_new_keyring   keep the caller's session keyring
+    preserve_fds     how many descriptors from 3 up the program keeps
+    systemd_cgroup   use systemd's cgroup driver
+    rootless         "true", "false" or "auto"
+    foreground       the caller stays and is the terminal's other end
+    """
+
+    __slots__ = (
+        "bundle",
+        "cgroup_manager",
+        "console_socket",
+        "foreground",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "pidfd_socket",
+        "preserve_fds",
+        "rootless",
+        "systemd_cgroup",
+    )
+
+    def __init__(
+        self,
+        *,
+        bundle: str = "",
+        console_socket: str = "",
+        pidfd_socket: str = "",
+        pid_file: str = "",
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+        preserve_fds: int = 0,
+        systemd_cgroup: bool = False,
+        rootless: str = "auto",
+        foreground: bool = False,
+        cgroup_manager: str = "",
+    ) -> None:
+        self.bundle = bundle
+        self.console_socket = console_socket
+        self.pidfd_socket = pidfd_socket
+        self.pid_file = pid_file
+        self.no_pivot = no_pivot
+        self.no_new_keyring = no_new_keyring
+        self.preserve_fds = preserve_fds
+        self.systemd_cgroup = systemd_cgroup
+        self.rootless = rootless
+        self.foreground = foreground
+        self.cgroup_manager = cgroup_manager
+
+
+class Container:
+    """A container that exists.  Made by `create` or `load`, never directly."""
+
+    __slots__ = ("_cgroup", "_record", "id", "root")
+
+    def __init__(self, container_id: str, root: str, record: Record) -> None:
+        self.id = container_id
+        self.root = root
+        self._record = record
+        self._cgroup: Driver | None = None
+
+    @classmethod
+    def create(cls, container_id: str, *, root: str, options: CreateOptions) -> Container:
+        """Create a container: everything of its config except the program is in place when this returns.
+
+        Raises InvalidIdError, ContainerExistsError, ConfigError, UnsupportedError, StepError, HookError,
+        HostError; after any of them nothing is left.
+        """
+        from .launch import create
+
+        record, session = create.create(container_id, root, options, stay=False)
+        session.close()
+        return cls(container_id, root, record)
+
+    @classmethod
+    def load(cls, container_id: str, *, root: str) -> Container:
+        """The container of that id.
+
+        Raises ContainerNotFoundError, InvalidIdError, StateDamagedError.
+        """
+        directory = store.open_container(root, container_id)
+        try:
+            return cls(container_id, root, records.load(directory))
+        finally:
+            os.close(directory)
+
+    @property
+    def cgroup(self) -> Driver:
+        """The driver that the container was created with."""
+        if self._cgroup is None:
+            from .cgroup import driver
+
+            self._cgroup = driver.from_record(self._record.cgroup)
+        return self._cgroup
+
+    @property
+    def pid(self) -> int:
+        """Pid of the init process, 0 before there is one."""
+        return self._record.pid
+
+    def _directory(self) -> int:
+        return store.open_container(self.root, self.id)
+
+    def status(self) -> str:
+        """creating, created, running, paused or stopped."""
+        directory = self._directory()
+        try:
+            progress = records.load_progress(directory)
+        finally:
+            os.close(directory)
+        status = records.status(self._record, progress)
+        if status in (records.CREATED, records.RUNNING) and self.cgroup.frozen():
+            return records.PAUSED
+        return status
+
+    def state(self) -> dict[str, Any]:
+        """The state as the OCI spec and runc print it."""
+        record = self._record
+        status = self.status()
+        return {
+            "ociVersion": SPEC_VERSION,
+            "id": self.id,
+            "pid": 0 if status == records.STOPPED else record.pid,
+            "status": status,
+            "bundle": record.bundle,
+            "rootfs": record.rootfs,
+            "created": record.created,
+            "annotations": record.annotations,
+            "owner": owner_name(record.owner),
+        }
+
+    def start(self) -> None:
+        """Run the program of a created container, and its startContainer and poststart hooks.
+
+        Raises StateError when it is not created, ProgramError, HookError; a container whose poststart
+        hook fails is stopped and deleted.
+        """
+        from .launch import start
+
+        status = self.status()
+        if status in (records.RUNNING, records.PAUSED):
+            raise StateError("cannot start an already running container", status=status)
+        if status != records.CREATED:
+            raise StateError("cannot start a container that has stopped", status=status)
+        directory = self._directory()
+        try:
+            start.start(self._record, directory)
+            if "poststart" in self._record.hooks:
+                self._run_hooks("poststart", "running", directory)
+        except HookError:
+            self.delete(force=True)
+            raise
+        finally:
+            os.close(directory)
+
+    def kill(self, signal: int, *, all: bool = False) -> None:
+        """Send a signal to the init process, or to every process of the container.
+
+        Raises StateError "container not running" for a stopped one (not with `all`).
+        """
+        import _signal
+
+        if all:
+            self.cgroup.kill(signal)
+            return
+        pidfd = records.open_init(self._record)
+        if pidfd < 0:
+            if signal == SIGKILL and self._record.shared_pids:
+                self.cgroup.kill(signal)
+                return
+            raise StateError("container not running", status=records.STOPPED)
+        try:
+            # Every process has a parent in a namespace of its own to end with; where it is shared or the
+            # host's, killing init alone would leave the rest.
+            if signal == SIGKILL and self._record.shared_pids:
+                self.cgroup.kill(signal)
+            _signal.pidfd_send_signal(pidfd, signal)
+            if signal == SIGKILL and self.cgroup.frozen():
+                # On cgroup v1 a frozen process does not even die.
+                self.cgroup.thaw()
+        except ProcessLookupError:
+            raise StateError("container not running", status=records.STOPPED) from None
+        except OSError as error:
+            raise HostError.from_os(f"kill {self._record.pid}", error, call="pidfd_send_signal") from None
+        finally:
+            os.close(pidfd)
+
+    def pause(self) -> None:
+        """Freeze every process.  Raises StateError unless created or running."""
+        status = self.status()
+        if status not in (records.CREATED, records.RUNNING):
+            raise StateError("container not running", status=status)
+        self.cgroup.freeze()
+
+    def resume(self) -> None:
+        """Let a paused container go on.  Raises StateError unless paused."""
+        status = self.status()
+        if status != records.PAUSED:
+            raise StateError("container not paused", status=status)
+        self.cgroup.thaw()
+
+    def delete(self, *, force: bool = False) -> list[str]:
+        """Remove the container: its processes if allowed, its cgroup, its state; then the poststop hooks.
+
+        force   kill a running one
+        Returns warnings: a failing poststop hook does not stop the deletion (runtime-spec runtime.md).
+        Raises StateError for a running container without `force`, HostError.
+        """
+        status = self.status()
+        if status not in (records.STOPPED, records.CREATED) and not force:
+            raise StateError(
+                f"cannot delete container {self.id} that is not stopped: {status}",
+                status=status,
+                remedy="`delete --force` kills it first",
+            )
+        return self._destroy()
+
+    def _destroy(self) -> list[str]:
+        from .launch import destroy
+
+        return destroy.destroy(self.root, self._record, self.cgroup)
+
+    def _run_hooks(self, kind: str, status: str, directory: int) -> None:
+        from .launch import destroy
+
+        destroy.run_hooks(self._record, directory, kind, status)
+
+
+def delete(container_id: str, *, root: str, force: bool = False) -> list[str]:
+    """Delete a container by id, one with a damaged state too if `force`; returns warnings.
+
+    Raises ContainerNotFoundError unless `force`.
+    """
+    try:
+        return Container.load(container_id, root=root).delete(force=force)
+    except ContainerNotFoundError:
+        if force:
+            return []
+        raise
+    except StateDamagedError:
+        if not force:
+            raise
+        from .launch import destroy
+
+        return destroy.destroy_damaged(root, container_id)
+
+
+def run(
+    container_id: str,
+    *,
+    root: str,
+    options: CreateOptions,
+    detach: bool = False,
+    keep: bool = False,
+    no_subreaper: bool = False,
+) -> int:
+    """Create, start, and unless `detach` wait and delete; returns the program's exit code.
+
+    The code is 128 plus the signal for a program that a signal ended.  Not for threads: in the foreground
+    the signals of this process are forwarded to the container.
+    """
+    from .launch import foreground
+
+    return foreground.run(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
+
+
+def explain(bundle: str, *, options: CreateOptions, id: str, root: str) -> Plan:
+    """The plan that `create` would carry out, without touching anything.
+
+    Raises ConfigError, UnsupportedError.
+    """
+    from .launch import create
+
+    return create.explain(bundle, id, root, options)
+
+
+def list_states(root: str, *, warn: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning."""
+    states = []
+    for container_id in store.ids(root):
+        try:
+            states.append(Container.load(container_id, root=root).state())
+        except ContainerNotFoundError:
+            continue
+        except OcirunError as error:
+            warn(f"container {container_id}: {error.message}")
+    return states
+
+
+def owner_name(uid: int) -> str:
+    """The name of a user of this host, or the number without one."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+__all__ = ["Container", "CreateOptions", "delete", "explain", "list_states", "run"]

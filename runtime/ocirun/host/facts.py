@@ -1,0 +1,71 @@
+"""Cheap facts about this host and this process, read when asked."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroups import Layout
+
+CAP_SYS_ADMIN = 21
+
+
+def last_capability() -> int:
+    """The highest capability number of the kernel (Linux 3.2: /proc/sys/kernel/cap_last_cap)."""
+    try:
+        with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 40  # CAP_CHECKPOINT_RESTORE, Linux 5.9: below our kernel floor
+
+
+def own_capabilities() -> tuple[int, int]:
+    """(permitted, bounding) capability masks of this process."""
+    permitted = bounding = 0
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"CapPrm:"):
+                permitted = int(line[7:], 16)
+            elif line.startswith(b"CapBnd:"):
+                bounding = int(line[7:], 16)
+    return permitted, bounding
+
+
+def in_user_namespace() -> bool:
+    """This process is in a user namespace that is not the initial one.
+
+    The initial one maps all ids to themselves; any other map tells a namespace.  (A namespace with that
+    same map cannot be told from outside, and does not need to be: its root may do what the host's may
+    with ids.)
+    """
+    try:
+        with open("/proc/self/uid_map", "rb") as file:
+            return file.read().split() != [b"0", b"0", b"4294967295"]
+    except OSError:
+        return False
+
+
+def privileged() -> bool:
+    """This process has CAP_SYS_ADMIN in the initial user namespace."""
+    if os.geteuid() != 0 or in_user_namespace():
+        return False
+    permitted, _ = own_capabilities()
+    return bool(permitted >> CAP_SYS_ADMIN & 1)
+
+
+def has_keyrings() -> bool:
+    """The kernel has the key retention service."""
+    return os.path.exists("/proc/keys")
+
+
+def environment() -> tuple[str, ...]:
+    """The environment of this process as ``KEY=value``, undecodable bytes as surrogates."""
+    return tuple(os.fsdecode(key + b"=" + value) for key, value in os.environb.items())
+
+
+def cgroup_layout() -> Layout:
+    """The cgroup hierarchies of this host."""
+    from .cgroups import read
+
+    return read()

@@ -1,0 +1,1 @@
+"""Carry a plan out: the host's operations here, the container's in the helper."""

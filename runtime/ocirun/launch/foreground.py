@@ -1,0 +1,126 @@
+"""`run`: create, start, and in the foreground forward signals and the terminal until the program ends."""
+
+from __future__ import annotations
+
+import os
+
+from . import create as creation
+from . import destroy, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..container import CreateOptions
+    from ..state.record import Record
+    from .session import Session
+    from .signals import Forwarder
+    from .terminal import Relay
+
+_SIGCHLD, _SIGWINCH, _SIGURG = 17, 28, 23
+_SIGKILL, _SIGSTOP = 9, 19
+# Not forwarded: the child's end is ours to see, the size is copied instead, Go programs use SIGURG among
+# themselves; and what reports a fault of this very process.
+_KEPT = frozenset((_SIGCHLD, _SIGWINCH, _SIGURG, _SIGKILL, _SIGSTOP, 4, 5, 7, 8, 11, 31))
+
+
+def run(
+    container_id: str,
+    root: str,
+    options: CreateOptions,
+    *,
+    detach: bool,
+    keep: bool,
+    no_subreaper: bool,
+) -> int:
+    """See container.run."""
+    from ..cgroup import driver
+
+    options.foreground = not detach
+    signals = None
+    if not detach:
+        from .signals import Forwarder
+
+        if not no_subreaper:
+            from .._native import lib
+
+            lib.ocirun_set_subreaper(1)
+        signals = Forwarder(_KEPT)
+    record, session = creation.create(container_id, root, options, stay=True)
+    cgroup = driver.from_record(record.cgroup)
+    try:
+        try:
+            session.start()
+            if "poststart" in record.hooks:
+                _poststart(session)
+        except BaseException:
+            session.close()
+            destroy.destroy(root, record, cgroup)
+            raise
+        if signals is None:
+            return 0
+        return _stay(root, record, session, signals, keep=keep)
+    finally:
+        session.close()
+        if signals is not None:
+            signals.close()
+
+
+def _poststart(session: Session) -> None:
+    for index in session.hook_numbers("poststart"):
+        session.run_hook(index)
+
+
+def _stay(root: str, record: Record, session: Session, signals: Forwarder, *, keep: bool) -> int:
+    from ..cgroup import driver
+
+    helper = session.helper
+    console = None
+    if session.console >= 0:
+        from .terminal import Relay
+
+        console = Relay(session.console)
+    try:
+        code = _wait(helper.pidfd, signals, console)
+    finally:
+        if console is not None:
+            console.close()
+    _reap_orphans()
+    if not keep:
+        for warning in destroy.destroy(root, record, driver.from_record(record.cgroup)):
+            os.write(2, (warning + "\n").encode("utf-8", "backslashreplace"))
+    return code
+
+
+def _wait(pidfd: int, signals: Forwarder, console: Relay | None) -> int:
+    """Until the program ends: its exit code, or 128 plus the signal."""
+    import select
+
+    waiter = select.poll()
+    waiter.register(pidfd, select.POLLIN)
+    waiter.register(signals.fd, select.POLLIN)
+    if console is not None:
+        console.register(waiter)
+    while True:
+        ready = dict(waiter.poll())
+        if console is not None:
+            console.serve(ready, waiter)
+        if signals.fd in ready:
+            for number in signals.take():
+                if number == _SIGWINCH:
+                    if console is not None:
+                        console.resize()
+                else:
+                    signals.forward(pidfd, number)
+        if pidfd in ready:
+            if console is not None:
+                console.drain()
+            ended = spawn.reap(pidfd)
+            return ended if ended >= 0 else 128 - ended
+
+
+def _reap_orphans() -> None:
+    """As a subreaper this process has inherited what the container left behind."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass

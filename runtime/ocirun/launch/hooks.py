@@ -1,0 +1,82 @@
+"""Hooks in the runtime's namespaces: each in a helper of its own, which feeds, watches and limits it."""
+
+from __future__ import annotations
+
+from .. import jsonio
+from ..plan.builder import SPEC_VERSION
+from ..plan.ops import HOST, INIT, Op, Plan
+from . import report, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..errors import HookError
+
+
+def state_json(container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
+    """The state that a hook reads (runtime-spec runtime.md "State")."""
+    state: dict[str, Any] = {"ociVersion": SPEC_VERSION, "id": container_id, "status": status}
+    if pid:
+        state["pid"] = pid
+    state["bundle"] = bundle
+    state["annotations"] = annotations
+    return jsonio.dumps(state)
+
+
+def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str, environ: list[str]) -> None:
+    """Run one hook and wait for it.
+
+    args     of the operation host_hook
+    index    number of the operation in the plan, -1 outside of one
+    state    the JSON for its standard input
+    cwd      its working directory
+    environ  for a hook without an environment of its own
+    Raises HookError, HostError.
+    """
+    env = args["env"] if args["env"] is not None else environ
+    hook = Op(
+        "run_hook",
+        INIT,
+        pointer,
+        {
+            "path": args["path"],
+            "args": args["args"],
+            "env": env,
+            "state_head": state,
+            "state_tail": None,
+            "cwd_timeout": (cwd, args["timeout"]),
+        },
+    )
+    plan = Plan([Op("guard", INIT, "", {}), hook], ["plan", "progress", "sync"], 3, [], [])
+    helper = spawn.start(plan, {}, flags=0)
+    try:
+        helper.hear()  # it sends nothing: this is its end
+        ended = spawn.reap(helper.pidfd)
+        if ended == 0:
+            return
+        progress = helper.progress()
+        shown = Op("host_hook", HOST, pointer, args)
+        raise _error(args, shown, index, progress, ended)
+    except BaseException:
+        _end(helper)
+        raise
+    finally:
+        helper.close()
+
+
+def _error(args: dict[str, Any], op: Op, index: int, progress: Any, ended: int) -> HookError:
+    if progress.phase != 5:
+        progress.fault, progress.errno, progress.call = report.CALL, 4, 0
+    return report.hook_error(args["kind"], args["index"], op, index, progress)
+
+
+def _end(helper: spawn.Helper) -> None:
+    """The hook dies with its helper, by the death signal."""
+    import _signal
+
+    try:
+        _signal.pidfd_send_signal(helper.pidfd, 9)
+        spawn.reap(helper.pidfd)
+    except (OSError, AttributeError):
+        pass

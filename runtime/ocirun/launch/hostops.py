@@ -1,0 +1,222 @@
+"""The operations of a plan that the runtime runs itself, one function each.
+
+A function gets the session and the arguments of its operation, and puts on the
+session's undo list what takes its effect back.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .._native import lib
+from ..errors import HostError, errno_words
+from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
+from . import sockets
+from .spawn import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .session import Session
+
+_NSFS_MAGIC = 0x6E736673
+_PROC_SUPER_MAGIC = 0x9FA0
+_PROC_ROOT_INODE = 1
+_NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_AT_RECURSIVE = 0x8000
+_AT_FDCWD = -100
+
+
+def reserve_state(s: Session, directory: str) -> None:
+    """The container's directory is there already: making it is what reserved the id."""
+
+
+def open_procfs(s: Session, slot: str) -> None:
+    """The host's procfs, proven to be one: the helper's only way to /proc."""
+    fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    s.fds[slot] = fd
+    if lib.ocirun_fs_type(fd) != _PROC_SUPER_MAGIC or os.fstat(fd).st_ino != _PROC_ROOT_INODE:
+        raise HostError("/proc is not the root of a procfs", remedy="mount a procfs on /proc")
+
+
+def make_start_fifo(s: Session, path: str, slot: str) -> None:
+    """A fifo open for both directions: reading it waits, and never meets end-of-file."""
+    os.mkfifo("start", 0o600, dir_fd=s.directory)
+    s.fds[slot] = os.open("start", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=s.directory)
+
+
+def open_namespace(s: Session, path: str, type: str, slot: str) -> None:
+    """Open a namespace file and make sure that it is one, of the right type."""
+    # O_PATH first: opening a FIFO or a device that stands there must not block or act.
+    probe = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if lib.ocirun_fs_type(probe) != _NSFS_MAGIC:
+            raise HostError(f"{path} is not a namespace", remedy="give a file such as /proc/PID/ns/net")
+    finally:
+        os.close(probe)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    s.fds[slot] = fd
+    if lib.ocirun_fs_type(fd) != _NSFS_MAGIC:
+        raise HostError(f"{path} is not a namespace")
+    import fcntl
+
+    found = fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    if found != NAMESPACE_FLAGS[type]:
+        kinds = {flag: kind for kind, flag in NAMESPACE_FLAGS.items()}
+        raise HostError(f"{path} is a {kinds.get(found, 'different')} namespace, not a {type} one")
+    if type == "network" and s.has_net_sysctl:
+        own = os.stat(f"/proc/self/ns/{NAMESPACE_FILES[type]}")
+        there = os.fstat(fd)
+        if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino):
+            raise HostError(f"{path} is the host's own network namespace; its sysctls are not the container's to set")
+
+
+def make_cgroup(s: Session, controller: str, path: str) -> None:
+    """All directories of the driver at once; the later ones find their work done."""
+    if not s.cgroup_made:
+        s.cgroup_made = True
+        s.undo.append(s.remove_cgroup)
+        s.cgroup.prepare()
+
+
+def write_cgroup(s: Session, controller: str, path: str, file: str, value: str) -> None:
+    """One limit."""
+    s.cgroup.write(controller, file, value)
+
+
+def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
+    """The file by which the helper joins one hierarchy."""
+    s.fds[slot] = s.cgroup.open_join(controller)
+
+
+def write_id_maps(s: Session, uid_map: str, gid_map: str, setgroups: str) -> None:
+    """uid_map and gid_map of the helper, through the host's procfs."""
+    from . import idmaps
+
+    idmaps.write(s.helper.pid, uid_map, gid_map, setgroups)
+
+
+def write_time_offsets(s: Session, offsets: str) -> None:
+    """The clocks of the new time namespace (time_namespaces(7)): before any process is in it."""
+    _write_process_file(s, "timens_offsets", offsets)
+
+
+def write_process(s: Session, file: str, value: str) -> None:
+    """A file of /proc/PID that only the runtime may write."""
+    _write_process_file(s, file, value)
+
+
+def _write_process_file(s: Session, name: str, text: str) -> None:
+    fd = os.open(f"/proc/{s.helper.pid}/{name}", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        remedy = "lowering it needs CAP_SYS_RESOURCE" if name == "oom_score_adj" and error.errno == 13 else ""
+        raise HostError.from_os(f"write {text.strip()} to {name}", error, call="write", remedy=remedy) from None
+    finally:
+        os.close(fd)
+
+
+def open_source(s: Session, path: str, recursive: int) -> None:
+    """A copy of the mounts at a path of the host, handed to the helper with the answer."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    result = lib.ocirun_open_tree(_AT_FDCWD, os.fsencode(path), flags)
+    s.answer_fd = check(result, f"open {path}", "open_tree")
+
+
+def limit_process(s: Session, resource: int, soft: int, hard: int) -> None:
+    """One resource limit of the finished process."""
+    result = lib.ocirun_prlimit(s.helper.pid, resource, soft, hard)
+    if result < 0:
+        remedy = "raising a hard limit needs CAP_SYS_RESOURCE" if result == -1 else ""
+        raise HostError(
+            f"set resource limit to {soft} (hard {hard}): {errno_words(-result)}",
+            call="prlimit64",
+            errno=-result,
+            remedy=remedy,
+        )
+
+
+def pass_console(s: Session, socket: str) -> None:
+    """The terminal's master goes to the caller's socket, or stays here for a foreground run."""
+    master = s.message_fd
+    s.message_fd = -1
+    if not socket:
+        s.console = master
+        return
+    try:
+        sockets.send_descriptor(socket, master, b"/dev/ptmx")
+    finally:
+        os.close(master)
+
+
+def pass_pidfd(s: Session, socket: str) -> None:
+    """A pidfd of the init process for the caller."""
+    sockets.send_descriptor(socket, s.helper.pidfd, b"pidfd")
+
+
+def record_state(s: Session, status: str) -> None:
+    """From here on other commands know the init process."""
+    s.save_process()
+
+
+def write_pid_file(s: Session, path: str) -> None:
+    """Digits and nothing else, complete from the first moment."""
+    directory, name = os.path.split(path)
+    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    hidden = f".{name}.{os.getpid()}"
+    try:
+        file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=fd)
+        try:
+            os.fchmod(file, 0o644)
+            os.write(file, str(s.helper.pid).encode())
+        finally:
+            os.close(file)
+        try:
+            os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
+        except OSError:
+            os.unlink(hidden, dir_fd=fd)
+            raise
+        s.undo.append(lambda: _unlink(path))
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def run(s: Session, name: str, args: dict[str, Any]) -> None:
+    """Run one host operation by name."""
+    FUNCTIONS[name](s, **args)
+
+
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    function.__name__: function
+    for function in (
+        reserve_state,
+        open_procfs,
+        make_start_fifo,
+        open_namespace,
+        make_cgroup,
+        write_cgroup,
+        open_cgroup,
+        write_id_maps,
+        write_time_offsets,
+        write_process,
+        open_source,
+        limit_process,
+        pass_console,
+        pass_pidfd,
+        record_state,
+        write_pid_file,
+    )
+}
+

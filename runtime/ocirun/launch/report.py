@@ -1,0 +1,222 @@
+"""Turn what failed into an error: the operation, its place in the config, the call, the errno, the reason."""
+
+from __future__ import annotations
+
+from ..errors import HookError, OcirunError, ProgramError, StepError, errno_words
+from ..plan import render
+from ..plan.ops import Op
+from .spawn import call_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan.ops import Plan
+    from ..state.record import Progress
+
+# csrc/executor/ops.h, enum fault
+(
+    CALL,
+    PLAN,
+    HOOK_EXIT,
+    HOOK_TIMEOUT,
+    HOOK_EXEC,
+    OPTION,
+    LOCKED,
+    NODE_DIFFERS,
+    NOT_IN_PATH,
+    NOT_PLAIN,
+    NOT_DEVPTS,
+    OUTSIDE_ROOT,
+    AMBIENT,
+    ON_PROC,
+    NOT_PROC,
+) = range(15)
+
+_EPERM, _ENOENT, _EACCES, _EINVAL, _EISDIR = 1, 2, 13, 22, 21
+
+
+def from_plan(plan: Plan, progress: Progress, ended: int) -> StepError:
+    """The error of a helper that stopped; see from_progress."""
+    index = progress.index if progress.index < len(plan.ops) else 0
+    op = plan.ops[index]
+    if op.name == "execute":
+        op = next((other for other in plan.ops if other.name == "find_program"), op)
+        op = Op("execute", op.actor, op.pointer, op.args)
+    return from_progress(op, index, progress, ended)
+
+
+def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepError:
+    """The error of a helper that stopped at operation `op`, number `index`.
+
+    ended   its exit code, or minus the signal that ended it
+    """
+    if progress.phase != 5:  # it did not stop by itself
+        return _killed(op, index, ended)
+    if op.name in ("find_program", "execute"):
+        return _program(op, index, progress)
+    if op.name == "run_hook":
+        kind, place = op.pointer.split("/")[2:4]
+        return hook_error(kind, int(place), op, index, progress)
+    call = call_name(progress.call)
+    reason, remedy = _reason(op, progress)
+    text = f"{_place(op)}{render.phrase(op)}: {reason}"
+    if op.pointer.startswith("/mounts/"):
+        remedy = remedy or _mount_remedy(op, progress)
+    return StepError(
+        text,
+        index=index,
+        actor="init",
+        pointer=op.pointer,
+        operation=op.name,
+        call=call,
+        errno=progress.errno,
+        remedy=remedy,
+    )
+
+
+def _place(op: Op) -> str:
+    return f"{op.pointer}: " if op.pointer else ""
+
+
+def _killed(op: Op, index: int, ended: int) -> StepError:
+    how = f"was killed by signal {-ended}" if ended < 0 else f"ended with status {ended}"
+    remedy = "the memory limit may be too low for the container to start" if ended == -9 else ""
+    return StepError(
+        f"{_place(op)}{render.phrase(op)}: the init helper {how}",
+        index=index,
+        actor="init",
+        pointer=op.pointer,
+        operation=op.name,
+        remedy=remedy,
+    )
+
+
+def _reason(op: Op, progress: Progress) -> tuple[str, str]:
+    words = errno_words(progress.errno)
+    call = call_name(progress.call)
+    plain = f"{call}: {words}" if call else words
+    log = _kernel_log(progress.output)
+    if progress.fault == OPTION:
+        options = op.args.get("options") or []
+        key, value = options[progress.detail] if progress.detail < len(options) else ("?", None)
+        shown = key if value is None else f"{key}={value}"
+        return f"option {shown!a}: {log or words}", ""
+    if progress.fault == LOCKED:
+        flags = [name for bit, name in enumerate(("ro", "nosuid", "nodev", "noexec")) if progress.detail >> bit & 1]
+        return f"the source is {', '.join(flags)} and that cannot be taken off in a user namespace: {words}", ""
+    if progress.fault == NODE_DIFFERS:
+        return "there is a file at this path that is not that device", "remove it from the image or from the config"
+    if progress.fault == NOT_PLAIN:
+        return f"must be mounted on ordinary directory or file, not through a link: {words}", ""
+    if progress.fault == NOT_DEVPTS:
+        return "/dev/pts/ptmx is no pseudo-terminal multiplexer", "mount a devpts with newinstance on /dev/pts"
+    if progress.fault == OUTSIDE_ROOT:
+        return "the directory is outside of the container", ""
+    if progress.fault == ON_PROC:
+        return "the mount point is inside a procfs", "only some files of /proc may be covered"
+    if progress.fault == NOT_PROC:
+        return "only a procfs can be mounted on /proc", ""
+    if log:
+        return f"{plain} ({log})", ""
+    return plain, ""
+
+
+def _kernel_log(output: str) -> str:
+    """The kernel's own words about a mount: lines of ``e tmpfs: Bad value for 'size'``."""
+    lines = [line[2:].strip() for line in output.splitlines() if line[:2] in ("e ", "w ", "i ")]
+    return "; ".join(line for line in lines if line)
+
+
+def _mount_remedy(op: Op, progress: Progress) -> str:
+    if op.name == "clone_tree" and progress.errno == _ENOENT:
+        return "make the source, or correct it"
+    if op.name == "open_path" and progress.errno == 20:  # ENOTDIR
+        return "source and destination must both be directories or both be files"
+    if op.name == "new_filesystem" and progress.errno == 19:  # ENODEV
+        return "the kernel has no such file system type"
+    return ""
+
+
+def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) -> HookError:
+    """The error of a hook, whichever side ran it."""
+    output = progress.output.strip()
+    path = op.args["path"]
+    code = -1
+    if progress.fault == HOOK_TIMEOUT:
+        what = f"timed out after {progress.detail} s and was killed"
+    elif progress.fault == HOOK_EXIT:
+        status = progress.detail
+        if status & 0x7F:
+            what, code = f"killed by signal {status & 0x7F}", 128 + (status & 0x7F)
+        else:
+            code = status >> 8 & 0xFF
+            what = f"exit status {code}"
+    elif progress.fault == HOOK_EXEC:
+        what = f"cannot execute {path}: {errno_words(progress.errno)}"
+    else:
+        what = f"{call_name(progress.call)}: {errno_words(progress.errno)}"
+    text = f"{op.pointer}: error running {kind} hook #{place}: {what}, path: {path}"
+    if output:
+        text += f", output: {_one_line(output)}"
+    error = HookError(
+        text,
+        index=index,
+        actor=op.actor,
+        pointer=op.pointer,
+        operation=op.name,
+        call=call_name(progress.call) if progress.fault in (CALL, HOOK_EXEC) else "",
+        errno=progress.errno if progress.fault in (CALL, HOOK_EXEC) else 0,
+    )
+    error.kind, error.hook_index, error.exit_code, error.output = kind, place, code, output
+    return error
+
+
+def _one_line(text: str, limit: int = 1000) -> str:
+    kept = " | ".join(line for line in text.splitlines() if line.strip())
+    return kept if len(kept) <= limit else "..." + kept[-limit:]
+
+
+def _program(op: Op, index: int, progress: Progress) -> ProgramError:
+    # Engines match these words: see "executable file not found in $PATH" and "permission denied".
+    name = op.args["args"][0]
+    pointer = "/process/args/0"
+    if progress.fault == NOT_IN_PATH:
+        text = f'exec: "{name}": executable file not found in $PATH'
+    elif op.name == "find_program" and progress.errno == _ENOENT:
+        text = f'exec: "{name}": stat {name}: no such file or directory'
+    elif op.name == "find_program":
+        text = f'exec: "{name}": {errno_words(progress.errno)}'
+    else:
+        text = f"exec {name}: {errno_words(progress.errno)}"
+    remedy = ""
+    if op.name == "execute" and progress.errno == _ENOENT:
+        remedy = "the file is there, but its interpreter or loader is not"
+    elif progress.errno == 8:  # ENOEXEC
+        remedy = "a program for another architecture, or a script without #!"
+    return ProgramError(
+        text,
+        index=index,
+        actor="init",
+        pointer=pointer,
+        operation=op.name,
+        call=call_name(progress.call),
+        errno=progress.errno,
+        remedy=remedy,
+    )
+
+
+def host_error(op: Op, index: int, error: OcirunError | OSError) -> OcirunError:
+    """An error of a host operation, with the operation's address."""
+    if isinstance(error, StepError):
+        return error
+    if isinstance(error, OcirunError):
+        error.operation = error.operation or op.name
+        error.pointer = error.pointer or op.pointer
+        return error
+    number = error.errno or 0
+    return StepError(
+        f"{_place(op)}{render.phrase(op)}: {errno_words(number)}",
+        index=index,
+        pointer=op.pointer,
+        operation=op.name,
+        errno=number,
+    )

@@ -1,0 +1,238 @@
+"""One execution of a plan: host operations, the helper, barriers, and the way back when something fails."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import HookError, HostError, OcirunError
+from ..plan import encode
+from ..plan.ops import HOST
+from . import hooks, hostops, report, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cgroup.driver import Driver
+    from ..plan.ops import Plan
+    from ..state.record import Record
+
+
+class Session:
+    """The state of a running plan.
+
+    plan, record, cgroup   what to do, for whom, with which cgroup driver
+    directory              descriptor of the container's state directory
+    environ                the caller's environment, for hooks without one
+    fds                    descriptors for the helper's inherited slots, by name
+    undo                   what takes back the effects so far, last first
+    console                the terminal's master, kept for a foreground run, or -1
+    """
+
+    def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int, environ: list[str]) -> None:
+        self.plan = plan
+        self.record = record
+        self.cgroup = cgroup
+        self.directory = directory
+        self.environ = environ
+        self.fds: dict[str, int] = {}
+        self.undo: list[Callable[[], None]] = []
+        self.console = -1
+        self.answer_fd = -1
+        self.message_fd = -1
+        self.cgroup_made = False
+        self.has_net_sysctl = any(op.pointer.startswith("/linux/sysctl/net") for op in plan.ops)
+        self.first, self.batches = encode.host_batches(plan)
+        self._helper: spawn.Helper | None = None
+
+    @property
+    def helper(self) -> spawn.Helper:
+        """The helper; only after `spawn`."""
+        if self._helper is None:
+            raise HostError("internal: the helper is not started")
+        return self._helper
+
+    def create(self) -> None:
+        """Run the plan up to and including `ready`; on any failure everything is taken back.
+
+        Raises StepError, HookError, HostError.
+        """
+        try:
+            for index in self.first:
+                self._run_host(index)
+            self._serve("ready")
+        except BaseException as error:
+            failure = self._failure(error)
+            self.take_back()
+            if failure is error:
+                raise
+            raise failure from None
+        finally:
+            for fd in self.fds.values():
+                os.close(fd)
+            self.fds.clear()
+
+    def start(self) -> None:
+        """Let a helper of this session go on from `wait_start`, and wait until the program runs.
+
+        Raises StepError, HookError.
+        """
+        try:
+            spawn.check(self._send_start(), "start of the init process", "sendmsg")
+            self._serve("execute")
+        except BaseException as error:
+            failure = self._failure(error)
+            if failure is error:
+                raise
+            raise failure from None
+
+    def _send_start(self) -> int:
+        try:
+            os.write(self.helper.sync, b"s")
+        except OSError as error:
+            return -(error.errno or 5)
+        return 0
+
+    def _serve(self, last: str) -> None:
+        """Answer the helper's messages until operation `last`; for "execute" until the socket closes."""
+        while True:
+            heard = self.helper.hear()
+            if heard is None:
+                if last == "execute" and self.helper.progress().phase == 4:
+                    return
+                raise _HelperEnded
+            index, value, self.message_fd = heard
+            op = self.plan.ops[index] if index < len(self.plan.ops) else None
+            if op is None or index not in self.batches:
+                raise HostError("the init helper sent a message that the plan does not have")
+            if op.name == "fork_init":
+                self.helper.adopt(value)
+            for number in self.batches[index]:
+                self._run_host(number)
+            answer, self.answer_fd = self.answer_fd, -1
+            try:
+                self.helper.answer(index, fd=answer)
+            finally:
+                for fd in (answer, self.message_fd):
+                    if fd >= 0:
+                        os.close(fd)
+                self.message_fd = -1
+            if op.name == last:
+                return
+
+    def _run_host(self, index: int) -> None:
+        op = self.plan.ops[index]
+        try:
+            if op.name == "spawn":
+                progress = os.open("progress", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600,
+                                   dir_fd=self.directory)
+                try:
+                    self._helper = spawn.start(self.plan, self.fds, flags=op.args["flags"], progress_fd=progress)
+                except BaseException:
+                    os.close(progress)
+                    raise
+                self.undo.append(self._kill_helper)
+            elif op.name == "host_hook":
+                self.run_hook(index)
+            else:
+                hostops.run(self, op.name, op.args)
+        except OSError as error:
+            raise report.host_error(op, index, error) from None
+        except OcirunError as error:
+            failure = report.host_error(op, index, error)
+            if not failure.message.startswith("/") and op.pointer:
+                failure.message = f"{op.pointer}: {failure.message}"
+            raise failure from None
+
+    def run_hook(self, index: int) -> None:
+        """One hook of the runtime's namespaces."""
+        op = self.plan.ops[index]
+        state = hooks.state_json(
+            self.record.container_id,
+            op.args["status"],
+            self._helper.pid if self._helper else 0,
+            self.record.bundle,
+            self.record.annotations,
+        )
+        hooks.run(
+            op.args, pointer=op.pointer, index=index, state=state, cwd=self.record.bundle, environ=self.environ
+        )
+
+    def hook_numbers(self, kind: str) -> list[int]:
+        """The operations that are hooks of a kind."""
+        return [
+            index
+            for index, op in enumerate(self.plan.ops)
+            if op.actor == HOST and op.name == "host_hook" and op.args["kind"] == kind
+        ]
+
+    def save_process(self) -> None:
+        """Write the init process into the record."""
+        from ..state import record
+
+        self.record.pid = self.helper.pid
+        _, self.record.start_time = record.process_stat(self.helper.pid)
+        self.record.save(self.directory)
+
+    def _failure(self, error: BaseException) -> BaseException:
+        """What to tell the user: the helper's own account, if it is the one that stopped."""
+        helper = self._helper
+        if helper is None or not isinstance(error, (_HelperEnded, HostError)):
+            return error
+        if isinstance(error, HostError) and error.call not in ("sendmsg", "recvmsg"):
+            return error
+        helper.close_sync()
+        ended = spawn.reap(helper.pidfd)
+        os.close(helper.pidfd)
+        helper.pidfd = -1
+        return report.from_plan(self.plan, helper.progress(), ended)
+
+    def _kill_helper(self) -> None:
+        import _signal
+
+        helper = self.helper
+        helper.close_sync()
+        if helper.pidfd >= 0:
+            try:
+                _signal.pidfd_send_signal(helper.pidfd, 9)
+            except OSError:
+                pass
+            spawn.reap(helper.pidfd)
+        helper.close()
+
+    def remove_cgroup(self) -> None:
+        """Kill what is left in the cgroup and remove what we made of it."""
+        self.cgroup.kill(9)
+        self.cgroup.remove()
+
+    def take_back(self) -> None:
+        """Run the undo list.  Each step is tried, whatever the others do."""
+        first: BaseException | None = None
+        while self.undo:
+            step = self.undo.pop()
+            try:
+                step()
+            except (OSError, OcirunError) as error:
+                first = first or error
+        if self.console >= 0:
+            os.close(self.console)
+            self.console = -1
+        for fd in (self.answer_fd, self.message_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.answer_fd = self.message_fd = -1
+
+    def close(self) -> None:
+        """Give up all descriptors; the container goes on."""
+        if self._helper is not None:
+            self._helper.close()
+        if self.console >= 0:
+            os.close(self.console)
+            self.console = -1
+
+
+class _HelperEnded(Exception):
+    """The helper closed its socket before its time."""
+
+
+__all__ = ["HookError", "Session"]

@@ -1,0 +1,160 @@
+"""Start the helper for a plan and talk with it at the barriers."""
+
+from __future__ import annotations
+
+import os
+
+from .._native import ffi, lib
+from ..errors import HostError, errno_words
+from ..plan import encode
+from ..state import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan.ops import Plan
+
+_EINTR = 4
+
+
+def check(result: int, what: str, call: str, *, pointer: str = "") -> int:
+    """`result` of a native call, or HostError for a negative errno."""
+    if result < 0:
+        raise HostError(f"{what}: {errno_words(-result)}", call=call, errno=-result, pointer=pointer)
+    return result
+
+
+def call_name(number: int) -> str:
+    """The name of a system call the helper can make, or ""."""
+    name: str = ffi.string(lib.ocirun_call_name(number)).decode("ascii")
+    return name
+
+
+class Helper:
+    """A helper process: its pid, its pidfd, our end of the sync socket, its progress record."""
+
+    __slots__ = ("pid", "pidfd", "progress_fd", "sync")
+
+    def __init__(self, pid: int, pidfd: int, sync: int, progress_fd: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.sync = sync
+        self.progress_fd = progress_fd
+
+    def hear(self) -> tuple[int, int, int] | None:
+        """(operation number, value, descriptor or -1) of the next message; None when the helper closed its end.
+
+        Raises HostError for a message that is not one, KeyboardInterrupt as it comes.
+        """
+        message = ffi.new("uint32_t[2]")
+        fd = ffi.new("int *", -1)
+        while True:
+            result = lib.ocirun_hear(self.sync, message, fd, -1)
+            if result == -_EINTR:
+                continue  # the interpreter ran the signal's handler on the way
+            check(result, "message of the init helper", "recvmsg")
+            return (message[0], message[1], fd[0]) if result else None
+
+    def answer(self, index: int, *, value: int = 0, fd: int = -1) -> None:
+        """Let the helper go on; HostError when it is gone."""
+        check(lib.ocirun_answer(self.sync, index, value, fd), "answer to the init helper", "sendmsg")
+
+    def progress(self) -> record.Progress:
+        """What the helper has written so far."""
+        size = os.fstat(self.progress_fd).st_size
+        return record.Progress(os.pread(self.progress_fd, size, 0))
+
+    def close_sync(self) -> None:
+        """Close our end of the socket; a helper that waits at it ends."""
+        if self.sync >= 0:
+            os.close(self.sync)
+            self.sync = -1
+
+    def adopt(self, pid: int) -> None:
+        """Go on with the process that a staged helper has forked; the first one is reaped."""
+        pidfd = os.pidfd_open(pid)
+        reap(self.pidfd)
+        os.close(self.pidfd)
+        self.pid, self.pidfd = pid, pidfd
+
+    def close(self) -> None:
+        """Close all descriptors; the process goes on as it is."""
+        self.close_sync()
+        for fd in (self.pidfd, self.progress_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.pidfd = self.progress_fd = -1
+
+
+def reap(pidfd: int) -> int:
+    """Wait for a child by its pidfd; its exit code, or minus its signal.  0 if somebody else took it."""
+    try:
+        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    except ChildProcessError:
+        return 0
+    if info is None:
+        return 0
+    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
+def start(plan: Plan, fds: dict[str, int], *, flags: int, cgroup_fd: int = -1, progress_fd: int = -1) -> Helper:
+    """Start the helper with the init operations of `plan`.
+
+    fds          descriptors for the inherited slots behind the fixed ones, by slot name
+    flags        CLONE_NEW* for clone3(2)
+    cgroup_fd    directory for CLONE_INTO_CGROUP (Linux 5.7), or -1
+    progress_fd  the progress record's file, or -1 for one in memory
+    Raises HostError.  Safe in any thread: nothing of this process changes.
+    """
+    content = encode.encode(plan)
+    if progress_fd < 0:
+        progress_fd = os.memfd_create("progress", os.MFD_CLOEXEC)
+    stamps = encode.init_count(plan)
+    own = [progress_fd]
+    try:
+        os.ftruncate(progress_fd, record.progress_bytes(stamps))
+        os.pwrite(progress_fd, record.progress_header(stamps), 0)
+        plan_fd = check(lib.ocirun_sealed_fd(b"plan", content, len(content)), "plan", "memfd_create")
+        own.append(plan_fd)
+        helper_fd = check(lib.ocirun_helper_fd(), "init helper", "memfd_create")
+        own.append(helper_fd)
+        ends = ffi.new("int[2]")
+        check(lib.ocirun_socketpair(ends), "sync socket", "socketpair")
+        own += [ends[0], ends[1]]
+        slots = [plan_fd, progress_fd, ends[1], *(fds[name] for name in plan.slots[3 : plan.inherited])]
+        inherit = ffi.new("int[]", slots)
+        keep = ffi.new("int[]", plan.keep or [0])
+        request = ffi.new("struct spawn_request *")
+        request.helper_fd = helper_fd
+        request.flags = flags
+        request.cgroup_fd = cgroup_fd
+        request.inherit = inherit
+        request.inherit_count = len(slots)
+        request.keep = keep
+        request.keep_count = len(plan.keep)
+        request.fd_base = encode.fd_base(plan)
+        pid = lib.ocirun_spawn(request)
+        if pid < 0:
+            raise HostError(
+                f"start of the init helper: {errno_words(-pid)}",
+                call=call_name(request.call),
+                errno=-pid,
+                remedy=_spawn_remedy(-pid, flags),
+            )
+        own.remove(progress_fd)
+        own.remove(ends[0])
+        return Helper(pid, request.pidfd, ends[0], progress_fd)
+    finally:
+        for fd in own:
+            os.close(fd)
+
+
+def _spawn_remedy(errno: int, flags: int) -> str:
+    if errno in (1, 28, 87) and flags & 0x10000000:  # EPERM, ENOSPC, EUSERS with CLONE_NEWUSER
+        return "user namespaces may be locked: see the sysctls user.max_user_namespaces and those of the distribution"
+    if errno == 1:
+        return "new namespaces need CAP_SYS_ADMIN, or a user namespace in the config"
+    if errno == 28:
+        return "a limit on namespaces is reached: see the sysctls user.max_*_namespaces"
+    if errno == 38:
+        return "clone3 is missing or filtered; ocirun needs Linux 5.14 and a seccomp profile that allows it"
+    return ""

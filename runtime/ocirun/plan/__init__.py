@@ -1,0 +1,1 @@
+"""From a checked config and the facts of a host to a plan; opens no file."""

@@ -1,0 +1,161 @@
+"""Build the plan of a container: one function for each stretch of the life cycle, in order."""
+
+from __future__ import annotations
+
+from ..errors import UnsupportedError
+from . import cgroups, hooks, mounts, namespaces, process, rootfs
+from .builder import Builder, Facts, Request
+from .ops import Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+
+# Valid, and refused until they are built: a container must not start without what it asked for.
+_NOT_YET = (
+    ("seccomp", "/linux/seccomp"),
+    ("netDevices", "/linux/netDevices"),
+    ("intelRdt", "/linux/intelRdt"),
+    ("memoryPolicy", "/linux/memoryPolicy"),
+    ("mountLabel", "/linux/mountLabel"),
+)
+
+
+def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> Plan:
+    """The plan for a checked config on a host.
+
+    data      config.json, as ``config.load`` returns it
+    facts     of the host and the caller
+    request   of the command
+    cgroup    the chosen driver; asked for its paths only
+    Raises ConfigError and UnsupportedError; touches nothing.
+    """
+    b = Builder(data, facts, request, cgroup)
+    _refuse(b)
+    keep = _kept_descriptors(b)
+    _prepare(b)
+    namespaces.enter(b)
+    _set_up(b)
+    _finish(b)
+    return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
+
+
+def _refuse(b: Builder) -> None:
+    for key, pointer in _NOT_YET:
+        if b.linux.get(key):
+            raise UnsupportedError(f"{pointer}: {key} is not supported by this version", pointer=pointer)
+    for key in ("apparmorProfile", "selinuxLabel"):
+        if b.process.get(key):
+            pointer = f"/process/{key}"
+            raise UnsupportedError(f"{pointer}: {key} is not supported by this version", pointer=pointer)
+    if not b.process:
+        raise b.error("/process", "is missing: there is nothing to run", expected="an object")
+
+
+def _kept_descriptors(b: Builder) -> list[int]:
+    """Descriptors from 3 that go to the program: socket activation's, then --preserve-fds.
+
+    Only those that came through execve: a hole in the range must not be filled with one of our own.
+    """
+    last = 2 + b.facts.listen_fds + b.request.keep_fds
+    return [fd for fd in b.facts.inherited if 3 <= fd <= last]
+
+
+def _prepare(b: Builder) -> None:
+    """What the host does before there is a process."""
+    b.host("reserve_state", directory=b.request.directory)
+    b.inherit("proc")
+    b.host("open_procfs", slot="proc")
+    if b.request.detach:
+        b.inherit("start")
+        b.host("make_start_fifo", path=f"{b.request.directory}/start", slot="start")
+    namespaces.open_joined(b)
+    cgroups.make_cgroup(b)
+
+
+def _set_up(b: Builder) -> None:
+    """In the new namespaces: names, keys, the root file system, mounts, hooks, the change of root."""
+    terminal = bool(b.process.get("terminal"))
+    if b.facts.keyrings and not b.request.no_new_keyring:
+        b.init("join_keyring", name=f"_ses.{b.request.container_id}")
+    if "hostname" in b.data and b.data["hostname"] is not None:
+        b.init("set_hostname", "/hostname", name=b.data["hostname"])
+    if b.data.get("domainname"):
+        b.init("set_domainname", "/domainname", name=b.data["domainname"])
+    environment = process.Environment(b)
+    for key, value in (b.linux.get("sysctl") or {}).items():
+        name = key.replace("~", "~0").replace("/", "~1")
+        b.init("write_proc", f"/linux/sysctl/{name}", proc="proc", path=sysctl_path(key), value=value)
+    rootfs.enter_root(b)
+    rootfs.open_null(b)
+    mounts.add_mounts(b)
+    if b.facts.notify_socket:
+        _notify_mount(b)
+    rootfs.make_devices(b)
+    if terminal:
+        rootfs.console_target(b)
+    rootfs.make_cwd(b)
+    if hooks.hooks(b, "prestart") or hooks.hooks(b, "createRuntime"):
+        b.init("sync")
+        hooks.host_hooks(b, "prestart", "creating")
+        hooks.host_hooks(b, "createRuntime", "creating")
+    hooks.init_hooks(b, "createContainer", "creating", env=list(b.facts.environ), cwd=b.rootfs)
+    rootfs.change_root(b)
+    if terminal:
+        _console(b)
+    else:
+        uid = (b.process.get("user") or {}).get("uid", 0)
+        b.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
+    mounts.finish_readonly(b)
+    rootfs.protect(b)
+    process.become(b, environment)
+    b.init("ready", detach=1 if b.request.detach else 0)
+    process.limits(b)
+    if b.request.pidfd_socket:
+        b.host("pass_pidfd", socket=b.request.pidfd_socket)
+    b.host("record_state", status="created")
+    if b.request.pid_file:
+        b.host("write_pid_file", path=b.request.pid_file)
+    b.init("wait_start", slot="start" if b.request.detach else "sync")
+    hooks.init_hooks(b, "startContainer", "created", env=environment.entries, cwd=None)
+
+
+def _notify_mount(b: Builder) -> None:
+    """The directory with the socket that stands for the caller's NOTIFY_SOCKET, read-only in the container."""
+    b.init("clone_tree", slot=b.slot("mount"), path=f"{b.request.directory}/notify", recursive=0, root=None)
+    rootfs.target(b, "", "/run/notify", 2, like="mount")
+    b.init("set_mount_attr", slot="mount", set=1)
+    b.init("attach", slot="mount", target="target")
+
+
+def _console(b: Builder) -> None:
+    size = b.process.get("consoleSize") or {}
+    words = (size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF)
+    uid = (b.process.get("user") or {}).get("uid", 0)
+    pointer = "/process/terminal"
+    b.init("open_console", pointer, root="root", master=b.slot("master"), slave=b.slot("slave"), size=words, uid=uid)
+    b.init("send_fd", pointer, slot="master")
+    b.host("pass_console", pointer, socket=b.request.console_socket)
+    b.init("use_console", pointer, slave="slave", target="console")
+    b.init("close", pointer, slot="console")
+
+
+def _finish(b: Builder) -> None:
+    """The program, and the hooks that follow it in `start` and in `delete`."""
+    b.init("execute", "/process/args")
+    hooks.host_hooks(b, "poststart", "running")
+    hooks.host_hooks(b, "poststop", "stopped")
+
+
+def sysctl_path(key: str) -> str:
+    """The file of a sysctl below a procfs root.
+
+    As sysctl(8): if the first separator is a slash, dots belong to names (``net/ipv4/conf/eth0.1/mtu``);
+    if it is a dot, dots separate and a slash stands for a dot in a name.
+    """
+    dot, slash = key.find("."), key.find("/")
+    if slash >= 0 and (dot < 0 or slash < dot):
+        return f"sys/{key}"
+    return "sys/" + key.translate({ord("."): "/", ord("/"): "."})

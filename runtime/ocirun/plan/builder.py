@@ -1,0 +1,208 @@
+"""The workbench of the plan builder: the list so far, the slots, the questions about the config."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError, Problem
+from . import constants as c
+from .ops import FIXED_SLOTS, HOST, INIT, Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+
+SPEC_VERSION = "1.3.0"
+
+
+class Facts:
+    """What the plan must know of the host and of the caller; plain values, so that a test can make any host.
+
+    privileged     the caller has CAP_SYS_ADMIN in the initial user namespace
+    capabilities   mask of the capabilities that the caller may give away
+    last_cap       highest capability number of the kernel
+    layout         the cgroup hierarchies, a host.cgroups.Layout
+    inherited      descriptors from 3 up that came to this process through execve
+    listen_fds     number of descriptors passed by socket activation
+    environ        the caller's environment as ``KEY=value``, for hooks without one
+    notify_socket  NOTIFY_SOCKET of the caller, or ""
+    keyrings       the kernel has keyrings
+    """
+
+    __slots__ = (
+        "capabilities",
+        "environ",
+        "inherited",
+        "keyrings",
+        "last_cap",
+        "layout",
+        "listen_fds",
+        "notify_socket",
+        "privileged",
+    )
+
+    def __init__(
+        self,
+        *,
+        privileged: bool = True,
+        capabilities: int = (1 << 41) - 1,
+        last_cap: int = 40,
+        layout: Any = None,
+        inherited: tuple[int, ...] = (),
+        listen_fds: int = 0,
+        environ: tuple[str, ...] = (),
+        notify_socket: str = "",
+        keyrings: bool = True,
+    ) -> None:
+        self.privileged = privileged
+        self.capabilities = capabilities
+        self.last_cap = last_cap
+        self.layout = layout
+        self.inherited = inherited
+        self.listen_fds = listen_fds
+        self.environ = environ
+        self.notify_socket = notify_socket
+        self.keyrings = keyrings
+
+
+class Request:
+    """What the caller of `create` asks for besides the config.
+
+    container_id, bundle, directory   the id, the absolute bundle path, the container's state directory
+    detach         the runtime leaves after `create`; else it stays and starts the program itself
+    terminal_here  a foreground terminal: the runtime keeps the console itself
+    keep_fds       number of descriptors from 3 up that --preserve-fds passes on
+    """
+
+    __slots__ = (
+        "bundle",
+        "console_socket",
+        "container_id",
+        "detach",
+        "directory",
+        "keep_fds",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "pidfd_socket",
+    )
+
+    def __init__(
+        self,
+        *,
+        container_id: str,
+        bundle: str,
+        directory: str,
+        detach: bool = True,
+        console_socket: str = "",
+        pidfd_socket: str = "",
+        pid_file: str = "",
+        keep_fds: int = 0,
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+    ) -> None:
+        self.container_id = container_id
+        self.bundle = bundle
+        self.directory = directory
+        self.detach = detach
+        self.console_socket = console_socket
+        self.pidfd_socket = pidfd_socket
+        self.pid_file = pid_file
+        self.keep_fds = keep_fds
+        self.no_pivot = no_pivot
+        self.no_new_keyring = no_new_keyring
+
+
+class Builder:
+    """Collects operations; one method for each question that several parts ask.
+
+    data      the config, checked
+    cgroup    the chosen cgroup driver, not yet used for anything but its paths
+    """
+
+    def __init__(self, data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> None:
+        self.data = data
+        self.facts = facts
+        self.request = request
+        self.cgroup = cgroup
+        self.ops: list[Op] = []
+        self.slots = list(FIXED_SLOTS)
+        self.inherited = len(self.slots)
+        self.warnings: list[Problem] = []
+        self.process: dict[str, Any] = data.get("process") or {}
+        self.linux: dict[str, Any] = data.get("linux") or {}
+        root = (data.get("root") or {}).get("path", "")
+        self.rootfs: str = root if root.startswith("/") else join(request.bundle, root)
+        self.new: dict[str, str] = {}
+        self.joined: dict[str, tuple[str, str]] = {}
+        for index, entry in enumerate(self.linux.get("namespaces") or ()):
+            pointer = f"/linux/namespaces/{index}"
+            if entry.get("path"):
+                self.joined[entry["type"]] = (entry["path"], pointer)
+            else:
+                self.new[entry["type"]] = pointer
+
+    @property
+    def own_mounts(self) -> bool:
+        """The container has a mount namespace that is not ours."""
+        return "mount" in self.new or "mount" in self.joined
+
+    @property
+    def user_namespace(self) -> bool:
+        """The container's user namespace is not ours: no mknod, no unmapped files."""
+        return "user" in self.new or "user" in self.joined
+
+    def host(self, name: str, pointer: str = "", /, *, why: str = "", **args: Any) -> None:
+        """Append an operation of the runtime."""
+        self.ops.append(Op(name, HOST, pointer, args, why=why))
+
+    def init(self, name: str, pointer: str = "", /, *, why: str = "", **args: Any) -> None:
+        """Append an operation of the helper."""
+        self.ops.append(Op(name, INIT, pointer, args, why=why))
+
+    def inherit(self, name: str) -> str:
+        """Reserve a slot that the host fills before `spawn`."""
+        self.slots.append(name)
+        self.inherited = len(self.slots)
+        return name
+
+    def slot(self, name: str) -> str:
+        """A slot of the helper's own; made at first use, so ask only after all inherited ones."""
+        if name not in self.slots:
+            self.slots.append(name)
+        return name
+
+    def error(self, pointer: str, message: str, **facts: str) -> ConfigError:
+        """A ConfigError of one problem, to be raised."""
+        return ConfigError([Problem(pointer, message, **facts)], path=join(self.request.bundle, "config.json"))
+
+
+def join(base: str, path: str) -> str:
+    """`path` below `base`, cleaned of ``.``, ``..`` and double slashes as text; no file is looked at."""
+    if path.startswith("/"):
+        return clean(path)
+    return clean(f"{base}/{path}")
+
+
+def clean(path: str) -> str:
+    """An absolute path without ``.``, ``..``, empty components and a trailing slash, as text."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if parts:
+                parts.pop()
+        elif part and part != ".":
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+PROPAGATION = {
+    "private": c.MS_PRIVATE,
+    "rprivate": c.MS_PRIVATE | c.MS_REC,
+    "slave": c.MS_SLAVE,
+    "rslave": c.MS_SLAVE | c.MS_REC,
+    "shared": c.MS_SHARED,
+    "rshared": c.MS_SHARED | c.MS_REC,
+    "unbindable": c.MS_UNBINDABLE,
+    "runbindable": c.MS_UNBINDABLE | c.MS_REC,
+}

@@ -1,0 +1,74 @@
+"""The container's cgroup: its directories and settings, and what the container sees of it."""
+
+from __future__ import annotations
+
+from ..cgroup import translate
+from . import constants as c
+from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOT_PROC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .builder import Builder
+    from .options import MountOptions
+
+
+def make_cgroup(b: Builder) -> None:
+    """Make the directories, write the limits, open the files by which the helper joins."""
+    for controller, path in b.cgroup.directories():
+        b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
+    resources = b.linux.get("resources")
+    if resources:
+        settings, warnings = translate.translate(b.cgroup.kind, resources, available=b.cgroup.available)
+        b.warnings += warnings
+        for setting in settings:
+            b.host(
+                "write_cgroup",
+                setting.pointer,
+                controller=setting.controller,
+                path=b.cgroup.path(setting.controller),
+                file=setting.file,
+                value=setting.value,
+            )
+    for controller, path in b.cgroup.joined_by_child():
+        slot = b.inherit(f"cgroup_{controller}")
+        b.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
+
+
+def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
+    """``type: cgroup``: one mount for each v1 hierarchy, in a tmpfs.
+
+    In a cgroup namespace of its own the container may mount the hierarchies itself; without one only its
+    own directory is bound, so that nothing above it can be seen.
+    """
+    readonly = parsed.attr_set & c.MOUNT_ATTR_RDONLY
+    attributes = (parsed.attr_set | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC) & ~readonly
+    top, slot = b.slot("cgroup_top"), b.slot("mount")
+    flags = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
+    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=flags)
+    b.init("new_filesystem", pointer, slot=top, type="tmpfs", options=[("mode", "755")], attributes=attributes)
+    b.init("attach", pointer, slot=top, target="target")
+    own_namespace = "cgroup" in b.new and not b.user_namespace
+    for hierarchy in b.cgroup.hierarchies():
+        inside = f"{destination}/{hierarchy.name}"
+        b.init("open_path", pointer, slot="target", root="root", path=inside, flags=flags)
+        if own_namespace:
+            config = [(option, None) if "=" not in option else _pair(option) for option in hierarchy.options]
+            b.init(
+                "new_filesystem", pointer, slot=slot, type="cgroup", options=config, attributes=attributes | readonly
+            )
+        else:
+            b.init("clone_tree", pointer, slot=slot, path=hierarchy.path, recursive=0, root=None)
+            b.init("set_mount_attr", pointer, slot=slot, set=attributes | readonly)
+        b.init("attach", pointer, slot=slot, target="target")
+        for link in hierarchy.links:
+            b.init("make_link", pointer, root="root", path=f"{destination}/{link}", text=hierarchy.name)
+    if readonly:
+        b.init("set_mount_attr", pointer, slot=top, set=readonly)
+    for flag, recursive in parsed.propagation:
+        b.init("set_mount_attr", pointer, slot=top, propagation=flag, recursive=1 if recursive else 0)
+    b.init("close", pointer, slot=top)
+
+
+def _pair(option: str) -> tuple[str, str | None]:
+    key, _, value = option.partition("=")
+    return key, value

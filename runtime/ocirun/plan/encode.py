@@ -1,0 +1,141 @@
+"""A plan as the bytes that the helper maps.
+
+Layout (csrc/executor/ops.h): a header of eight 32-bit words, the operations of
+56 bytes each, then data: strings with a NUL, vectors of offsets.  All lengths
+are 32-bit and checked; the last byte is NUL, so that every string ends.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from ..errors import ConfigError, Problem
+from .ops import BARRIERS, INIT, INIT_OPS, SLOT_LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .ops import Op, Plan
+
+MAGIC = 0x31504E41
+FORMAT = 1
+SIZE_LIMIT = 1 << 30
+
+_HEADER = Struct("<8I")
+_OP = Struct("<HHI6Q")
+NO_VALUE = "\x01"
+
+
+class _Data:
+    """The data part under construction; equal strings are stored once."""
+
+    __slots__ = ("base", "known", "parts", "size")
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.size = 0
+        self.parts: list[bytes] = []
+        self.known: dict[str, int] = {}
+
+    def put(self, raw: bytes) -> int:
+        at = self.base + self.size
+        self.parts.append(raw)
+        self.size += len(raw)
+        return at
+
+    def text(self, value: str) -> int:
+        at = self.known.get(value)
+        if at is None:
+            at = self.known[value] = self.put(value.encode("utf-8", "surrogateescape") + b"\0")
+        return at
+
+    def align(self, to: int) -> None:
+        spare = -(self.base + self.size) % to
+        if spare:
+            self.put(b"\0" * spare)
+
+    def vector(self, values: Sequence[str]) -> int:
+        offsets = [self.text(value) for value in values]
+        self.align(4)
+        return self.put(Struct(f"<{len(offsets) + 1}I").pack(len(offsets), *offsets))
+
+
+def _arguments(op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, int], data: _Data) -> list[int]:
+    out: list[int] = []
+    args = op.args
+    for name, kind in fields:
+        value: Any = args.get(name)
+        if kind == "int":
+            out.append(int(value or 0) & 0xFFFFFFFFFFFFFFFF)
+        elif kind == "slot":
+            out.append(SLOT_LIMIT if value is None else slots[value])
+        elif kind == "text":
+            out.append(0 if value is None else data.text(value))
+        elif kind == "vector":
+            out.append(data.vector(value))
+        elif kind == "options":
+            out.append(data.vector([text for key, item in value for text in (key, NO_VALUE if item is None else item)]))
+        elif kind == "pair":
+            out.append((value[0] & 0xFFFFFFFF) << 32 | (value[1] & 0xFFFFFFFF))
+        elif kind == "timed":
+            out.append((data.text(value[0]) if value[0] else 0) << 32 | value[1])
+        elif kind == "bytes":
+            data.align(8)
+            out += [data.put(bytes(value)) if value else 0, len(value)]
+        else:  # gids
+            data.align(4)
+            out += [data.put(Struct(f"<{len(value)}I").pack(*value)) if value else 0, len(value)]
+    return out + [0] * (6 - len(out))
+
+
+def encode(plan: Plan) -> bytes:
+    """The bytes of `plan` for the helper.
+
+    Raises ConfigError when the plan is larger than 1 GiB.
+    """
+    ops = [(index, op) for index, op in enumerate(plan.ops) if op.actor == INIT]
+    slots = {name: number for number, name in enumerate(plan.slots)}
+    data = _Data(_HEADER.size + _OP.size * len(ops))
+    packed: list[bytes] = []
+    for index, op in ops:
+        code, fields = INIT_OPS[op.name]
+        packed.append(_OP.pack(code, 0, index, *_arguments(op, fields, slots, data)))
+    data.put(b"\0")
+    size = data.base + data.size
+    if size > SIZE_LIMIT:
+        raise ConfigError([Problem("", f"the plan would take {size} bytes; the limit is {SIZE_LIMIT}")])
+    base = fd_base(plan)
+    header = _HEADER.pack(MAGIC, FORMAT, size, len(ops), _HEADER.size, base, plan.inherited, keep_limit(plan))
+    return b"".join([header, *packed, *data.parts])
+
+
+def fd_base(plan: Plan) -> int:
+    """The descriptor of slot 0 in the child: above everything the program keeps."""
+    return keep_limit(plan)
+
+
+def keep_limit(plan: Plan) -> int:
+    """Descriptors below this number stay open at execve."""
+    return max(plan.keep, default=2) + 1
+
+
+def init_count(plan: Plan) -> int:
+    """How many operations the helper runs; the size of its time stamp table."""
+    return sum(1 for op in plan.ops if op.actor == INIT)
+
+
+def host_batches(plan: Plan) -> tuple[list[int], dict[int, list[int]]]:
+    """The host operations before `spawn`, and those behind each barrier, by number of the barrier."""
+    first: list[int] = []
+    batches: dict[int, list[int]] = {}
+    current = first
+    for index, op in enumerate(plan.ops):
+        if op.actor != INIT:
+            current.append(index)
+        elif op.name in BARRIERS:
+            current = batches[index] = []
+        elif op.name in ("wait_start", "execute"):
+            current = batches[index] = []
+    return first, batches

@@ -1,0 +1,222 @@
+"""The mounts of config.json as operations: each is made detached, then attached to a target
+that was looked up below the root, both by descriptor."""
+
+from __future__ import annotations
+
+from . import constants as c
+from . import options as o
+from .builder import clean
+from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_LIKE_PROC, OPEN_NOT_PROC, OPEN_PLAIN
+from .rootfs import source_path, target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .builder import Builder
+    from .options import MountOptions
+
+# Files of /proc that may be covered: what lxcfs and the like replace.  Everything else there
+# decides over confinement.
+PROC_FILES = frozenset(
+    "/proc/" + name
+    for name in (
+        "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled"
+    ).split()
+)
+_PSEUDO = ("proc", "sysfs")
+
+
+def add_mounts(b: Builder) -> None:
+    """All of ``mounts``, in the order of the config."""
+    mounts = b.data.get("mounts") or ()
+    late: list[tuple[str, str]] = []
+    for index, mount in enumerate(mounts):
+        pointer = f"/mounts/{index}"
+        destination = clean(mount["destination"])
+        fstype = mount.get("type") or ""
+        if destination == "/":
+            raise b.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
+        parsed = o.parse(mount.get("options") or (), pointer=pointer, destination=destination, fstype=fstype)
+        b.warnings += parsed.warnings
+        if parsed.idmap or mount.get("uidMappings") or mount.get("gidMappings"):
+            raise b.error(pointer, f"the mount on {destination} asks for id mapping, which this version does not do")
+        if parsed.remount and not parsed.bind:
+            _remount(b, pointer, destination, parsed)
+        elif parsed.bind:
+            _bind(b, pointer, destination, mount, parsed)
+        elif fstype in ("cgroup", "cgroup2"):
+            from .cgroups import mount_cgroups
+
+            mount_cgroups(b, pointer, destination, parsed)
+        elif not fstype:
+            raise b.error(
+                f"{pointer}/type",
+                f"the mount on {destination} has neither a type nor the option bind",
+                expected="a file system type, or bind or rbind among the options",
+            )
+        else:
+            below = _has_mount_below(b, destination, mounts[index + 1 :])
+            slot = _filesystem(b, pointer, destination, mount, parsed, keep_writable=below, number=index)
+            if slot:
+                late.append((pointer, slot))
+    b.late_readonly = late
+
+
+def finish_readonly(b: Builder) -> None:
+    """Now that devices, links and inner mount points are made, the read-only ones become so."""
+    for pointer, slot in b.late_readonly:
+        b.init("set_mount_attr", pointer, slot=slot, set=c.MOUNT_ATTR_RDONLY)
+        b.init("close", pointer, slot=slot)
+
+
+def _has_mount_below(b: Builder, destination: str, later: Any) -> bool:
+    inside = destination + "/"
+    if destination == "/dev":
+        return True
+    if any(clean(device["path"]).startswith(inside) for device in b.linux.get("devices") or ()):
+        return True
+    if clean(b.process.get("cwd", "/")).startswith(inside):
+        return True
+    return any(clean(mount["destination"]).startswith(inside) for mount in later)
+
+
+def _target_flags(b: Builder, pointer: str, destination: str, fstype: str) -> int:
+    """What must hold of the mount point."""
+    if fstype in _PSEUDO:
+        return OPEN_CREATE | OPEN_DIRECTORY | OPEN_PLAIN
+    if destination in PROC_FILES:
+        return OPEN_CREATE
+    if destination.startswith("/proc/"):
+        raise b.error(
+            f"{pointer}/destination",
+            f"{destination} is inside /proc, where only some files may be covered: " + ", ".join(sorted(PROC_FILES)),
+        )
+    return OPEN_CREATE | OPEN_NOT_PROC
+
+
+def _bind(b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions) -> None:
+    source = mount.get("source")
+    if not source:
+        raise b.error(f"{pointer}/source", f"the bind mount on {destination} has no source")
+    path = source_path(b, source)
+    recursive = 1 if parsed.recursive_bind else 0
+    slot = b.slot("mount")
+    flags = _target_flags(b, pointer, destination, "")
+    like_proc = OPEN_LIKE_PROC if destination == "/proc" else 0
+    if path.startswith(b.rootfs + "/") or path == b.rootfs:
+        inside = path[len(b.rootfs) :] or "/"
+        why = "the source is below the root file system"
+        b.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root")
+    elif b.user_namespace:
+        why = "the root of the user namespace may not be able to read it"
+        b.init("receive_fd", pointer, why=why, slot=slot)
+        b.host("open_source", pointer, path=path, recursive=recursive)
+    else:
+        b.init("clone_tree", pointer, slot=slot, path=path, recursive=recursive, root=None)
+    target(b, pointer, destination, flags | like_proc, like=slot)
+    _attributes(b, pointer, slot, parsed)
+    b.init("attach", pointer, slot=slot, target="target")
+    _propagate(b, pointer, slot, parsed)
+
+
+def _attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+    """The recursive words first, so that ``rrw,ro`` ends read-only."""
+    locked = b.user_namespace
+    if parsed.rec_attr_set or parsed.rec_attr_clr:
+        b.init(
+            "set_mount_attr",
+            pointer,
+            slot=slot,
+            set=parsed.rec_attr_set,
+            clear=parsed.rec_attr_clr,
+            recursive=1,
+            locked=parsed.rec_attr_clr & o.LOCKABLE if locked else 0,
+        )
+    if parsed.bind:
+        set_, clear, deny = o.bind_attrs(parsed, userns=locked)
+        if set_ or clear:
+            b.init("set_mount_attr", pointer, slot=slot, set=set_, clear=clear, locked=deny & o.LOCKABLE)
+
+
+def _propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+    for flag, recursive in parsed.propagation:
+        b.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)
+
+
+def _filesystem(
+    b: Builder,
+    pointer: str,
+    destination: str,
+    mount: dict[str, Any],
+    parsed: MountOptions,
+    *,
+    keep_writable: bool,
+    number: int,
+) -> str:
+    """A new file system.  Returns the slot of a mount that must turn read-only later, or ""."""
+    fstype = mount["type"]
+    if destination == "/proc" and fstype != "proc":
+        raise b.error(f"{pointer}/type", f"{fstype} cannot be mounted on /proc", expected="proc", found=fstype)
+    tmpfs = fstype == "tmpfs"
+    reason = parsed.mount2_reason()
+    late = tmpfs and bool(parsed.attr_set & c.MOUNT_ATTR_RDONLY) and (keep_writable or parsed.tmpcopyup)
+    target(b, pointer, destination, _target_flags(b, pointer, destination, fstype) | OPEN_DIRECTORY)
+    if reason:
+        _classic(b, pointer, destination, mount, parsed, reason)
+        return ""
+    attributes = parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set
+    config = [(key, value) for key, value, _ in parsed.fsconfig() if not (tmpfs and key in ("ro", "rw"))]
+    if mount.get("source"):
+        config.insert(0, ("source", mount["source"]))
+    slot = b.slot(f"late{number}" if late else "mount")
+    inherit = tmpfs and not parsed.data_value("mode")[0]
+    b.init(
+        "new_filesystem",
+        pointer,
+        slot=slot,
+        type=fstype,
+        options=config,
+        attributes=attributes,
+        mode_from="target" if inherit else None,
+    )
+    if parsed.tmpcopyup:
+        b.init("copy_up", pointer, slot=slot, source="target")
+    _attributes(b, pointer, slot, parsed)
+    b.init("attach", pointer, slot=slot, target="target")
+    _propagate(b, pointer, slot, parsed)
+    return slot if late else ""
+
+
+def _classic(
+    b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, reason: str
+) -> None:
+    if parsed.tmpcopyup:
+        raise b.error(pointer, f"tmpcopyup on {destination} cannot go with an option that needs mount(2): {reason}")
+    data = parsed.data_text
+    b.init(
+        "mount_classic",
+        pointer,
+        why=reason,
+        slot="target",
+        source=mount.get("source") or mount["type"],
+        type=mount["type"],
+        flags=parsed.flags,
+        data=data or None,
+    )
+    if parsed.propagation or parsed.rec_attr_set or parsed.rec_attr_clr:
+        target(b, pointer, destination, OPEN_DIRECTORY)
+        _attributes(b, pointer, "target", parsed)
+        _propagate(b, pointer, "target", parsed)
+
+
+def _remount(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
+    """Change a mount that stands there already: its file system's options, then its own flags."""
+    b.init("open_path", pointer, slot=b.slot("mount"), root="root", path=destination, flags=0, like=None)
+    config = [(key, value) for key, value, _ in parsed.fsconfig()]
+    if config:
+        b.init("reconfigure", pointer, slot="mount", options=config)
+    if parsed.attr_set or parsed.attr_clr:
+        b.init("set_mount_attr", pointer, slot="mount", set=parsed.attr_set, clear=parsed.attr_clr)
+    _attributes(b, pointer, "mount", parsed)
+    _propagate(b, pointer, "mount", parsed)

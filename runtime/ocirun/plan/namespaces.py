@@ -1,0 +1,127 @@
+"""Namespaces: which are made, which are joined, in which order, by how many processes.
+
+Direct way: clone3 makes all new namespaces at once, and the helper joins the
+others.  Staged way: a first helper joins and unshares step by step and then
+forks the one that becomes the container's init.  It is needed where a
+namespace holds for children only (a pid namespace by path, a time namespace),
+and where a namespace of the host must be joined before the user namespace
+takes the right to do so away.
+"""
+
+from __future__ import annotations
+
+from . import constants as c
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .builder import Builder
+
+# The user namespace last: until then we hold the host's rights over all others.  The mount
+# namespace just before it, as it changes what paths mean.
+_JOIN_ORDER = ("network", "ipc", "uts", "cgroup", "time", "pid", "mount")
+
+
+def staged(b: Builder) -> str:
+    """Why two processes are needed, or ""."""
+    if "pid" in b.joined:
+        return "a pid namespace that is joined holds for children only"
+    if "time" in b.new:
+        return "a time namespace holds for children only"
+    if "user" in b.joined:
+        return "the host's rights over other namespaces end with the user namespace"
+    if "user" in b.new and b.joined:
+        return "namespaces of the host are joined before the new user namespace takes the right away"
+    return ""
+
+
+def open_joined(b: Builder) -> None:
+    """The host opens and checks each namespace file, before anything is made."""
+    for kind, (path, pointer) in b.joined.items():
+        slot = b.inherit(f"ns_{kind}")
+        b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot)
+
+
+def enter(b: Builder) -> None:
+    """From `spawn` to a process that is in all its namespaces but a new cgroup one."""
+    why = staged(b)
+    flags = 0
+    for kind in b.new:
+        if kind != "cgroup":
+            flags |= c.NAMESPACE_FLAGS[kind]
+    b.host("spawn", "", why=why, flags=0 if why else flags, slots=list(b.slots[: b.inherited]))
+    b.init("guard")
+    if b.cgroup.joins:
+        for name in b.slots:
+            if name.startswith("cgroup_"):
+                b.init("join_cgroup", "/linux/cgroupsPath", slot=name)
+    if why:
+        _enter_staged(b, flags, why)
+    else:
+        if flags & c.CLONE_NEWUSER:
+            _map_ids(b)
+        for kind in _JOIN_ORDER:
+            _join(b, kind)
+    b.init("new_session")
+    if "cgroup" in b.new:
+        # After the cgroup is joined: the namespace's root is the cgroup of this moment.
+        b.init("unshare", b.new["cgroup"], flags=c.CLONE_NEWCGROUP)
+    if "network" in b.new:
+        b.init("loopback_up", b.new["network"])
+
+
+def _enter_staged(b: Builder, flags: int, why: str) -> None:
+    first = ("user",) if not b.facts.privileged else ()
+    for kind in (*first, *_JOIN_ORDER, "user"):
+        _join(b, kind, done=first if kind == "user" else ())
+    if flags & c.CLONE_NEWUSER:
+        b.init("unshare", b.new["user"], flags=c.CLONE_NEWUSER)
+        _map_ids(b)
+    rest = flags & ~c.CLONE_NEWUSER
+    if rest:
+        b.init("unshare", "/linux/namespaces", flags=rest)
+    offsets = b.linux.get("timeOffsets") or {}
+    if offsets:
+        b.init("sync")
+        b.host("write_time_offsets", "/linux/timeOffsets", offsets=_offset_lines(offsets))
+    b.init("fork_init", why=why, flags=0)
+
+
+def _join(b: Builder, kind: str, done: tuple[str, ...] = ()) -> None:
+    if kind not in b.joined:
+        return
+    _, pointer = b.joined[kind]
+    name = f"ns_{kind}"
+    if kind == "user" and any(op.name == "join_namespace" and op.args["slot"] == name for op in b.ops):
+        return
+    b.init("join_namespace", pointer, slot=name, flag=c.NAMESPACE_FLAGS[kind])
+    if kind == "user":
+        b.init("become_root", pointer, drop_groups=1)
+
+
+def _map_ids(b: Builder) -> None:
+    """The runtime writes the maps from outside, then we are root inside."""
+    b.init("sync")
+    uid, gid = b.linux.get("uidMappings") or (), b.linux.get("gidMappings") or ()
+    b.host(
+        "write_id_maps",
+        "/linux/uidMappings",
+        uid_map=map_lines(uid),
+        gid_map=map_lines(gid),
+        # An unprivileged writer of gid_map must give up setgroups first (user_namespaces(7), Linux 3.19).
+        setgroups="allow" if b.facts.privileged else "deny",
+    )
+    b.init("become_root", b.new["user"], drop_groups=1 if b.facts.privileged else 0)
+
+
+def map_lines(entries: Any) -> str:
+    """The text of uid_map or gid_map, as user_namespaces(7) describes it."""
+    return "".join(f"{e['containerID']} {e['hostID']} {e['size']}\n" for e in entries)
+
+
+def _offset_lines(offsets: dict[str, Any]) -> str:
+    """The text of /proc/PID/timens_offsets: clock, seconds, nanoseconds."""
+    return "".join(
+        f"{clock} {values.get('secs', 0)} {values.get('nanosecs', 0)}\n" for clock, values in sorted(offsets.items())
+    )

@@ -1,0 +1,249 @@
+"""The operations that a plan is made of.
+
+An operation is a name, arguments, the actor that runs it ("host": the runtime
+itself; "init": the helper in the container) and its origin in config.json.
+The numbers of the init operations are those of csrc/executor/ops.h.
+
+Kinds of arguments of init operations, in the order of the C side's ``arg``:
+
+    int      a number                      slot     a named descriptor, or None
+    text     a string, or None             vector   a list of strings
+    options  a list of (key, value|None)   bytes    bytes; takes two arguments: place and length
+    gids     a list of 32-bit numbers; two arguments: place and count
+    pair     two 32-bit numbers in one     timed    a text and a 32-bit number in one
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+HOST = "host"
+INIT = "init"
+
+# What the slot numbers 0 to 2 hold, in every plan.
+FIXED_SLOTS = ("plan", "progress", "sync")
+SLOT_LIMIT = 96
+
+# open_path
+OPEN_CREATE = 2
+OPEN_PLAIN = 4
+OPEN_DIRECTORY = 8
+OPEN_NOFOLLOW = 16
+OPEN_NOT_PROC = 32
+OPEN_LIKE_PROC = 64
+
+# set_umask: keep what the caller has
+CALLERS_UMASK = 0x10000
+
+_Fields = tuple[tuple[str, str], ...]
+
+INIT_OPS: dict[str, tuple[int, _Fields]] = {
+    "guard": (1, ()),
+    "join_cgroup": (2, (("slot", "slot"),)),
+    "join_namespace": (3, (("slot", "slot"), ("flag", "int"))),
+    "unshare": (4, (("flags", "int"),)),
+    "sync": (5, ()),
+    "receive_fd": (6, (("slot", "slot"),)),
+    "send_fd": (7, (("slot", "slot"),)),
+    "fork_init": (8, (("flags", "int"),)),
+    "become_root": (9, (("drop_groups", "int"),)),
+    "set_hostname": (10, (("name", "text"),)),
+    "set_domainname": (11, (("name", "text"),)),
+    "new_session": (12, ()),
+    "join_keyring": (13, (("name", "text"),)),
+    "propagate": (14, (("path", "text"), ("flags", "int"))),
+    "privatize_parent": (15, (("slot", "slot"),)),
+    "open_root": (16, (("slot", "slot"), ("path", "text"))),
+    "open_path": (
+        17,
+        (("slot", "slot"), ("root", "slot"), ("path", "text"), ("flags", "int"), ("like", "slot")),
+    ),
+    "clone_tree": (18, (("slot", "slot"), ("path", "text"), ("recursive", "int"), ("root", "slot"))),
+    "clone_mount": (19, (("slot", "slot"), ("source", "slot"), ("recursive", "int"))),
+    "set_mount_attr": (
+        20,
+        (
+            ("slot", "slot"),
+            ("set", "int"),
+            ("clear", "int"),
+            ("propagation", "int"),
+            ("recursive", "int"),
+            ("locked", "int"),
+        ),
+    ),
+    "new_filesystem": (
+        21,
+        (("slot", "slot"), ("type", "text"), ("options", "options"), ("attributes", "int"), ("mode_from", "slot")),
+    ),
+    "mount_classic": (
+        22,
+        (("slot", "slot"), ("source", "text"), ("type", "text"), ("flags", "int"), ("data", "text")),
+    ),
+    "reconfigure": (23, (("slot", "slot"), ("options", "options"))),
+    "attach": (24, (("slot", "slot"), ("target", "slot"))),
+    "close": (25, (("slot", "slot"),)),
+    "make_node": (
+        26,
+        (("root", "slot"), ("path", "text"), ("mode", "int"), ("device", "pair"), ("owner", "pair")),
+    ),
+    "make_link": (
+        27,
+        (("root", "slot"), ("path", "text"), ("text", "text"), ("needs", "text"), ("replace", "int")),
+    ),
+    "copy_up": (28, (("slot", "slot"), ("source", "slot"))),
+    "write_proc": (29, (("proc", "slot"), ("path", "text"), ("value", "text"))),
+    "pivot": (30, (("root", "slot"),)),
+    "move_root": (31, (("root", "slot"), ("uncover", "vector"))),
+    "change_root": (32, (("root", "slot"),)),
+    "run_hook": (
+        33,
+        (
+            ("path", "text"),
+            ("args", "vector"),
+            ("env", "vector"),
+            ("state_head", "text"),
+            ("state_tail", "text"),
+            ("cwd_timeout", "timed"),
+        ),
+    ),
+    "open_console": (
+        34,
+        (("root", "slot"), ("master", "slot"), ("slave", "slot"), ("size", "int"), ("uid", "int")),
+    ),
+    "use_console": (35, (("slave", "slot"), ("target", "slot"))),
+    "fix_stdio": (36, (("root", "slot"), ("uid", "int"))),
+    "set_umask": (37, (("umask", "int"),)),
+    "no_new_privs": (38, ()),
+    "set_scheduler": (39, (("attr", "bytes"),)),
+    "set_io_priority": (40, (("which", "int"), ("priority", "int"))),
+    "set_personality": (41, (("persona", "int"),)),
+    "reset_affinity": (42, ()),
+    "set_rlimit": (43, (("resource", "int"), ("soft", "int"), ("hard", "int"))),
+    "drop_bounding": (44, (("keep", "int"), ("last", "int"))),
+    "set_groups": (45, (("gids", "gids"),)),
+    "set_ids": (46, (("uid", "int"), ("gid", "int"))),
+    "set_capabilities": (
+        47,
+        (("effective", "int"), ("permitted", "int"), ("inheritable", "int"), ("ambient", "int")),
+    ),
+    "change_dir": (48, (("path", "text"), ("tolerate", "int"))),
+    "find_home": (49, (("uid", "int"),)),
+    "find_program": (50, (("args", "vector"), ("env", "vector"), ("search", "text"))),
+    "ready": (51, (("detach", "int"),)),
+    "wait_start": (52, (("slot", "slot"),)),
+    "execute": (53, ()),
+    "loopback_up": (54, ()),
+    "mask": (55, (("root", "slot"), ("path", "text"), ("null", "slot"), ("empty", "slot"))),
+    "make_readonly": (56, (("root", "slot"), ("path", "text"))),
+}
+
+# Run by the runtime.  The barriers of the init operations (sync, receive_fd, send_fd, fork_init,
+# ready) hand the turn to the host operations that follow them.
+HOST_OPS: dict[str, tuple[str, ...]] = {
+    "reserve_state": ("directory",),
+    "make_cgroup": ("controller", "path"),
+    "write_cgroup": ("controller", "path", "file", "value"),
+    "open_cgroup": ("controller", "path", "slot"),
+    "open_namespace": ("path", "type", "slot"),
+    "open_procfs": ("slot",),
+    "make_start_fifo": ("path", "slot"),
+    "spawn": ("flags", "slots"),
+    "write_id_maps": ("uid_map", "gid_map", "setgroups"),
+    "write_time_offsets": ("offsets",),
+    "open_source": ("path", "recursive"),
+    "host_hook": ("kind", "index", "path", "args", "env", "timeout", "status"),
+    "limit_process": ("resource", "soft", "hard"),
+    "write_process": ("file", "value"),
+    "pass_console": ("socket",),
+    "pass_pidfd": ("socket",),
+    "write_pid_file": ("path",),
+    "record_state": ("status",),
+    "await_start": ("path",),
+    "remove_all": ("directory",),
+}
+
+BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready"))
+
+
+class Op:
+    """One operation; a value.
+
+    name     key of INIT_OPS or HOST_OPS
+    actor    "host" or "init"
+    pointer  JSON pointer of the config value it comes from, or "" for the runtime's own steps
+    args     its arguments by name
+    why      the reason where the builder chose between ways, else ""
+    """
+
+    __slots__ = ("actor", "args", "name", "pointer", "why")
+
+    def __init__(
+        self,
+        name: str,
+        actor: str,
+        pointer: str,
+        args: dict[str, Any],
+        *,
+        why: str = "",
+    ) -> None:
+        self.name = name
+        self.actor = actor
+        self.pointer = pointer
+        self.args = args
+        self.why = why
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Op) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.pointer))
+
+    def __repr__(self) -> str:
+        return f"Op({self.actor} {self.name} {self.args} {self.pointer})"
+
+    def record(self) -> dict[str, Any]:
+        """The operation as plain values."""
+        record: dict[str, Any] = {"op": self.name, "actor": self.actor, "args": self.args}
+        if self.pointer:
+            record["pointer"] = self.pointer
+        if self.why:
+            record["why"] = self.why
+        return record
+
+
+class Plan:
+    """Everything that will be done, in order; a value.
+
+    ops        the operations
+    slots      names of the slots; the number of a slot is its place here
+    inherited  how many of them, from 0, the host opens before `spawn`
+    keep       descriptors from 3 up that the program keeps
+    warnings   Problems that do not stop the container
+    """
+
+    __slots__ = ("inherited", "keep", "ops", "slots", "warnings")
+
+    def __init__(self, ops: list[Op], slots: list[str], inherited: int, keep: list[int], warnings: list[Any]) -> None:
+        self.ops = ops
+        self.slots = slots
+        self.inherited = inherited
+        self.keep = keep
+        self.warnings = warnings
+
+    def record(self) -> dict[str, Any]:
+        """The plan as plain values, the form of ``explain --json`` and of the golden files."""
+        return {
+            "ops": [op.record() for op in self.ops],
+            "slots": self.slots,
+            "inherited": self.inherited,
+            "keep": self.keep,
+            "warnings": [problem.record() for problem in self.warnings],
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash(len(self.ops))

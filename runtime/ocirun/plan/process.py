@@ -1,0 +1,129 @@
+"""The process: from the container's root to execve."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from . import identity, scheduling
+from .ops import CALLERS_UMASK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .builder import Builder
+
+# What execvp(3) and the shells use when PATH is not set.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# struct sched_attr, its first 48 bytes (SCHED_ATTR_SIZE_VER0, sched_setattr(2))
+_SCHED_ATTR = Struct("<IIQiIQQQ")
+
+
+class Environment:
+    """The program's environment, and whether the helper must add HOME."""
+
+    __slots__ = ("entries", "needs_home")
+
+    def __init__(self, b: Builder) -> None:
+        entries, self.needs_home = identity.environment(b.process.get("env"))
+        entries = identity.with_listen_fds(entries, b.facts.listen_fds)
+        if b.facts.notify_socket:
+            entries = [e for e in entries if not e.startswith("NOTIFY_SOCKET=")]
+            entries.append("NOTIFY_SOCKET=/run/notify/notify.sock")
+        self.entries = entries
+
+    def search_path(self) -> str:
+        """Where a program without a slash is looked for."""
+        for entry in reversed(self.entries):
+            if entry.startswith("PATH="):
+                return entry[5:]
+        return DEFAULT_PATH
+
+
+def become(b: Builder, environment: Environment) -> None:
+    """Everything between the change of root and `ready`; order matters (see the design page)."""
+    process = b.process
+    user = process.get("user") or {}
+    uid, gid = identity.user_ids(user)
+    b.init("set_umask", "/process/user/umask", umask=_umask(b))
+    if process.get("noNewPrivileges"):
+        b.init("no_new_privs", "/process/noNewPrivileges")
+    b.init("reset_affinity")
+    _scheduling(b)
+    masks = _capabilities(b)
+    b.init("drop_bounding", "/process/capabilities/bounding", keep=masks.bounding, last=b.facts.last_cap)
+    cwd = process.get("cwd", "/")
+    b.init("change_dir", "/process/cwd", path=cwd, tolerate=1)
+    gids = identity.additional_gids(user)
+    if b.facts.privileged or gids:
+        b.init("set_groups", "/process/user/additionalGids", gids=list(gids))
+    b.init("set_ids", "/process/user/uid", uid=uid, gid=gid)
+    b.init(
+        "set_capabilities",
+        "/process/capabilities",
+        effective=masks.effective,
+        permitted=masks.permitted,
+        inheritable=masks.inheritable,
+        ambient=masks.ambient,
+    )
+    b.init("change_dir", "/process/cwd", path=cwd, tolerate=0)
+    if environment.needs_home:
+        b.init("find_home", "/process/env", uid=uid)
+    b.init(
+        "find_program",
+        "/process/args",
+        args=list(process["args"]),
+        env=environment.entries,
+        search=environment.search_path(),
+    )
+
+
+def _umask(b: Builder) -> int:
+    umask = identity.umask(b.process.get("user"))
+    return CALLERS_UMASK if umask is None else umask
+
+
+def _scheduling(b: Builder) -> None:
+    wanted = scheduling.scheduler(b.process.get("scheduler"))
+    if wanted is not None:
+        size = _SCHED_ATTR.size
+        b.init(
+            "set_scheduler",
+            "/process/scheduler",
+            attr=list(
+                _SCHED_ATTR.pack(
+                    size,
+                    wanted.policy,
+                    wanted.flags,
+                    wanted.nice,
+                    wanted.priority,
+                    wanted.runtime,
+                    wanted.deadline,
+                    wanted.period,
+                )
+            ),
+        )
+    io = scheduling.io_priority(b.process.get("ioPriority"))
+    if io is not None:
+        which, priority = io
+        b.init("set_io_priority", "/process/ioPriority", which=which, priority=priority)
+    persona = scheduling.personality(b.linux.get("personality"))
+    if persona is not None:
+        b.init("set_personality", "/linux/personality", persona=persona)
+
+
+def _capabilities(b: Builder) -> identity.CapabilityMasks:
+    grantable = (1 << 64) - 1 if b.user_namespace else b.facts.capabilities
+    masks = identity.capabilities(
+        b.process.get("capabilities"), last_cap=b.facts.last_cap, grantable=grantable
+    )
+    b.warnings += masks.warnings
+    return masks
+
+
+def limits(b: Builder) -> None:
+    """What only the runtime may set, on the finished process: limits last, so that set-up needs none."""
+    for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
+        b.host("limit_process", f"/process/rlimits/{index}", resource=resource, soft=soft, hard=hard)
+    score = identity.oom_score_adj(b.process)
+    if score is not None:
+        b.host("write_process", "/process/oomScoreAdj", file="oom_score_adj", value=str(score))

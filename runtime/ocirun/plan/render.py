@@ -1,0 +1,206 @@
+"""A plan for readers: text for people, plain values for programs, one phrase for an error."""
+
+from __future__ import annotations
+
+from .. import jsonio
+from . import constants as c
+from .identity import expand_clone_flags
+from .ops import HOST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .ops import Op, Plan
+
+_ATTRIBUTES = (
+    (c.MOUNT_ATTR_RDONLY, "ro"),
+    (c.MOUNT_ATTR_NOSUID, "nosuid"),
+    (c.MOUNT_ATTR_NODEV, "nodev"),
+    (c.MOUNT_ATTR_NOEXEC, "noexec"),
+    (c.MOUNT_ATTR_NOATIME, "noatime"),
+    (c.MOUNT_ATTR_STRICTATIME, "strictatime"),
+    (c.MOUNT_ATTR_NODIRATIME, "nodiratime"),
+    (c.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"),
+)
+_PROPAGATION = (
+    (c.MS_SHARED, "shared"),
+    (c.MS_SLAVE, "slave"),
+    (c.MS_PRIVATE, "private"),
+    (c.MS_UNBINDABLE, "unbindable"),
+)
+
+# One phrase for each operation; the names in braces are its arguments.
+_PHRASES = {
+    "reserve_state": "make the state directory {directory}",
+    "make_cgroup": "make the {controller} cgroup {path}",
+    "write_cgroup": "write {value} to {file} of the {controller} cgroup",
+    "open_cgroup": "open the tasks of the {controller} cgroup",
+    "open_namespace": "open the {type} namespace {path}",
+    "open_procfs": "open the host's procfs",
+    "make_start_fifo": "make the fifo that `start` will write to",
+    "spawn": "start the init helper",
+    "write_id_maps": "write uid_map and gid_map",
+    "write_time_offsets": "write the clock offsets",
+    "open_source": "open the source {path} on the host",
+    "host_hook": "run {kind} hook #{index} {path}",
+    "limit_process": "set resource limit {resource} to {soft} (hard {hard})",
+    "write_process": "write {value} to /proc/PID/{file}",
+    "pass_console": "hand the terminal over",
+    "pass_pidfd": "send a pidfd of the init process to {socket}",
+    "write_pid_file": "write the pid file {path}",
+    "record_state": "record the state {status}",
+    "guard": "die with the runtime, close inherited descriptors to others",
+    "join_cgroup": "join the cgroup through {slot}",
+    "join_namespace": "join the namespace {slot}",
+    "unshare": "leave for new namespaces",
+    "sync": "let the runtime act",
+    "receive_fd": "receive a descriptor from the runtime",
+    "send_fd": "send the {slot} to the runtime",
+    "fork_init": "fork the process that becomes init",
+    "become_root": "become root of the user namespace",
+    "set_hostname": "set the host name {name}",
+    "set_domainname": "set the domain name {name}",
+    "new_session": "start a session",
+    "join_keyring": "join the session keyring {name}",
+    "propagate": "set the propagation of {path}",
+    "privatize_parent": "make the mount that holds the root file system private",
+    "open_root": "open the root file system {path}",
+    "open_path": "open the mount point {path}",
+    "clone_tree": "take a copy of the mount at {path}",
+    "clone_mount": "take a copy of the mount in {source}",
+    "set_mount_attr": "set mount attributes",
+    "new_filesystem": "mount {type}",
+    "mount_classic": "mount {type} with mount(2)",
+    "reconfigure": "remount with new options",
+    "attach": "attach the mount",
+    "close": "close {slot}",
+    "make_node": "make the device {path}",
+    "make_link": "link {path} to {text}",
+    "copy_up": "copy the covered directory into the tmpfs",
+    "write_proc": "write {value} to /proc/{path}",
+    "pivot": "change the root",
+    "move_root": "move the root file system to /",
+    "change_root": "change the root with chroot",
+    "run_hook": "run the hook {path}",
+    "open_console": "open the terminal",
+    "use_console": "make the terminal standard input and output",
+    "fix_stdio": "give standard input and output to the user",
+    "set_umask": "set the umask",
+    "no_new_privs": "give up new privileges",
+    "set_scheduler": "set the scheduler",
+    "set_io_priority": "set the I/O priority",
+    "set_personality": "set the personality",
+    "reset_affinity": "allow all processors",
+    "set_rlimit": "set resource limit {resource}",
+    "drop_bounding": "drop capabilities from the bounding set",
+    "set_groups": "set supplementary groups",
+    "set_ids": "become uid {uid} gid {gid}",
+    "set_capabilities": "set capabilities",
+    "change_dir": "change to the working directory {path}",
+    "find_home": "look up HOME",
+    "find_program": "look up the program",
+    "ready": "report that the container is created",
+    "wait_start": "wait for start",
+    "execute": "execute the program",
+    "loopback_up": "bring up the loopback device",
+    "mask": "mask {path}",
+    "make_readonly": "make {path} read-only",
+}
+
+
+def phrase(op: Op) -> str:
+    """What an operation does, in a few words, without a final stop."""
+    return _PHRASES[op.name].format_map(_Args(op.args))
+
+
+class _Args(dict):  # type: ignore[type-arg]
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def flag_words(value: int) -> str:
+    """Mount attributes as option words."""
+    words = [word for bit, word in _ATTRIBUTES if value & bit == bit]
+    return ",".join(words)
+
+
+def propagation_words(value: int) -> str:
+    """Propagation flags of mount(2) as the words of the spec."""
+    recursive = "r" if value & c.MS_REC else ""
+    return next((recursive + word for bit, word in _PROPAGATION if value & bit), "")
+
+
+def details(op: Op) -> str:
+    """The arguments that the phrase does not show, ``name=value`` each."""
+    shown = _PHRASES[op.name]
+    parts = []
+    for name, value in op.args.items():
+        if "{" + name + "}" in shown or value is None or value in ("", [], ()) or name == "slots":
+            continue
+        text = _value(op.name, name, value)
+        if text:
+            parts.append(f"{name}={text}")
+    return " ".join(parts)
+
+
+def _value(op: str, name: str, value: Any) -> str:
+    if op in ("spawn", "unshare", "join_namespace") and name in ("flags", "flag"):
+        return ",".join(expand_clone_flags(value)) or "none"
+    if op == "propagate" and name == "flags":
+        return propagation_words(value)
+    if op == "set_mount_attr" and name in ("set", "clear", "locked"):
+        return flag_words(value)
+    if op == "set_mount_attr" and name == "propagation":
+        return propagation_words(value)
+    if name == "attributes":
+        return flag_words(value)
+    if name in ("keep", "effective", "permitted", "inheritable", "ambient"):
+        return capability_words(value)
+    if name == "options":
+        return ",".join(key if item is None else f"{key}={item}" for key, item in value)
+    if name == "mode" or name == "umask":
+        return f"{value:04o}" if value <= 0o777777 else "caller's"
+    if name in ("uid_map", "gid_map", "offsets"):
+        return "; ".join(str(value).splitlines())
+    if name == "env":
+        return f"{len(value)} variables"
+    if name in ("recursive", "tolerate", "replace", "detach") and not value:
+        return ""
+    if name in ("state_head", "state_tail", "attr"):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return jsonio.dumps(value)
+    return str(value)
+
+
+def capability_words(mask: int) -> str:
+    """A capability set as names without CAP_, ``all`` and ``none`` for the extremes."""
+    names = [name for name, number in c.CAPABILITIES.items() if mask >> number & 1]
+    if not names:
+        return "none"
+    if len(names) == len(c.CAPABILITIES):
+        return "all"
+    return ",".join(name.removeprefix("CAP_").lower() for name in names)
+
+
+def text(plan: Plan) -> str:
+    """The plan as a numbered list: number, actor, what, details, and where in config.json it comes from."""
+    width = max((len(op.pointer) for op in plan.ops), default=0)
+    width = min(width, 34)
+    lines = [f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what"]
+    for index, op in enumerate(plan.ops):
+        extra = details(op)
+        body = phrase(op) + (f"  [{extra}]" if extra else "")
+        actor = "host" if op.actor == HOST else "init"
+        lines.append(f"{index:4}  {actor}  {op.pointer or '-':{width}}  {body}")
+        if op.why:
+            lines.append(f"{'':{width + 14}}because {op.why}")
+    for problem in plan.warnings:
+        lines.append(f"warning: {problem.line()}")
+    return "\n".join(lines) + "\n"
+
+
+def json(plan: Plan) -> str:
+    """The plan as JSON; see Plan.record."""
+    return jsonio.dumps_pretty(plan.record()) + "\n"

@@ -1,0 +1,181 @@
+"""The root file system: its mount, its devices and links, the change of root, what is masked."""
+
+from __future__ import annotations
+
+from . import constants as c
+from .builder import PROPAGATION, clean, join
+from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOFOLLOW
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .builder import Builder
+
+_CHAR = 0o020000
+_BLOCK = 0o060000
+_FIFO = 0o010000
+_TYPES = {"c": _CHAR, "u": _CHAR, "b": _BLOCK, "p": _FIFO}
+
+# runtime-spec config-linux.md "Default Devices"
+DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+)
+# runtime-spec runtime-linux.md "Dev symbolic links"; the last is what other runtimes make too
+_LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/core", "/proc/kcore"),
+)
+
+
+def enter_root(b: Builder) -> None:
+    """Make the root file system a mount of its own, in a mount namespace whose changes stay inside."""
+    if not b.own_mounts:
+        b.init("open_root", "/root/path", slot=b.slot("root"), path=b.rootfs)
+        return
+    wanted = b.linux.get("rootfsPropagation") or ""
+    shared = wanted in ("shared", "rshared")
+    # Slave by default: new mounts of the host still arrive, ours never leave.
+    flags = c.MS_SHARED | c.MS_REC if shared else c.MS_SLAVE | c.MS_REC
+    if wanted in ("private", "rprivate"):
+        flags = c.MS_PRIVATE | c.MS_REC
+    b.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
+    b.init("open_root", "/root/path", slot=b.slot("rootdir"), path=b.rootfs)
+    if shared:
+        b.init(
+            "privatize_parent",
+            "/linux/rootfsPropagation",
+            why="with a shared parent the container's mounts would reach the host",
+            slot="rootdir",
+        )
+    b.init("clone_mount", "/root/path", slot=b.slot("root"), source="rootdir", recursive=1)
+    b.init("attach", "/root/path", slot="root", target="rootdir")
+
+
+def make_devices(b: Builder) -> None:
+    """Default and configured devices, and the links of /dev; none of them if /dev is the host's."""
+    listed = {clean(device["path"]): index for index, device in enumerate(b.linux.get("devices") or ())}
+    foreign = any(
+        clean(mount["destination"]) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ()
+    )
+    if not foreign:
+        for path, major, minor in DEFAULT_DEVICES:
+            if path not in listed:
+                _device(b, "", path, _CHAR | 0o666, major, minor, (0, 0))
+    for index, device in enumerate(b.linux.get("devices") or ()):
+        pointer = f"/linux/devices/{index}"
+        path = clean(device["path"])
+        if path in ("/dev/ptmx", "/dev/console") or (foreign and path.startswith("/dev/")):
+            continue  # a link and a bind of the runtime, or the host's own entry
+        mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o777)
+        owner = (0, 0) if b.user_namespace else (device.get("uid", 0), device.get("gid", 0))
+        _device(b, pointer, path, mode, device.get("major", 0), device.get("minor", 0), owner)
+    if foreign:
+        return
+    b.init("make_link", "", root="root", path="/dev/ptmx", text="pts/ptmx", needs=None, replace=1)
+    for path, text in _LINKS:
+        b.init("make_link", "", root="root", path=path, text=text, needs=text, replace=0)
+
+
+def _is_bind(mount: dict[str, Any]) -> bool:
+    words = {word for option in mount.get("options") or () for word in option.split(",")}
+    return "bind" in words or "rbind" in words
+
+
+def _device(
+    b: Builder, pointer: str, path: str, mode: int, major: int, minor: int, owner: tuple[int, int]
+) -> None:
+    if b.user_namespace and mode & 0o170000 != _FIFO:
+        why = "mknod is not allowed in a user namespace; the host's node is bound"
+        b.init("receive_fd", pointer, why=why, slot=b.slot("mount"))
+        b.host("open_source", pointer, path=path, recursive=0)
+        target(b, pointer, path, OPEN_CREATE, like="mount")
+        b.init("attach", pointer, slot="mount", target="target")
+        return
+    b.init("make_node", pointer, root="root", path=path, mode=mode, device=(major, minor), owner=owner)
+
+
+def target(b: Builder, pointer: str, path: str, flags: int, like: str | None = None) -> None:
+    """Open `path` below the root into the slot ``target``."""
+    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=path, flags=flags, like=like)
+
+
+def make_cwd(b: Builder) -> None:
+    """The working directory is made if it is missing, as every peer does."""
+    cwd = b.process.get("cwd", "/")
+    if clean(cwd) != "/" and "/proc/" not in cwd:
+        b.init(
+            "open_path",
+            "/process/cwd",
+            slot=b.slot("target"),
+            root="root",
+            path=cwd,
+            flags=OPEN_CREATE | OPEN_DIRECTORY,
+            like=None,
+        )
+        b.init("close", "/process/cwd", slot="target")
+
+
+def change_root(b: Builder) -> None:
+    """From here on the container's root is "/"."""
+    if not b.own_mounts:
+        b.init("change_root", "/root/path", why="without a mount namespace there is only chroot", root="root")
+        return
+    if b.request.no_pivot:
+        b.init("move_root", "/root/path", why="--no-pivot was given", root="root", uncover=["/proc", "/sys"])
+    else:
+        b.init("pivot", "/root/path", root="root")
+    wanted = b.linux.get("rootfsPropagation")
+    if wanted:
+        b.init("propagate", "/linux/rootfsPropagation", path="/", flags=PROPAGATION[wanted])
+
+
+def protect(b: Builder) -> None:
+    """Read-only root, read-only paths and masks: last, so that everything above could still be made."""
+    if (b.data.get("root") or {}).get("readonly"):
+        b.init("set_mount_attr", "/root/readonly", slot="root", set=c.MOUNT_ATTR_RDONLY)
+    for index, path in enumerate(b.linux.get("readonlyPaths") or ()):
+        b.init("make_readonly", f"/linux/readonlyPaths/{index}", root="root", path=path)
+    _mask(b)
+
+
+def _mask(b: Builder) -> None:
+    paths = b.linux.get("maskedPaths") or ()
+    done: set[str] = set()
+    for index, path in enumerate(paths):
+        if clean(path) in done:
+            continue
+        done.add(clean(path))
+        b.init("mask", f"/linux/maskedPaths/{index}", root="root", path=path, null="null", empty=b.slot("empty"))
+
+
+def open_null(b: Builder) -> None:
+    """The host's /dev/null, opened while host paths can be named: the source of masks on files."""
+    if b.linux.get("maskedPaths"):
+        b.init("clone_tree", "/linux/maskedPaths", slot=b.slot("null"), path="/dev/null", recursive=0, root=None)
+
+
+def console_target(b: Builder) -> None:
+    """An empty file for the terminal, which must not be a link out of /dev."""
+    b.init(
+        "open_path",
+        "/process/terminal",
+        slot=b.slot("console"),
+        root="root",
+        path="/dev/console",
+        flags=OPEN_CREATE | OPEN_NOFOLLOW,
+        like=None,
+    )
+
+
+def source_path(b: Builder, source: str) -> str:
+    """The source of a bind: absolute, or relative to the bundle."""
+    return join(b.request.bundle, source)

@@ -1,0 +1,241 @@
+"""What is known of a container between two commands, and its status.
+
+The status is never stored.  It follows from the init process and from the
+phase that the helper left in its progress record, so a runtime that died at
+any point leaves a record that is still right.
+"""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from .. import jsonio
+from ..errors import StateDamagedError, errno_words
+from ..plan.ops import INIT, Op
+from . import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FORMAT = 1
+
+CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
+
+# csrc/executor/ops.h: struct progress and enum phase
+PHASE_SETUP, PHASE_CREATED, PHASE_STARTING, PHASE_RUNNING, PHASE_FAILED = 1, 2, 3, 4, 5
+_PROGRESS = Struct("<IIIIiIQIIIIQ")
+PROGRESS_MAGIC = 0x31475250
+PROGRESS_OUTPUT = 4096
+_STAMP = Struct("<IIQ")
+PROGRESS_SIZE = _PROGRESS.size + PROGRESS_OUTPUT
+
+
+def progress_header(stamps: int) -> bytes:
+    """The first bytes of a fresh progress record with room for `stamps` time stamps."""
+    return _PROGRESS.pack(PROGRESS_MAGIC, 0, 0, 0, 0, 0, 0, 0, 0, stamps, 0, 0)
+
+
+def progress_bytes(stamps: int) -> int:
+    """The size of a progress record in bytes."""
+    return PROGRESS_SIZE + stamps * _STAMP.size
+
+
+class Progress:
+    """A progress record as read; the helper wrote it, so every number may be anything."""
+
+    __slots__ = ("call", "detail", "errno", "fault", "index", "output", "phase", "stamps", "warn_detail", "warnings")
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) < PROGRESS_SIZE:
+            raw = progress_header(0).ljust(PROGRESS_SIZE, b"\0")
+        words = _PROGRESS.unpack_from(raw)
+        _, self.phase, self.index, self.fault, self.errno, self.call, self.detail = words[:7]
+        self.warnings, length, count, _, self.warn_detail = words[7:]
+        end = _PROGRESS.size + min(length, PROGRESS_OUTPUT)
+        self.output = raw[_PROGRESS.size : end].decode("utf-8", "replace")
+        count = min(count, (len(raw) - PROGRESS_SIZE) // _STAMP.size)
+        self.stamps = [_STAMP.unpack_from(raw, PROGRESS_SIZE + i * _STAMP.size)[::2] for i in range(count)]
+
+
+class Record:
+    """The content of state.json.
+
+    pid, start_time   the init process and field 22 of its /proc/PID/stat, in clock ticks since boot; 0 before
+                      there is one
+    boot_id           of the kernel that ran it
+    cgroup            the driver's own record (cgroup.driver.from_record)
+    created           RFC 3339, UTC
+    owner             uid of the creator
+    hooks             kinds of hooks that later commands must run
+    host_mounts       mount ids below the rootfs that were there before us, where the container has no mount
+                      namespace of its own; else None
+    late              what the helper does after start, to name it in an error: [number, name, pointer, args]
+    shared_pids       init is not the first of a new pid namespace, so its end does not end the others
+    """
+
+    __slots__ = (
+        "annotations",
+        "boot_id",
+        "bundle",
+        "cgroup",
+        "container_id",
+        "created",
+        "hooks",
+        "host_mounts",
+        "late",
+        "owner",
+        "pid",
+        "rootfs",
+        "shared_pids",
+        "start_time",
+    )
+
+    def __init__(
+        self,
+        container_id: str,
+        *,
+        bundle: str,
+        rootfs: str,
+        created: str,
+        owner: int,
+        annotations: dict[str, str],
+        cgroup: dict[str, Any],
+        hooks: list[str],
+        boot_id: str,
+        host_mounts: list[int] | None = None,
+        shared_pids: bool = False,
+        late: list[list[Any]] | None = None,
+        pid: int = 0,
+        start_time: int = 0,
+    ) -> None:
+        self.container_id = container_id
+        self.bundle = bundle
+        self.rootfs = rootfs
+        self.created = created
+        self.owner = owner
+        self.annotations = annotations
+        self.cgroup = cgroup
+        self.hooks = hooks
+        self.boot_id = boot_id
+        self.host_mounts = host_mounts
+        self.shared_pids = shared_pids
+        self.late = late or []
+        self.pid = pid
+        self.start_time = start_time
+
+    def late_op(self, number: int) -> tuple[int, Op]:
+        """The operation behind `wait_start` of that number; the last one if there is none."""
+        entry = next((entry for entry in self.late if entry[0] == number), self.late[-1])
+        return entry[0], Op(entry[1], INIT, entry[2], entry[3])
+
+    def save(self, directory: int) -> None:
+        """Write state.json in the container's directory; OSError as it comes."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["format"] = FORMAT
+        store.write_file(directory, "state.json", jsonio.dumps(values).encode())
+
+
+def load(directory: int) -> Record:
+    """Read state.json.
+
+    Raises StateDamagedError when it is missing, cut, of another format or of the wrong shape.
+    """
+    try:
+        values = jsonio.loads(store.read_file(directory, "state.json"))
+    except OSError as error:
+        raise StateDamagedError(f"state.json: {errno_words(error.errno or 0)}", remedy=_REMEDY) from None
+    except jsonio.JsonError as error:
+        raise StateDamagedError(f"state.json: {error}", remedy=_REMEDY) from None
+    wrong = not isinstance(values, dict) or values.pop("format", None) != FORMAT
+    if wrong or set(values) != set(Record.__slots__):
+        raise StateDamagedError("state.json: is not a state of this version", remedy=_REMEDY)
+    for name, kind in _KINDS:
+        if type(values[name]) is not kind:
+            raise StateDamagedError(f"state.json: {name} has the wrong type", remedy=_REMEDY)
+    return Record(values.pop("container_id"), **values)
+
+
+_REMEDY = "`delete --force` removes the container all the same"
+_KINDS: tuple[tuple[str, Any], ...] = (
+    ("container_id", str),
+    ("bundle", str),
+    ("rootfs", str),
+    ("created", str),
+    ("owner", int),
+    ("annotations", dict),
+    ("cgroup", dict),
+    ("hooks", list),
+    ("late", list),
+    ("shared_pids", bool),
+    ("boot_id", str),
+    ("pid", int),
+    ("start_time", int),
+)
+
+
+def load_progress(directory: int) -> Progress:
+    """The progress record; one with phase 0 when it is missing."""
+    try:
+        return Progress(store.read_file(directory, "progress"))
+    except OSError:
+        return Progress(b"")
+
+
+def process_stat(pid: int) -> tuple[str, int]:
+    """(state letter, start time) of a process from /proc/PID/stat; ("", 0) when it is gone."""
+    if pid <= 0:
+        return "", 0
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read(4096)
+    except OSError:
+        return "", 0
+    # The command's name may hold blanks and parentheses; the fields start behind the last one.
+    fields = text[text.rfind(b")") + 2 :].split()
+    return fields[0].decode("ascii", "replace"), int(fields[19])
+
+
+def boot_id() -> str:
+    """The id of this boot of the kernel, "" without /proc."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read(64).strip().decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def is_alive(record: Record) -> bool:
+    """The init process of the record is there, is the same one, and is no zombie."""
+    if record.pid <= 1 or (record.boot_id and record.boot_id != boot_id()):
+        return False
+    letter, start_time = process_stat(record.pid)
+    return start_time == record.start_time and letter not in ("", "Z", "X", "x")
+
+
+def open_init(record: Record) -> int:
+    """A pidfd of the init process, or -1 when it is gone.  Opened first, compared after: no reuse can slip in."""
+    if record.pid <= 1:
+        return -1
+    try:
+        fd = os.pidfd_open(record.pid)
+    except OSError:
+        return -1
+    if not is_alive(record):
+        os.close(fd)
+        return -1
+    return fd
+
+
+def status(record: Record, progress: Progress) -> str:
+    """creating, created, running or stopped; whether it is paused only the cgroup knows."""
+    if not is_alive(record):
+        return STOPPED
+    if progress.phase in (PHASE_CREATED, PHASE_STARTING):
+        return CREATED
+    if progress.phase == PHASE_SETUP:
+        return CREATING
+    if progress.phase == PHASE_FAILED:
+        return STOPPED
+    return RUNNING

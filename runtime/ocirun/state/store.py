@@ -1,0 +1,225 @@
+"""Directories and files under the state root.
+
+    ROOT/                0700, ours
+      ID/                0711, made with mkdir: the one step that decides who owns an id
+        state.json       the record (state/record.py), replaced by rename
+        config.json      the config as it was at create
+        start            a fifo: the init process waits at it for `start`
+        progress         shared memory of the init helper (csrc/executor/ops.h)
+
+Nothing here follows a link below the root: the container's directory is opened
+once, and its files by descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ID_MAX = 1024
+_ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# A damaged or hostile file must not fill memory; the largest real one is a copy of config.json.
+_FILE_MAX = 20 << 20
+
+
+def check_id(container_id: str) -> str:
+    """The id itself, if it is one.
+
+    Raises InvalidIdError unless it has 1 to 1024 letters of ``A-Za-z0-9_+-.`` and is neither ``.`` nor ``..``.
+    """
+    good = 0 < len(container_id) <= ID_MAX and _ID_LETTERS.issuperset(container_id)
+    if not good or container_id in (".", ".."):
+        shown = ascii(container_id[:64])
+        if len(container_id) > ID_MAX:
+            shown += f"... of {len(container_id)} letters"
+        raise InvalidIdError(
+            f"invalid container ID format: {shown}",
+            remedy=f"use 1 to {ID_MAX} of A-Z a-z 0-9 _ + - . and neither . nor ..",
+        )
+    return container_id
+
+
+def open_root(root: str, *, create: bool = False) -> int:
+    """A descriptor of the state root.
+
+    Raises HostError when it cannot be opened or made, or belongs to or can be written by someone else:
+    then anybody could tell us which processes to kill.
+    """
+    try:
+        if create:
+            _make_root(root)
+        # The root itself may be reached through links, /var/run for one.
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError.from_os(f"state root {root}", error, call="open") from None
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        os.close(fd)
+        raise HostError(
+            f"state root {root}: belongs to uid {status.st_uid} with mode {status.st_mode & 0o7777:04o}",
+            remedy="it must belong to the caller and be writable by nobody else; choose another with --root",
+        )
+    return fd
+
+
+def _make_root(root: str) -> None:
+    if os.path.isdir(root):
+        return
+    parent = os.path.dirname(root.rstrip("/"))
+    if parent and not os.path.isdir(parent):
+        _make_root(parent)
+    try:
+        os.mkdir(root, 0o700)
+    except FileExistsError:
+        return
+    # Whatever the umask was.
+    os.chmod(root, 0o700)
+
+
+def reserve(root: str, container_id: str) -> int:
+    """Make the container's directory; returns its descriptor.
+
+    Raises ContainerExistsError when the id is taken, HostError when the disk says no.
+    """
+    root_fd = open_root(root, create=True)
+    try:
+        os.mkdir(container_id, 0o711, dir_fd=root_fd)
+        fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
+        os.fchmod(fd, 0o711)
+        return fd
+    except FileExistsError:
+        raise ContainerExistsError("container with given ID already exists") from None
+    except OSError as error:
+        raise HostError.from_os(f"state directory {root}/{container_id}", error, call="mkdir") from None
+    finally:
+        os.close(root_fd)
+
+
+def open_container(root: str, container_id: str) -> int:
+    """A descriptor of the container's directory.
+
+    Raises ContainerNotFoundError when there is none (also when the root is missing), InvalidIdError.
+    """
+    check_id(container_id)
+    try:
+        root_fd = open_root(root)
+    except HostError as error:
+        if error.errno in (2, 20):  # ENOENT, ENOTDIR
+            raise ContainerNotFoundError("container does not exist") from None
+        raise
+    try:
+        return os.open(container_id, _DIRECTORY, dir_fd=root_fd)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ContainerNotFoundError("container does not exist") from None
+    except OSError as error:
+        raise HostError.from_os(f"state directory {root}/{container_id}", error, call="open") from None
+    finally:
+        os.close(root_fd)
+
+
+def read_file(directory: int, name: str) -> bytes:
+    """The bytes of a file in the container's directory; OSError as it comes."""
+    fd = os.open(name, _READ, dir_fd=directory)
+    try:
+        parts = []
+        left = _FILE_MAX
+        while left > 0:
+            part = os.read(fd, min(left, 1 << 20))
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def write_file(directory: int, name: str, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file in one step: a hidden new file, then rename.  OSError leaves the old one."""
+    hidden = f".{name}.{os.getpid()}"
+    try:
+        os.unlink(hidden, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    fd = os.open(
+        hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory
+    )
+    try:
+        try:
+            os.fchmod(fd, mode)
+            write_all(fd, content)
+        finally:
+            os.close(fd)
+        os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:
+        os.unlink(hidden, dir_fd=directory)
+        raise
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write every byte; OSError as it comes."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def remove(root: str, container_id: str) -> None:
+    """Remove the container's directory with all that is in it, two levels deep at most.
+
+    Raises HostError.  Needs no space on the disk and no new file.
+    """
+    root_fd = open_root(root)
+    try:
+        try:
+            fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
+        except FileNotFoundError:
+            return
+        try:
+            _empty(fd, 1)
+        finally:
+            os.close(fd)
+        os.rmdir(container_id, dir_fd=root_fd)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HostError.from_os(f"remove {root}/{container_id}", error, call="unlink") from None
+    finally:
+        os.close(root_fd)
+
+
+def _empty(fd: int, depth: int) -> None:
+    for name in os.listdir(fd):
+        try:
+            os.unlink(name, dir_fd=fd)
+        except IsADirectoryError:
+            if depth == 0:
+                raise
+            inner = os.open(name, _DIRECTORY, dir_fd=fd)
+            try:
+                _empty(inner, depth - 1)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=fd)
+
+
+def ids(root: str, missing: Callable[[], None] | None = None) -> list[str]:
+    """All container ids of a root, sorted; `missing` is called when there is no such directory."""
+    try:
+        fd = open_root(root)
+    except HostError as error:
+        if error.errno != 2:
+            raise
+        if missing:
+            missing()
+        return []
+    try:
+        return sorted(name for name in os.listdir(fd) if _ID_LETTERS.issuperset(name))
+    finally:
+        os.close(fd)
