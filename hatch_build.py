@@ -32,9 +32,24 @@ class CompiledParts(BuildHookInterface[Any]):
             launcher = os.path.join(out, "ocirun")
             module = f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
             build_data["force_include"][os.path.join(out, module)] = f"ocirun/{module}"
+            if commit := self._commit(out):
+                build_data["force_include"][commit] = "ocirun/COMMIT"
         build_data["shared_scripts"][launcher] = "ocirun"
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
+
+    def _commit(self, out: str) -> str:
+        """The path of a file that names the commit, for ``ocirun --version``; "" outside a checkout."""
+        try:
+            asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=self.root, check=False, capture_output=True)
+        except OSError:
+            return ""
+        if asked.returncode or not os.path.exists(os.path.join(self.root, ".git")):
+            return ""
+        path = os.path.join(out, "COMMIT")
+        with open(path, "wb") as file:
+            file.write(asked.stdout)
+        return path
 
     def _run(self, *command: str) -> None:
         # A process of its own: hatchling has already imported a package named `build` perhaps.

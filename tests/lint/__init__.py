@@ -1,0 +1,1 @@
+"""Rules on the text of the project, as ordinary tests."""
