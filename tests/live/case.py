@@ -21,7 +21,7 @@ DEFAULT_RUNTIME = os.path.join(CHECKOUT, "build", "bin", "ocirun")
 
 
 class Session:
-    """Made once: private mounts, the image, the tools.
+    """Made once: private namespaces that play the host, the image, the tools.
 
     top       directory on a tmpfs of its own, shared like the mounts of a host with systemd
     mark      text in every container id and cgroup path of this session
@@ -35,7 +35,8 @@ class Session:
         self.top = f"/tmp/ocirun-{self.mark}"
         self.count = 0
         kernel.become_subreaper()
-        kernel.unshare(kernel.CLONE_NEWNS)
+        # Of our own, so that a runtime which touches "the host's" names, limits or links touches ours.
+        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWNET)
         kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
         os.mkdir(self.top, 0o755)

@@ -1,6 +1,6 @@
 """What must be the same before and after every live test.
 
-The harness runs in a mount namespace of its own, whose mounts are shared among
+The harness runs in namespaces of its own, whose mounts are shared among
 themselves: what a runtime leaks to "the host" shows in our mountinfo, and what
 other programs of the machine mount meanwhile does not.  cgroups and files are
 shared with those programs, so there only names with our mark count.  All
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import stat
 
 from . import process
@@ -58,7 +59,7 @@ def snapshot(mark: str, parent: str, state_root: str, canary: str) -> dict[str, 
         "device": frozenset(_devices()),
         "sysctl": frozenset(f"{name}={_text('/proc/sys/' + name)}" for name in SYSCTLS),
         "canary": frozenset(tree(canary)),
-        "link": frozenset(_names("/sys/class/net")),
+        "link": frozenset(name for _, name in socket.if_nameindex()),
     }
 
 
