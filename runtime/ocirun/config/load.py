@@ -1,0 +1,150 @@
+"""Read the config.json of a bundle: open it safely, parse it, check it."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ConfigError, HostError, Problem
+from ..jsonio import JsonError, loads
+from .check import checked
+from .report import describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._types import Spec
+
+#: Bytes.  The largest configs of engines are below 1 MiB; execve alone cannot take more than 6 MiB of args and env.
+SIZE_LIMIT = 16 << 20
+
+_KINDS = {
+    0o040000: "a directory",
+    0o010000: "a FIFO",
+    0o020000: "a character device",
+    0o060000: "a block device",
+    0o140000: "a socket",
+}
+
+
+class Config:
+    """A checked config.json.
+
+    data      the document; keys the spec does not have are still in it, optional keys that were null are not
+    raw       the bytes of the file
+    path      absolute path of the file
+    bundle    absolute path of the bundle; relative paths in `data` start here
+    warnings  Problems that do not stop the config from being used
+    """
+
+    __slots__ = ("bundle", "data", "path", "raw", "warnings")
+
+    def __init__(self, data: Spec, *, raw: bytes, path: str, bundle: str, warnings: list[Problem]) -> None:
+        self.data = data
+        self.raw = raw
+        self.path = path
+        self.bundle = bundle
+        self.warnings = warnings
+
+    def __repr__(self) -> str:
+        return f"Config({self.path!r})"
+
+
+def load(bundle: str, *, config_name: str = "config.json") -> Config:
+    """Read and check the config of a bundle.
+
+    bundle        its directory, "" for the current one
+    config_name   file inside it
+    Raises HostError if the bundle or the file cannot be opened or read, and
+    ConfigError if the file is not a config.  Never waits: a FIFO or a device
+    is refused, not read.
+    """
+    try:
+        bundle = os.path.abspath(bundle)
+    except OSError as error:  # the current directory was removed
+        raise HostError.from_os("getcwd", error, call="getcwd") from None
+    path = os.path.join(bundle, config_name)
+    return from_bytes(read(path, bundle=bundle), bundle=bundle, path=path)
+
+
+def from_bytes(raw: bytes, *, bundle: str, path: str) -> Config:
+    """Parse and check a config that is in memory already.
+
+    raw      the bytes of the file
+    bundle   absolute path of the bundle
+    path     where the bytes are from, for messages
+    Raises ConfigError.
+    """
+    if len(raw) > SIZE_LIMIT:
+        raise _refused(path, _too_large(len(raw)))
+    try:
+        data: Any = loads(raw)
+    except JsonError as error:
+        raise _refused(path, str(error)) from None
+    if not isinstance(data, dict):
+        raise _refused(path, f"must be an object, not {describe(data)}")
+    problems = checked(data)
+    if any(not problem.warning for problem in problems):
+        raise ConfigError(problems, path=path)
+    spec: Any = data
+    return Config(spec, raw=raw, path=path, bundle=bundle, warnings=problems)
+
+
+def read(path: str, *, bundle: str = "") -> bytes:
+    """The bytes of a regular file of at most SIZE_LIMIT bytes.
+
+    path     the file
+    bundle   the directory to name instead if that is what is missing
+    Raises HostError if a system call fails, ConfigError if the file is of another kind or too large.
+    """
+    try:
+        # O_NONBLOCK: open(2) of a FIFO without a writer would wait for one.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError:
+        raise HostError(f"open {path!a}: the path holds a NUL character", call="open") from None
+    except OSError as error:
+        if bundle and not os.path.isdir(bundle):
+            raise _no_bundle(bundle, error) from None
+        raise HostError.from_os(f"open {path}", error, call="open") from None
+    try:
+        status = os.fstat(fd)
+        kind = status.st_mode & 0o170000
+        if kind != 0o100000:
+            raise _refused(path, f"is {_KINDS.get(kind, 'of an unknown kind')}, not a regular file")
+        if status.st_size > SIZE_LIMIT:
+            raise _refused(path, _too_large(status.st_size))
+        return _all(fd, path)
+    except OSError as error:
+        raise HostError.from_os(f"read {path}", error, call="read") from None
+    finally:
+        os.close(fd)
+
+
+def _all(fd: int, path: str) -> bytes:
+    """Read to the end of the file, which may have grown since its size was asked for."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        part = os.read(fd, 1 << 18)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+        if size > SIZE_LIMIT:
+            raise _refused(path, _too_large(size))
+
+
+def _too_large(size: int) -> str:
+    return f"has {size} bytes or more, the limit is {SIZE_LIMIT} (16 MiB)"
+
+
+def _refused(path: str, message: str) -> ConfigError:
+    return ConfigError([Problem("", message)], path=path)
+
+
+def _no_bundle(bundle: str, error: OSError) -> HostError:
+    try:
+        os.stat(bundle)
+    except OSError as reason:
+        return HostError.from_os(f"bundle {bundle}", reason, call="stat")
+    return HostError.from_os(f"bundle {bundle}", error, call="open")

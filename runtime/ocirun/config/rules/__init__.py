@@ -1,0 +1,54 @@
+"""Rules on a config that need more than one value, one module a subject.
+
+A rule reads only values that the walk found right (``Report.sound``), so it
+tests no types.  Modules for parts that most configs lack are imported only
+when the part is there: each import costs as much as a hundred values.
+"""
+
+from __future__ import annotations
+
+from . import mounts, namespaces, process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..report import Report
+
+#: Resources that have rules.
+RESOURCES = ("cpu", "blockIO", "hugepageLimits", "unified")
+
+
+def check(data: dict[str, Any], report: Report) -> None:
+    """Add to `report` what the rules find in `data`: a config that the walk has seen, without optional nulls."""
+    process.check(data, report)
+    mounts.check(data, report)
+    namespaces.check(data, report)
+    linux = data.get("linux")
+    if not isinstance(linux, dict):
+        return
+    if linux.get("uidMappings") or linux.get("gidMappings") or namespaces.entry(linux, "user", report):
+        from . import ids
+
+        ids.check(data, report)
+    if linux.get("sysctl"):
+        from . import sysctl
+
+        sysctl.check(data, report)
+    block = linux.get("resources")
+    if isinstance(block, dict) and any(block.get(key) for key in RESOURCES):
+        from . import resources
+
+        resources.check(block, report)
+    if linux.get("seccomp"):
+        from . import seccomp
+
+        seccomp.check(linux, report)
+    if linux.get("netDevices"):
+        from . import netdevices
+
+        netdevices.check(linux, report)
+    if linux.get("intelRdt") or linux.get("memoryPolicy") or linux.get("personality"):
+        from . import rare
+
+        rare.check(linux, report)

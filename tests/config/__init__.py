@@ -1,0 +1,1 @@
+"""Tests of ocirun.config: none needs root."""
