@@ -212,3 +212,14 @@ def test_no_descriptor_is_left_open(bundle: Path) -> None:
     with pytest.raises(ConfigError):
         load(str(bundle))
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_nothing_slow_is_imported(bundle: Path) -> None:
+    (bundle / "config.json").write_text(json.dumps(docker()))
+    code = "import sys\nfrom ocirun.config.load import load\nload(sys.argv[1])\nprint(*sys.modules)\n"
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith("runtime"))}
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", code, str(bundle)], env=environment, capture_output=True, text=True, check=True
+    )
+    slow = {"re", "json", "typing", "enum", "collections", "functools", "contextlib", "pathlib", "dataclasses"}
+    assert slow & set(result.stdout.split()) == set()

@@ -255,6 +255,8 @@ def test_depth_of_unknown_values(place: str) -> None:
         return value
 
     above = place.count("/")
+    # From Python a value may be deeper than any recursion goes.
+    assert list(errors(changed(full(), {"/hostname": None}) | {"x": nested(100_000)})) == ["/x"]
     assert errors(changed(full(), {place: nested(DEPTH - above)})) == {}
     found = errors(changed(full(), {place: nested(DEPTH - above + 1)}))
     assert found == {place: "is nested more than 100 deep"}

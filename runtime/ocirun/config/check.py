@@ -76,12 +76,15 @@ def without(value: Any, nulls: list[tuple[dict[str, Any], str]]) -> Any:
         return value
     gone = {(id(parent), key) for parent, key in nulls}
 
-    def copy(item: Any) -> Any:
+    def copy(item: Any, levels: int) -> Any:
+        # No known key is deeper than this; what is unknown may be too deep to follow.
+        if levels == 0:
+            return item
         if isinstance(item, dict):
-            return {key: copy(inner) for key, inner in item.items() if (id(item), key) not in gone}
-        return [copy(inner) for inner in item] if isinstance(item, list) else item
+            return {key: copy(inner, levels - 1) for key, inner in item.items() if (id(item), key) not in gone}
+        return [copy(inner, levels - 1) for inner in item] if isinstance(item, list) else item
 
-    return copy(value)
+    return copy(value, 16)
 
 
 class Walk:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from ..report import Report
 
-#: Resources that have rules.
-RESOURCES = ("cpu", "blockIO", "hugepageLimits", "unified")
-
 
 def check(data: dict[str, Any], report: Report) -> None:
     """Add to `report` what the rules find in `data`: a config that the walk has seen, without optional nulls."""
@@ -32,14 +29,13 @@ def check(data: dict[str, Any], report: Report) -> None:
 
         ids.check(data, report)
     if linux.get("sysctl"):
-        from . import sysctl
+        from .. import sysctl
 
         sysctl.check(data, report)
-    block = linux.get("resources")
-    if isinstance(block, dict) and any(block.get(key) for key in RESOURCES):
+    if _needs_resources(linux.get("resources")):
         from . import resources
 
-        resources.check(block, report)
+        resources.check(linux["resources"], report)
     if linux.get("seccomp"):
         from . import seccomp
 
@@ -52,3 +48,13 @@ def check(data: dict[str, Any], report: Report) -> None:
         from . import rare
 
         rare.check(linux, report)
+
+
+def _needs_resources(resources: object) -> bool:
+    """Whether there is anything that rules/resources.py looks at; most configs have only memory, cpu and pids."""
+    if not isinstance(resources, dict):
+        return False
+    cpu = resources.get("cpu")
+    if isinstance(cpu, dict) and cpu.get("burst"):
+        return True
+    return any(resources.get(key) for key in ("blockIO", "hugepageLimits", "unified"))
