@@ -1,0 +1,75 @@
+"""``linux.resources.blockIO`` for cgroup v1: weights and throttles.  Pure.
+
+Sources: Documentation/block/bfq-iosched.rst (weights; the older blkio.weight
+of CFQ left the kernel in 5.0, but some vendors' kernels have it) and
+Documentation/admin-guide/cgroup-v1/blkio-controller.rst (throttles).
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .translate import Sheet
+
+_WEIGHT = (10, 1000)
+_WEIGHT_FILES = ("blkio.bfq.weight", "blkio.weight")
+_THROTTLES = (
+    ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
+    ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device"),
+    ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
+    ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"),
+)
+# The kernel's dev_t: 12 bits and 20 bits.
+_MAJOR_MAX = (1 << 12) - 1
+_MINOR_MAX = (1 << 20) - 1
+_UINT64_MAX = (1 << 64) - 1
+
+
+def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
+    _weight(sheet, _WEIGHT_FILES, block.get("weight") or 0, "", "blockIO/weight")
+    _weight(sheet, ("blkio.leaf_weight",), block.get("leafWeight") or 0, "", "blockIO/leafWeight")
+    for index, entry in enumerate(block.get("weightDevice") or ()):
+        at = f"blockIO/weightDevice/{index}"
+        device = _device(entry, sheet, at)
+        weight, leaf = entry.get("weight") or 0, entry.get("leafWeight") or 0
+        if device and not weight and not leaf:
+            sheet.problem(at, "sets neither weight nor leafWeight", expected="at least one of the two")
+        elif device:
+            files = tuple(f"{file}_device" for file in _WEIGHT_FILES)
+            _weight(sheet, files, weight, f"{device} ", f"{at}/weight")
+            _weight(sheet, ("blkio.leaf_weight_device",), leaf, f"{device} ", f"{at}/leafWeight")
+    for key, file in _THROTTLES:
+        rates: dict[str, tuple[int, str]] = {}
+        for index, entry in enumerate(block.get(key) or ()):
+            at = f"blockIO/{key}/{index}"
+            device, rate = _device(entry, sheet, at), entry.get("rate") or 0
+            if device and not sheet.outside(f"{at}/rate", rate, 0, _UINT64_MAX):
+                rates[device] = (rate, at)
+        for device, (rate, at) in rates.items():
+            sheet.add("blkio", file, f"{device} {rate}", at, lifts=not rate)
+
+
+def _weight(sheet: Sheet, files: tuple[str, ...], weight: int, prefix: str, at: str) -> None:
+    """Write the weight to the first of the files that exists."""
+    if not weight or sheet.outside(at, weight, *_WEIGHT):
+        return
+    if not sheet.available("blkio", ""):
+        sheet.missing("blkio", at)
+        return
+    for file in files:
+        if sheet.available("blkio", file):
+            sheet.add("blkio", file, f"{prefix}{weight}", at)
+            return
+    sheet.problem(at, f"this kernel has no {files[0]}", expected="absent", found=weight)
+
+
+def _device(entry: Mapping[str, Any], sheet: Sheet, at: str) -> str:
+    """MAJOR:MINOR of an entry, or "" and a problem."""
+    major, minor = entry.get("major") or 0, entry.get("minor") or 0
+    if sheet.outside(f"{at}/major", major, 0, _MAJOR_MAX) or sheet.outside(f"{at}/minor", minor, 0, _MINOR_MAX):
+        return ""
+    return f"{major}:{minor}"

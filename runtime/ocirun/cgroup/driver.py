@@ -1,0 +1,250 @@
+"""The verbs of a cgroup driver, and the choice of one.
+
+A driver is chosen once, at ``create``, from facts of the host and options;
+its record goes into the saved state, and later commands get the same driver
+from there.  The life of a container's cgroup:
+
+    choose      pure: which driver, which directories
+    check       refuse a group that is in use or frozen; nothing is changed
+    record      saved by the caller before anything is made, so that a crash leaves no unknown group
+    prepare     make the directories
+    apply       write the settings that translate gave
+    join_files  descriptors by which the child moves itself, or `place` for a process that exists
+    record      saved again: from here on the group is the container's
+    ...         freeze, thaw, frozen, kill, pids, usage, apply
+    remove      and `discard`, where creating failed
+
+`Driver` itself is the driver "none": a container without a cgroup of its own.
+"""
+
+from __future__ import annotations
+
+from ..errors import StateDamagedError, UnsupportedError
+from . import place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..host.cgroups import Layout
+    from .place import Group, Hierarchy
+    from .translate import Setting
+
+NONE = "none"
+V1 = "v1"
+
+
+class Driver:
+    """The container's cgroup; this base class is the driver "none".
+
+    kind      names the driver, and the form of settings that translate makes for it
+    groups    the directories, one for each hierarchy; empty for "none"
+    joins     the child has to write itself into the files of `join_files`
+    found     names of the groups that existed before us, empty; known after `check`
+    prepared  the directories exist and are ours
+    devices   device rules can be enforced
+    """
+
+    __slots__ = ("_layout", "devices", "found", "groups", "prepared")
+
+    kind = NONE
+    joins = False
+
+    def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
+        self.groups = list(groups)
+        self.found: set[str] = set()
+        self.prepared = False
+        self.devices = devices
+        self._layout = layout
+
+    # Questions that the plan asks; they change nothing.
+
+    def directories(self) -> list[tuple[str, str]]:
+        """(group name, absolute path) of every directory that `prepare` makes or takes over, in order."""
+        return [(group.name, group.path) for group in self.groups]
+
+    def joined_by_child(self) -> list[tuple[str, str]]:
+        """(group name, absolute path) of every group that the child joins by itself."""
+        return self.directories() if self.joins else []
+
+    def path(self, controller: str) -> str:
+        """The directory that has this controller.  Raises KeyError where the container has none."""
+        return self.group(controller).path
+
+    def group(self, controller: str) -> Group:
+        """The group that has this controller.  Raises KeyError where the container has none."""
+        for group in self.groups:
+            if controller in group.controllers:
+                return group
+        raise KeyError(controller)
+
+    def available(self, controller: str, file: str = "") -> bool:
+        """The container has this controller and, where `file` is given, that file."""
+        if not any(controller in group.controllers for group in self.groups):
+            return False
+        return not file or self._layout is None or self._layout.has_file(controller, file)
+
+    def hierarchies(self) -> list[Hierarchy]:
+        """What a mount of type ``cgroup`` shows."""
+        return [place.Hierarchy(group) for group in self.groups]
+
+    def record(self) -> dict[str, Any]:
+        """The driver as plain values, for the saved state; `from_record` is the way back."""
+        return {
+            "driver": self.kind,
+            "groups": [group.record() for group in self.groups],
+            "found": sorted(self.found),
+            "prepared": self.prepared,
+        }
+
+    # Verbs.
+
+    def check(self) -> None:
+        """Look, change nothing: refuse a group that has processes or is frozen (HostError)."""
+
+    def prepare(self) -> int | None:
+        """Make the directories; those of a failed attempt are removed again.
+
+        Returns a directory descriptor for CLONE_INTO_CGROUP where the driver has one, else None.
+        """
+        for group in self.groups:
+            self.make(group.name)
+        self.prepared = True
+        return None
+
+    def make(self, name: str) -> None:
+        """Make one directory; `name` as in `directories`."""
+
+    def write(self, controller: str, file: str, value: str, *, pointer: str = "") -> None:
+        """Write one setting.  Raises HostError naming file and value."""
+
+    def apply(self, settings: Sequence[Setting]) -> None:
+        """Write settings, in an order that the kernel accepts whatever the old values are."""
+
+    def open_join(self, name: str) -> int:
+        """A descriptor for one group, to which a process writes "0" to join; the caller closes it."""
+        raise KeyError(name)
+
+    def join_files(self) -> list[int]:
+        """`open_join` for every group of `joined_by_child`."""
+        files = []
+        try:
+            for name, _ in self.joined_by_child():
+                files.append(self.open_join(name))
+        except BaseException:
+            import os
+
+            for fd in files:
+                os.close(fd)
+            raise
+        return files
+
+    def place(self, pid: int) -> None:
+        """Move an existing process, the slow way."""
+
+    def freeze(self) -> None:
+        """Stop every process of the group; all or none.  Raises HostError after 10 s, thawed again."""
+        raise _no_group("paused")
+
+    def thaw(self) -> None:
+        """Let the processes go on."""
+        raise _no_group("resumed")
+
+    def frozen(self) -> bool:
+        """The group is frozen, or on the way there."""
+        return False
+
+    def kill(self, signal: int, *, wait: float = 0.0) -> int:
+        """Signal every process of the group and of groups below, also those forked meanwhile.
+
+        wait   seconds to wait until no process is left; HostError after that
+        Returns how many processes got the signal.
+        """
+        del signal, wait
+        return 0
+
+    def pids(self) -> list[int]:
+        """Processes of the group and of groups below, in our pid namespace."""
+        return []
+
+    def usage(self) -> dict[str, int]:
+        """What was used, see `usage.read`; to be asked before `remove`."""
+        return {}
+
+    def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
+        """Remove the groups with everything below them; groups that are gone already are fine.
+
+        kill    kill processes that are still there
+        limit   seconds to go on while the kernel says busy; HostError after that
+        Before `prepare` has succeeded only what we made is touched.
+        """
+
+    def discard(self) -> None:
+        """Undo `prepare` after a failed create: remove what this object made; never raises OcirunError."""
+
+    def close(self) -> None:
+        """Close the descriptors that are held."""
+
+
+def choose(
+    layout: Layout,
+    *,
+    cgroups_path: str = "",
+    container_id: str,
+    systemd: bool = False,
+    rootless: bool = False,
+    disabled: bool = False,
+) -> Driver:
+    """The driver for a new container.
+
+    cgroups_path   ``linux.cgroupsPath``, or ""
+    rootless       we lack the rights of the host's root: use the hierarchies that were given to us
+    disabled       the caller asked for no cgroup (``--cgroup-manager disabled``)
+    Raises ConfigError for a bad path, UnsupportedError where the host has not what is asked.
+    """
+    if disabled:
+        return Driver()
+    if systemd:
+        raise UnsupportedError(
+            "cgroups made by systemd are not supported by this version", remedy="leave out --systemd-cgroup"
+        )
+    if layout.mode in ("v1", "hybrid"):
+        groups = place.groups(layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless)
+        if groups:
+            from .v1 import V1Driver
+
+            return V1Driver(groups, layout=layout, devices=not rootless)
+    if rootless and not cgroups_path:
+        return Driver()
+    if layout.mode == "v2":
+        raise UnsupportedError("this host has cgroup v2 only, and this version makes groups in v1 hierarchies")
+    if layout.mode == "none":
+        raise UnsupportedError("no cgroup file system is mounted", pointer=place.POINTER)
+    raise UnsupportedError(
+        f"cgroupsPath {cgroups_path!a}: we may not make it in any hierarchy",
+        pointer=place.POINTER,
+        remedy="leave it out, or have the directories given to this user",
+    )
+
+
+def from_record(record: Any) -> Driver:
+    """The driver that `record` describes.  Raises StateDamagedError for anything it never wrote."""
+    kind = record.get("driver") if isinstance(record, dict) else None
+    if kind == NONE:
+        return Driver()
+    if kind != V1:
+        raise StateDamagedError(f"the saved state names no known cgroup driver: {kind!a}")
+    from .v1 import V1Driver
+
+    groups, found = record.get("groups"), record.get("found")
+    if not isinstance(groups, list) or not groups or not isinstance(found, list):
+        raise StateDamagedError("the saved state names no cgroups")
+    driver = V1Driver([place.group_from_record(group) for group in groups])
+    driver.found = {name for name in found if isinstance(name, str)}
+    driver.prepared = record.get("prepared") is True
+    return driver
+
+
+def _no_group(what: str) -> UnsupportedError:
+    return UnsupportedError(f"the container has no cgroup of its own, so it cannot be {what}")

@@ -1,0 +1,156 @@
+"""Which directory of which hierarchy is the container's cgroup.  Pure: nothing is looked up here."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError, HostError, Problem, StateDamagedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..host.cgroups import Layout, Mount
+
+POINTER = "/linux/cgroupsPath"
+_NAME_MAX = 255
+_PATH_MAX = 4095
+
+
+class Group:
+    """The container's cgroup in one hierarchy; a value.
+
+    name         the first controller of the hierarchy, or "name=NAME": the key of this group
+    controllers  all of them
+    mount        where the hierarchy is mounted
+    device       "MAJOR:MINOR" of its file system, to know it again; "" when unknown
+    below        the group's path below the mount point, such as "a/b"; never empty, never with ".."
+    """
+
+    __slots__ = ("below", "controllers", "device", "mount", "name")
+
+    def __init__(self, controllers: tuple[str, ...], mount: str, device: str, below: str) -> None:
+        self.name = controllers[0]
+        self.controllers = controllers
+        self.mount = mount
+        self.device = device
+        self.below = below
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the directory."""
+        return f"{self.mount}/{self.below}"
+
+    def record(self) -> dict[str, Any]:
+        """The group as plain values."""
+        return {
+            "controllers": list(self.controllers),
+            "mount": self.mount,
+            "device": self.device,
+            "below": self.below,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Group) and self.record() == other.record()
+
+    def __hash__(self) -> int:
+        return hash((self.mount, self.below))
+
+    def __repr__(self) -> str:
+        return f"Group({self.name!r}, {self.path!r})"
+
+
+class Hierarchy:
+    """What a container is shown of one hierarchy, for mounts of type ``cgroup``.
+
+    name     name of the directory for it, that of the host's mount point: ``memory``, ``cpu,cpuacct``
+    options  mount options that ask the kernel for this hierarchy
+    path     the container's own directory on the host
+    links    further names for the directory: each controller that is mounted with others
+    """
+
+    __slots__ = ("links", "name", "options", "path")
+
+    def __init__(self, group: Group) -> None:
+        self.name = group.mount.rstrip("/").rpartition("/")[2]
+        self.options = group.controllers
+        self.path = group.path
+        self.links = tuple(name for name in group.controllers if name != self.name and "=" not in name)
+
+
+def parts(cgroups_path: str, container_id: str) -> tuple[bool, list[str]]:
+    """``cgroupsPath`` as (is absolute, names of the directories).
+
+    Unset or empty: the container's id, relative.  Raises ConfigError for a
+    path that climbs, names nothing, or cannot be a cgroup: the kernel refuses
+    newlines (cgroup_mkdir), since /proc/PID/cgroup could not be read any more.
+    """
+    text = cgroups_path or container_id
+    if "\0" in text or "\n" in text:
+        raise _refuse(text, "holds a NUL or a newline")
+    names = [name for name in text.split("/") if name not in ("", ".")]
+    if ".." in names:
+        raise _refuse(text, "climbs with '..'", expected="a path without ..")
+    if not names:
+        raise _refuse(text, "is the root of the cgroup hierarchies, which holds everybody's processes")
+    sizes = [len(name.encode("utf-8", "surrogateescape")) for name in names]
+    if max(sizes) > _NAME_MAX or sum(sizes) + len(sizes) > _PATH_MAX // 2:
+        raise _refuse(text, "is too long for a cgroup", expected="at most 255 bytes a name, 2047 in all")
+    return text.startswith("/"), names
+
+
+def groups(layout: Layout, *, cgroups_path: str, container_id: str, only_writable: bool = False) -> list[Group]:
+    """The container's group in every v1 hierarchy that has a controller, and in systemd's own.
+
+    An absolute path is relative to the mount points, any other to our own
+    cgroup in each hierarchy, so that limits put on the runtime hold for the
+    container too.
+    only_writable   leave out hierarchies in which we may not make the group
+    """
+    absolute, names = parts(cgroups_path, container_id)
+    found: list[Group] = []
+    for mount in layout.hierarchies():
+        name = mount.controllers[0]
+        if name.startswith("name=") and name != "name=systemd":
+            continue
+        below = "/".join(names)
+        if not absolute:
+            own = layout.own_below(name)
+            if own is None:
+                if only_writable:
+                    continue
+                raise _lost(mount, layout.own.get(name, ""))
+            below = f"{own}/{below}".lstrip("/")
+        if not only_writable or layout.writable(name, below):
+            found.append(Group(mount.controllers, mount.path, mount.device, below))
+    return found
+
+
+def group_from_record(record: Any) -> Group:
+    """A Group from what `Group.record` gave.  Raises StateDamagedError where it could lead out of a hierarchy."""
+    try:
+        controllers, mount, device, below = (record[key] for key in ("controllers", "mount", "device", "below"))
+        texts = [*controllers, mount, device, below]
+    except (TypeError, KeyError, ValueError):
+        raise _damaged(record) from None
+    if not controllers or not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise _damaged(record)
+    names = below.split("/")
+    if not mount.startswith("/") or ".." in mount.split("/") or any(name in ("", ".", "..") for name in names):
+        raise _damaged(record)
+    return Group(tuple(controllers), mount, device, below)
+
+
+def _damaged(record: object) -> StateDamagedError:
+    return StateDamagedError(f"the saved state names no usable cgroup: {str(record)[:200]!a}")
+
+
+def _refuse(text: str, what: str, *, expected: str = "") -> ConfigError:
+    shown = text if len(text) <= 80 else text[:80] + "..."
+    return ConfigError([Problem(POINTER, f"{shown!a} {what}", expected=expected, found=text)])
+
+
+def _lost(mount: Mount, own: str) -> HostError:
+    return HostError(
+        f"our own cgroup {own!a} is not visible at {mount.path}, so there is no place for a relative cgroupsPath",
+        pointer=POINTER,
+        remedy="give an absolute cgroupsPath",
+    )

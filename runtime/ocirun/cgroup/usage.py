@@ -1,0 +1,70 @@
+"""What a container used, from its v1 groups: the answer to "why did it stop"."""
+
+from __future__ import annotations
+
+from . import tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# (controller, file, key in the file or "" for the whole text, name of the result)
+_SOURCES = (
+    ("memory", "memory.usage_in_bytes", "", "memory_bytes"),
+    ("memory", "memory.max_usage_in_bytes", "", "memory_peak_bytes"),
+    ("memory", "memory.limit_in_bytes", "", "memory_limit_bytes"),
+    ("memory", "memory.failcnt", "", "memory_failures"),
+    ("memory", "memory.memsw.max_usage_in_bytes", "", "memory_swap_peak_bytes"),
+    ("memory", "memory.oom_control", "under_oom", "under_oom"),
+    ("cpuacct", "cpuacct.usage", "", "cpu_ns"),
+    ("cpu", "cpu.stat", "nr_throttled", "cpu_throttled_periods"),
+    ("cpu", "cpu.stat", "throttled_time", "cpu_throttled_ns"),
+    ("pids", "pids.current", "", "pids"),
+    ("pids", "pids.peak", "", "pids_peak"),
+    ("pids", "pids.max", "", "pids_limit"),
+)
+
+
+def read(tops: Mapping[str, int]) -> dict[str, int]:
+    """The figures that this kernel gives; what it does not give is left out.
+
+    tops   controller -> descriptor of the container's directory
+    Names end in their unit; ``pids_limit`` is -1 for none, and
+    ``memory_limit_bytes`` is a number near 2**63 for none.  ``oom_kills``
+    counts processes that the OOM killer ended, in groups below too (Linux
+    4.13; on v1 each group counts only its own).
+    """
+    result: dict[str, int] = {}
+    texts: dict[tuple[str, str], str] = {}
+    for controller, file, key, name in _SOURCES:
+        if controller not in tops:
+            continue
+        place = (controller, file)
+        if place not in texts:
+            texts[place] = _text(tops[controller], file)
+        value = number(texts[place], key)
+        if value is not None:
+            result[name] = value
+    if "memory" in tops:
+        counts = [number(_text(fd, "memory.oom_control"), "oom_kill") for fd in tree.walk(tops["memory"])]
+        if any(count is not None for count in counts):
+            result["oom_kills"] = sum(count or 0 for count in counts)
+    return result
+
+
+def number(text: str, key: str = "") -> int | None:
+    """A number from a cgroup file: its whole text ("max" is -1), or the value of a line ``KEY VALUE``."""
+    if not key:
+        return -1 if text == "max" else int(text) if text.isdigit() else None
+    for line in text.split("\n"):
+        name, _, value = line.partition(" ")
+        if name == key and value.isdigit():
+            return int(value)
+    return None
+
+
+def _text(fd: int, file: str) -> str:
+    try:
+        return tree.read(fd, file)
+    except OSError:
+        return ""
