@@ -1,0 +1,1 @@
+"""The wheel, the launcher and the sample bundles."""

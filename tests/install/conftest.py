@@ -1,0 +1,67 @@
+"""One environment with ocirun installed, for each interpreter of the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import pythons
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Installed:
+    """A virtual environment with the wheel installed.
+
+    python    the base interpreter
+    home      the environment
+    program   the script ``ocirun``
+    wheels    the directory of wheels it was installed from
+    """
+
+    def __init__(self, python: str, home: Path) -> None:
+        self.python = python
+        self.home = home / "env"
+        self.wheels = home / "wheels"
+        pythons.environment(python, self.home)
+        pythons.wheels(self.home / "bin" / "python", self.wheels)
+        pythons.install(self.home / "bin" / "python", self.wheels)
+        self.program = self.home / "bin" / "ocirun"
+
+    @property
+    def wheel(self) -> Path:
+        """The wheel of ocirun itself."""
+        (path,) = self.wheels.glob("ocirun-*.whl")
+        return path
+
+    @property
+    def site(self) -> Path:
+        """The environment's site-packages."""
+        (path,) = self.home.glob("lib/python3*/site-packages")
+        return path
+
+
+@pytest.fixture(scope="session")
+def installations(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Installed]:
+    made: dict[str, Installed] = {}
+
+    def get(name: str) -> Installed:
+        if name not in made:
+            made[name] = Installed(pythons.interpreters()[name], tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(params=list(pythons.interpreters()))
+def installed(request: pytest.FixtureRequest, installations: Callable[[str], Installed]) -> Installed:
+    """Each interpreter in turn."""
+    return installations(request.param)
+
+
+@pytest.fixture
+def own(installations: Callable[[str], Installed]) -> Installed:
+    """The interpreter that runs the tests."""
+    return installations(next(iter(pythons.interpreters())))

@@ -1,0 +1,235 @@
+"""What the launcher hands to Python: seen from a package that prints what it got."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import pythons
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PROBE = """
+import _signal, os, sys
+
+def main():
+    fds = {}
+    for fd in range(3):
+        fds[str(fd)] = [os.readlink(f"/proc/self/fd/{fd}"), os.get_blocking(fd), os.get_inheritable(fd)]
+        with open(f"/proc/self/fdinfo/{fd}") as file:
+            fds[str(fd)].append(int(file.readlines()[1].split()[1], 8) & 3)
+    seen = {
+        "argv": sys.argv, "path": sys.path, "environ": dict(os.environ),
+        "flags": [getattr(sys.flags, name) for name in ("isolated", "no_site", "safe_path", "optimize", "dev_mode")],
+        "utf8": sys.flags.utf8_mode, "encodings": [sys.getfilesystemencoding(), sys.stdout.encoding], "fds": fds,
+        "modules": sorted(sys.modules), "bytecode": sys.dont_write_bytecode, "executable": sys.executable,
+        "blocked": sorted(_signal.pthread_sigmask(_signal.SIG_BLOCK, [])),
+        "open": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],
+        "native": [os.environ.get("MARK", ""), os.path.exists("/proc/self")],
+    }
+    import json
+    with open(os.environ["REPORT"], "w") as file:
+        json.dump(seen, file)
+    return int(os.environ.get("STATUS", "0"))
+"""
+
+
+class Probe:
+    """A launcher, compiled for a package whose only command reports what it sees."""
+
+    def __init__(self, where: Path) -> None:
+        self.where = where
+        package = where / "package" / "ocirun" / "cli"
+        package.mkdir(parents=True)
+        (package / "main.py").write_text(PROBE)
+        for folder in (package, package.parent):
+            (folder / "__init__.py").write_text("")
+        self.report = where / "report"
+        self.program = where / "bin" / "launcher"
+        builder = _build().Builder(where / "build", strict=True)
+        builder.launcher(self.program, source_tree=where / "package")
+
+    def __call__(self, *words: str | bytes, env: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
+        """Run it and return what it saw."""
+        self.report.unlink(missing_ok=True)
+        env = {**(env or {}), "REPORT": str(self.report)}
+        subprocess.run([self.program, *words], env=env, check=True, **options)
+        seen: dict[str, Any] = json.loads(self.report.read_text())
+        seen["environ"].pop("REPORT")
+        return seen
+
+
+def _build() -> Any:
+    spec = importlib.util.spec_from_file_location("csrc_build", pythons.ROOT / "csrc" / "build.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Probe:
+    return Probe(tmp_path_factory.mktemp("probe"))
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"PATH": "/bin", "LANG": "de_DE.UTF-8", "LC_CTYPE": "C"},
+        {"LC_ALL": "C", "LD_LIBRARY_PATH": "/opt/containerd/lib:", "LD_PRELOAD": "/none"},
+        {"LC_ALL": "", "LD_X": "", "LD_AUDIT": "a=b=c"},
+        {"PYTHONHOME": "/none", "PYTHONPATH": "/none", "--": "--", "LDX": "1", "LC_ALLY": "x"},
+    ],
+    ids=["empty", "locale", "loader", "odd", "python"],
+)
+def test_environment_is_handed_over(probe: Probe, env: dict[str, str]) -> None:
+    assert probe(env=env)["environ"] == env
+
+
+def test_environment_that_is_not_utf8(probe: Probe) -> None:
+    env = {b"LD_LIBRARY_PATH": b"/\xff", b"LC_ALL": b"\xfe", b"X": b"\xfd", b"REPORT": os.fsencode(probe.report)}
+    subprocess.run([probe.program], env=env, check=True)
+    seen = json.loads(probe.report.read_text())["environ"]
+    assert {name: os.fsencode(value) for name, value in seen.items()} == {
+        os.fsdecode(name): value for name, value in env.items()
+    }
+
+
+def test_arguments(probe: Probe) -> None:
+    words = ["--", "-c", "x=1", "", "--help", "-", "ä", b"\xff\n", "--"]
+    assert [os.fsencode(word) for word in probe(*words)["argv"]] == [
+        os.fsencode(word) for word in [probe.program, *words]
+    ]
+    assert len(probe(*["x"] * 20000)["argv"]) == 20001
+
+
+def test_interpreter_is_isolated(probe: Probe) -> None:
+    seen = probe(env={"PYTHONPATH": "/none", "PYTHONOPTIMIZE": "2", "PYTHONDEVMODE": "1"})
+    assert seen["flags"] == [1, 1, True, 0, False]
+    assert seen["bytecode"] is True
+    assert seen["utf8"] == 1
+    assert seen["encodings"] == ["utf-8", "utf-8"]
+    assert not {"site", "sitecustomize", "usercustomize"} & set(seen["modules"])
+    zipped, library, dynload, *ours = seen["path"]
+    assert zipped.endswith(".zip")
+    assert dynload == f"{library}/lib-dynload"
+    assert ours[0] == str(probe.where / "package")
+    assert len(ours) == 2  # and the directory of cffi
+
+
+@pytest.mark.parametrize("closed", [c for n in range(4) for c in itertools.combinations(range(3), n)], ids=str)
+def test_closed_standard_descriptors(probe: Probe, closed: tuple[int, ...]) -> None:
+    def close() -> None:
+        for fd in closed:
+            os.close(fd)
+
+    fds = probe(preexec_fn=close, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)["fds"]
+    for fd in range(3):
+        target, _, inheritable, mode = fds[str(fd)]
+        assert inheritable
+        if fd in closed:
+            assert (target, mode) == ("/dev/null", os.O_WRONLY if fd else os.O_RDONLY)
+        else:
+            assert target.startswith("pipe:")
+
+
+def test_nothing_else_is_open(probe: Probe) -> None:
+    assert probe()["open"] == [0, 1, 2]
+
+
+def test_exit_status(probe: Probe) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        probe(env={"STATUS": "77"})
+    assert caught.value.returncode == 77
+
+
+def test_signal_mask_is_kept(probe: Probe) -> None:
+    def block() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGUSR1, signal.SIGTERM])
+
+    assert probe(preexec_fn=block)["blocked"] == [signal.SIGUSR1, signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [(resource.RLIMIT_NOFILE, 10), (resource.RLIMIT_AS, 64 << 20)], ids=["files", "memory"]
+)
+def test_short_of_something(probe: Probe, limit: int, value: int) -> None:
+    probe(preexec_fn=lambda: resource.setrlimit(limit, (value, value)))
+
+
+def test_empty_argument_list(probe: Probe) -> None:
+    """execve without any argument: Linux passes one empty string since 5.18."""
+    code = (
+        "import ctypes; call = ctypes.CDLL(None).execve; words = ctypes.c_char_p * 2; "
+        f"call({os.fsencode(probe.program)!r}, words(), words({b'REPORT=' + os.fsencode(probe.report)!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert json.loads(probe.report.read_text())["argv"] == [""]
+
+
+def test_without_proc(probe: Probe, tmp_path: Path) -> None:
+    """The path given to execve leads to the installation when /proc does not."""
+    (tmp_path / "link").symlink_to(os.path.relpath(probe.program, tmp_path))
+    (tmp_path / "link2").symlink_to(tmp_path / "link")
+    script = f"umount -l /proc && exec {tmp_path}/link2"
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
+    if subprocess.run([*command[:4], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("may not make a mount namespace")
+    result = subprocess.run(command, env={"PATH": "/usr/bin:/bin", "REPORT": "/none"}, capture_output=True, check=False)
+    # The probe cannot read its own descriptors then, but it runs.
+    assert b"/proc/self/fd/0" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("defines", "message"),
+    [
+        ({"PYTHON": "python9.9", "INTERPRETER": "/none"}, "ocirun: cannot start python9.9, neither beside me nor as "),
+        ({"EXT_SUFFIX": ".none", "SOURCE_TREE": "/none"}, "ocirun: the package cffi is not installed for python"),
+        ({}, "ocirun: the package ocirun for python"),
+    ],
+    ids=["interpreter", "cffi", "package"],
+)
+def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], message: str) -> None:
+    build = _build()
+    defines = {
+        "PYTHON": build.PYTHON,
+        "EXT_SUFFIX": build.EXT_SUFFIX,
+        "INTERPRETER": f"{sys.prefix}/bin/python",
+        **defines,
+    }
+    program = tmp_path / "bin" / "ocirun"
+    program.parent.mkdir()
+    for name in ("ocirun/_native", "_cffi_backend"):  # an installation for that version
+        path = tmp_path / "lib" / "python9.9" / "site-packages" / f"{name}{build.EXT_SUFFIX}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    words = [f'-D{name}="{value}"' for name, value in defines.items()]
+    sources = [str(build.CSRC / "launcher.c"), str(build.EXECUTOR / "text.c")]
+    command = ["cc", *build.FREESTANDING, f"-I{build.EXECUTOR}", *words, *sources, "-o", str(program)]
+    subprocess.run(command, check=True)
+    result = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+
+
+def test_program_is_static() -> None:
+    build = _build()
+    data = Path(build.ROOT / "build" / "bin" / "ocirun").read_bytes()
+    assert data[:4] == b"\x7fELF"
+    assert b"ld-linux" not in data
+    assert len(data) < 16384
