@@ -6,7 +6,8 @@ from there.  The life of a container's cgroup:
 
     choose      pure: which driver, which directories
     check       refuse a group that is in use or frozen; nothing is changed
-    record      saved by the caller before anything is made, so that a crash leaves no unknown group
+    record      saved by the caller before anything is made, so that a crash leaves no unknown group, and so
+                that a later `remove` can tell what we made from what was there
     prepare     make the directories
     apply       write the settings that translate gave
     join_files  descriptors by which the child moves itself, or `place` for a process that exists
@@ -20,6 +21,7 @@ from there.  The life of a container's cgroup:
 from __future__ import annotations
 
 from ..errors import StateDamagedError, UnsupportedError
+from ..host.facts import privileged
 from . import place
 
 TYPE_CHECKING = False
@@ -41,18 +43,20 @@ class Driver:
     kind      names the driver, and the form of settings that translate makes for it
     groups    the directories, one for each hierarchy; empty for "none"
     joins     the child has to write itself into the files of `join_files`
+    checked   `check` has been called
     found     names of the groups that existed before us, empty; known after `check`
     prepared  the directories exist and are ours
     devices   device rules can be enforced
     """
 
-    __slots__ = ("_layout", "devices", "found", "groups", "prepared")
+    __slots__ = ("_layout", "checked", "devices", "found", "groups", "prepared")
 
     kind = NONE
     joins = False
 
     def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
         self.groups = list(groups)
+        self.checked = False
         self.found: set[str] = set()
         self.prepared = False
         self.devices = devices
@@ -94,6 +98,7 @@ class Driver:
         return {
             "driver": self.kind,
             "groups": [group.record() for group in self.groups],
+            "checked": self.checked,
             "found": sorted(self.found),
             "prepared": self.prepared,
         }
@@ -199,7 +204,8 @@ def choose(
     """The driver for a new container.
 
     cgroups_path   ``linux.cgroupsPath``, or ""
-    rootless       we lack the rights of the host's root: use the hierarchies that were given to us
+    rootless       use only the hierarchies in which we may make groups, be it none; device rules need the
+                   rights of the host's root
     disabled       the caller asked for no cgroup (``--cgroup-manager disabled``)
     Raises ConfigError for a bad path, UnsupportedError where the host has not what is asked.
     """
@@ -214,7 +220,7 @@ def choose(
         if groups:
             from .v1 import V1Driver
 
-            return V1Driver(groups, layout=layout, devices=not rootless)
+            return V1Driver(groups, layout=layout, devices=not rootless or privileged())
     if rootless and not cgroups_path:
         return Driver()
     if layout.mode == "v2":
@@ -238,13 +244,19 @@ def from_record(record: Any) -> Driver:
     from .v1 import V1Driver
 
     groups, found = record.get("groups"), record.get("found")
-    if not isinstance(groups, list) or not groups or not isinstance(found, list):
+    if not isinstance(groups, list) or not groups or not _is_texts(found):
         raise StateDamagedError("the saved state names no cgroups")
     driver = V1Driver([place.group_from_record(group) for group in groups])
-    driver.found = {name for name in found if isinstance(name, str)}
+    # Not looked at yet means not made yet: whatever is there is somebody else's.
+    driver.checked = record.get("checked") is True
+    driver.found = set(found) if driver.checked else {group.name for group in driver.groups}
     driver.prepared = record.get("prepared") is True
     return driver
 
 
 def _no_group(what: str) -> UnsupportedError:
     return UnsupportedError(f"the container has no cgroup of its own, so it cannot be {what}")
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)

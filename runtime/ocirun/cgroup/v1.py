@@ -9,27 +9,25 @@ import errno
 import os
 import time
 
-from ..errors import HostError, UnsupportedError, errno_words
-from . import place, tree
+from ..errors import HostError, UnsupportedError
+from . import group_steps, tree
 from .driver import V1, Driver
+from .group_steps import guarded
 from .translate import Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import TypeVar
+    from collections.abc import Sequence
 
     from ..host.cgroups import Layout
     from .place import Group
 
-    T = TypeVar("T")
-
 # The hierarchy whose lists of processes are believed, best first: a process cannot hide from its freezer.
 _MEMBERS_IN = ("freezer", "pids", "devices", "memory", "cpuacct")
+# Seconds for the undo of a failed create.
+_DISCARD_LIMIT = 1.0
 # Refused because of the present values; may pass once the other settings are written.
 _DEPENDS_ON_OTHERS = (errno.EINVAL, errno.EBUSY)
-# Engines take the plain words of these for a missing or forbidden program of the container.
-_OWN_WORDS = {errno.ENOENT: "there is no such file in this cgroup", errno.EACCES: "we may not write to it"}
 
 
 class V1Driver(Driver):
@@ -48,17 +46,19 @@ class V1Driver(Driver):
 
     def check(self) -> None:
         """Refuse a group with processes or one that would be frozen; remember which exist already."""
-        self.found.clear()
+        self.found = {group.name for group in self.groups}
         for group in self.groups:
             fd, missing = tree.open_nearest(group)
             try:
-                if "freezer" in group.controllers:
-                    self._refuse_frozen(fd, group, missing)
                 if not missing:
-                    self._refuse_members(fd, group)
-                    self.found.add(group.name)
+                    group_steps.refuse_members(fd, group)
+                else:
+                    self.found.discard(group.name)
+                if "freezer" in group.controllers:
+                    group_steps.refuse_frozen(fd, group, missing)
             finally:
                 os.close(fd)
+        self.checked = True
 
     def prepare(self) -> int | None:
         """Make all directories, or none."""
@@ -71,17 +71,17 @@ class V1Driver(Driver):
     def make(self, name: str) -> None:
         """Make one directory, or take over an empty one."""
         group = self.group(name)
-        fd, made = _guarded(
-            "make", group, lambda: tree.make(group, _fill_cpuset if "cpuset" in group.controllers else None)
+        fd, made = guarded(
+            "make", group, lambda: tree.make(group, group_steps.fill_cpuset if "cpuset" in group.controllers else None)
         )
         self._fds[group.name] = fd
         if made:
             self._made.append(group)
             self.found.discard(group.name)
         elif group.name not in self.found:
-            # It came between `check` and now.
-            self._refuse_members(fd, group)
+            # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
             self.found.add(group.name)
+            group_steps.refuse_members(fd, group)
         self._ready.add(group.name)
         self.prepared = len(self._ready) == len(self.groups)
 
@@ -121,7 +121,7 @@ class V1Driver(Driver):
         """
         group = self.group(name)
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        return _guarded("join", group, lambda: os.open("tasks", flags, dir_fd=self._directory(group)))
+        return guarded("join", group, lambda: os.open("tasks", flags, dir_fd=self._directory(group)))
 
     def place(self, pid: int) -> None:
         """Move a process with all its threads into every group."""
@@ -141,7 +141,7 @@ class V1Driver(Driver):
 
         group = self._freezer("resumed")
         fd = self._directory(group)
-        if not _guarded("thaw", group, lambda: freezer.thaw(fd)):
+        if not guarded("thaw", group, lambda: freezer.thaw(fd)):
             above = freezer.frozen_ancestor(fd, group.path) or "a group above"
             raise HostError(f"cgroup {group.path} stays frozen, since {above} is", call="write", errno=errno.EBUSY)
 
@@ -153,7 +153,7 @@ class V1Driver(Driver):
             return False
         group = self.group("freezer")
         fd = self._existing(group)
-        return fd is not None and _guarded("read", group, lambda: freezer.state(fd)) in ("FROZEN", "FREEZING")
+        return fd is not None and guarded("read", group, lambda: freezer.state(fd)) in ("FROZEN", "FREEZING")
 
     def kill(self, signal: int, *, wait: float = 0.0) -> int:
         """Signal every process, also those of groups that the container made below ours."""
@@ -169,7 +169,7 @@ class V1Driver(Driver):
 
         group = self._members_group()
         fd = self._existing(group)
-        return [] if fd is None else _guarded("list", group, lambda: members.pids([fd]))
+        return [] if fd is None else guarded("list", group, lambda: members.pids([fd]))
 
     def usage(self) -> dict[str, int]:
         """See `usage.read`."""
@@ -184,28 +184,33 @@ class V1Driver(Driver):
 
     def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
         """Remove our groups and all below them; see `Driver.remove`."""
+        left = self._remove([group for group in self.groups if self._is_ours(group)], kill=kill, limit=limit)
+        if left:
+            raise self._busy(left[0])
+
+    def discard(self) -> None:
+        """Remove what this object made, if it is empty or will be at once; groups that were found stay."""
+        try:
+            self._remove(self._made, kill=False, limit=_DISCARD_LIMIT)
+        except HostError:
+            pass
+        self._made = []
+        self._ready.clear()
+        self.prepared = False
+
+    def _remove(self, groups: Sequence[Group], *, kill: bool, limit: float) -> list[Group]:
+        """Remove groups until `limit` seconds are over; returns those that are left."""
         self.close()
         deadline, pause = time.monotonic() + limit, 0.001
-        left = [group for group in self.groups if self._is_ours(group)]
-        while left := [group for group in left if not _remove(group)]:
+        left = list(groups)
+        while left := [group for group in left if not group_steps.remove(group)]:
             if kill:
                 self._kill_in(left)
             if time.monotonic() > deadline:
-                raise self._busy(left[0])
+                break
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
-
-    def discard(self) -> None:
-        """Remove what this object made, if it is empty; groups that were found stay."""
-        self.close()
-        for group in reversed(self._made):
-            try:
-                _remove(group)
-            except HostError:
-                pass
-        self._made.clear()
-        self._ready.clear()
-        self.prepared = False
+        return left
 
     def close(self) -> None:
         """Close the directories that are held open."""
@@ -257,35 +262,19 @@ class V1Driver(Driver):
                 pass
         what = f"cannot write {setting.value!a} to {group.path}/{setting.file}"
         return HostError(
-            f"cgroup {group.name}: {what}: {_words(number)}",
+            f"cgroup {group.name}: {what}: {group_steps.words(number)}",
             pointer=setting.pointer,
             call="write",
             errno=number,
             remedy=remedy,
         )
 
-    def _refuse_members(self, fd: int, group: Group) -> None:
-        from . import members
-
-        count = len(members.pids([fd]))
-        if count:
-            # Words of runc, which engines' tests look for.
-            message = f"container's cgroup is not empty: {count} process(es) found in {group.path}"
-            raise HostError(message, pointer=place.POINTER, errno=errno.EBUSY, remedy="choose another cgroupsPath")
-
-    def _refuse_frozen(self, fd: int, group: Group, missing: Sequence[str]) -> None:
-        from . import freezer
-
-        if freezer.state(fd) in ("FROZEN", "FREEZING"):
-            above = "/".join(group.path.split("/")[: -len(missing)]) if missing else group.path
-            raise HostError(f"container's cgroup unexpectedly frozen: {above}", pointer=place.POINTER)
-
     def _kill(self, tops: list[int], signal: int, group: Group, wait: float) -> int:
         from . import members
 
         freezer_fd = self._existing(self.group("freezer")) if self.available("freezer") else None
         freezer_top = -1 if freezer_fd is None else freezer_fd
-        return _guarded(
+        return guarded(
             "kill", group, lambda: members.kill(tops, signal, group.path, freezer_top=freezer_top, wait=wait)
         )
 
@@ -307,34 +296,3 @@ class V1Driver(Driver):
         self.close()
         what = f"{count} processes are still in it" if count else "the kernel keeps it busy"
         return HostError(f"cgroup {group.path} cannot be removed: {what}", call="rmdir", errno=errno.EBUSY)
-
-
-def _remove(group: Group) -> bool:
-    """Remove the group and all below it; False while it is busy."""
-    opened = tree.open_parent(group)
-    if opened is None:
-        return True
-    parent, name = opened
-    try:
-        return _guarded("remove", group, lambda: tree.remove(parent, name))
-    finally:
-        os.close(parent)
-
-
-def _fill_cpuset(parent: int, child: int) -> None:
-    """Give a group the CPUs and memory nodes of the one above where it has none: without, no process can join."""
-    for file in ("cpuset.cpus", "cpuset.mems"):
-        if not tree.read(child, file):
-            tree.write(child, file, tree.read(parent, file))
-
-
-def _guarded(what: str, group: Group, call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except OSError as error:
-        number = error.errno or 0
-        raise HostError(f"{what} cgroup {group.path}: {_words(number)}", errno=number) from error
-
-
-def _words(number: int) -> str:
-    return _OWN_WORDS.get(number) or errno_words(number)

@@ -1,0 +1,78 @@
+"""Steps on one v1 group that `v1` puts together."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import HostError, errno_words
+from . import place, tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from .place import Group
+
+    T = TypeVar("T")
+
+# Engines take the plain words of these for a missing or forbidden program of the container.
+_OWN_WORDS = {errno.ENOENT: "there is no such file in this cgroup", errno.EACCES: "we may not write to it"}
+
+
+def words(number: int) -> str:
+    """The words for an errno that came from a cgroup file."""
+    return _OWN_WORDS.get(number) or errno_words(number)
+
+
+def guarded(what: str, group: Group, call: Callable[[], T]) -> T:
+    """The result of `call`; its OSError as a HostError that names the group."""
+    try:
+        return call()
+    except OSError as error:
+        number = error.errno or 0
+        message = f"{what} cgroup {group.path}: {words(number)}"
+        raise HostError(message, pointer=place.POINTER, errno=number) from error
+
+
+def remove(group: Group) -> bool:
+    """Remove the group and all below it; False while it is busy."""
+    opened = tree.open_parent(group)
+    if opened is None:
+        return True
+    parent, name = opened
+    try:
+        return guarded("remove", group, lambda: tree.remove(parent, name))
+    finally:
+        os.close(parent)
+
+
+def fill_cpuset(parent: int, child: int) -> None:
+    """Give a group the CPUs and memory nodes of the one above where it has none: without, no process can join."""
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        if not tree.read(child, file):
+            tree.write(child, file, tree.read(parent, file))
+
+
+def refuse_members(fd: int, group: Group) -> None:
+    """HostError where the group or one below it has processes."""
+    from . import members
+
+    count = len(guarded("list", group, lambda: members.pids([fd])))
+    if count:
+        # The words that runc has for it.
+        message = f"container's cgroup is not empty: {count} process(es) found in {group.path}"
+        raise HostError(message, pointer=place.POINTER, errno=errno.EBUSY, remedy="choose another cgroupsPath")
+
+
+def refuse_frozen(fd: int, group: Group, missing: Sequence[str]) -> None:
+    """HostError where a process that joins would freeze.
+
+    fd, missing   the group's directory or the nearest above, and the names missing below that
+    """
+    from . import freezer
+
+    if guarded("look at", group, lambda: freezer.state(fd)) in ("FROZEN", "FREEZING"):
+        above = "/".join(group.path.split("/")[: -len(missing)]) if missing else group.path
+        raise HostError(f"container's cgroup unexpectedly frozen: {above}", pointer=place.POINTER, errno=errno.EBUSY)
