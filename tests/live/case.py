@@ -194,7 +194,13 @@ class Case:
             self.command("delete", "--force", name).ok()
 
     def sweep(self) -> None:
-        """Clear away what a failed test left, so that the next one starts from the same place."""
+        """Clear away all that is left of the case, so that the next one starts from the same place."""
+        self.clear()
+        kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def clear(self) -> None:
+        """End processes, remove cgroups, mounts and states, without the runtime's help."""
         for path in oracle.cgroups(self.session.mark):
             state = os.path.join(path, "freezer.state")
             if os.path.exists(state):
@@ -209,8 +215,8 @@ class Case:
         for point in reversed(points):
             if point.startswith(self.dir + "/"):
                 kernel.umount(point, kernel.MNT_DETACH)
-        kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        for name in os.listdir(self.root):
+            shutil.rmtree(f"{self.root}/{name}", ignore_errors=True)
 
 
 def _rmdir(path: str) -> None:

@@ -1,0 +1,177 @@
+"""create is killed in the middle, at system calls all along its way (R01-R08).
+
+One good run is recorded with strace, then create is run again and again with a
+SIGKILL injected at the n-th call of a name.  Afterwards there is nothing, or a
+container that one `delete --force` removes without a trace: no cgroup, no
+mount, no process, no state.  strace counts calls for each name and process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+
+import pytest
+
+from . import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .bundles import Bundle
+    from .case import Case
+
+BUDGET = 40.0  # seconds for the sampled test
+CALL = re.compile(r"^(\d+)\s+(?:\S+\s+)?([a-z_0-9]+)\(")
+# Calls of which every process makes hundreds, and which change nothing.
+DULL = {"read", "fstat", "newfstatat", "close", "lseek", "brk", "mmap", "munmap", "mprotect", "rt_sigaction", "getdents64"}
+
+
+@pytest.fixture(autouse=True)
+def _strace() -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+
+
+def record(live: Case, bundle: Bundle, *command: str) -> list[tuple[str, int]]:
+    """(call, how many-th of its process) of one good run, in the order of the run, each once."""
+    trace = f"{live.dir}/trace"
+    process.run(["strace", "-f", "-qq", "-o", trace, *live.argv(*command)], scratch=live.scratch, limit=20).ok()
+    counts: dict[tuple[str, str], int] = {}
+    points: list[tuple[str, int]] = []
+    known = set()
+    with open(trace, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            match = CALL.match(line)
+            if match is None:
+                continue
+            pid, call = match.groups()
+            counts[pid, call] = counts.get((pid, call), 0) + 1
+            point = (call, counts[pid, call])
+            if point not in known:
+                known.add(point)
+                points.append(point)
+    return points
+
+
+def killed_at(live: Case, point: tuple[str, int], *command: str) -> None:
+    """Run a command with SIGKILL at one point."""
+    call, number = point
+    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    proc, _, _ = process.spawn([*inject, *live.argv(*command)], scratch=live.scratch)
+    # strace stays as long as the created init lives, so its end is not what to wait for.
+    process.wait_end(proc, 0.6)
+    process.eventually(lambda: not runtimes(live), f"no process of the runtime after {point}", 5)
+
+
+def runtimes(live: Case) -> list[int]:
+    """Commands of the runtime, and tracers, that still run."""
+    process.reap()
+    found = []
+    for pid in process.descendants():
+        line = process.describe(pid)
+        if not process.is_zombie(pid) and live.root in line and "sleep" not in line.split(" ")[0]:
+            found.append(pid)
+    return found
+
+
+def sample(points: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
+    """Every named window first, then evenly along the way."""
+    lively = [point for point in points if point[0] not in DULL]
+    step = max(1, len(lively) // count)
+    return lively[::step]
+
+
+def test_create(live: Case) -> None:
+    bundle = live.bundle(["/bin/sleep", "71234"])
+    bundle.save()
+    command = ("create", "--bundle", bundle.path, bundle.id)
+    live.run(live.bundle()).ok()
+    points = record(live, bundle, *command)
+    assert len(points) > 50, "the record must be of a real create"
+    live.delete(bundle, "--force")
+    live.assert_clean()
+    end = time.monotonic() + BUDGET
+    failures = []
+    tried = 0
+    for point in sample(points, 40):
+        if time.monotonic() > end:
+            break
+        tried += 1
+        failures += attempt(live, bundle, point, command)
+    assert not failures, f"{len(failures)} of {tried} points:\n" + "\n".join(failures)
+    assert tried >= 10
+
+
+def attempt(live: Case, bundle: Bundle, point: tuple[str, int], command: tuple[str, ...]) -> list[str]:
+    """One kill; gives a line when something stays."""
+    killed_at(live, point, *command)
+    result = live.command("delete", "--force", bundle.id)
+    try:
+        result.ok()
+        live.assert_clean()
+    except AssertionError as error:
+        live.clear()
+        return [f"{point[0]}:{point[1]}: {'; '.join(str(error).splitlines()[:3])}"]
+    return []
+
+
+def test_start(live: Case) -> None:
+    # R09-R11: whatever the point, `delete --force` ends it, and the program never ran twice.
+    first = live.shell("echo x >> /ran; exec sleep 71235")
+    live.create(first)
+    points = record(live, first, "start", first.id)
+    live.delete(first, "--force")
+    for point in sample(points, 12):
+        bundle = live.shell("echo x >> /ran; exec sleep 71235")
+        live.create(bundle)
+        killed_at(live, point, "start", bundle.id)
+        assert live.status(bundle) in ("created", "running", "stopped"), point
+        if os.path.exists(f"{bundle.rootfs}/ran"):
+            assert bundle.read("/ran") == "x\n", point
+        live.delete(bundle, "--force")
+        live.assert_clean()
+        shutil.rmtree(bundle.path)
+
+
+def test_delete(live: Case) -> None:
+    # R15: a repeat finishes what was begun.
+    first = live.bundle(["/bin/sleep", "71236"])
+    live.launch(first)
+    points = record(live, first, "delete", "--force", first.id)
+    for point in sample(points, 15):
+        bundle = live.bundle(["/bin/sleep", "71236"])
+        live.launch(bundle)
+        killed_at(live, point, "delete", "--force", bundle.id)
+        live.command("delete", "--force", bundle.id).ok()
+        live.assert_clean()
+        shutil.rmtree(bundle.path)
+
+
+def test_id_is_reserved_but_nothing_else_is_there(live: Case) -> None:
+    # R01: the directory of a create that died at once.
+    bundle = live.bundle(["/bin/sleep", "600"])
+    os.mkdir(f"{live.root}/{bundle.id}")
+    live.make("create", bundle).failed("container with given ID already exists")
+    live.command("delete", "--force", bundle.id).ok()
+    live.create(bundle)
+    live.delete(bundle)
+
+
+def test_pause_and_resume(live: Case) -> None:
+    # R14: never frozen and forgotten.
+    bundle = live.bundle(["/bin/sleep", "71237"])
+    live.launch(bundle)
+    points = record(live, bundle, "pause", bundle.id)
+    live.command("resume", bundle.id).ok()
+    for point in sample(points, 8):
+        killed_at(live, point, "pause", bundle.id)
+        status = live.status(bundle)
+        assert status in ("running", "paused"), point
+        if status == "paused":
+            live.command("resume", bundle.id).ok()
+        assert live.status(bundle) == "running", point
+    killed_at(live, points[-1], "pause", bundle.id)
+    live.delete(bundle, "--force")
+    live.assert_clean()
