@@ -179,7 +179,7 @@ class Container:
         Raises StateError when it is not created, ProgramError, HookError; a container whose poststart
         hook fails is stopped and deleted.
         """
-        from .launch import start
+        from .launch import notify, start
 
         status = self.status()
         if status in (records.RUNNING, records.PAUSED):
@@ -188,7 +188,10 @@ class Container:
             raise StateError("cannot start a container that has stopped", status=status)
         directory = self._directory()
         try:
+            listener = notify.in_start(directory)
             start.start(self._record, directory)
+            if listener is not None:
+                self._wait_ready(listener)
             if "poststart" in self._record.hooks:
                 self._run_hooks("poststart", "running", directory)
         except HookError:
@@ -196,6 +199,15 @@ class Container:
             raise
         finally:
             os.close(directory)
+
+    def _wait_ready(self, listener: Any) -> None:
+        from .launch import notify
+
+        pidfd = records.open_init(self._record)
+        if pidfd >= 0:
+            notify.wait_ready(listener, pidfd, os.environ["NOTIFY_SOCKET"], self._record.pid)
+            os.close(pidfd)
+        listener.close()
 
     def kill(self, signal: int, *, all: bool = False) -> None:
         """Send a signal to the init process, or to every process of the container.

@@ -77,8 +77,8 @@ def _scanner() -> Callable[[str, int], tuple[Any, int]]:
         try:
             from _json import make_scanner
         except ImportError:
-            from json.scanner import py_make_scanner as make_scanner
-        _scan = make_scanner(_Context)
+            from json.scanner import make_scanner
+        _scan = make_scanner(_Context)  # type: ignore[arg-type]
     return _scan
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ocirun.cli.table import NUMBER, TEXT, Option
-from ocirun.errors import UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,16 +45,10 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
     """The options of a creation.
 
     foreground   ocirun stays until the program ends, as ``run`` without ``--detach``
-    Raises UnsupportedError for containers without cgroups.
     """
     from ocirun.container import CreateOptions
 
     values, settings = call.values, call.settings
-    if settings.cgroup_manager == "disabled":
-        raise UnsupportedError(
-            "--cgroup-manager disabled: every container gets a cgroup, so that all its processes can be found",
-            remedy="use cgroupfs",
-        )
     return CreateOptions(
         bundle=values.text("bundle"),
         console_socket=values.text("console-socket"),
@@ -67,4 +60,5 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         systemd_cgroup=settings.cgroup_manager == "systemd",
         rootless=settings.rootless,
         foreground=foreground,
+        cgroup_manager=settings.cgroup_manager,
     )

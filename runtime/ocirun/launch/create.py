@@ -16,6 +16,8 @@ from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..cgroup.driver import Driver
     from ..config.load import Config
     from ..container import CreateOptions
@@ -49,16 +51,14 @@ def create(container_id: str, root: str, options: CreateOptions, *, stay: bool) 
         except OSError as error:
             session.take_back()
             raise HostError.from_os(f"state of {container_id}", error, call="write") from None
-        if any(op.pointer == "" and op.args.get("path", "").endswith("/notify") for op in plan.ops):
-            os.mkdir("notify", 0o755, dir_fd=directory)
-        _create(session, record)
+        _create(session)
     finally:
         os.close(directory)
     session.directory = -1
     return record, session
 
 
-def _create(session: Session, record: Record) -> None:
+def _create(session: Session) -> None:
     try:
         session.create()
     except HookError:
@@ -91,7 +91,7 @@ def _plan(
         cgroups_path=(config.data.get("linux") or {}).get("cgroupsPath") or "",
         container_id=container_id,
         disabled=options.cgroup_manager == "disabled",
-        rootless=options.rootless,
+        rootless=options.rootless == "true" or (options.rootless == "auto" and not host.privileged()),
     )
     request = Request(
         container_id=container_id,
@@ -105,7 +105,8 @@ def _plan(
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
     )
-    plan = build(config.data, _facts(options, layout, for_show=for_show), request, cgroup)
+    data: Any = config.data
+    plan = build(data, _facts(options, layout, for_show=for_show), request, cgroup)
     plan.warnings[:0] = config.warnings
     return plan, cgroup
 
@@ -145,7 +146,8 @@ def _inherited(count: int) -> tuple[int, ...]:
 
 
 def _check_terminal(config: Config, options: CreateOptions, *, stay: bool) -> None:
-    terminal = bool((config.data.get("process") or {}).get("terminal"))
+    data: Any = config.data
+    terminal = bool((data.get("process") or {}).get("terminal"))
     here = stay and options.foreground
     if terminal and not here and not options.console_socket:
         raise UsageError(
@@ -160,7 +162,7 @@ def _check_terminal(config: Config, options: CreateOptions, *, stay: bool) -> No
 
 
 def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Record:
-    data = config.data
+    data: Any = config.data
     root = data["root"]["path"]
     kinds = [kind for kind in _HOST_KINDS_LATER if (data.get("hooks") or {}).get(kind)]
     namespaces = {entry["type"]: entry.get("path") or "" for entry in (data.get("linux") or {}).get("namespaces") or ()}

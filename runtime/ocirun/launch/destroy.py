@@ -31,8 +31,7 @@ def destroy(root: str, record: Record, cgroup: Driver) -> list[str]:
     try:
         pending = _poststop(record, directory)
         _kill(record, cgroup)
-        cgroup.kill(9)
-        cgroup.remove()
+        cgroup.remove(kill=True)
         if record.host_mounts is not None:
             hostmounts.remove(record.rootfs, record.host_mounts)
     finally:
@@ -81,7 +80,8 @@ def _saved_hooks(record: Record, directory: int, kind: str) -> list[tuple[str, i
         config = load.from_bytes(store.read_file(directory, "config.json"), bundle=record.bundle, path="config.json")
     except (OSError, ConfigError):
         return []
-    entries = (config.data.get("hooks") or {}).get(kind) or ()
+    saved: Any = config.data
+    entries = (saved.get("hooks") or {}).get(kind) or ()
     return [(kind, index, hook) for index, hook in enumerate(entries)]
 
 
@@ -141,10 +141,9 @@ def destroy_damaged(root: str, container_id: str) -> list[str]:
     finally:
         os.close(directory)
     cgroup = driver.choose(
-        host.cgroup_layout(), cgroups_path=path, container_id=container_id, disabled=False, rootless="auto"
+        host.cgroup_layout(), cgroups_path=path, container_id=container_id, rootless=not host.privileged()
     )
-    cgroup.kill(9)
-    cgroup.remove()
+    cgroup.remove(kill=True)
     store.remove(root, container_id)
     return [f"the state of {container_id} was damaged; its cgroup was found by name"]
 

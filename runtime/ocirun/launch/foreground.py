@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import create as creation
-from . import destroy, spawn
+from . import destroy, notify, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def run(
             destroy.destroy(root, record, cgroup)
             raise
         if signals is None:
+            if session.notify is not None:
+                notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
             return 0
         return _stay(root, record, session, signals, keep=keep)
     finally:
@@ -72,14 +74,13 @@ def _poststart(session: Session) -> None:
 def _stay(root: str, record: Record, session: Session, signals: Forwarder, *, keep: bool) -> int:
     from ..cgroup import driver
 
-    helper = session.helper
     console = None
     if session.console >= 0:
         from .terminal import Relay
 
         console = Relay(session.console)
     try:
-        code = _wait(helper.pidfd, signals, console)
+        code = _wait(session, signals, console)
     finally:
         if console is not None:
             console.close()
@@ -90,11 +91,15 @@ def _stay(root: str, record: Record, session: Session, signals: Forwarder, *, ke
     return code
 
 
-def _wait(pidfd: int, signals: Forwarder, console: Relay | None) -> int:
+def _wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
     """Until the program ends: its exit code, or 128 plus the signal."""
     import select
 
+    pidfd = session.helper.pidfd
+    listener = session.notify.fileno() if session.notify is not None else -1
     waiter = select.poll()
+    if listener >= 0:
+        waiter.register(listener, select.POLLIN)
     waiter.register(pidfd, select.POLLIN)
     waiter.register(signals.fd, select.POLLIN)
     if console is not None:
@@ -103,6 +108,9 @@ def _wait(pidfd: int, signals: Forwarder, console: Relay | None) -> int:
         ready = dict(waiter.poll())
         if console is not None:
             console.serve(ready, waiter)
+        if listener in ready and notify.take(session.notify):
+            # From now on we are the service's main process, as we end with the container.
+            notify.send(os.environ["NOTIFY_SOCKET"], os.getpid())
         if signals.fd in ready:
             for number in signals.take():
                 if number == _SIGWINCH:

@@ -57,7 +57,7 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
             return
         progress = helper.progress()
         shown = Op("host_hook", HOST, pointer, args)
-        raise _error(args, shown, index, progress, ended)
+        raise _error(args, shown, index, progress)
     except BaseException:
         _end(helper)
         raise
@@ -65,7 +65,7 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
         helper.close()
 
 
-def _error(args: dict[str, Any], op: Op, index: int, progress: Any, ended: int) -> HookError:
+def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:
     if progress.phase != 5:
         progress.fault, progress.errno, progress.call = report.CALL, 4, 0
     return report.hook_error(args["kind"], args["index"], op, index, progress)

@@ -49,6 +49,13 @@ def make_start_fifo(s: Session, path: str, slot: str) -> None:
     s.fds[slot] = os.open("start", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=s.directory)
 
 
+def make_notify_socket(s: Session, directory: str) -> None:
+    """The socket to which the container says that it is ready."""
+    from . import notify
+
+    s.notify = notify.listen(s.directory)
+
+
 def open_namespace(s: Session, path: str, type: str, slot: str) -> None:
     """Open a namespace file and make sure that it is one, of the right type."""
     # O_PATH first: opening a FIFO or a device that stands there must not block or act.
@@ -80,6 +87,9 @@ def make_cgroup(s: Session, controller: str, path: str) -> None:
     if not s.cgroup_made:
         s.cgroup_made = True
         s.undo.append(s.remove_cgroup)
+        s.cgroup.check()
+        s.record.cgroup = s.cgroup.record()
+        s.record.save(s.directory)
         s.cgroup.prepare()
 
 
@@ -204,6 +214,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         reserve_state,
         open_procfs,
         make_start_fifo,
+        make_notify_socket,
         open_namespace,
         make_cgroup,
         write_cgroup,

@@ -12,6 +12,7 @@ from . import hooks, hostops, report, spawn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ..cgroup.driver import Driver
     from ..plan.ops import Plan
@@ -27,6 +28,7 @@ class Session:
     fds                    descriptors for the helper's inherited slots, by name
     undo                   what takes back the effects so far, last first
     console                the terminal's master, kept for a foreground run, or -1
+    notify                 the listening NOTIFY_SOCKET of the container, or None
     """
 
     def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int, environ: list[str]) -> None:
@@ -38,6 +40,7 @@ class Session:
         self.fds: dict[str, int] = {}
         self.undo: list[Callable[[], None]] = []
         self.console = -1
+        self.notify: Any = None
         self.answer_fd = -1
         self.message_fd = -1
         self.cgroup_made = False
@@ -171,6 +174,7 @@ class Session:
         from ..state import record
 
         self.record.pid = self.helper.pid
+        self.record.cgroup = self.cgroup.record()
         _, self.record.start_time = record.process_stat(self.helper.pid)
         self.record.save(self.directory)
 
@@ -202,8 +206,9 @@ class Session:
 
     def remove_cgroup(self) -> None:
         """Kill what is left in the cgroup and remove what we made of it."""
-        self.cgroup.kill(9)
-        self.cgroup.remove()
+        if self.cgroup.prepared:
+            self.cgroup.kill(9, wait=5.0)
+        self.cgroup.discard()
 
     def take_back(self) -> None:
         """Run the undo list.  Each step is tried, whatever the others do."""
@@ -217,6 +222,9 @@ class Session:
         if self.console >= 0:
             os.close(self.console)
             self.console = -1
+        if self.notify is not None:
+            self.notify.close()
+            self.notify = None
         for fd in (self.answer_fd, self.message_fd):
             if fd >= 0:
                 os.close(fd)
@@ -226,6 +234,9 @@ class Session:
         """Give up all descriptors; the container goes on."""
         if self._helper is not None:
             self._helper.close()
+        if self.notify is not None:
+            self.notify.close()
+            self.notify = None
         if self.console >= 0:
             os.close(self.console)
             self.console = -1

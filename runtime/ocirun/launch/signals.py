@@ -5,9 +5,8 @@ Only `run` in the foreground uses this: it owns the process.
 
 from __future__ import annotations
 
-import os
-
 import _signal
+import os
 
 _LAST = 64
 
@@ -50,7 +49,7 @@ class Forwarder:
         _signal.set_wakeup_fd(self._old_wakeup)
         for number, handler in self._old.items():
             if handler is not None:
-                _signal.signal(number, handler)  # type: ignore[arg-type]
+                _signal.signal(number, handler)
         self._old.clear()
         os.close(self.fd)
         os.close(self._write)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from ..errors import UnsupportedError
 from . import cgroups, hooks, mounts, namespaces, process, rootfs
-from .builder import Builder, Facts, Request
-from .ops import Plan
+from . import constants as c
+from .builder import Builder
+from .ops import OPEN_CREATE, Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
+    from .builder import Facts, Request
 
 # Valid, and refused until they are built: a container must not start without what it asked for.
 _NOT_YET = (
@@ -71,6 +73,8 @@ def _prepare(b: Builder) -> None:
     if b.request.detach:
         b.inherit("start")
         b.host("make_start_fifo", path=f"{b.request.directory}/start", slot="start")
+    if b.facts.notify_socket:
+        b.host("make_notify_socket", directory=f"{b.request.directory}/notify")
     namespaces.open_joined(b)
     cgroups.make_cgroup(b)
 
@@ -113,6 +117,7 @@ def _set_up(b: Builder) -> None:
     process.become(b, environment)
     b.init("ready", detach=1 if b.request.detach else 0)
     process.limits(b)
+    cgroups.write_late(b)
     if b.request.pidfd_socket:
         b.host("pass_pidfd", socket=b.request.pidfd_socket)
     b.host("record_state", status="created")
@@ -125,8 +130,8 @@ def _set_up(b: Builder) -> None:
 def _notify_mount(b: Builder) -> None:
     """The directory with the socket that stands for the caller's NOTIFY_SOCKET, read-only in the container."""
     b.init("clone_tree", slot=b.slot("mount"), path=f"{b.request.directory}/notify", recursive=0, root=None)
-    rootfs.target(b, "", "/run/notify", 2, like="mount")
-    b.init("set_mount_attr", slot="mount", set=1)
+    rootfs.target(b, "", "/run/notify", OPEN_CREATE, like="mount")
+    b.init("set_mount_attr", slot="mount", set=c.MOUNT_ATTR_RDONLY)
     b.init("attach", slot="mount", target="target")
 
 

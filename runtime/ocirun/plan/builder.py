@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
+    from ..cgroup.translate import Setting
 
 SPEC_VERSION = "1.3.0"
 
@@ -129,6 +130,8 @@ class Builder:
         self.slots = list(FIXED_SLOTS)
         self.inherited = len(self.slots)
         self.warnings: list[Problem] = []
+        self.late_settings: list[Setting] = []
+        self.late_readonly: list[tuple[str, str]] = []
         self.process: dict[str, Any] = data.get("process") or {}
         self.linux: dict[str, Any] = data.get("linux") or {}
         root = (data.get("root") or {}).get("path", "")
@@ -172,9 +175,10 @@ class Builder:
             self.slots.append(name)
         return name
 
-    def error(self, pointer: str, message: str, **facts: str) -> ConfigError:
+    def error(self, pointer: str, message: str, *, expected: str = "", found: str = "") -> ConfigError:
         """A ConfigError of one problem, to be raised."""
-        return ConfigError([Problem(pointer, message, **facts)], path=join(self.request.bundle, "config.json"))
+        problem = Problem(pointer, message, expected=expected, found=found)
+        return ConfigError([problem], path=join(self.request.bundle, "config.json"))
 
 
 def join(base: str, path: str) -> str:

@@ -16,22 +16,34 @@ def make_cgroup(b: Builder) -> None:
     """Make the directories, write the limits, open the files by which the helper joins."""
     for controller, path in b.cgroup.directories():
         b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
-    resources = b.linux.get("resources")
-    if resources:
-        settings, warnings = translate.translate(b.cgroup.kind, resources, available=b.cgroup.available)
-        b.warnings += warnings
-        for setting in settings:
-            b.host(
-                "write_cgroup",
-                setting.pointer,
-                controller=setting.controller,
-                path=b.cgroup.path(setting.controller),
-                file=setting.file,
-                value=setting.value,
-            )
+    settings, warnings = translate.translate(
+        b.cgroup.kind, b.linux.get("resources") or {}, available=b.cgroup.available
+    )
+    b.warnings += warnings
+    b.late_settings = [setting for setting in settings if setting.late]
+    for setting in settings:
+        if not setting.late:
+            _write(b, setting)
     for controller, path in b.cgroup.joined_by_child():
         slot = b.inherit(f"cgroup_{controller}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
+
+
+def write_late(b: Builder) -> None:
+    """Settings that would slow the set-up down, once it is done."""
+    for setting in b.late_settings:
+        _write(b, setting)
+
+
+def _write(b: Builder, setting: translate.Setting) -> None:
+    b.host(
+        "write_cgroup",
+        setting.pointer,
+        controller=setting.controller,
+        path=b.cgroup.path(setting.controller),
+        file=setting.file,
+        value=setting.value,
+    )
 
 
 def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:

@@ -134,8 +134,6 @@ def host_batches(plan: Plan) -> tuple[list[int], dict[int, list[int]]]:
     for index, op in enumerate(plan.ops):
         if op.actor != INIT:
             current.append(index)
-        elif op.name in BARRIERS:
-            current = batches[index] = []
-        elif op.name in ("wait_start", "execute"):
+        elif op.name in BARRIERS or op.name in ("wait_start", "execute"):
             current = batches[index] = []
     return first, batches

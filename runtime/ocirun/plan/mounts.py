@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 # Files of /proc that may be covered: what lxcfs and the like replace.  Everything else there
 # decides over confinement.
 PROC_FILES = frozenset(
-    "/proc/" + name
-    for name in (
-        "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled"
-    ).split()
+    (
+        "/proc/cpuinfo",
+        "/proc/diskstats",
+        "/proc/loadavg",
+        "/proc/meminfo",
+        "/proc/slabinfo",
+        "/proc/stat",
+        "/proc/swaps",
+        "/proc/sys/crypto/fips_enabled",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/uptime",
+    )
 )
 _PSEUDO = ("proc", "sysfs")
 

@@ -72,9 +72,10 @@ def enter(b: Builder) -> None:
 
 
 def _enter_staged(b: Builder, flags: int, why: str) -> None:
-    first = ("user",) if not b.facts.privileged else ()
-    for kind in (*first, *_JOIN_ORDER, "user"):
-        _join(b, kind, done=first if kind == "user" else ())
+    # An unprivileged caller gets the right to join the others from the user namespace.
+    order = (*_JOIN_ORDER, "user") if b.facts.privileged else ("user", *_JOIN_ORDER)
+    for kind in order:
+        _join(b, kind)
     if flags & c.CLONE_NEWUSER:
         b.init("unshare", b.new["user"], flags=c.CLONE_NEWUSER)
         _map_ids(b)
@@ -88,14 +89,11 @@ def _enter_staged(b: Builder, flags: int, why: str) -> None:
     b.init("fork_init", why=why, flags=0)
 
 
-def _join(b: Builder, kind: str, done: tuple[str, ...] = ()) -> None:
+def _join(b: Builder, kind: str) -> None:
     if kind not in b.joined:
         return
     _, pointer = b.joined[kind]
-    name = f"ns_{kind}"
-    if kind == "user" and any(op.name == "join_namespace" and op.args["slot"] == name for op in b.ops):
-        return
-    b.init("join_namespace", pointer, slot=name, flag=c.NAMESPACE_FLAGS[kind])
+    b.init("join_namespace", pointer, slot=f"ns_{kind}", flag=c.NAMESPACE_FLAGS[kind])
     if kind == "user":
         b.init("become_root", pointer, drop_groups=1)
 

@@ -149,6 +149,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "open_namespace": ("path", "type", "slot"),
     "open_procfs": ("slot",),
     "make_start_fifo": ("path", "slot"),
+    "make_notify_socket": ("directory",),
     "spawn": ("flags", "slots"),
     "write_id_maps": ("uid_map", "gid_map", "setgroups"),
     "write_time_offsets": ("offsets",),
@@ -160,8 +161,6 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "pass_pidfd": ("socket",),
     "write_pid_file": ("path",),
     "record_state": ("status",),
-    "await_start": ("path",),
-    "remove_all": ("directory",),
 }
 
 BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready"))

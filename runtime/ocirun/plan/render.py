@@ -39,6 +39,7 @@ _PHRASES = {
     "open_namespace": "open the {type} namespace {path}",
     "open_procfs": "open the host's procfs",
     "make_start_fifo": "make the fifo that `start` will write to",
+    "make_notify_socket": "make the socket that stands for NOTIFY_SOCKET in {directory}",
     "spawn": "start the init helper",
     "write_id_maps": "write uid_map and gid_map",
     "write_time_offsets": "write the clock offsets",
@@ -159,7 +160,7 @@ def _value(op: str, name: str, value: Any) -> str:
         return capability_words(value)
     if name == "options":
         return ",".join(key if item is None else f"{key}={item}" for key, item in value)
-    if name == "mode" or name == "umask":
+    if name in ("mode", "umask"):
         return f"{value:04o}" if value <= 0o777777 else "caller's"
     if name in ("uid_map", "gid_map", "offsets"):
         return "; ".join(str(value).splitlines())

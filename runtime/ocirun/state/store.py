@@ -177,17 +177,14 @@ def remove(root: str, container_id: str) -> None:
     """
     root_fd = open_root(root)
     try:
-        try:
-            fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
-        except FileNotFoundError:
-            return
+        fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
         try:
             _empty(fd, 1)
         finally:
             os.close(fd)
         os.rmdir(container_id, dir_fd=root_fd)
     except FileNotFoundError:
-        return
+        pass  # somebody else was quicker
     except OSError as error:
         raise HostError.from_os(f"remove {root}/{container_id}", error, call="unlink") from None
     finally:
