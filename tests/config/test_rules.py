@@ -110,6 +110,7 @@ def found(changes: dict[str, Any], *, warning: bool = False) -> dict[str, str]:
         ),
         # ids
         ({"/linux/uidMappings": MAP}, "/linux/uidMappings", "needs a user namespace"),
+        ({"/linux/gidMappings": MAP}, "/linux/gidMappings", "needs a user namespace"),
         ({**USER, "/linux/gidMappings": None}, "/linux/gidMappings", "is required for a new user namespace"),
         ({**USER, "/linux/uidMappings": []}, "/linux/uidMappings", "is required for a new user namespace"),
         ({**USER, "/process/user/uid": 1000}, "/process/user/uid", "1000 is not mapped"),
@@ -166,6 +167,11 @@ def test_a_warning(changes: dict[str, Any], pointers: list[str]) -> None:
 
 def test_a_joined_user_namespace_needs_no_mappings() -> None:
     assert check(changed(minimal(), {"/linux/namespaces/-": {"type": "user", "path": "/proc/5/ns/user"}})) == []
+
+
+def test_groups_are_looked_up_in_the_map_of_groups() -> None:
+    narrow = [{"containerID": 0, "hostID": 0, "size": 1}]
+    assert found({**USER, "/linux/uidMappings": narrow, "/process/user/additionalGids": [5]}) == {}
 
 
 def test_capabilities_are_those_of_the_kernel_in_order() -> None:

@@ -38,6 +38,9 @@ def test_accepted_without_a_word(config: dict[str, Any]) -> None:
         {"/process/user/umask": 0o777},
         {"/process/capabilities": {}},
         {"/process/scheduler": {"policy": "SCHED_BATCH", "nice": -20}},
+        {"/process/scheduler": {"policy": "SCHED_OTHER", "nice": 19}},
+        {"/process/scheduler": {"policy": "SCHED_FIFO", "priority": 1}},
+        {"/process/execCPUAffinity/final": " 8191, 0-0000000003"},
         {"/process/scheduler": {"policy": "SCHED_RR", "priority": 99}},
         {"/process/scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1024, "deadline": 1024}},
         {"/linux/namespaces": []},
@@ -49,13 +52,17 @@ def test_accepted_without_a_word(config: dict[str, Any]) -> None:
         {"/linux/resources/pids": {}},
         {"/linux/resources/pids/limit": 0},
         {"/linux/resources/cpu": {"quota": -1, "burst": 5}},
+        {"/linux/resources/cpu": {"quota": 0, "burst": 5}},
         {"/linux/resources/unified": {"x.y": ""}},
         {"/linux/seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/s", "flags": []}},
         {"/linux/seccomp": {"defaultAction": "SCMP_ACT_TRACE", "defaultErrnoRet": 65535}},
+        {"/linux/seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 4095}},
         {"/linux/intelRdt": {}},
         {"/linux/intelRdt": {"closID": "/", "enableCMT": True}},
         {"/linux/memoryPolicy": {"mode": "MPOL_PREFERRED", "nodes": ""}},
         {"/linux/memoryPolicy": {"mode": "MPOL_LOCAL"}},
+        {"/linux/memoryPolicy": {"mode": "MPOL_BIND", "nodes": "1023"}},
+        {"/linux/netDevices": {"a" * 15: {}}},
         {"/linux/netDevices": {"eth0": {"name": "eth%d"}, "eth1": {"name": "eth%d"}}},
         {"/linux/uidMappings": [], "/linux/gidMappings": None},
     ],
@@ -68,6 +75,12 @@ def test_accepted_variations(changes: dict[str, Any]) -> None:
 def test_the_whole_id_range_can_be_mapped() -> None:
     whole = [{"containerID": 0, "hostID": 0, "size": 4294967295}]
     changes = {"/linux/namespaces/-": {"type": "user"}, "/linux/uidMappings": whole, "/linux/gidMappings": whole}
+    assert check(changed(minimal(), changes)) == []
+
+
+def test_a_map_may_have_340_lines() -> None:
+    lines = [{"containerID": number, "hostID": 500 - number, "size": 1} for number in range(340)]
+    changes = {"/linux/namespaces/-": {"type": "user"}, "/linux/uidMappings": lines, "/linux/gidMappings": lines}
     assert check(changed(minimal(), changes)) == []
 
 

@@ -155,6 +155,17 @@ def test_a_required_key(pointer: str) -> None:
     assert found[pointer].startswith("is required")
 
 
+def test_a_missing_key_says_what_it_should_have_been() -> None:
+    gone = {"/root": ABSENT, "/process/args": ABSENT, "/process/cwd": ABSENT, "/process/user/uid": ABSENT}
+    expected = {problem.pointer: problem.expected for problem in check(changed(full(), gone))}
+    assert expected == {
+        "/root": "an object",
+        "/process/args": "an array",
+        "/process/cwd": "an absolute path",
+        "/process/user/uid": ID,
+    }
+
+
 @pytest.mark.parametrize("base", ["/linux/resources/blockIO/weightDevice/0", "/linux/resources/rdma/mlx5_1"])
 def test_one_of_two_is_required(base: str) -> None:
     keys = ("weight", "leafWeight") if "weight" in base else ("hcaHandles", "hcaObjects")
@@ -235,7 +246,7 @@ def test_a_fault_silences_only_the_rules_that_read_it() -> None:
 
 
 def test_the_number_of_problems_is_limited() -> None:
-    config = changed(minimal(), {"/process/env": [1] * 100_000})
+    config = changed(minimal(), {"/process/env": [1] * 100_000, "/hostname": "a" * 65})
     problems = check(config)
     assert len(problems) == report.LIMIT + 1
     assert problems[-1].message == f"more than {report.LIMIT} problems, the others are not listed"

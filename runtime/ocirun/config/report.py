@@ -61,10 +61,11 @@ class Report:
 
     def add(self, pointer: str, message: str, *, expected: str = "", found: str = "") -> None:
         """Add a Problem.  Raises TooManyError when there are LIMIT of them."""
-        if self._errors >= LIMIT:
-            self.problems.append(Problem("", f"more than {LIMIT} problems, the others are not listed"))
-            raise TooManyError
         self._errors += 1
+        if self._errors > LIMIT:
+            if self._errors == LIMIT + 1:
+                self.problems.append(Problem("", f"more than {LIMIT} problems, the others are not listed"))
+            raise TooManyError
         self.problems.append(Problem(pointer, message, expected=expected, found=found))
 
     def wrong(self, pointer: str, expected: str, value: object) -> None:
