@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import contextlib
 import hashlib
 import os
 import shlex
@@ -125,7 +126,8 @@ class Builder:
             ffi = FFI()
             ffi.cdef(cdef.read_text())
             ffi.set_source(MODULE_NAME, '#include "native.h"\n')
-            ffi.emit_c_code(str(glue))
+            with contextlib.redirect_stdout(None):  # it says what it does
+                ffi.emit_c_code(str(glue))
             stamp.write_text(digest)
         return glue
 

@@ -20,6 +20,7 @@ struct executor {
 	long last_call;	      /* number of the last system call, for the record */
 	uint32_t fault;
 	uint64_t detail;
+	int created;  /* the last open_path made what it opened */
 	int guarded;   /* die with the runtime: armed again after a change of ids */
 	int old_umask; /* the caller's, or -1 before `guard` */
 	char **argv;

@@ -265,7 +265,7 @@ static int configure(struct executor *x, int fs, const struct plan_vector *optio
 	return 0;
 }
 
-/* A tmpfs without mode= takes the mode of the directory it covers. */
+/* A tmpfs without mode= takes the mode of the directory it covers, if the image had one. */
 static int inherit_mode(struct executor *x, int fs, int target)
 {
 	char mode[24];
@@ -292,7 +292,7 @@ int op_new_filesystem(struct executor *x, const struct op *op)
 	if (fs < 0)
 		return fs;
 	r = configure(x, fs, options);
-	if (r == 0 && op->arg[4] < SLOT_LIMIT && slot_fd(x, op->arg[4]) >= 0)
+	if (r == 0 && op->arg[4] < SLOT_LIMIT && !x->created)
 		r = inherit_mode(x, fs, slot_fd(x, op->arg[4]));
 	if (r == 0) {
 		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);

@@ -167,6 +167,7 @@ int path_create(struct executor *x, int root, const char *path, int directory)
 	int fd = path_open(x, root, path, O_PATH, 0);
 	int r;
 
+	x->created = fd == -ENOENT;
 	if (fd == -ENOENT)
 		fd = walk(x, root, path, directory);
 	if (fd < 0)

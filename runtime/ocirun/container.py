@@ -48,6 +48,8 @@ class CreateOptions:
     systemd_cgroup   use systemd's cgroup driver
     rootless         "true", "false" or "auto"
     foreground       the caller stays and is the terminal's other end
+    cgroup_manager   "cgroupfs", "systemd" or "disabled"; "" is cgroupfs
+    warn             called with one line for what does not stop the container
     """
 
     __slots__ = (
@@ -62,6 +64,7 @@ class CreateOptions:
         "preserve_fds",
         "rootless",
         "systemd_cgroup",
+        "warn",
     )
 
     def __init__(
@@ -78,6 +81,7 @@ class CreateOptions:
         rootless: str = "auto",
         foreground: bool = False,
         cgroup_manager: str = "",
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.bundle = bundle
         self.console_socket = console_socket
@@ -90,6 +94,11 @@ class CreateOptions:
         self.rootless = rootless
         self.foreground = foreground
         self.cgroup_manager = cgroup_manager
+        self.warn = warn or _silent
+
+
+def _silent(text: str) -> None:
+    """Warnings go nowhere unless the caller takes them."""
 
 
 class Container:

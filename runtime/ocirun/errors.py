@@ -62,7 +62,7 @@ class Problem:
 
     def line(self) -> str:
         """The problem as one line, pointer first."""
-        return f"{self.pointer or '/'}: {self.message}"
+        return f"{self.pointer}: {self.message}" if self.pointer else self.message
 
     def record(self) -> dict[str, object]:
         """The problem as plain values, for JSON output."""

@@ -22,11 +22,13 @@ _RETRY_AFTER = 0.25
 
 
 def state(fd: int) -> str:
-    """THAWED, FREEZING or FROZEN, by this group or one above; "" in the root, which has no state."""
+    """THAWED, FREEZING or FROZEN, by this group or one above; "" in the root, which has no state, and if it is gone."""
     try:
         return tree.read(fd, "freezer.state")
-    except FileNotFoundError:
-        return ""
+    except OSError as error:
+        if error.errno in tree.GONE:
+            return ""
+        raise
 
 
 def freeze(fd: int, path: str, *, limit: float = FREEZE_LIMIT) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # What a group answers that was removed meanwhile: ENODEV comes from files that were open already.
 GONE = (errno.ENOENT, errno.ENODEV)
+_MAKE_TRIES = 50
 
 
 def open_mount(group: Group) -> int:
@@ -91,28 +92,42 @@ def open_parent(group: Group) -> tuple[int, str] | None:
     return fd, group.below.rpartition("/")[2]
 
 
-def make(group: Group, visit: Callable[[int, int], None] | None = None) -> tuple[int, bool]:
-    """Make the group's directory and those above it, mode 0755; returns (descriptor, made by us).
+def make(group: Group) -> tuple[int, bool]:
+    """Make the group's directory and those above it, mode 0755; returns (descriptor, made by us).  Raises OSError."""
+    for _ in range(_MAKE_TRIES):
+        try:
+            return _make_chain(group)
+        except OSError as error:
+            # A group above was empty until now, and somebody has removed it.
+            if error.errno not in GONE:
+                raise
+    return _make_chain(group)
 
-    visit   called for every level with (descriptor of the parent, of the level), from the top down
-    Raises OSError.
-    """
+
+def _make_chain(group: Group) -> tuple[int, bool]:
     fd, made = open_mount(group), False
+    for name in group.below.split("/"):
+        try:
+            child, made = _make_one(fd, name)
+        finally:
+            os.close(fd)
+        fd = child
+    return fd, made
+
+
+def visit(group: Group, step: Callable[[int, int], None]) -> None:
+    """Call `step` with the descriptors (parent, level) for every level down to the group.  Raises OSError."""
+    fd = open_mount(group)
     try:
         for name in group.below.split("/"):
-            child, made = _make_one(fd, name)
+            child = os.open(name, DIRECTORY, dir_fd=fd)
             try:
-                if visit is not None:
-                    visit(fd, child)
-            except BaseException:
-                os.close(child)
-                raise
-            os.close(fd)
-            fd = child
-    except BaseException:
+                step(fd, child)
+            finally:
+                os.close(fd)
+                fd = child
+    finally:
         os.close(fd)
-        raise
-    return fd, made
 
 
 def _make_one(fd: int, name: str) -> tuple[int, bool]:

@@ -15,6 +15,7 @@ _SOURCES = (
     ("memory", "memory.limit_in_bytes", "", "memory_limit_bytes"),
     ("memory", "memory.failcnt", "", "memory_failures"),
     ("memory", "memory.memsw.max_usage_in_bytes", "", "memory_swap_peak_bytes"),
+    ("memory", "memory.memsw.failcnt", "", "memory_swap_failures"),
     ("memory", "memory.oom_control", "under_oom", "under_oom"),
     ("cpuacct", "cpuacct.usage", "", "cpu_ns"),
     ("cpu", "cpu.stat", "nr_throttled", "cpu_throttled_periods"),
@@ -32,7 +33,9 @@ def read(tops: Mapping[str, int]) -> dict[str, int]:
     Names end in their unit; ``pids_limit`` is -1 for none, and
     ``memory_limit_bytes`` is a number near 2**63 for none.  ``oom_kills``
     counts processes that the OOM killer ended, in groups below too (Linux
-    4.13; on v1 each group counts only its own).
+    4.13; on v1 each group counts only its own).  Failures are times that a
+    limit was hit: the one of memory, or that of memory and swap together; Linux
+    6.18 was seen to leave both at 0.
     """
     result: dict[str, int] = {}
     texts: dict[tuple[str, str], str] = {}

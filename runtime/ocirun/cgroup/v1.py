@@ -13,7 +13,6 @@ from ..errors import HostError, UnsupportedError
 from . import group_steps, tree
 from .driver import V1, Driver
 from .group_steps import guarded
-from .translate import Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..host.cgroups import Layout
     from .place import Group
+    from .translate import Setting
 
 # The hierarchy whose lists of processes are believed, best first: a process cannot hide from its freezer.
 _MEMBERS_IN = ("freezer", "pids", "devices", "memory", "cpuacct")
@@ -71,22 +71,24 @@ class V1Driver(Driver):
     def make(self, name: str) -> None:
         """Make one directory, or take over an empty one."""
         group = self.group(name)
-        fd, made = guarded(
-            "make", group, lambda: tree.make(group, group_steps.fill_cpuset if "cpuset" in group.controllers else None)
-        )
+        fd, made = guarded("make", group, lambda: tree.make(group))
         self._fds[group.name] = fd
         if made:
             self._made.append(group)
             self.found.discard(group.name)
-        elif group.name not in self.found:
+        elif not self.checked or group.name not in self.found:
             # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
             self.found.add(group.name)
             group_steps.refuse_members(fd, group)
+        if "cpuset" in group.controllers:
+            guarded("fill", group, lambda: tree.visit(group, group_steps.fill_cpuset))
         self._ready.add(group.name)
         self.prepared = len(self._ready) == len(self.groups)
 
     def write(self, controller: str, file: str, value: str, *, pointer: str = "") -> None:
         """Write one setting."""
+        from .translate import Setting
+
         self.apply((Setting(controller, file, value, pointer),))
 
     def apply(self, settings: Sequence[Setting]) -> None:

@@ -61,4 +61,5 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         rootless=settings.rootless,
         foreground=foreground,
         cgroup_manager=settings.cgroup_manager,
+        warn=call.warn,
     )

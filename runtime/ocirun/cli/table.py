@@ -145,6 +145,7 @@ COMMANDS = {
     "resume": "resume",
     "spec": "spec",
     "explain": "explain",
+    "completion": "completion",
 }
 
 

@@ -39,6 +39,8 @@ def create(container_id: str, root: str, options: CreateOptions, *, stay: bool) 
     _check_terminal(config, options, stay=stay)
     environ = list(host.environment())
     plan, cgroup = _plan(config, container_id, root, options, stay=stay)
+    for problem in plan.warnings:
+        options.warn(problem.line())
     record = _record(config, container_id, cgroup, plan)
     directory = store.reserve(root, container_id)
     session = Session(plan, record, cgroup, directory, environ)

@@ -10,7 +10,6 @@ from . import destroy, notify, spawn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..container import CreateOptions
-    from ..state.record import Record
     from .session import Session
     from .signals import Forwarder
     from .terminal import Relay
@@ -59,7 +58,11 @@ def run(
             if session.notify is not None:
                 notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
             return 0
-        return _stay(root, record, session, signals, keep=keep)
+        code = _stay(session, signals)
+        if not keep:
+            for warning in destroy.destroy(root, record, cgroup):
+                options.warn(warning)
+        return code
     finally:
         session.close()
         if signals is not None:
@@ -71,9 +74,7 @@ def _poststart(session: Session) -> None:
         session.run_hook(index)
 
 
-def _stay(root: str, record: Record, session: Session, signals: Forwarder, *, keep: bool) -> int:
-    from ..cgroup import driver
-
+def _stay(session: Session, signals: Forwarder) -> int:
     console = None
     if session.console >= 0:
         from .terminal import Relay
@@ -85,9 +86,6 @@ def _stay(root: str, record: Record, session: Session, signals: Forwarder, *, ke
         if console is not None:
             console.close()
     _reap_orphans()
-    if not keep:
-        for warning in destroy.destroy(root, record, driver.from_record(record.cgroup)):
-            os.write(2, (warning + "\n").encode("utf-8", "backslashreplace"))
     return code
 
 

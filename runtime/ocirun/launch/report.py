@@ -59,8 +59,7 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepErr
     call = call_name(progress.call)
     reason, remedy = _reason(op, progress)
     text = f"{_place(op)}{render.phrase(op)}: {reason}"
-    if op.pointer.startswith("/mounts/"):
-        remedy = remedy or _mount_remedy(op, progress)
+    remedy = remedy or _remedy(op, progress.errno)
     return StepError(
         text,
         index=index,
@@ -126,14 +125,21 @@ def _kernel_log(output: str) -> str:
     return "; ".join(line for line in lines if line)
 
 
-def _mount_remedy(op: Op, progress: Progress) -> str:
-    if op.name == "clone_tree" and progress.errno == _ENOENT:
-        return "make the source, or correct it"
-    if op.name == "open_path" and progress.errno == 20:  # ENOTDIR
-        return "source and destination must both be directories or both be files"
-    if op.name == "new_filesystem" and progress.errno == 19:  # ENODEV
-        return "the kernel has no such file system type"
-    return ""
+# What usually is the matter, by operation and errno.
+_REMEDIES = {
+    ("clone_tree", _ENOENT): "make the source, or correct it",
+    ("open_path", 20): "source and destination must both be directories or both be files",
+    ("new_filesystem", 19): "the kernel has no such file system type",
+    ("set_scheduler", _EPERM): "in a cgroup v1 cpu group a real-time policy needs resources.cpu.realtimeRuntime",
+    ("open_root", _ENOENT): "root.path must be a directory",
+    ("open_root", _EACCES): "every directory above it must be searchable for the root of the user namespace",
+    ("set_ids", _EINVAL): "the id is not mapped in the user namespace",
+    ("set_groups", _EPERM): "an unprivileged user namespace has no setgroups",
+}
+
+
+def _remedy(op: Op, errno: int) -> str:
+    return _REMEDIES.get((op.name, errno), "")
 
 
 def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) -> HookError:

@@ -45,6 +45,7 @@ class Session:
         self.message_fd = -1
         self.cgroup_made = False
         self.has_net_sysctl = any(op.pointer.startswith("/linux/sysctl/net") for op in plan.ops)
+        self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
 
@@ -64,6 +65,9 @@ class Session:
             for index in self.first:
                 self._run_host(index)
             self._serve("ready")
+            if not self.stays:
+                # The helper closes the socket once our death is no longer its own.
+                self.helper.hear()
         except BaseException as error:
             failure = self._failure(error)
             self.take_back()
@@ -143,7 +147,7 @@ class Session:
             raise report.host_error(op, index, error) from None
         except OcirunError as error:
             failure = report.host_error(op, index, error)
-            if not failure.message.startswith("/") and op.pointer:
+            if op.pointer and not failure.message.startswith(op.pointer):
                 failure.message = f"{op.pointer}: {failure.message}"
             raise failure from None
 

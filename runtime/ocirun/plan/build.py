@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..config import sysctl
 from ..errors import UnsupportedError
 from . import cgroups, hooks, mounts, namespaces, process, rootfs
 from . import constants as c
@@ -91,7 +92,7 @@ def _set_up(b: Builder) -> None:
     environment = process.Environment(b)
     for key, value in (b.linux.get("sysctl") or {}).items():
         name = key.replace("~", "~0").replace("/", "~1")
-        b.init("write_proc", f"/linux/sysctl/{name}", proc="proc", path=sysctl_path(key), value=value)
+        b.init("write_proc", f"/linux/sysctl/{name}", proc="proc", path="sys/" + sysctl.path(key), value=value)
     rootfs.enter_root(b)
     rootfs.open_null(b)
     mounts.add_mounts(b)
@@ -153,14 +154,3 @@ def _finish(b: Builder) -> None:
     hooks.host_hooks(b, "poststart", "running")
     hooks.host_hooks(b, "poststop", "stopped")
 
-
-def sysctl_path(key: str) -> str:
-    """The file of a sysctl below a procfs root.
-
-    As sysctl(8): if the first separator is a slash, dots belong to names (``net/ipv4/conf/eth0.1/mtu``);
-    if it is a dot, dots separate and a slash stands for a dot in a name.
-    """
-    dot, slash = key.find("."), key.find("/")
-    if slash >= 0 and (dot < 0 or slash < dot):
-        return f"sys/{key}"
-    return "sys/" + key.translate({ord("."): "/", ord("/"): "."})

@@ -48,7 +48,7 @@ def add_mounts(b: Builder) -> None:
         parsed = o.parse(mount.get("options") or (), pointer=pointer, destination=destination, fstype=fstype)
         b.warnings += parsed.warnings
         if parsed.idmap or mount.get("uidMappings") or mount.get("gidMappings"):
-            raise b.error(pointer, f"the mount on {destination} asks for id mapping, which this version does not do")
+            raise b.error(pointer, f"the mount on {destination} asks for idmap, which is not supported by this version")
         if parsed.remount and not parsed.bind:
             _remount(b, pointer, destination, parsed)
         elif parsed.bind:
