@@ -1,0 +1,225 @@
+"""cgroup.driver and cgroup.place: which driver, which directories, and the way through the saved state."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ocirun.cgroup import driver, place
+from ocirun.errors import ConfigError, HostError, StateDamagedError, UnsupportedError
+from ocirun.host.cgroups import Layout, Mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def layout(own: str = "/", root: str = "/", **more: Any) -> Layout:
+    cpu = Mount("/cg/cpu,cpuacct", root, device="0:29", controllers=("cpu", "cpuacct"))
+    mounts = {
+        "cpu": cpu,
+        "cpuacct": cpu,
+        "memory": Mount("/cg/memory", root, device="0:30", controllers=("memory",)),
+        "name=systemd": Mount("/cg/systemd", root, device="0:31", controllers=("name=systemd",)),
+        "name=other": Mount("/cg/other", root, device="0:32", controllers=("name=other",)),
+    }
+    return Layout(mounts, dict.fromkeys(mounts, own), **more)
+
+
+class Delegated(Layout):
+    """A layout in which only some hierarchies can be written."""
+
+    __slots__ = ("given",)
+
+    given: tuple[str, ...]
+
+    def writable(self, controller: str, below: str) -> bool:
+        return controller in self.given
+
+
+def delegated(*controllers: str) -> Delegated:
+    full = layout("/user")
+    result = Delegated(full.mounts, full.own)
+    result.given = controllers
+    return result
+
+
+@pytest.mark.parametrize(
+    ("own", "root", "cgroups_path", "below"),
+    [
+        ("/", "/", "/a/b", "a/b"),
+        ("/", "/", "", "box"),
+        ("/", "/", "a/b", "a/b"),
+        ("/me", "/", "", "me/box"),
+        ("/me", "/", "a/b", "me/a/b"),
+        ("/me", "/", "/a/b", "a/b"),
+        ("/docker/abc", "/docker/abc", "", "box"),
+        ("/docker/abc/me", "/docker/abc", "x", "me/x"),
+        ("/docker/abc/me", "/docker/abc", "/x", "x"),
+        ("/", "/", "//a/./b//", "a/b"),
+        ("/", "/", "./a", "a"),
+        ("/", "/", "system.slice:docker:abc", "system.slice:docker:abc"),
+        # Without a namespace root that we can see, only an absolute path has a place.
+        ("/../x", "/", "/a", "a"),
+    ],
+)
+def test_path(own: str, root: str, cgroups_path: str, below: str) -> None:
+    chosen = driver.choose(layout(own, root), cgroups_path=cgroups_path, container_id="box")
+    assert chosen.directories() == [
+        ("cpu", f"/cg/cpu,cpuacct/{below}"),
+        ("memory", f"/cg/memory/{below}"),
+        ("name=systemd", f"/cg/systemd/{below}"),
+    ]
+    assert chosen.joined_by_child() == chosen.directories()
+    assert chosen.path("cpuacct") == f"/cg/cpu,cpuacct/{below}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["..", "/..", "a/..", "/a/../b", "../x", "a/../../x", "/", "//", "/.", ".", "a\nb", "a\0b", "a" * 256, "/a" * 2000],
+)
+def test_paths_that_are_refused(path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        driver.choose(layout(), cgroups_path=path, container_id="box")
+    assert caught.value.pointer == "/linux/cgroupsPath"
+    assert "\n" not in caught.value.line()
+
+
+@pytest.mark.parametrize(("own", "root"), [("/../x", "/"), ("/a (deleted)", "/"), ("/", "/..")])
+def test_relative_path_without_a_known_place(own: str, root: str) -> None:
+    with pytest.raises(HostError, match="give an absolute cgroupsPath"):
+        driver.choose(layout(own, root), cgroups_path="", container_id="box")
+
+
+def test_questions_about_controllers() -> None:
+    chosen = driver.choose(layout(files={"memory": ["memory.limit_in_bytes"]}), container_id="box")
+    assert chosen.available("memory")
+    assert chosen.available("cpuacct")
+    assert not chosen.available("pids")
+    assert chosen.available("memory", "memory.limit_in_bytes")
+    assert not chosen.available("memory", "memory.memsw.limit_in_bytes")
+    with pytest.raises(KeyError):
+        chosen.path("pids")
+
+
+def test_what_a_cgroup_mount_shows() -> None:
+    shown = driver.choose(layout(), cgroups_path="/a", container_id="box").hierarchies()
+    assert [(item.name, item.options, item.path, item.links) for item in shown] == [
+        ("cpu,cpuacct", ("cpu", "cpuacct"), "/cg/cpu,cpuacct/a", ("cpu", "cpuacct")),
+        ("memory", ("memory",), "/cg/memory/a", ()),
+        ("systemd", ("name=systemd",), "/cg/systemd/a", ()),
+    ]
+
+
+def test_rootless_uses_what_it_was_given() -> None:
+    chosen = driver.choose(delegated("name=systemd"), container_id="box", rootless=True)
+    assert chosen.directories() == [("name=systemd", "/cg/systemd/user/box")]
+
+
+def test_rootless_without_rights_and_without_a_path_has_no_cgroup() -> None:
+    chosen = driver.choose(delegated(), container_id="box", rootless=True)
+    assert (chosen.kind, chosen.directories(), chosen.joins) == ("none", [], False)
+
+
+def test_rootless_without_rights_and_with_a_path_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="may not make it"):
+        driver.choose(delegated(), cgroups_path="/a", container_id="box", rootless=True)
+
+
+def test_disabled_is_no_cgroup() -> None:
+    assert driver.choose(layout(), cgroups_path="/a", container_id="box", disabled=True).kind == "none"
+
+
+def test_hosts_without_v1() -> None:
+    nothing = Layout({}, {})
+    unified = Layout({}, {"": "/"}, Mount("/sys/fs/cgroup"))
+    assert driver.choose(nothing, container_id="box", rootless=True).kind == "none"
+    for host in (nothing, unified):
+        with pytest.raises(UnsupportedError):
+            driver.choose(host, container_id="box")
+
+
+def test_record_and_back() -> None:
+    chosen = driver.choose(layout("/me"), cgroups_path="a/b", container_id="box")
+    chosen.checked = True
+    chosen.found.add("memory")
+    record = json.loads(json.dumps(chosen.record()))
+    again = driver.from_record(record)
+    assert again.record() == chosen.record()
+    assert again.groups == chosen.groups
+    assert again.found == {"memory"}
+    assert not again.prepared
+
+
+def test_record_of_none() -> None:
+    assert driver.from_record(driver.Driver().record()).kind == "none"
+
+
+def test_a_record_from_before_the_check_owns_nothing() -> None:
+    chosen = driver.choose(layout(), cgroups_path="/a", container_id="box")
+    assert driver.from_record(chosen.record()).found == {"cpu", "memory", "name=systemd"}
+
+
+def damaged(**change: Any) -> dict[str, Any]:
+    record = driver.choose(layout(), cgroups_path="/a", container_id="box").record()
+    record["groups"][0].update(change)
+    return record
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        [],
+        {},
+        {"driver": "v9"},
+        {"driver": ["v1"]},
+        {"driver": "v1"},
+        {"driver": "v1", "groups": [], "found": []},
+        {"driver": "v1", "groups": {}, "found": []},
+        {"driver": "v1", "groups": [None], "found": []},
+        {"driver": "v1", "groups": [{}], "found": []},
+        damaged() | {"found": [1]},
+        damaged(below=""),
+        damaged(below="/"),
+        damaged(below="../x"),
+        damaged(below="a/../.."),
+        damaged(below="a//b"),
+        damaged(below="a/."),
+        damaged(below="a\0b"),
+        damaged(below=7),
+        damaged(mount="cg"),
+        damaged(mount="/cg/../etc"),
+        damaged(controllers=[]),
+        damaged(controllers=[1]),
+        damaged(controllers=None),
+        damaged(device=None),
+    ],
+)
+def test_damaged_records(record: Any) -> None:
+    with pytest.raises(StateDamagedError):
+        driver.from_record(record)
+
+
+def test_verbs_of_the_driver_none() -> None:
+    none = driver.Driver()
+    none.check()
+    assert none.prepare() is None
+    assert none.prepared
+    none.apply([])
+    none.place(1)
+    assert none.join_files() == []
+    assert (none.frozen(), none.pids(), none.usage(), none.kill(9)) == (False, [], {}, 0)
+    none.remove(kill=True)
+    none.discard()
+    none.close()
+    for verb in (none.freeze, none.thaw):
+        with pytest.raises(UnsupportedError, match="no cgroup of its own"):
+            verb()
+
+
+def test_groups_are_values() -> None:
+    group = place.Group(("cpu", "cpuacct"), "/cg/cpu", "0:29", "a/b")
+    assert place.group_from_record(group.record()) == group
+    assert (group.name, group.path) == ("cpu", "/cg/cpu/a/b")
