@@ -8,6 +8,8 @@ from ocirun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocirun.cli.call import Call
     from ocirun.cli.table import Option
 
@@ -88,13 +90,9 @@ def script(shell: str) -> str:
     """The completion script for a shell.  Raises UsageError for one that is not in SHELLS."""
     if shell not in SHELLS:
         raise UsageError(f'completion: no script for the shell "{shell}"', remedy=f"there are {', '.join(SHELLS)}")
-    if shell == "bash":
-        from ocirun.cli import completion_bash as writer
-    elif shell == "zsh":
-        from ocirun.cli import completion_zsh as writer
-    else:
-        from ocirun.cli import completion_fish as writer
-    return writer.script()
+    writer: Any = __import__(f"ocirun.cli.completion_{shell}", fromlist=("script",))
+    text: str = writer.script()
+    return text
 
 
 def execute(call: Call) -> int:

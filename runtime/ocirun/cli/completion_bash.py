@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocirun.cli import completion as c
-from ocirun.cli.table import FLAG
+from ocirun.cli.table import COMMANDS, FLAG
 from ocirun.signals import NUMBERS
 
 TYPE_CHECKING = False
@@ -104,9 +104,9 @@ def script() -> str:
             for place, kind in enumerate(c.of_arguments(command))
             if kind.name
         )
-        + _case("help:0", _word(c.Kind(c.WORDS, tuple(c.COMMANDS)))),
+        + _case("help:0", _word(c.Kind(c.WORDS, tuple(COMMANDS)))),
         "OPTIONS": "".join(_case(name or '""', " ".join(_forms(options))) for name, options in tables),
-        "COMMANDS": " ".join([*c.COMMANDS, "help"]),
+        "COMMANDS": " ".join([*COMMANDS, "help"]),
         "SIGNALS": " ".join(NUMBERS),
     }
     text = _SCRIPT

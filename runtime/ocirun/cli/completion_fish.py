@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocirun.cli import completion as c
-from ocirun.cli.table import FLAG
+from ocirun.cli.table import COMMANDS, FLAG
 from ocirun.signals import NUMBERS
 
 TYPE_CHECKING = False
@@ -73,7 +73,7 @@ def script() -> str:
             if kind.name:
                 lines.append(_line(f"__ocirun_in {command.name} {place}", "-a", _candidates(kind)))
     lines.append(_line(first, "-a", "help", "-d", _quoted("show help")))
-    lines.append(_line("__ocirun_in help 0", "-a", _quoted(" ".join(c.COMMANDS))))
+    lines.append(_line("__ocirun_in help 0", "-a", _quoted(" ".join(COMMANDS))))
     return _SCRIPT.replace("@VALUED@", " ".join(sorted(valued))) + "".join(lines)
 
 

@@ -79,13 +79,13 @@ def _case(command: Command) -> str:
 
 def _option(option: Option) -> str:
     names = [("-" if len(name) == 1 else "--") + name for name in option.names]
-    help = _escaped(option.help).replace("[", "\\[").replace("]", "\\]")
+    text = _escaped(option.help).replace("[", "\\[").replace("]", "\\]")
     takes = option.kind != FLAG
     value = f":{_escaped(option.metavar)}:{_action(c.of_option(option))}" if takes else ""
     if len(names) == 1:
-        return _quoted(f"{names[0]}{'=' if takes else ''}[{help}]{value}")
+        return _quoted(f"{names[0]}{'=' if takes else ''}[{text}]{value}")
     forms = ",".join(name + ("=" if takes and name.startswith("--") else "+" if takes else "") for name in names)
-    return f"{_quoted('(' + ' '.join(names) + ')')}{{{forms}}}{_quoted(f'[{help}]{value}')}"
+    return f"{_quoted('(' + ' '.join(names) + ')')}{{{forms}}}{_quoted(f'[{text}]{value}')}"
 
 
 def _action(kind: Kind) -> str:

@@ -48,20 +48,9 @@ _RUN_STATUS = (
 )
 
 _ENVIRONMENT = (
-    (
-        "XDG_RUNTIME_DIR",
-        "For ordinary users, and for root of a user namespace unless USER is root, the state root is "
-        "$XDG_RUNTIME_DIR/ocirun. Ignored unless it is an absolute path.",
-    ),
-    (
-        "LISTEN_FDS, LISTEN_PID",
-        "Descriptors of socket activation, see sd_listen_fds(3): passed on to the container if they are meant for "
-        "ocirun, with LISTEN_PID=1.",
-    ),
-    (
-        "NOTIFY_SOCKET",
-        "Readiness messages of the container are passed on to this socket, see sd_notify(3).",
-    ),
+    ("XDG_RUNTIME_DIR", "Decides where the state is kept by default, see --root; ignored unless it is absolute."),
+    ("LISTEN_FDS", "Descriptors of socket activation; passed on with LISTEN_PID=1, see sd_listen_fds(3)."),
+    ("NOTIFY_SOCKET", "Receives the readiness messages of the container, see sd_notify(3)."),
 )
 _FILES = (
     ("/run/ocirun/ID/", "The saved state of the container ID: state.json, the config.json that it was created from."),
