@@ -194,7 +194,7 @@ static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t secon
 	return late ? fault(x, FAULT_HOOK_TIMEOUT, seconds, ETIMEDOUT) : 0;
 }
 
-/* arg: path, argv vector, envp vector, first half of the state, second half or
+/* arg: path, argv vector, envp vector (0: the program's own environment), first half of the state, second half or
  * 0 (our pid goes between), cwd << 32 | seconds (0: no limit) */
 int op_run_hook(struct executor *x, const struct op *op)
 {
@@ -205,7 +205,7 @@ int op_run_hook(struct executor *x, const struct op *op)
 	int in, ends[2] = { -1, -1 }, pidfd = -1, status = 0, r;
 	long pid;
 
-	if (!path || !args || !env || !head)
+	if (!path || !args || (!env && (op->arg[2] || !x->envp)) || !head)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
 	x->progress->output_length = 0;
 	in = r = make_stdin(x, head, tail);
@@ -215,13 +215,13 @@ int op_run_hook(struct executor *x, const struct op *op)
 		r = (int)SYS3(x, __NR_fcntl, ends[1], 4 /* F_SETFL */, 0); /* the hook's end blocks */
 	if (r >= 0)
 		r = (int)make_pointers(x, args, &argv);
-	if (r >= 0)
+	if (r >= 0 && env)
 		r = (int)make_pointers(x, env, &envp);
 	if (r < 0)
 		goto out;
 	pid = SYS5(x, __NR_clone, CLONE_PIDFD | 17 /* SIGCHLD */, 0, &pidfd, 0, 0);
 	if (pid == 0)
-		become_hook(x, path, cwd, argv.pointers, envp.pointers, in, ends[1]);
+		become_hook(x, path, cwd, argv.pointers, env ? envp.pointers : x->envp, in, ends[1]);
 	if (pid < 0) {
 		r = (int)pid;
 		goto out;

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from ..errors import HostError
 
@@ -24,6 +25,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # What a group answers that was removed meanwhile: ENODEV comes from files that were open already.
 GONE = (errno.ENOENT, errno.ENODEV)
 _MAKE_TRIES = 50
+_MAKE_PAUSE = 0.0002
 
 
 def open_mount(group: Group) -> int:
@@ -94,13 +96,14 @@ def open_parent(group: Group) -> tuple[int, str] | None:
 
 def make(group: Group) -> tuple[int, bool]:
     """Make the group's directory and those above it, mode 0755; returns (descriptor, made by us).  Raises OSError."""
-    for _ in range(_MAKE_TRIES):
+    for attempt in range(_MAKE_TRIES):
         try:
             return _make_chain(group)
         except OSError as error:
             # A group above was empty until now, and somebody has removed it.
             if error.errno not in GONE:
                 raise
+        time.sleep(attempt * _MAKE_PAUSE)
     return _make_chain(group)
 
 

@@ -23,5 +23,6 @@ def execute(call: Call) -> int:
     """Delete the container."""
     from ocirun.container import delete
 
-    delete(call.id, root=call.settings.root, force=call.values.flag("force"))
+    for warning in delete(call.id, root=call.settings.root, force=call.values.flag("force")) or ():
+        call.warn(warning)
     return 0

@@ -54,6 +54,17 @@ def privileged() -> bool:
     return bool(permitted >> CAP_SYS_ADMIN & 1)
 
 
+def hard_limits() -> dict[int, int]:
+    """The hard resource limits of this process by number (getrlimit(2)), infinity as 2**64 - 1."""
+    import resource
+
+    limits = {}
+    for number in range(16):
+        hard = resource.getrlimit(number)[1]
+        limits[number] = hard if hard >= 0 else 2**64 - 1
+    return limits
+
+
 def has_keyrings() -> bool:
     """The kernel has the key retention service."""
     return os.path.exists("/proc/keys")

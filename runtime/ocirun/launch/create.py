@@ -108,7 +108,9 @@ def _plan(
         no_new_keyring=options.no_new_keyring,
     )
     data: Any = config.data
-    plan = build(data, _facts(options, layout, for_show=for_show), request, cgroup)
+    limited = bool((data.get("process") or {}).get("rlimits"))
+    facts = _facts(options, layout, limited=limited, for_show=for_show)
+    plan = build(data, facts, request, cgroup)
     plan.warnings[:0] = config.warnings
     return plan, cgroup
 
@@ -117,7 +119,7 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) if path else ""
 
 
-def _facts(options: CreateOptions, layout: object, *, for_show: bool) -> Facts:
+def _facts(options: CreateOptions, layout: object, *, limited: bool, for_show: bool) -> Facts:
     permitted, bounding = host.own_capabilities()
     listen = _listen_fds()
     return Facts(
@@ -130,6 +132,7 @@ def _facts(options: CreateOptions, layout: object, *, for_show: bool) -> Facts:
         environ=() if for_show else host.environment(),
         notify_socket=os.environ.get("NOTIFY_SOCKET", ""),
         keyrings=host.has_keyrings(),
+        hard_limits=host.hard_limits() if limited else {},
     )
 
 
@@ -159,7 +162,9 @@ def _check_terminal(config: Config, options: CreateOptions, *, stay: bool) -> No
         )
     if options.console_socket and (not terminal or here):
         raise UsageError(
-            "cannot use console socket if ocirun will not detach or allocate tty", pointer="/process/terminal"
+            "cannot use console socket if ocirun will not detach or allocate tty",
+            pointer="/process/terminal",
+            remedy="leave out --console-socket, or set process.terminal to true and detach",
         )
 
 

@@ -45,8 +45,14 @@ def run(
         signals = Forwarder(_KEPT)
     record, session = creation.create(container_id, root, options, stay=True)
     cgroup = driver.from_record(record.cgroup)
+    console: Relay | None = None
     try:
         try:
+            if session.console >= 0 and signals is not None:
+                # Before the program can ask for the size of its terminal.
+                from . import terminal
+
+                console = terminal.Relay(session.console)
             session.start()
             if "poststart" in record.hooks:
                 _poststart(session)
@@ -58,12 +64,17 @@ def run(
             if session.notify is not None:
                 notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
             return 0
-        code = _stay(session, signals)
+        code = _wait(session, signals, console)
+        if console is not None:
+            console.close()
+        _reap_orphans()
         if not keep:
             for warning in destroy.destroy(root, record, cgroup):
                 options.warn(warning)
         return code
     finally:
+        if console is not None:
+            console.close()
         session.close()
         if signals is not None:
             signals.close()
@@ -72,21 +83,6 @@ def run(
 def _poststart(session: Session) -> None:
     for index in session.hook_numbers("poststart"):
         session.run_hook(index)
-
-
-def _stay(session: Session, signals: Forwarder) -> int:
-    console = None
-    if session.console >= 0:
-        from .terminal import Relay
-
-        console = Relay(session.console)
-    try:
-        code = _wait(session, signals, console)
-    finally:
-        if console is not None:
-            console.close()
-    _reap_orphans()
-    return code
 
 
 def _wait(session: Session, signals: Forwarder, console: Relay | None) -> int:

@@ -56,8 +56,8 @@ def make_notify_socket(s: Session, directory: str) -> None:
     s.notify = notify.listen(s.directory)
 
 
-def open_namespace(s: Session, path: str, type: str, slot: str) -> None:
-    """Open a namespace file and make sure that it is one, of the right type."""
+def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str) -> None:
+    """Open a namespace file and make sure that it is one, of the right type, and not ours where that matters."""
     # O_PATH first: opening a FIFO or a device that stands there must not block or act.
     probe = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
@@ -75,11 +75,14 @@ def open_namespace(s: Session, path: str, type: str, slot: str) -> None:
     if found != NAMESPACE_FLAGS[type]:
         kinds = {flag: kind for kind, flag in NAMESPACE_FLAGS.items()}
         raise HostError(f"{path} is a {kinds.get(found, 'different')} namespace, not a {type} one")
-    if type == "network" and s.has_net_sysctl:
+    if not_own_for:
         own = os.stat(f"/proc/self/ns/{NAMESPACE_FILES[type]}")
         there = os.fstat(fd)
         if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino):
-            raise HostError(f"{path} is the host's own network namespace; its sysctls are not the container's to set")
+            raise HostError(
+                f"{not_own_for}: {path} is the host's own {type} namespace, whose sysctls are not the container's",
+                pointer=not_own_for,
+            )
 
 
 def make_cgroup(s: Session, controller: str, path: str) -> None:

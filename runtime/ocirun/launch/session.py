@@ -44,7 +44,6 @@ class Session:
         self.answer_fd = -1
         self.message_fd = -1
         self.cgroup_made = False
-        self.has_net_sysctl = any(op.pointer.startswith("/linux/sysctl/net") for op in plan.ops)
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
@@ -147,8 +146,8 @@ class Session:
             raise report.host_error(op, index, error) from None
         except OcirunError as error:
             failure = report.host_error(op, index, error)
-            if op.pointer and not failure.message.startswith(op.pointer):
-                failure.message = f"{op.pointer}: {failure.message}"
+            if failure.pointer and not failure.message.startswith(failure.pointer):
+                failure.message = f"{failure.pointer}: {failure.message}"
             raise failure from None
 
     def run_hook(self, index: int) -> None:

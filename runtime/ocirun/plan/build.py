@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..config import sysctl
+from ..config.report import token
 from ..errors import UnsupportedError
 from . import cgroups, hooks, mounts, namespaces, process, rootfs
 from . import constants as c
@@ -91,8 +92,7 @@ def _set_up(b: Builder) -> None:
         b.init("set_domainname", "/domainname", name=b.data["domainname"])
     environment = process.Environment(b)
     for key, value in (b.linux.get("sysctl") or {}).items():
-        name = key.replace("~", "~0").replace("/", "~1")
-        b.init("write_proc", f"/linux/sysctl/{name}", proc="proc", path="sys/" + sysctl.path(key), value=value)
+        b.init("write_proc", f"/linux/sysctl/{token(key)}", proc="proc", path="sys/" + sysctl.path(key), value=value)
     rootfs.enter_root(b)
     rootfs.open_null(b)
     mounts.add_mounts(b)
@@ -116,6 +116,7 @@ def _set_up(b: Builder) -> None:
     mounts.finish_readonly(b)
     rootfs.protect(b)
     process.become(b, environment)
+    process.own_limits(b)
     b.init("ready", detach=1 if b.request.detach else 0)
     process.limits(b)
     cgroups.write_late(b)
@@ -125,7 +126,7 @@ def _set_up(b: Builder) -> None:
     if b.request.pid_file:
         b.host("write_pid_file", path=b.request.pid_file)
     b.init("wait_start", slot="start" if b.request.detach else "sync")
-    hooks.init_hooks(b, "startContainer", "created", env=environment.entries, cwd=None)
+    hooks.init_hooks(b, "startContainer", "created", env=None, cwd=None)
 
 
 def _notify_mount(b: Builder) -> None:

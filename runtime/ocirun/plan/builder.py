@@ -28,11 +28,13 @@ class Facts:
     environ        the caller's environment as ``KEY=value``, for hooks without one
     notify_socket  NOTIFY_SOCKET of the caller, or ""
     keyrings       the kernel has keyrings
+    hard_limits    the caller's hard resource limits by number; the container starts with them
     """
 
     __slots__ = (
         "capabilities",
         "environ",
+        "hard_limits",
         "inherited",
         "keyrings",
         "last_cap",
@@ -54,6 +56,7 @@ class Facts:
         environ: tuple[str, ...] = (),
         notify_socket: str = "",
         keyrings: bool = True,
+        hard_limits: dict[int, int] | None = None,
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -64,6 +67,7 @@ class Facts:
         self.environ = environ
         self.notify_socket = notify_socket
         self.keyrings = keyrings
+        self.hard_limits = {} if hard_limits is None else hard_limits
 
 
 class Request:

@@ -74,7 +74,7 @@ def _arguments(op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, 
         elif kind == "text":
             out.append(0 if value is None else data.text(value))
         elif kind == "vector":
-            out.append(data.vector(value))
+            out.append(0 if value is None else data.vector(value))
         elif kind == "options":
             out.append(data.vector([text for key, item in value for text in (key, NO_VALUE if item is None else item)]))
         elif kind == "pair":

@@ -37,11 +37,11 @@ def host_hooks(b: Builder, kind: str, status: str) -> None:
         )
 
 
-def init_hooks(b: Builder, kind: str, status: str, *, env: list[str], cwd: str | None) -> None:
+def init_hooks(b: Builder, kind: str, status: str, *, env: list[str] | None, cwd: str | None) -> None:
     """Hooks that the helper starts in the container's namespaces.
 
     env   for hooks without one: the caller's for createContainer, whose path means the host's files, and
-          the program's for startContainer
+          None, the program's with its HOME, for startContainer
     """
     head, tail = state_halves(b, status)
     for pointer, hook in hooks(b, kind):

@@ -10,6 +10,8 @@ takes the right to do so away.
 
 from __future__ import annotations
 
+from ..config import sysctl
+from ..config.report import token
 from . import constants as c
 
 TYPE_CHECKING = False
@@ -37,10 +39,19 @@ def staged(b: Builder) -> str:
 
 
 def open_joined(b: Builder) -> None:
-    """The host opens and checks each namespace file, before anything is made."""
+    """The host opens and checks each namespace file, before anything is made.
+
+    Where a sysctl is to be set in it, the namespace must not be the host's own.
+    """
+    sysctls = b.linux.get("sysctl") or {}
     for kind, (path, pointer) in b.joined.items():
         slot = b.inherit(f"ns_{kind}")
-        b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot)
+        foreign = next((f"/linux/sysctl/{token(key)}" for key in sysctls if _holder(key) == kind), "")
+        b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot, not_own_for=foreign)
+
+
+def _holder(key: str) -> str:
+    return sysctl.namespace(sysctl.path(key))
 
 
 def enter(b: Builder) -> None:

@@ -146,7 +146,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "make_cgroup": ("controller", "path"),
     "write_cgroup": ("controller", "path", "file", "value"),
     "open_cgroup": ("controller", "path", "slot"),
-    "open_namespace": ("path", "type", "slot"),
+    "open_namespace": ("path", "type", "slot", "not_own_for"),
     "open_procfs": ("slot",),
     "make_start_fifo": ("path", "slot"),
     "make_notify_socket": ("directory",),

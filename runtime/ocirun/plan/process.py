@@ -120,10 +120,21 @@ def _capabilities(b: Builder) -> identity.CapabilityMasks:
     return masks
 
 
-def limits(b: Builder) -> None:
-    """What only the runtime may set, on the finished process: limits last, so that set-up needs none."""
+def own_limits(b: Builder) -> None:
+    """Limits that the process may set itself, last of all, so that set-up is not bound by them."""
     for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
-        b.host("limit_process", f"/process/rlimits/{index}", resource=resource, soft=soft, hard=hard)
+        if hard <= b.facts.hard_limits.get(resource, 0):
+            pointer = f"/process/rlimits/{index}"
+            b.init("set_rlimit", pointer, resource=resource, soft=soft, hard=hard)
+
+
+def limits(b: Builder) -> None:
+    """What only the runtime may set, on the finished process."""
+    for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
+        if hard > b.facts.hard_limits.get(resource, 0):
+            pointer = f"/process/rlimits/{index}"
+            why = "only the runtime may raise a hard limit"
+            b.host("limit_process", pointer, why=why, resource=resource, soft=soft, hard=hard)
     score = identity.oom_score_adj(b.process)
     if score is not None:
         b.host("write_process", "/process/oomScoreAdj", file="oom_score_adj", value=str(score))
