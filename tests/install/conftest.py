@@ -45,12 +45,21 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def installations(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Installed]:
-    made: dict[str, Installed] = {}
+    made: dict[str, Installed | pythons.NoPackagesError] = {}
 
     def get(name: str) -> Installed:
         if name not in made:
-            made[name] = Installed(pythons.interpreters()[name], tmp_path_factory.mktemp(name))
-        return made[name]
+            try:
+                made[name] = Installed(pythons.interpreters()[name], tmp_path_factory.mktemp(name))
+            except pythons.NoPackagesError as error:
+                # That of the tests themselves has packages, or they would not run.
+                if name == next(iter(pythons.interpreters())):
+                    raise
+                made[name] = error
+        found = made[name]
+        if isinstance(found, pythons.NoPackagesError):
+            pytest.skip(f"no packages for {name}")
+        return found
 
     return get
 

@@ -19,6 +19,10 @@ if sys.version_info >= (3, 11) and os.path.exists(os.path.join(sysconfig.get_pat
 """
 
 
+class NoPackagesError(Exception):
+    """The package index has nothing for an interpreter, or cannot be reached."""
+
+
 @functools.cache
 def interpreters() -> dict[str, str]:
     """Usable interpreters, ``3.11-usr`` -> path; the one that runs the tests comes first."""
@@ -61,8 +65,15 @@ def environment(python: str, where: Path) -> Path:
 
 
 def wheels(python: Path, where: Path) -> Path:
-    """Build the wheel of this checkout, and get those it needs, with an environment's pip."""
-    run([str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "-w", str(where), str(ROOT)])
+    """Build the wheel of this checkout, and get those it needs, with an environment's pip.
+
+    Raises NoPackagesError when pip finds none for that interpreter.
+    """
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--retries", "1"]
+    result = run([*pip, "wheel", "-q", "-w", str(where), str(ROOT)], fails=True)
+    if "No matching distribution found" in result.stderr:
+        raise NoPackagesError(result.stderr.splitlines()[-1])
+    assert result.returncode == 0, result.stderr
     return where
 
 

@@ -60,10 +60,10 @@ def test_traps_beside_the_program(installed: Installed, tmp_path: Path) -> None:
     for name in ("bin", "lib"):
         shutil.copytree(installed.home / name, tmp_path / name, symlinks=True)
     assert pythons.run([str(tmp_path / "bin" / "ocirun"), "--version"]).stderr == ""
+    shutil.move(tmp_path / "bin" / "ocirun", tmp_path / "bin" / "runtime")  # a trap is named so too
     traps.lay(tmp_path / "bin")
     (tmp_path / "bin" / "pyvenv.cfg").write_text(f"home = {tmp_path}\ninclude-system-site-packages = true\n")
     (tmp_path / "bin" / "python311._pth").write_text(f"{tmp_path}\n")
-    shutil.move(tmp_path / "bin" / "ocirun", tmp_path / "bin" / "runtime")  # a trap is named so too
     assert pythons.run([str(tmp_path / "bin" / "runtime"), "--version"]).stderr == ""
 
 
