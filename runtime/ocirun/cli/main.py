@@ -91,7 +91,7 @@ def _dispatch(words: list[str], given: Values) -> int:
 def _parse(options: tuple[Option, ...], words: list[str], into: Values, command: Command | None) -> None:
     """Parse, and show how the command is called when that fails."""
     try:
-        parse(options, words, into=into, mixed=command is not None)
+        parse(options, words, into=into, mixed=command is not None and command.mixed)
     except UsageError as error:
         _show_usage(command)
         if command is not None:

@@ -18,6 +18,9 @@ FLAG = "flag"
 TEXT = "text"
 NUMBER = "number"
 
+# execve(2) passes fewer words than this.
+_MANY = 1 << 30
+
 _BLANKS: dict[str, bool | int | str] = {FLAG: False, TEXT: "", NUMBER: 0}
 
 
@@ -61,13 +64,14 @@ class Command:
     """One command.
 
     name         the word of the command line
-    arguments    its arguments as help shows them; those in brackets can be left out
+    arguments    its arguments as help shows them; those in brackets can be left out, and dots stand for more
     summary      one line
     description  paragraphs with an empty line between; help and the man page wrap them
     options      its options; ``--help`` is added to every command
+    mixed        options may follow arguments; otherwise the first argument ends them
     """
 
-    __slots__ = ("arguments", "description", "name", "options", "summary")
+    __slots__ = ("arguments", "description", "mixed", "name", "options", "summary")
 
     def __init__(
         self,
@@ -77,17 +81,19 @@ class Command:
         summary: str,
         description: str,
         options: tuple[Option, ...] = (),
+        mixed: bool = True,
     ) -> None:
         self.name = name
         self.arguments = arguments
         self.summary = summary
         self.description = description
         self.options = (*options, HELP)
+        self.mixed = mixed
 
     def counts(self) -> tuple[int, int]:
         """The least and the greatest number of arguments."""
         words = self.arguments.split()
-        return sum(1 for word in words if word[0] != "["), len(words)
+        return sum(1 for word in words if word[0] != "["), _MANY if "..." in self.arguments else len(words)
 
 
 HELP = Option("help", "h", help="show this help")
