@@ -55,11 +55,11 @@ class ConsoleSocket:
         os.unlink(self.path)
 
 
-def read_until(master: int, wanted: str, limit: float = 5.0) -> str:
-    """Read a pty master until the text has come; fails with what came instead."""
+def read_until(master: int, wanted: str, limit: float = 5.0, before: str = "") -> str:
+    """Read a pty master until the text has come (after what was read before); fails with what came instead."""
     got = ""
     end = time.monotonic() + limit
-    while wanted not in got:
+    while wanted not in before + got:
         process.reap()
         assert time.monotonic() < end, f"{wanted!r} has not come; got {got!r}"
         if select.select([master], [], [], 0.01)[0]:
@@ -68,7 +68,7 @@ def read_until(master: int, wanted: str, limit: float = 5.0) -> str:
             except OSError:  # EIO: the last user of the slave has gone.
                 chunk = b""
             if not chunk:
-                assert wanted in got, f"{wanted!r} has not come before the end; got {got!r}"
+                assert wanted in before + got, f"{wanted!r} has not come before the end; got {got!r}"
                 break
             got += chunk.decode("utf-8", "replace")
     return got
@@ -85,6 +85,7 @@ class Terminal:
     def __init__(self, argv: Sequence[str], scratch: str, rows: int = 33, columns: int = 99) -> None:
         self.master, slave = pty.openpty()
         set_size(self.master, rows, columns)
+        self.seen = ""
         self.before = termios.tcgetattr(slave)
         self.slave = slave
 
@@ -101,8 +102,12 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def expect(self, text: str, limit: float = 5.0) -> str:
-        """Read until a text has come."""
-        return read_until(self.master, text, limit)
+        """Read until a text has come since the last expected one; gives what came before it, and it."""
+        if text not in self.seen:
+            self.seen += read_until(self.master, text, limit, self.seen)
+        end = self.seen.index(text) + len(text)
+        found, self.seen = self.seen[:end], self.seen[end:]
+        return found
 
     def finish(self, limit: float = 10.0) -> int:
         """Wait for the command's end; gives its exit status, and checks the terminal's settings."""

@@ -79,13 +79,21 @@ def test_listen_fds(live: Case) -> None:
 
 def test_listen_fds_and_preserved_ones(live: Case) -> None:
     a, b, c = files(live, "a", "b", "c")
-    seen = with_fds(live, f"3<{a} 4<{b} 5<{c}", "--preserve-fds", "1", setting="LISTEN_FDS=1").ok().json()
+    seen = with_fds(live, f"3<{a} 4<{b} 5<{c}", "--preserve-fds", "1", setting="LISTEN_FDS=1 LISTEN_PID=$$").ok().json()
     assert ends(fds(seen)) == {3: "a", 4: "b"}
+
+
+def test_listen_fds_for_another_process(live: Case) -> None:
+    # sd_listen_fds(3): the variables are meant for the process that LISTEN_PID names.
+    (a,) = files(live, "a")
+    seen = with_fds(live, f"3<{a}", setting="LISTEN_FDS=1 LISTEN_PID=1").ok().json()
+    assert fds(seen) == {}
+    assert not [one for one in seen["env"] if one.startswith("LISTEN_")]
 
 
 def test_bad_listen_fds(live: Case) -> None:
     for word in ("x", "-1", "99999999999"):
-        result = with_fds(live, "3<&-", setting=f"LISTEN_FDS={word}")
+        result = with_fds(live, "3<&-", setting=f"LISTEN_FDS={word} LISTEN_PID=$$")
         if result.code:
             result.failed("LISTEN_FDS")
         else:

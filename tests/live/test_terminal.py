@@ -125,14 +125,14 @@ def test_probe_sees_three_descriptors(live: Case, console: peers.ConsoleSocket) 
 
 def test_detached_terminal_needs_a_socket(live: Case) -> None:
     bundle = with_terminal(live, "true")
-    live.make("create", bundle).failed("console-socket")
-    live.make("run", bundle, "--detach").failed("console-socket")
+    live.make("create", bundle).failed("console socket")
+    live.make("run", bundle, "--detach").failed("console socket")
     live.assert_clean()
 
 
 def test_socket_without_a_terminal(live: Case, console: peers.ConsoleSocket) -> None:
     bundle = live.shell("true")
-    live.make("create", bundle, "--console-socket", console.path).failed("console-socket")
+    live.make("create", bundle, "--console-socket", console.path).failed("console socket")
     live.assert_clean()
 
 
