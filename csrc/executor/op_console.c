@@ -45,8 +45,10 @@ int op_open_console(struct executor *x, const struct op *op)
 		return r;
 	r = slot_set(x, op->arg[1], master);
 	if (r == 0)
-		r = is_device(x, master, 5, 2) > 0 ? 0 : fault(x, FAULT_NOT_DEVPTS, 0, ENODEV);
+		r = is_device(x, master, 5, 2);
 	if (r == 0)
+		r = fault(x, FAULT_NOT_DEVPTS, 0, ENODEV);
+	if (r > 0)
 		r = (int)SYS3(x, __NR_ioctl, master, TIOCSPTLCK, &zero);
 	if (r < 0)
 		return r;

@@ -154,11 +154,11 @@ static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t secon
 	int64_t end = seconds ? now(x) + (int64_t)seconds * 1000000000 : 0;
 	struct siginfo_words info = { 0 };
 	int late = 0;
+	long r;
 
 	for (;;) {
 		struct poll_words p[2] = { { pidfd, POLLIN, 0 }, { out, POLLIN, 0 } };
 		struct time_words left = { 0, 0 };
-		long r;
 
 		if (end) {
 			int64_t rest = end - now(x);
@@ -188,8 +188,9 @@ static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t secon
 	}
 	if (out >= 0)
 		drain(x, out);
-	if (SYS5(x, __NR_waitid, 1 /* P_PID */, pid, &info, WEXITED, 0) < 0)
-		info.code = 1; /* reaped by the kernel, as SIGCHLD is ignored: count as exit 0 */
+	r = SYS5(x, __NR_waitid, 1 /* P_PID */, pid, &info, WEXITED, 0);
+	if (r < 0)
+		return (int)r;
 	*status = info.code == 1 ? info.status << 8 : info.status;
 	return late ? fault(x, FAULT_HOOK_TIMEOUT, seconds, ETIMEDOUT) : 0;
 }
@@ -203,7 +204,7 @@ int op_run_hook(struct executor *x, const struct op *op)
 	const struct plan_vector *args = plan_vector(x, op->arg[1]), *env = plan_vector(x, op->arg[2]);
 	struct vector_memory argv = { 0, 0 }, envp = { 0, 0 };
 	int in, ends[2] = { -1, -1 }, pidfd = -1, status = 0, r;
-	long pid;
+	long pid, action[4] = { 0, 0, 0, 0 };
 
 	if (!path || !args || (!env && (op->arg[2] || !x->envp)) || !head)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
@@ -217,6 +218,9 @@ int op_run_hook(struct executor *x, const struct op *op)
 		r = (int)make_pointers(x, args, &argv);
 	if (r >= 0 && env)
 		r = (int)make_pointers(x, env, &envp);
+	/* A caller that ignores SIGCHLD has passed that on, and the kernel would throw the wait status away. */
+	if (r >= 0)
+		r = (int)SYS4(x, __NR_rt_sigaction, 17 /* SIGCHLD */, action, 0, 8);
 	if (r < 0)
 		goto out;
 	pid = SYS5(x, __NR_clone, CLONE_PIDFD | 17 /* SIGCHLD */, 0, &pidfd, 0, 0);

@@ -102,7 +102,7 @@ static int open_no_link(struct executor *x, int root, const char *path)
 {
 	const char *name;
 	struct statx st;
-	int parent = path_parent(x, root, path, 1, &name), fd;
+	int parent = path_parent(x, root, path, 1, &name), fd, r;
 
 	if (parent < 0)
 		return parent;
@@ -112,12 +112,12 @@ static int open_no_link(struct executor *x, int root, const char *path)
 	quiet_close(parent);
 	if (fd < 0)
 		return fd;
-	if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 || (st.stx_mode & S_IFMT) == S_IFLNK ||
-	    (st.stx_mode & S_IFMT) == S_IFDIR) {
+	r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+	if (r == 0 && ((st.stx_mode & S_IFMT) == S_IFLNK || (st.stx_mode & S_IFMT) == S_IFDIR))
+		r = fault(x, FAULT_NOT_PLAIN, 0, ELOOP);
+	if (r < 0)
 		quiet_close(fd);
-		return fault(x, FAULT_NOT_PLAIN, 0, ELOOP);
-	}
-	return fd;
+	return r < 0 ? r : fd;
 }
 
 /* arg: slot, root slot, path, flags, slot of a mount whose type (directory or

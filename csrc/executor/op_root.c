@@ -133,6 +133,8 @@ int op_mask(struct executor *x, const struct op *op)
 			r = put_on(x, cover, target);
 		if (r >= 0)
 			r = slot_set(x, op->arg[3], cover);
+		else
+			quiet_close(cover);
 	} else if (r == 0) {
 		cover = r = copy_of(x, empty, 0);
 		if (r >= 0)

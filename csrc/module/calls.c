@@ -74,12 +74,12 @@ const char *ocirun_call_name(int nr)
 		NAME(fchownat) NAME(fcntl) NAME(fsconfig) NAME(fsmount) NAME(fsopen) NAME(fspick) NAME(fstatfs)
 		NAME(getcwd) NAME(getdents64) NAME(ioctl) NAME(ioprio_set) NAME(keyctl) NAME(kill) NAME(lseek)
 		NAME(memfd_create) NAME(mkdirat) NAME(mknodat) NAME(mmap) NAME(mount) NAME(mount_setattr)
-		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality) NAME(pidfd_send_signal)
-		NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64) NAME(read) NAME(readlinkat)
-		NAME(recvmsg) NAME(sched_setaffinity) NAME(sched_setattr) NAME(sendfile) NAME(sendmsg)
-		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid)
-		NAME(setsid) NAME(socket) NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
-		NAME(write)
+		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality)
+		NAME(pidfd_send_signal) NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64)
+		NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(rt_sigaction) NAME(sched_setaffinity)
+		NAME(sched_setattr) NAME(sendfile) NAME(sendmsg) NAME(setdomainname) NAME(setgroups)
+		NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid) NAME(setsid) NAME(socket)
+		NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid) NAME(write)
 #undef NAME
 	default:
 		return "";

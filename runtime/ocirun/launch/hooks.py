@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import jsonio
 from ..plan.builder import SPEC_VERSION
 from ..plan.ops import HOST, INIT, Op, Plan
+from ..state.record import PHASE_FAILED as _PHASE_FAILED
 from . import report, spawn
 
 TYPE_CHECKING = False
@@ -53,9 +54,10 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
     try:
         helper.hear()  # it sends nothing: this is its end
         ended = spawn.reap(helper.pidfd)
-        if ended == 0:
-            return
         progress = helper.progress()
+        # A process that ignores SIGCHLD learns no exit code; the helper's own account is there all the same.
+        if ended == 0 and progress.phase != _PHASE_FAILED:
+            return
         shown = Op("host_hook", HOST, pointer, args)
         raise _error(args, shown, index, progress)
     except BaseException:
@@ -66,7 +68,7 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
 
 
 def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:
-    if progress.phase != 5:
+    if progress.phase != _PHASE_FAILED:
         progress.fault, progress.errno, progress.call = report.CALL, 4, 0
     return report.hook_error(args["kind"], args["index"], op, index, progress)
 
