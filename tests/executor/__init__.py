@@ -1,0 +1,1 @@
+"""Tests of the C executor against a fake kernel, without root."""

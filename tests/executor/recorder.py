@@ -1,0 +1,221 @@
+"""The executor with the recording kernel, as a library; and what a run of it gives."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ocirun.plan import encode
+from ocirun.plan.ops import INIT, Plan
+from ocirun.state import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ocirun.plan.ops import Op
+
+EXECUTOR = Path(__file__).resolve().parents[2] / "csrc" / "executor"
+FLAGS = ["-std=gnu11", "-ffreestanding", "-g", "-Wall", "-Wextra", "-Werror", "-DOCIRUN_RECORD", f"-I{EXECUTOR}"]
+RETURNED, EXITED, EXECUTED, REFUSED = range(4)
+AT_FDCWD = -100
+O_CLOEXEC = 0o2000000
+
+
+def compile_c(target: str, *arguments: str) -> None:
+    """Run the C compiler; a failure fails the test with its output."""
+    command = [*shlex.split(os.environ.get("CC") or "cc"), *FLAGS, *arguments, "-o", target]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def sources() -> list[str]:
+    """The C files of the executor and of the fake kernel."""
+    return [str(path) for path in sorted(EXECUTOR.glob("*.c"))]
+
+
+@functools.cache
+def library() -> tuple[Any, Any]:
+    """(ffi, lib) of the recorder, compiled at the first use."""
+    import cffi
+
+    ffi = cffi.FFI()
+    header = (EXECUTOR / "record_kernel.h").read_text(encoding="utf-8")
+    ffi.cdef("\n".join(line for line in header.splitlines() if not line.startswith("#")))
+    with tempfile.TemporaryDirectory(prefix="ocirun-recorder-") as directory:
+        target = f"{directory}/recorder.so"
+        compile_c(target, "-O1", "-fPIC", "-shared", *sources())
+        return ffi, ffi.dlopen(target)
+
+
+def rule(
+    call: str = "",
+    result: int = 0,
+    *,
+    text: str | None = None,
+    index: int = -1,
+    skip: int = 0,
+    times: int = -1,
+    mode: int = 0,
+    device: tuple[int, int] = (0, 0),
+    plain: bool = False,
+    data: bytes | None = None,
+    size: int | None = None,
+) -> dict[str, Any]:
+    """What the fake kernel answers; the fields are those of struct record_rule."""
+    return {
+        "call": call,
+        "text": text,
+        "data": data,
+        "fields": {
+            "result": result,
+            "index": index,
+            "skip": skip,
+            "times": times,
+            "mode": mode,
+            "major": device[0],
+            "minor": device[1],
+            "plain": int(plain),
+            "size": len(data or b"") if size is None else size,
+        },
+    }
+
+
+class Call:
+    """One call of the executor.
+
+    name    of the system call           index  number of the operation in the plan
+    args    the six arguments            result  what the kernel answered
+    texts   argument number -> string    blobs  argument number -> the bytes it points to
+    """
+
+    __slots__ = ("args", "blobs", "index", "name", "number", "result", "texts")
+
+    def __init__(self, name: str, number: int, raw: Any, ffi: Any, texts: Any) -> None:
+        self.name = name
+        self.number = number
+        self.index: int = raw.index
+        # ints of the ABI are sign-extended from 32 bits or not, depending on the cast in C
+        self.args: list[int] = list(raw.arg)
+        self.result: int = raw.result
+        self.texts: dict[int, str] = {
+            i: os.fsdecode(ffi.string(texts + raw.text[i] - 1)) for i in range(6) if raw.text[i]
+        }
+        self.blobs: dict[int, bytes] = {
+            i: bytes(ffi.buffer(texts + raw.blob[i] - 1, raw.size[i])) for i in range(6) if raw.blob[i]
+        }
+
+    @property
+    def fd(self) -> int:
+        """The first argument as a descriptor."""
+        return (self.args[0] & 0xFFFFFFFF) - (1 << 32 if self.args[0] & 0x80000000 else 0)
+
+    def __repr__(self) -> str:
+        shown = [repr(self.texts[i]) if i in self.texts else hex(value) for i, value in enumerate(self.args)]
+        return f"#{self.index} {self.name}({', '.join(shown)}) = {self.result}"
+
+
+class Run:
+    """One execution.
+
+    calls     every call, those of the clock left out
+    outcome   RETURNED, EXITED, EXECUTED or REFUSED; status: the result of it
+    progress  the progress record
+    open      descriptors the executor opened and did not close
+    slots     descriptors in its slots, those of the runtime included
+    wrong     how many calls used a descriptor that was not open
+    mappings  how many mappings it has left
+    """
+
+    def __init__(self, plan: Plan | None, raw: bytes, rules: Sequence[dict[str, Any]], fail: tuple[int, int]) -> None:
+        ffi, lib = library()
+        stamps = encode.init_count(plan) if plan else 8
+        content = record.progress_header(stamps).ljust(record.progress_bytes(stamps), b"\0")
+        progress = ffi.new("uint64_t[]", len(content) // 8 + 1)
+        ffi.memmove(progress, content, len(content))
+        memory = ffi.new("uint64_t[]", len(raw) // 8 + 1)
+        ffi.memmove(memory, raw, len(raw))
+        keep: list[Any] = []
+        lib.record_begin(_rules(ffi, lib, rules, keep), len(rules), fail[0], fail[1])
+        self.outcome: int = lib.record_run(memory, len(raw), progress)
+        self.status: int = lib.record_status()
+        self.progress = record.Progress(bytes(ffi.buffer(progress, len(content))))
+        count = ffi.new("size_t *")
+        calls, texts = lib.record_calls(count), lib.record_texts()
+        self.all = [
+            Call(ffi.string(lib.record_name(calls[i].nr)).decode(), i, calls[i], ffi, texts) for i in range(count[0])
+        ]
+        self.calls = [call for call in self.all if call.name != "clock_gettime"]
+        self.slots = {lib.record_slot(slot) for slot in range(96)} - {-1}
+        self.open = {fd for fd in range(200, 4096) if lib.record_is_open(fd)}
+        self.wrong: int = lib.record_wrong_descriptors()
+        self.mappings: int = lib.record_mappings()
+
+    def names(self, *only: str) -> list[str]:
+        """The calls by name, in order; `only` those if any are given."""
+        return [call.name for call in self.calls if not only or call.name in only]
+
+    def of(self, name: str) -> list[Call]:
+        """The calls of one name."""
+        return [call for call in self.calls if call.name == name]
+
+
+def _rules(ffi: Any, lib: Any, rules: Sequence[dict[str, Any]], keep: list[Any]) -> Any:
+    numbers = {ffi.string(lib.record_name(nr)).decode(): nr for nr in range(600)}
+    array = ffi.new("struct record_rule[]", max(len(rules), 1))
+    for target, wanted in zip(array, rules, strict=False):
+        for name, value in wanted["fields"].items():
+            setattr(target, name, value)
+        target.nr = numbers[wanted["call"]] if wanted["call"] else -1
+        for name, value in (("text", wanted["text"]), ("data", wanted["data"])):
+            if value is not None:
+                keep.append(ffi.new("char[]", value.encode() if isinstance(value, str) else value))
+                setattr(target, name, keep[-1])
+    keep.append(array)
+    return array
+
+
+def run(plan: Plan, *rules: dict[str, Any], fail: tuple[int, int] = (-1, 0)) -> Run:
+    """Run a whole plan.
+
+    fail   (number of the call in Run.all, errno) that fails
+    """
+    return Run(plan, encode.encode(plan), rules, fail)
+
+
+def run_bytes(raw: bytes, *rules: dict[str, Any]) -> Run:
+    """Run a plan that is encoded already, or is none."""
+    return Run(None, raw, rules, (-1, 0))
+
+
+SLOTS = ["plan", "progress", "sync", "proc", "start", "ns", "tasks"]
+
+
+def run_ops(*ops: Op, rules: Sequence[dict[str, Any]] = (), fail: tuple[int, int] = (-1, 0)) -> Run:
+    """Run single operations; slots beyond SLOTS are made for every name their arguments use."""
+    from ocirun.plan.ops import INIT_OPS
+
+    slots = list(SLOTS)
+    for op in ops:
+        for name, kind in INIT_OPS[op.name][1]:
+            value = op.args.get(name)
+            if kind == "slot" and value is not None and value not in slots:
+                slots.append(value)
+    return run(Plan(list(ops), slots, len(SLOTS), [], []), *rules, fail=fail)
+
+
+def fd_of(slot: str) -> int:
+    """The descriptor of an inherited slot in `run_ops`."""
+    return 3 + SLOTS.index(slot)
+
+
+def op(name: str, /, **args: Any) -> Op:
+    """An init operation."""
+    from ocirun.plan.ops import Op
+
+    return Op(name, INIT, "", args)

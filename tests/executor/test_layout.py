@@ -1,0 +1,140 @@
+"""The numbers and layouts of csrc/executor/ops.h are those of the Python side."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from ocirun.launch import report
+from ocirun.plan import encode, ops, render
+from ocirun.state import record
+
+from .recorder import EXECUTOR
+
+HEADER = (EXECUTOR / "ops.h").read_text(encoding="utf-8")
+SIZES = {"uint16_t": 2, "uint32_t": 4, "int32_t": 4, "uint64_t": 8, "char": 1}
+
+
+def constant(name: str) -> int:
+    found = re.search(rf"^#define {name}\s+(\w+)", HEADER, re.MULTILINE)
+    assert found, name
+    return int(found[1].rstrip("u"), 0)
+
+
+def enumeration(name: str) -> dict[str, int]:
+    found = re.search(rf"enum {name} {{(.*?)}};", HEADER, re.DOTALL)
+    assert found, name
+    return {word: int(value) for word, value in re.findall(r"(\w+) = (\d+)", found[1])}
+
+
+def fields(name: str) -> list[tuple[str, str, int]]:
+    """(type, name, count) of the fields of a structure, up to a flexible array."""
+    found = re.search(rf"struct {name} {{\n(.*?)\n}};", HEADER, re.DOTALL)
+    assert found, name
+    body = re.sub(r"/\*.*?\*/|struct {.*?}\s*\w+\[\];", "", found[1], flags=re.DOTALL)
+    sizes = {"": 1, "PROGRESS_OUTPUT": constant("PROGRESS_OUTPUT")}
+    return [
+        (kind, field, sizes[count] if count in sizes else int(count))
+        for kind, field, count in re.findall(r"(\w+) (\w+)(?:\[(\w*)\])?;", body)
+    ]
+
+
+def size(name: str) -> int:
+    return sum(SIZES[kind] * count for kind, _, count in fields(name))
+
+
+def test_operations() -> None:
+    listed = {name: int(number) for number, name in re.findall(r"X\((\d+), (\w+)\)", HEADER)}
+    assert listed == {name: number for name, (number, _) in ops.INIT_OPS.items()}
+    assert len(set(listed.values())) == len(listed)
+
+
+def test_every_operation_has_a_function() -> None:
+    bodies = "".join(path.read_text(encoding="utf-8") for path in EXECUTOR.glob("op_*.c"))
+    assert sorted(re.findall(r"^int op_(\w+)\(", bodies, re.MULTILINE)) == sorted(ops.INIT_OPS)
+
+
+def test_arguments_fit() -> None:
+    for name, (_, kinds) in ops.INIT_OPS.items():
+        places = sum(2 if kind in ("bytes", "gids") else 1 for _, kind in kinds)
+        assert places <= 6, name
+
+
+def test_constants() -> None:
+    assert constant("OCIRUN_PLAN_MAGIC") == encode.MAGIC
+    assert constant("OCIRUN_PLAN_FORMAT") == encode.FORMAT
+    assert constant("OCIRUN_PROGRESS_MAGIC") == record.PROGRESS_MAGIC
+    assert constant("SLOT_LIMIT") == ops.SLOT_LIMIT
+    assert constant("PROGRESS_OUTPUT") == record.PROGRESS_OUTPUT
+    for number, name in enumerate(ops.FIXED_SLOTS):
+        assert constant(f"SLOT_{name.upper()}") == number
+
+
+def test_flags_of_open_path() -> None:
+    source = (EXECUTOR / "op_mount.c").read_text(encoding="utf-8")
+    flags = {word: int(value) for word, value in re.findall(r"\b(OPEN_[A-Z_]+) = (\d+)", source)}
+    assert flags == {name: getattr(ops, name) for name in dir(ops) if name.startswith("OPEN_")}
+    assert all(value & (value - 1) == 0 for value in flags.values())
+
+
+def test_callers_umask_is_no_mode() -> None:
+    assert ops.CALLERS_UMASK > 0o777
+
+
+def test_faults() -> None:
+    faults = {name.removeprefix("FAULT_"): number for name, number in enumeration("fault").items()}
+    assert faults == {name: getattr(report, name) for name in faults}
+    assert sorted(faults.values()) == list(range(len(faults)))
+
+
+def test_phases() -> None:
+    assert enumeration("phase") == {name: getattr(record, name) for name in enumeration("phase")}
+
+
+def test_warnings_are_bits() -> None:
+    values = list(enumeration("warning").values())
+    assert all(value & (value - 1) == 0 for value in values)
+    assert len(set(values)) == len(values)
+
+
+def test_plan_header() -> None:
+    assert [name for _, name, _ in fields("plan_header")] == [
+        *("magic", "format", "size", "op_count", "ops_offset", "fd_base", "inherited", "keep_fds"),
+    ]
+    assert size("plan_header") == struct.calcsize("<8I")
+    assert size("op") == struct.calcsize("<HHI6Q")
+
+
+def test_progress() -> None:
+    assert size("progress") == record.PROGRESS_SIZE
+    places = {}
+    at = 0
+    for kind, name, count in fields("progress"):
+        assert at % SIZES[kind] == 0, "the compiler would pad"
+        places[name] = at
+        at += SIZES[kind] * count
+    raw = bytearray(record.progress_header(0).ljust(record.PROGRESS_SIZE, b"\0"))
+    numbers = {"phase": 2, "index": 3, "fault": 4, "call": 6, "warnings": 9}
+    for name, value in numbers.items():
+        struct.pack_into("<I", raw, places[name], value)
+    struct.pack_into("<i", raw, places["error"], 5)
+    struct.pack_into("<Q", raw, places["detail"], 1 << 40)
+    struct.pack_into("<Q", raw, places["warn_detail"], 1 << 41)
+    struct.pack_into("<I", raw, places["output_length"], 3)
+    raw[places["output"] : places["output"] + 3] = b"out"
+    progress = record.Progress(bytes(raw))
+    assert {name: getattr(progress, name) for name in numbers} == numbers
+    assert (progress.errno, progress.detail, progress.warn_detail) == (5, 1 << 40, 1 << 41)
+    assert progress.output == "out"
+
+
+def test_every_operation_has_a_phrase() -> None:
+    for name in (*ops.INIT_OPS, *ops.HOST_OPS):
+        op = ops.Op(name, ops.INIT if name in ops.INIT_OPS else ops.HOST, "", {})
+        assert render.phrase(op)
+        assert not render.phrase(op).endswith(".")
+
+
+def test_barriers_are_operations() -> None:
+    assert set(ops.INIT_OPS) >= ops.BARRIERS
+    assert not set(ops.INIT_OPS) & set(ops.HOST_OPS)
