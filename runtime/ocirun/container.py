@@ -271,19 +271,26 @@ class Container:
         Returns warnings: a failing poststop hook does not stop the deletion (runtime-spec runtime.md).
         Raises StateError for a running container without `force`, HostError.
         """
-        status = self.status()
-        if status not in (records.STOPPED, records.CREATED) and not force:
-            raise StateError(
-                f"cannot delete container {self.id} that is not stopped: {status}",
-                status=status,
-                remedy="`delete --force` kills it first",
-            )
-        return self._destroy()
-
-    def _destroy(self) -> list[str]:
         from .launch import destroy
 
-        return destroy.destroy(self.root, self._record, self.cgroup)
+        directory = self._directory()
+        try:
+            store.lock(directory)
+            if store.is_removed(directory):
+                raise ContainerNotFoundError("container does not exist")
+            # What another command has changed before we had the lock.
+            self._record = records.load(directory)
+            self._cgroup = None
+            status = self.status()
+            if status not in (records.STOPPED, records.CREATED) and not force:
+                raise StateError(
+                    f"cannot delete container {self.id} that is not stopped: {status}",
+                    status=status,
+                    remedy="`delete --force` kills it first",
+                )
+            return destroy.destroy(self.root, self._record, self.cgroup, directory)
+        finally:
+            os.close(directory)
 
     def _run_hooks(self, kind: str, status: str, directory: int) -> None:
         from .launch import destroy

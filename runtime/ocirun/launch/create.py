@@ -39,10 +39,10 @@ def create(container_id: str, root: str, options: CreateOptions, *, stay: bool) 
     _check_terminal(config, options, stay=stay)
     environ = list(host.environment())
     plan, cgroup = _plan(config, container_id, root, options, stay=stay)
-    for problem in plan.warnings:
-        options.warn(problem.line())
     record = _record(config, container_id, cgroup, plan)
     directory = store.reserve(root, container_id)
+    # Held until we end, one way or the other: `delete` must not take away what we are still making.
+    store.lock(directory)
     session = Session(plan, record, cgroup, directory, environ)
     session.undo.append(lambda: store.remove(root, container_id))
     try:
@@ -57,6 +57,8 @@ def create(container_id: str, root: str, options: CreateOptions, *, stay: bool) 
     finally:
         os.close(directory)
     session.directory = -1
+    for problem in plan.warnings:
+        options.warn(problem.line())
     return record, session
 
 

@@ -6,7 +6,7 @@ import os
 import time
 
 from ..config import load
-from ..errors import ConfigError, HookError, HostError, OcirunError
+from ..errors import ConfigError, HookError, HostError
 from ..host import facts as host
 from ..state import record as records
 from ..state import store
@@ -22,20 +22,17 @@ if TYPE_CHECKING:
 _KILL_LIMIT = 10.0
 
 
-def destroy(root: str, record: Record, cgroup: Driver) -> list[str]:
+def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
     """Take away all that `create` made.  The state directory goes last, so an interrupted run can be repeated.
 
+    directory   the container's, locked
     Returns the warnings of failed poststop hooks.  Raises HostError when a process will not die.
     """
-    directory = store.open_container(root, record.container_id)
-    try:
-        pending = _poststop(record, directory)
-        _kill(record, cgroup)
-        cgroup.remove(kill=True)
-        if record.host_mounts is not None:
-            hostmounts.remove(record.rootfs, record.host_mounts)
-    finally:
-        os.close(directory)
+    pending = _poststop(record, directory)
+    _kill(record, cgroup)
+    cgroup.remove(kill=True)
+    if record.host_mounts is not None:
+        hostmounts.remove(record.rootfs, record.host_mounts)
     store.remove(root, record.container_id)
     return [warning for hook in pending for warning in _run_late(record, hook)]
 
@@ -123,28 +120,17 @@ def _run_late(record: Record, entry: tuple[str, int, dict[str, Any]]) -> list[st
 
 
 def destroy_damaged(root: str, container_id: str) -> list[str]:
-    """Remove a container whose state.json is of no use: by what else is known of it.
-
-    The cgroup's path is looked for in what is left of the record, else it is the one that the saved
-    config names.
-    """
+    """Remove a container whose state.json is of no use: by the copy that its directory holds beside it."""
     from ..cgroup import driver
 
     directory = store.open_container(root, container_id)
     try:
-        path = ""
-        try:
-            config = load.from_bytes(store.read_file(directory, "config.json"), bundle="/", path="config.json")
-            path = (config.data.get("linux") or {}).get("cgroupsPath") or ""
-        except (OSError, OcirunError):
-            pass
+        store.lock(directory)
+        spare = records.load_spare(directory)
+        if spare is not None:
+            return destroy(root, spare, driver.from_record(spare.cgroup), directory)
     finally:
         os.close(directory)
-    cgroup = driver.choose(
-        host.cgroup_layout(), cgroups_path=path, container_id=container_id, rootless=not host.privileged()
-    )
-    cgroup.remove(kill=True)
+    # Without the copy nothing was made yet: it is older than the cgroup and the process.
     store.remove(root, container_id)
-    return [f"the state of {container_id} was damaged; its cgroup was found by name"]
-
-
+    return [f"the state of {container_id} was damaged, and nothing else is known of it"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..errors import ContainerNotFoundError
 from . import create as creation
 from . import destroy, notify, spawn
 
@@ -31,8 +32,6 @@ def run(
     no_subreaper: bool,
 ) -> int:
     """See container.run."""
-    from ..cgroup import driver
-
     options.foreground = not detach
     signals = None
     if not detach:
@@ -44,7 +43,6 @@ def run(
             lib.ocirun_set_subreaper(1)
         signals = Forwarder(_KEPT)
     record, session = creation.create(container_id, root, options, stay=True)
-    cgroup = driver.from_record(record.cgroup)
     console: Relay | None = None
     try:
         try:
@@ -58,7 +56,7 @@ def run(
                 _poststart(session)
         except BaseException:
             session.close()
-            destroy.destroy(root, record, cgroup)
+            _delete(root, container_id)
             raise
         if signals is None:
             if session.notify is not None:
@@ -69,7 +67,7 @@ def run(
             console.close()
         _reap_orphans()
         if not keep:
-            for warning in destroy.destroy(root, record, cgroup):
+            for warning in _delete(root, container_id):
                 options.warn(warning)
         return code
     finally:
@@ -78,6 +76,25 @@ def run(
         session.close()
         if signals is not None:
             signals.close()
+
+
+def _delete(root: str, container_id: str) -> list[str]:
+    from ..cgroup import driver
+    from ..state import record as records
+    from ..state import store
+
+    try:
+        directory = store.open_container(root, container_id)
+    except ContainerNotFoundError:
+        return []  # somebody else has deleted it
+    try:
+        store.lock(directory)
+        if store.is_removed(directory):
+            return []
+        record = records.load(directory)
+        return destroy.destroy(root, record, driver.from_record(record.cgroup), directory)
+    finally:
+        os.close(directory)
 
 
 def _poststart(session: Session) -> None:

@@ -68,8 +68,10 @@ class Session:
                 # The helper closes the socket once our death is no longer its own.
                 self.helper.hear()
         except BaseException as error:
-            failure = self._failure(error)
-            self.take_back()
+            try:
+                failure = self._failure(error)
+            finally:
+                self.take_back()
             if failure is error:
                 raise
             raise failure from None

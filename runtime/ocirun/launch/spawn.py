@@ -24,7 +24,9 @@ def check(result: int, what: str, call: str, *, pointer: str = "") -> int:
 
 
 def call_name(number: int) -> str:
-    """The name of a system call the helper can make, or ""."""
+    """The name of a system call the helper can make, or ""; the number comes from it and may be anything."""
+    if number > 0xFFFF:
+        return ""
     name: str = ffi.string(lib.ocirun_call_name(number)).decode("ascii")
     return name
 

@@ -17,20 +17,28 @@ def make_cgroup(b: Builder) -> None:
     for controller, path in b.cgroup.directories():
         b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
     settings, warnings = translate.translate(
-        b.cgroup.kind, b.linux.get("resources") or {}, available=b.cgroup.available
+        b.cgroup.kind,
+        b.linux.get("resources") or {},
+        available=b.cgroup.available,
+        devices=b.cgroup.devices,
     )
     b.warnings += warnings
-    b.late_settings = [setting for setting in settings if setting.late]
+    b.late_settings = [setting for setting in settings if _is_late(setting)]
     for setting in settings:
-        if not setting.late:
+        if not _is_late(setting):
             _write(b, setting)
     for controller, path in b.cgroup.joined_by_child():
         slot = b.inherit(f"cgroup_{controller}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
 
 
+def _is_late(setting: translate.Setting) -> bool:
+    """A quota would slow the set-up down, and a small pids.max would forbid its hooks and forks."""
+    return setting.late or setting.file == "pids.max"
+
+
 def write_late(b: Builder) -> None:
-    """Settings that would slow the set-up down, once it is done."""
+    """Settings that would hinder the set-up, once it is done."""
     for setting in b.late_settings:
         _write(b, setting)
 

@@ -84,7 +84,7 @@ _PHRASES = {
     "move_root": "move the root file system to /",
     "change_root": "change the root with chroot",
     "run_hook": "run the hook {path}",
-    "open_console": "open the terminal",
+    "open_console": "open the terminal /dev/pts/ptmx",
     "use_console": "make the terminal standard input and output",
     "fix_stdio": "give standard input and output to the user",
     "set_umask": "set the umask",

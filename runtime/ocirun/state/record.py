@@ -11,7 +11,7 @@ import os
 from struct import Struct
 
 from .. import jsonio
-from ..errors import StateDamagedError, errno_words
+from ..errors import InvalidIdError, StateDamagedError, errno_words
 from ..plan.ops import INIT, Op
 from . import store
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = 1
+# Bytes of a link's text, with its NUL (PATH_MAX); only a very long cgroupsPath reaches it.
+_LINK_MAX = 4096
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -135,6 +137,11 @@ class Record:
         values = {name: getattr(self, name) for name in self.__slots__}
         values["format"] = FORMAT
         store.write_file(directory, "state.json", jsonio.dumps(values).encode())
+        # The text of a link is written in one step and cannot be cut: enough of the record to clean up
+        # by, whatever happens to the file.
+        spare = jsonio.dumps([self.container_id, self.pid, self.start_time, self.boot_id, self.cgroup])
+        if len(spare) < _LINK_MAX:
+            store.write_link(directory, "spare", spare)
 
 
 def load(directory: int) -> Record:
@@ -173,6 +180,31 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("pid", int),
     ("start_time", int),
 )
+
+
+def load_spare(directory: int) -> Record | None:
+    """What the link beside state.json tells: id, process and cgroup.  None without a good one."""
+    try:
+        values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
+        container_id, pid, start_time, boot, cgroup = values
+        store.check_id(container_id)
+    except (OSError, ValueError, TypeError, InvalidIdError):
+        return None
+    if type(pid) is not int or type(start_time) is not int or type(boot) is not str or type(cgroup) is not dict:
+        return None
+    return Record(
+        container_id,
+        bundle="",
+        rootfs="",
+        created="",
+        owner=os.geteuid(),
+        annotations={},
+        cgroup=cgroup,
+        hooks=[],
+        boot_id=boot,
+        pid=pid,
+        start_time=start_time,
+    )
 
 
 def load_progress(directory: int) -> Progress:

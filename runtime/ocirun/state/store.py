@@ -14,6 +14,7 @@ once, and its files by descriptor.
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError
 
@@ -124,6 +125,32 @@ def open_container(root: str, container_id: str) -> int:
         os.close(root_fd)
 
 
+def lock(directory: int, limit: float = 10.0) -> bool:
+    """Lock the container's directory until the descriptor is closed; False if `limit` seconds were not enough.
+
+    `create` and `delete` exclude each other by it.  A holder that is stopped must not make a container
+    undeletable, hence the limit.
+    """
+    import fcntl
+
+    end = time.monotonic() + limit
+    pause = 0.001
+    while True:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def is_removed(directory: int) -> bool:
+    """The directory behind this descriptor has been removed."""
+    return os.fstat(directory).st_nlink == 0
+
+
 def read_file(directory: int, name: str) -> bytes:
     """The bytes of a file in the container's directory; OSError as it comes."""
     fd = os.open(name, _READ, dir_fd=directory)
@@ -161,6 +188,17 @@ def write_file(directory: int, name: str, content: bytes, mode: int = 0o600) -> 
     except OSError:
         os.unlink(hidden, dir_fd=directory)
         raise
+
+
+def write_link(directory: int, name: str, text: str) -> None:
+    """Replace a symbolic link in one step.  Its text is what counts; OSError as it comes."""
+    hidden = f".{name}.{os.getpid()}"
+    try:
+        os.unlink(hidden, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    os.symlink(text, hidden, dir_fd=directory)
+    os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def write_all(fd: int, content: bytes) -> None:
