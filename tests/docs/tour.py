@@ -1,0 +1,39 @@
+"""The tour of README.md as commands and what each must print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "<!-- tour -->\n```console\n"
+END = "```"
+# Where the reader of the README has the checkout.
+READERS_CHECKOUT = "/home/ada/ocirun"
+
+
+class Step:
+    """One command and the lines under it."""
+
+    __slots__ = ("command", "output")
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.output: list[str] = []
+
+
+def steps(text: str) -> list[Step]:
+    """The steps of all marked blocks, in order."""
+    found: list[Step] = []
+    for block in text.split(MARK)[1:]:
+        for line in block.partition(END)[0].splitlines():
+            if line.startswith("$ "):
+                found.append(Step(line[2:]))
+            else:
+                found[-1].output.append(line)
+    return found
+
+
+def shape(line: str) -> str:
+    """A line without what differs from run to run: numbers and the width of columns."""
+    return re.sub(r" +", " ", re.sub(r"\d+", "#", line)).strip()
