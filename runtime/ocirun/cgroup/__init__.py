@@ -4,6 +4,8 @@ translate       ``linux.resources`` as settings of cgroup files; pure.  translat
                 neighbours, device_rules and block_io, hold the arithmetic of v1
 place           which directory of which hierarchy is the container's; pure
 driver          the verbs, for all kinds of drivers; the driver "none"; choose and from_record
-v1              the driver for v1 hierarchies; group_steps, freezer, members and usage do parts of its work
+v1              the driver for v1 hierarchies; group_steps, freezer, members, usage, statistics and oom do parts
+                of its work
+restore         the settings that undo settings; pure
 tree            descriptors of cgroup directories: open, make, walk, read, write, remove
 """

@@ -12,7 +12,7 @@ from there.  The life of a container's cgroup:
     apply       write the settings that translate gave
     join_files  descriptors by which the child moves itself, or `place` for a process that exists
     record      saved again: from here on the group is the container's
-    ...         freeze, thaw, frozen, kill, pids, usage, apply
+    ...         freeze, thaw, frozen, kill, pids, usage, statistics, watch, read, apply
     remove      and `discard`, where creating failed
 
 `Driver` itself is the driver "none": a container without a cgroup of its own.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..host.cgroups import Layout
+    from .oom import OomWatch
     from .place import Group, Hierarchy
     from .translate import Setting
 
@@ -43,6 +44,7 @@ class Driver:
     kind      names the driver, and the form of settings that translate makes for it
     groups    the directories, one for each hierarchy; empty for "none"
     joins     the child has to write itself into the files of `join_files`
+    refuses   the kernel refuses a memory limit below what is in use; else it kills
     checked   `check` has been called
     found     names of the groups that existed before us, empty; known after `check`
     prepared  the directories exist and are ours
@@ -53,6 +55,7 @@ class Driver:
 
     kind = NONE
     joins = False
+    refuses = False
 
     def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
         self.groups = list(groups)
@@ -124,11 +127,18 @@ class Driver:
     def write(self, controller: str, file: str, value: str, *, pointer: str = "") -> None:
         """Write one setting.  Raises HostError naming file and value."""
 
+    def read(self, controller: str, file: str) -> str:
+        """What a file of the group says.  Raises HostError naming it."""
+        raise KeyError(f"{controller}: {file}")
+
     def apply(self, settings: Sequence[Setting]) -> None:
         """Write settings, in an order that the kernel accepts whatever the old values are."""
 
-    def open_join(self, name: str) -> int:
-        """A descriptor for one group, to which a process writes "0" to join; the caller closes it."""
+    def open_join(self, name: str, below: str = "") -> int:
+        """A descriptor for one group, to which a process writes "0" to join; the caller closes it.
+
+        below   an existing group below it, as a path without ``..``; HostError if there is none
+        """
         raise KeyError(name)
 
     def join_files(self) -> list[int]:
@@ -176,6 +186,14 @@ class Driver:
     def usage(self) -> dict[str, int]:
         """What was used, see `usage.read`; to be asked before `remove`."""
         return {}
+
+    def statistics(self) -> dict[str, Any]:
+        """What is used now, in the shape of runc's stats events, see `statistics.read`."""
+        raise _no_group("measured")
+
+    def watch(self) -> OomWatch | None:
+        """Notice of lack of memory, to be closed; None where nothing gives it."""
+        return None
 
     def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
         """Remove the groups with everything below them; groups that are gone already are fine.

@@ -146,6 +146,32 @@ def _make_one(fd: int, name: str) -> tuple[int, bool]:
     return child, made
 
 
+def has(fd: int, file: str) -> bool:
+    """The directory has a file of this name."""
+    try:
+        os.stat(file, dir_fd=fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def open_below(fd: int, path: str, file: str, flags: int) -> int:
+    """A file in a group below `fd`, opened name by name so that nothing can lead out; OSError as it comes."""
+    here = os.dup(fd)
+    try:
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
+            if name == "..":
+                raise PermissionError(1, "..")
+            inner = os.open(name, DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = inner
+        return os.open(file, flags, dir_fd=here)
+    finally:
+        os.close(here)
+
+
 def read(fd: int, file: str) -> str:
     """A file of the directory, without the newline at its end."""
     handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)

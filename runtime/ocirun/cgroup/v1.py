@@ -17,8 +17,10 @@ from .group_steps import guarded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from ..host.cgroups import Layout
+    from .oom import OomWatch
     from .place import Group
     from .translate import Setting
 
@@ -37,6 +39,7 @@ class V1Driver(Driver):
 
     kind = V1
     joins = True
+    refuses = True
 
     def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
         super().__init__(groups, layout=layout, devices=devices)
@@ -115,7 +118,21 @@ class V1Driver(Driver):
                 raise self._refused(again[0], first) from first
             left = again
 
-    def open_join(self, name: str) -> int:
+    def read(self, controller: str, file: str) -> str:
+        """What a file of the group says."""
+        group = self.group(controller)
+        return guarded(f"read {file} of", group, lambda: tree.read(self._directory(group), file))
+
+    def available(self, controller: str, file: str = "") -> bool:
+        """As `Driver.available`; a driver from a record asks the group itself."""
+        if not super().available(controller, file):
+            return False
+        if not file or self._layout is not None:
+            return True
+        fd = self._existing(self.group(controller))
+        return fd is None or tree.has(fd, file)
+
+    def open_join(self, name: str, below: str = "") -> int:
         """The ``tasks`` file of one group: a thread that writes "0" moves itself.
 
         Unlike a write to ``cgroup.procs`` this takes no lock on all thread
@@ -123,7 +140,9 @@ class V1Driver(Driver):
         """
         group = self.group(name)
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        return guarded("join", group, lambda: os.open("tasks", flags, dir_fd=self._directory(group)))
+        if not below:
+            return guarded("join", group, lambda: os.open("tasks", flags, dir_fd=self._directory(group)))
+        return guarded(f"join {below} of", group, lambda: tree.open_below(self._directory(group), below, "tasks", flags))
 
     def place(self, pid: int) -> None:
         """Move a process with all its threads into every group."""
@@ -177,12 +196,22 @@ class V1Driver(Driver):
         """See `usage.read`."""
         from . import usage
 
-        tops: dict[str, int] = {}
-        for group in self.groups:
-            fd = self._existing(group)
-            if fd is not None:
-                tops.update(dict.fromkeys(group.controllers, fd))
-        return usage.read(tops)
+        return usage.read(self._tops())
+
+    def statistics(self) -> dict[str, Any]:
+        """See `statistics.read`."""
+        from . import statistics
+
+        return statistics.read(self._tops())
+
+    def watch(self) -> OomWatch | None:
+        """By an eventfd; None without a memory hierarchy."""
+        from .oom import OomWatch
+
+        if not self.available("memory"):
+            return None
+        group = self.group("memory")
+        return guarded("watch", group, lambda: OomWatch(self._directory(group)))
 
     def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
         """Remove our groups and all below them; see `Driver.remove`."""
@@ -244,6 +273,15 @@ class V1Driver(Driver):
             if fd is not None:
                 self._fds[group.name] = fd
         return fd
+
+    def _tops(self) -> dict[str, int]:
+        """Controller -> the group's directory, for those that are there."""
+        tops: dict[str, int] = {}
+        for group in self.groups:
+            fd = self._existing(group)
+            if fd is not None:
+                tops.update(dict.fromkeys(group.controllers, fd))
+        return tops
 
     def _directory(self, group: Group) -> int:
         fd = self._existing(group)

@@ -1,0 +1,34 @@
+"""What to write so that a v1 file says again what it said before.  Pure."""
+
+from __future__ import annotations
+
+from .translate import Setting
+from .usage import number
+
+# Files with a line for each device or interface; what a line that is not there stands for.
+_KEYED = {
+    "blkio.throttle.read_bps_device": "0",
+    "blkio.throttle.write_bps_device": "0",
+    "blkio.throttle.read_iops_device": "0",
+    "blkio.throttle.write_iops_device": "0",
+    "blkio.weight_device": "0",
+    "blkio.leaf_weight_device": "0",
+    "blkio.bfq.weight_device": "default",
+    "net_prio.ifpriomap": "0",
+    "rdma.max": "hca_handle=max hca_object=max",
+}
+
+
+def previous(setting: Setting, text: str) -> Setting:
+    """The setting that undoes `setting`.
+
+    text   what the file said before it was written
+    """
+    value = text
+    if setting.file == "memory.oom_control":
+        value = str(number(text, "oom_kill_disable") or 0)
+    elif setting.file in _KEYED:
+        key = setting.value.partition(" ")[0]
+        lines = [line for line in text.split("\n") if line.partition(" ")[0] == key]
+        value = lines[0] if lines else f"{key} {_KEYED[setting.file]}"
+    return Setting(setting.controller, setting.file, value, setting.pointer)
