@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 def test_wheel(installed: Installed) -> None:
     tag = re.fullmatch(r"ocirun-[0-9.]+-cp(\d+)-cp(\d+t?)-linux_\w+\.whl", installed.wheel.name)
     assert tag
+    version = installed.wheel.name.split("-")[1]
     assert tag[1] == tag[2].rstrip("t")
     listing = pythons.run([sys.executable, "-m", "zipfile", "-l", str(installed.wheel)]).stdout
     names = [line.split()[0] for line in listing.splitlines()[1:]]
     (module,) = (name for name in names if "_native." in name and not name.endswith(".pyi"))
     assert f"cpython-{tag[2]}-" in module
-    assert [name.partition(".data/")[2] for name in names if ".data/" in name] == ["scripts/ocirun"]
+    assert [name.rpartition("/")[2] for name in names if ".data/scripts/" in name] == ["ocirun"]
+    assert f"ocirun-{version}.data/data/share/man/man1/ocirun.1" in names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"ocirun"}
     assert not [name for name in names if name.endswith((".c", ".h", ".pyc")) or "tests/" in name]
 

@@ -164,7 +164,7 @@ def test_signal_mask_is_kept(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "value"), [(resource.RLIMIT_NOFILE, 10), (resource.RLIMIT_AS, 64 << 20)], ids=["files", "memory"]
+    ("limit", "value"), [(resource.RLIMIT_NOFILE, 10), (resource.RLIMIT_AS, 32 << 20)], ids=["files", "memory"]
 )
 def test_short_of_something(probe: Probe, limit: int, value: int) -> None:
     probe(preexec_fn=lambda: resource.setrlimit(limit, (value, value)))

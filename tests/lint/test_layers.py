@@ -3,7 +3,7 @@
     0  errors jsonio signals version _native     4  container
     1  config host                               5  the wider API
     2  plan cgroup                               6  cli
-    3  launch state
+    3  launch state resources stats
 
 An import that only type checkers see may also reach a neighbour of the same
 layer, but never upward.
@@ -19,14 +19,14 @@ LAYERS = {
     "errors": 0, "jsonio": 0, "signals": 0, "version": 0, "_native": 0,
     "config": 1, "host": 1,
     "plan": 2, "cgroup": 2,
-    "launch": 3, "state": 3,
+    "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "container": 4,
     "run": 5, "aio": 5, "image": 5,
     "cli": 6,
 }  # fmt: skip
 
 # Of the same layer, and yet allowed.
-NEIGHBOURS = {("launch", "state"), ("signals", "errors")}
+NEIGHBOURS = {("launch", "state"), ("resources", "state"), ("signals", "errors")}
 
 # The command line uses the API, and these below it.
 CLI_MAY_USE = {"config.check", "plan.render", "host.probe", "errors", "jsonio", "signals", "version", "container"}
