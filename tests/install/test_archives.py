@@ -41,7 +41,7 @@ def test_sdist(tmp_path: Path) -> None:
     (archive,) = out.glob("*.tar.gz")
     names = subprocess.run(["tar", "-tzf", archive], capture_output=True, text=True, check=True).stdout.splitlines()
     inside = {name.partition("/")[2] for name in names}
-    assert {"csrc/launcher.c", "csrc/build.py", "csrc/helper.c", "hatch_build.py", "dev", "LICENSE"} <= inside
+    assert {"csrc/launcher.c", "csrc/build.py", "csrc/helper.c", "hatch_build.py", "dev", "LICENSE", "README.md"} <= inside
     for folder in ("schemas", "bundles", "csrc/module", "csrc/executor", "tests/install"):
         assert any(name.startswith(folder + "/") for name in inside)
     assert not [name for name in inside if name.endswith((".so", ".pyc")) or "/rootfs/" in name]
