@@ -60,6 +60,8 @@ int op_find_home(struct executor *x, const struct op *op)
 		long n = SYS3(x, __NR_read, fd, x->buffer + have, PATH_LIMIT - have);
 		size_t start = 0;
 
+		if (n == 0) /* the last line may end without a newline */
+			home_from_line(x, x->buffer, have, op->arg[0]);
 		if (n <= 0)
 			break;
 		taken += (size_t)n;
@@ -76,8 +78,6 @@ int op_find_home(struct executor *x, const struct op *op)
 		have -= start;
 		bytes_copy(x->buffer, x->buffer + start, have);
 	}
-	if (have)
-		home_from_line(x, x->buffer, have, op->arg[0]);
 out:
 	quiet_close(fd);
 	return 0;

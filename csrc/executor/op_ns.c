@@ -42,7 +42,7 @@ int op_join_cgroup(struct executor *x, const struct op *op)
 	return r < 0 ? r : slot_set(x, op->arg[0], -1);
 }
 
-/* arg: slot of a namespace, its CLONE_NEW flag */
+/* arg: slot of a namespace or of a pidfd, CLONE_NEW flags, keep the slot */
 int op_join_namespace(struct executor *x, const struct op *op)
 {
 	int fd = slot_fd(x, op->arg[0]), r;
@@ -50,7 +50,7 @@ int op_join_namespace(struct executor *x, const struct op *op)
 	if (fd < 0)
 		return fd;
 	r = (int)SYS2(x, __NR_setns, fd, op->arg[1]);
-	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+	return r < 0 || op->arg[2] ? r : slot_set(x, op->arg[0], -1);
 }
 
 int op_unshare(struct executor *x, const struct op *op)

@@ -54,6 +54,14 @@ int op_reset_affinity(struct executor *x, const struct op *op)
 	return (int)SYS3(x, __NR_sched_setaffinity, 0, 1024, x->buffer);
 }
 
+/* arg: offset of a cpu_set_t, its size */
+int op_set_affinity(struct executor *x, const struct op *op)
+{
+	const void *mask = plan_bytes(x, op->arg[0], op->arg[1]);
+
+	return mask ? (int)SYS3(x, __NR_sched_setaffinity, 0, op->arg[1], mask) : fault(x, FAULT_PLAN, 0, EINVAL);
+}
+
 /* arg: resource, soft, hard */
 int op_set_rlimit(struct executor *x, const struct op *op)
 {

@@ -68,7 +68,8 @@
 	X(53, execute)         \
 	X(54, loopback_up)     \
 	X(55, mask)            \
-	X(56, make_readonly)
+	X(56, make_readonly)   \
+	X(57, set_affinity)
 
 enum op_code {
 #define X(number, name) OP_##name = number,

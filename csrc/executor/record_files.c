@@ -120,7 +120,7 @@ long record_new(const struct record_call *c, const struct record_rule *r, uint32
 
 static const char *text_of(const struct record_call *c, int i)
 {
-	return c->text[i] ? record_texts() + c->text[i] - 1 : "";
+	return c->text[i] ? record_texts(NULL) + c->text[i] - 1 : "";
 }
 
 static long open_file(const struct record_call *c, const struct record_rule *r)
@@ -379,6 +379,11 @@ void record_files(uint32_t base, uint32_t inherited)
 int record_is_open(int fd)
 {
 	return file_at(fd) != NULL;
+}
+
+int record_next_descriptor(void)
+{
+	return next_fd;
 }
 
 int record_wrong_descriptors(void)

@@ -301,8 +301,10 @@ const struct record_call *record_calls(size_t *count)
 	return calls;
 }
 
-const char *record_texts(void)
+const char *record_texts(size_t *size)
 {
+	if (size)
+		*size = text_used;
 	return texts;
 }
 

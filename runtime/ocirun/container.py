@@ -23,7 +23,7 @@ from .state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from .cgroup.driver import Driver
@@ -97,6 +97,57 @@ class CreateOptions:
         self.warn = warn or _silent
 
 
+class ExecOptions:
+    """What `exec` may be told besides the process.
+
+    console_socket, pidfd_socket, pid_file, preserve_fds   as in CreateOptions
+    detach          return as soon as the program runs
+    foreground      this process is the caller's own: forward its signals and its terminal, and wait
+    ignore_paused   join a frozen container, and wait there until it is resumed
+    cgroup          ``[CONTROLLER,...:]PATH`` of groups below the container's
+    source          where the process description comes from, for messages
+    warn            called with one line for what does not stop the process
+    """
+
+    __slots__ = (
+        "cgroup",
+        "console_socket",
+        "detach",
+        "foreground",
+        "ignore_paused",
+        "pid_file",
+        "pidfd_socket",
+        "preserve_fds",
+        "source",
+        "warn",
+    )
+
+    def __init__(
+        self,
+        *,
+        console_socket: str = "",
+        pidfd_socket: str = "",
+        pid_file: str = "",
+        preserve_fds: int = 0,
+        detach: bool = False,
+        foreground: bool = False,
+        ignore_paused: bool = False,
+        cgroup: list[str] | None = None,
+        source: str = "",
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.console_socket = console_socket
+        self.pidfd_socket = pidfd_socket
+        self.pid_file = pid_file
+        self.preserve_fds = preserve_fds
+        self.detach = detach
+        self.foreground = foreground
+        self.ignore_paused = ignore_paused
+        self.cgroup = cgroup or []
+        self.source = source
+        self.warn = warn or _silent
+
+
 def _silent(text: str) -> None:
     """Warnings go nowhere unless the caller takes them."""
 
@@ -153,6 +204,18 @@ class Container:
 
     def _directory(self) -> int:
         return store.open_container(self.root, self.id)
+
+    def _locked(self) -> int:
+        """`_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile."""
+        directory = self._directory()
+        try:
+            store.lock(directory)
+            if store.is_removed(directory):
+                raise ContainerNotFoundError("container does not exist")
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
 
     def status(self) -> str:
         """creating, created, running, paused or stopped."""
@@ -250,6 +313,31 @@ class Container:
         finally:
             os.close(pidfd)
 
+    def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
+        """Run one more process in a created or running container.
+
+        process   an object like ``process`` of config.json
+        Returns its exit code (128 plus the signal), or 0 as soon as it runs when detached.
+        Raises StateError, ConfigError, ProgramError, StepError, HostError.
+        """
+        from .launch import execute
+
+        directory = self._directory()
+        try:
+            return execute.run(self._record, self.cgroup, directory, process, options)
+        finally:
+            os.close(directory)
+
+    def base_process(self) -> dict[str, Any]:
+        """The ``process`` of the container's config, to be changed and given to `exec`."""
+        from .launch import execute
+
+        directory = self._directory()
+        try:
+            return execute.base_process(directory, self._record)
+        finally:
+            os.close(directory)
+
     def pause(self) -> None:
         """Freeze every process.  Raises StateError unless created or running."""
         status = self.status()
@@ -264,6 +352,60 @@ class Container:
             raise StateError("container not paused", status=status)
         self.cgroup.thaw()
 
+    def update(self, resources: object, *, source: str = "resources") -> list[str]:
+        """Give a container that has not stopped new limits, all or none; returns warnings.
+
+        resources   ``linux.resources`` of the spec as plain values; what is absent stays as it is
+        source      where they are from, for messages
+        Raises StateError "container not running", ConfigError, HostError.
+        """
+        from . import resources as limits
+
+        directory = self._locked()
+        try:
+            self._refuse_stopped("container not running")
+            return limits.update(directory, self.cgroup, resources, source=source)
+        finally:
+            os.close(directory)
+
+    def pids(self) -> list[int]:
+        """Its processes as we number them, in ascending order; none when it has stopped."""
+        if self.cgroup.groups:
+            return sorted(self.cgroup.pids())
+        from .host import processes
+
+        return sorted(processes.descendants(self.pid)) if records.is_alive(self._record) else []
+
+    def stats(self) -> dict[str, Any]:
+        """What it uses now, in the shape of runc's stats events.
+
+        Raises StateError when it has stopped, UnsupportedError when it has no cgroup.
+        """
+        from . import stats
+
+        self._refuse_stopped(f"container with id {self.id} is not running")
+        return stats.data(self.cgroup)
+
+    def watch(self, interval: float) -> Iterator[dict[str, Any]]:
+        """Its events until it stops: a lack of memory, and every `interval` seconds what it uses.
+
+        Raises, with the first event that is asked for, as `stats`.
+        """
+        from . import stats
+
+        pidfd = records.open_init(self._record)
+        if pidfd < 0:
+            raise StateError(f"container with id {self.id} is not running", status=records.STOPPED)
+        try:
+            yield from stats.events(self.id, self.cgroup, pidfd, interval)
+        finally:
+            os.close(pidfd)
+
+    def _refuse_stopped(self, text: str) -> None:
+        status = self.status()
+        if status not in (records.CREATED, records.RUNNING, records.PAUSED):
+            raise StateError(text, status=status)
+
     def delete(self, *, force: bool = False) -> list[str]:
         """Remove the container: its processes if allowed, its cgroup, its state; then the poststop hooks.
 
@@ -273,11 +415,8 @@ class Container:
         """
         from .launch import destroy
 
-        directory = self._directory()
+        directory = self._locked()
         try:
-            store.lock(directory)
-            if store.is_removed(directory):
-                raise ContainerNotFoundError("container does not exist")
             # What another command has changed before we had the lock.
             self._record = records.load(directory)
             self._cgroup = None
@@ -346,6 +485,13 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str) -> Plan:
     return create.explain(bundle, id, root, options)
 
 
+def read_process(path: str) -> dict[str, Any]:
+    """The process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
+    from .launch import execute
+
+    return execute.process_file(path)
+
+
 def list_states(root: str, *, warn: Callable[[str], None]) -> list[dict[str, Any]]:
     """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning."""
     states = []
@@ -369,4 +515,4 @@ def owner_name(uid: int) -> str:
         return f"#{uid}"
 
 
-__all__ = ["Container", "CreateOptions", "delete", "explain", "list_states", "run"]
+__all__ = ["Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states", "read_process", "run"]

@@ -139,7 +139,7 @@ class Driver:
 
         below   an existing group below it, as a path without ``..``; HostError if there is none
         """
-        raise KeyError(name)
+        raise KeyError(f"{name}/{below}")
 
     def join_files(self) -> list[int]:
         """`open_join` for every group of `joined_by_child`."""

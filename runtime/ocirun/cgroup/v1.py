@@ -142,7 +142,8 @@ class V1Driver(Driver):
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         if not below:
             return guarded("join", group, lambda: os.open("tasks", flags, dir_fd=self._directory(group)))
-        return guarded(f"join {below} of", group, lambda: tree.open_below(self._directory(group), below, "tasks", flags))
+        top = self._directory(group)
+        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, "tasks", flags))
 
     def place(self, pid: int) -> None:
         """Move a process with all its threads into every group."""

@@ -61,7 +61,10 @@ def _failed(error: Exception, given: Values) -> int:
         log.failure(error)
     else:
         log.crash(error)
-    return NO_SUCH_COMMAND if isinstance(error, UnknownCommandError) else FAILED
+    if isinstance(error, UnknownCommandError):
+        return NO_SUCH_COMMAND
+    name = given.arguments[0] if given.arguments else ""
+    return load(name)[0].failure if name in COMMANDS else FAILED
 
 
 def _last_words(error: Exception) -> int:

@@ -7,7 +7,7 @@ The forms are those of runc (Go's ``flag`` package): ``--name value``,
 
 from __future__ import annotations
 
-from ocirun.cli.table import FLAG, NUMBER
+from ocirun.cli.table import FLAG, MANY, NUMBER
 from ocirun.errors import UsageError
 
 TYPE_CHECKING = False
@@ -28,14 +28,16 @@ class Values:
     """What was given for a table of options.
 
     given       option key -> value, for the options that were given
+    lists       the same for options of kind MANY, each value in order
     arguments   the words that are not options
     """
 
-    __slots__ = ("_options", "arguments", "given")
+    __slots__ = ("_options", "arguments", "given", "lists")
 
     def __init__(self, options: tuple[Option, ...]) -> None:
         self._options = options
         self.given: dict[str, bool | int | str] = {}
+        self.lists: dict[str, list[str]] = {}
         self.arguments: list[str] = []
 
     def _value(self, key: str) -> bool | int | str:
@@ -50,6 +52,10 @@ class Values:
     def text(self, key: str) -> str:
         """The value of a TEXT option."""
         return str(self._value(key))
+
+    def many(self, key: str) -> list[str]:
+        """The values of a MANY option, in order."""
+        return self.lists.get(key, [])
 
     def number(self, key: str) -> int:
         """The value of a NUMBER option."""
@@ -95,6 +101,9 @@ def parse(options: tuple[Option, ...], words: list[str], *, into: Values, mixed:
                 raise UsageError(f"option {word} needs a value")
             value = words[index]
             index += 1
+        if option.kind == MANY:
+            into.lists.setdefault(option.names[0], []).append(value)
+            continue
         into.given[option.names[0]] = _checked(option, value)
     into.arguments.extend(words[index:])
 

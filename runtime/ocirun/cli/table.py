@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 FLAG = "flag"
 TEXT = "text"
 NUMBER = "number"
+MANY = "many"
 
 # execve(2) passes fewer words than this.
 _MANY = 1 << 30
 
-_BLANKS: dict[str, bool | int | str] = {FLAG: False, TEXT: "", NUMBER: 0}
+_BLANKS: dict[str, bool | int | str] = {FLAG: False, TEXT: "", NUMBER: 0, MANY: ""}
 
 
 class Option:
@@ -29,7 +30,7 @@ class Option:
 
     names     long name first, without dashes; the first is the key of its value
     help      what it does, one phrase
-    kind      FLAG, TEXT or NUMBER (decimal, not negative)
+    kind      FLAG, TEXT, NUMBER (decimal, not negative) or MANY (a TEXT that may be given again and adds up)
     metavar   what its value is called in help, "" for a flag
     default   value when it is not given: a bool, str or int, by kind
     choices   the only values allowed, or () for any; TEXT only
@@ -69,9 +70,10 @@ class Command:
     description  paragraphs with an empty line between; help and the man page wrap them
     options      its options; ``--help`` is added to every command
     mixed        options may follow arguments; otherwise the first argument ends them
+    failure      exit status for errors of the command's own
     """
 
-    __slots__ = ("arguments", "description", "mixed", "name", "options", "summary")
+    __slots__ = ("arguments", "description", "failure", "mixed", "name", "options", "summary")
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class Command:
         description: str,
         options: tuple[Option, ...] = (),
         mixed: bool = True,
+        failure: int = 1,
     ) -> None:
         self.name = name
         self.arguments = arguments
@@ -89,6 +92,7 @@ class Command:
         self.description = description
         self.options = (*options, HELP)
         self.mixed = mixed
+        self.failure = failure
 
     def counts(self) -> tuple[int, int]:
         """The least and the greatest number of arguments."""
@@ -147,6 +151,7 @@ COMMANDS = {
     "list": "list",
     "kill": "kill",
     "delete": "delete",
+    "exec": "exec",
     "pause": "pause",
     "resume": "resume",
     "spec": "spec",

@@ -102,26 +102,28 @@ def _plan(
         bundle=config.bundle,
         directory=join(root, container_id),
         detach=not stay,
-        console_socket=_absolute(options.console_socket),
-        pidfd_socket=_absolute(options.pidfd_socket),
-        pid_file=_absolute(options.pid_file),
+        console_socket=absolute(options.console_socket),
+        pidfd_socket=absolute(options.pidfd_socket),
+        pid_file=absolute(options.pid_file),
         keep_fds=options.preserve_fds,
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
     )
     data: Any = config.data
     limited = bool((data.get("process") or {}).get("rlimits"))
-    facts = _facts(options, layout, limited=limited, for_show=for_show)
-    plan = build(data, facts, request, cgroup)
+    known = facts(layout, preserve_fds=options.preserve_fds, limited=limited, for_show=for_show)
+    plan = build(data, known, request, cgroup)
     plan.warnings[:0] = config.warnings
     return plan, cgroup
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """`path` from the root; "" stays."""
     return os.path.abspath(path) if path else ""
 
 
-def _facts(options: CreateOptions, layout: object, *, limited: bool, for_show: bool) -> Facts:
+def facts(layout: object, *, preserve_fds: int, limited: bool, for_show: bool) -> Facts:
+    """What a plan must know; `limited`: also of resource limits, `for_show`: without the environment."""
     permitted, bounding = host.own_capabilities()
     listen = _listen_fds()
     return Facts(
@@ -129,7 +131,7 @@ def _facts(options: CreateOptions, layout: object, *, limited: bool, for_show: b
         capabilities=permitted & bounding,
         last_cap=host.last_capability(),
         layout=layout,
-        inherited=_inherited(listen + options.preserve_fds) if listen + options.preserve_fds else (),
+        inherited=_inherited(listen + preserve_fds) if listen + preserve_fds else (),
         listen_fds=listen,
         environ=() if for_show else host.environment(),
         notify_socket=os.environ.get("NOTIFY_SOCKET", ""),

@@ -35,13 +35,11 @@ def run(
     options.foreground = not detach
     signals = None
     if not detach:
-        from .signals import Forwarder
-
         if not no_subreaper:
             from .._native import lib
 
             lib.ocirun_set_subreaper(1)
-        signals = Forwarder(_KEPT)
+        signals = forwarder()
     record, session = creation.create(container_id, root, options, stay=True)
     console: Relay | None = None
     try:
@@ -62,7 +60,7 @@ def run(
             if session.notify is not None:
                 notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
             return 0
-        code = _wait(session, signals, console)
+        code = wait(session, signals, console)
         if console is not None:
             console.close()
         _reap_orphans()
@@ -76,6 +74,13 @@ def run(
         session.close()
         if signals is not None:
             signals.close()
+
+
+def forwarder() -> Forwarder:
+    """Take over the signals of this process, to pass them on."""
+    from .signals import Forwarder
+
+    return Forwarder(_KEPT)
 
 
 def _delete(root: str, container_id: str) -> list[str]:
@@ -102,7 +107,7 @@ def _poststart(session: Session) -> None:
         session.run_hook(index)
 
 
-def _wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
+def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
     """Until the program ends: its exit code, or 128 plus the signal."""
     import select
 

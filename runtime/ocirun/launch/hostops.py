@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from .._native import lib
-from ..errors import HostError, errno_words
+from ..errors import HostError, StateError, errno_words
 from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
 from . import sockets
 from .spawn import check
@@ -41,6 +41,16 @@ def open_procfs(s: Session, slot: str) -> None:
     s.fds[slot] = fd
     if lib.ocirun_fs_type(fd) != _PROC_SUPER_MAGIC or os.fstat(fd).st_ino != _PROC_ROOT_INODE:
         raise HostError("/proc is not the root of a procfs", remedy="mount a procfs on /proc")
+
+
+def open_init(s: Session, pid: int, slot: str) -> None:
+    """A pidfd of the container's init, known to be the one that the state tells of."""
+    from ..state import record
+
+    fd = record.open_init(s.record)
+    if fd < 0:
+        raise StateError("cannot exec in a stopped container", status=record.STOPPED)
+    s.fds[slot] = fd
 
 
 def make_start_fifo(s: Session, path: str, slot: str) -> None:
@@ -103,7 +113,7 @@ def write_cgroup(s: Session, controller: str, path: str, file: str, value: str) 
 
 def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
     """The file by which the helper joins one hierarchy."""
-    s.fds[slot] = s.cgroup.open_join(controller)
+    s.fds[slot] = s.cgroup.open_join(controller, s.below(controller))
 
 
 def write_id_maps(s: Session, uid_map: str, gid_map: str, setgroups: str) -> None:
@@ -216,6 +226,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     for function in (
         reserve_state,
         open_procfs,
+        open_init,
         make_start_fifo,
         make_notify_socket,
         open_namespace,

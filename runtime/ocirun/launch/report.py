@@ -56,6 +56,8 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepErr
     if op.name == "run_hook":
         kind, place = op.pointer.split("/")[2:4]
         return hook_error(kind, int(place), op, index, progress)
+    if op.name == "change_dir":
+        return _directory(op, index, progress)
     call = call_name(progress.call)
     reason, remedy = _reason(op, progress)
     text = f"{_place(op)}{render.phrase(op)}: {reason}"
@@ -69,6 +71,20 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepErr
         call=call,
         errno=progress.errno,
         remedy=remedy,
+    )
+
+
+def _directory(op: Op, index: int, progress: Progress) -> StepError:
+    """Engines show these words of runc to their users."""
+    words = "it is outside of the container" if progress.fault == OUTSIDE_ROOT else errno_words(progress.errno)
+    return StepError(
+        f'{op.pointer}: chdir to cwd ("{op.args["path"]}") failed: {words}',
+        index=index,
+        actor="init",
+        pointer=op.pointer,
+        operation=op.name,
+        call=call_name(progress.call),
+        errno=progress.errno,
     )
 
 

@@ -44,6 +44,9 @@ class Session:
         self.answer_fd = -1
         self.message_fd = -1
         self.cgroup_made = False
+        # The record of init is a file that other commands read; that of another process is memory.
+        self.progress_name = "progress"
+        self.sub_groups: dict[str, str] = {}
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
@@ -132,14 +135,7 @@ class Session:
         op = self.plan.ops[index]
         try:
             if op.name == "spawn":
-                progress = os.open("progress", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600,
-                                   dir_fd=self.directory)
-                try:
-                    self._helper = spawn.start(self.plan, self.fds, flags=op.args["flags"], progress_fd=progress)
-                except BaseException:
-                    os.close(progress)
-                    raise
-                self.undo.append(self._kill_helper)
+                self._spawn(op.args["flags"])
             elif op.name == "host_hook":
                 self.run_hook(index)
             else:
@@ -151,6 +147,23 @@ class Session:
             if failure.pointer and not failure.message.startswith(failure.pointer):
                 failure.message = f"{failure.pointer}: {failure.message}"
             raise failure from None
+
+    def _spawn(self, flags: int) -> None:
+        progress = -1
+        if self.progress_name:
+            how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            progress = os.open(self.progress_name, how, 0o600, dir_fd=self.directory)
+        try:
+            self._helper = spawn.start(self.plan, self.fds, flags=flags, progress_fd=progress)
+        except BaseException:
+            if progress >= 0:
+                os.close(progress)
+            raise
+        self.undo.append(self._kill_helper)
+
+    def below(self, controller: str) -> str:
+        """The group below the container's that is to be joined in a hierarchy, "" for the container's own."""
+        return self.sub_groups.get(controller, "")
 
     def run_hook(self, index: int) -> None:
         """One hook of the runtime's namespaces."""

@@ -37,7 +37,7 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
-    _refuse(b)
+    refuse(b)
     keep = _kept_descriptors(b)
     _prepare(b)
     namespaces.enter(b)
@@ -46,7 +46,8 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
     return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
 
 
-def _refuse(b: Builder) -> None:
+def refuse(b: Builder) -> None:
+    """Raise for what is valid and not built yet."""
     for key, pointer in _NOT_YET:
         if b.linux.get(key):
             raise UnsupportedError(f"{pointer}: {key} is not supported by this version", pointer=pointer)

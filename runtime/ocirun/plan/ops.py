@@ -42,7 +42,7 @@ _Fields = tuple[tuple[str, str], ...]
 INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "guard": (1, ()),
     "join_cgroup": (2, (("slot", "slot"),)),
-    "join_namespace": (3, (("slot", "slot"), ("flag", "int"))),
+    "join_namespace": (3, (("slot", "slot"), ("flag", "int"), ("keep", "int"))),
     "unshare": (4, (("flags", "int"),)),
     "sync": (5, ()),
     "receive_fd": (6, (("slot", "slot"),)),
@@ -136,6 +136,7 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "execute": (53, ()),
     "loopback_up": (54, ()),
     "mask": (55, (("root", "slot"), ("path", "text"), ("null", "slot"), ("empty", "slot"))),
+    "set_affinity": (57, (("mask", "bytes"),)),
     "make_readonly": (56, (("root", "slot"), ("path", "text"))),
 }
 
@@ -148,6 +149,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "open_cgroup": ("controller", "path", "slot"),
     "open_namespace": ("path", "type", "slot", "not_own_for"),
     "open_procfs": ("slot",),
+    "open_init": ("pid", "slot"),
     "make_start_fifo": ("path", "slot"),
     "make_notify_socket": ("directory",),
     "spawn": ("flags", "slots"),

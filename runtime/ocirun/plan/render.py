@@ -37,6 +37,7 @@ _PHRASES = {
     "write_cgroup": "write {value} to {file} of the {controller} cgroup",
     "open_cgroup": "open the tasks of the {controller} cgroup",
     "open_namespace": "open the {type} namespace {path}",
+    "open_init": "open a pidfd of init, process {pid}",
     "open_procfs": "open the host's procfs",
     "make_start_fifo": "make the fifo that `start` will write to",
     "make_notify_socket": "make the socket that stands for NOTIFY_SOCKET in {directory}",
@@ -92,13 +93,14 @@ _PHRASES = {
     "set_scheduler": "set the scheduler",
     "set_io_priority": "set the I/O priority",
     "set_personality": "set the personality",
+    "set_affinity": "choose processors",
     "reset_affinity": "allow all processors",
     "set_rlimit": "set resource limit {resource}",
     "drop_bounding": "drop capabilities from the bounding set",
     "set_groups": "set supplementary groups",
     "set_ids": "become uid {uid} gid {gid}",
     "set_capabilities": "set capabilities",
-    "change_dir": "change to the working directory {path}",
+    "change_dir": "chdir to cwd {path}",
     "find_home": "look up HOME",
     "find_program": "look up the program",
     "ready": "report that the container is created",
@@ -156,7 +158,7 @@ def _value(op: str, name: str, value: Any) -> str:
         return propagation_words(value)
     if name == "attributes":
         return flag_words(value)
-    if name in ("keep", "effective", "permitted", "inheritable", "ambient"):
+    if op in ("drop_bounding", "set_capabilities") and name != "last":
         return capability_words(value)
     if name == "options":
         return ",".join(key if item is None else f"{key}={item}" for key, item in value)
@@ -166,9 +168,9 @@ def _value(op: str, name: str, value: Any) -> str:
         return "; ".join(str(value).splitlines())
     if name == "env":
         return f"{len(value)} variables"
-    if name in ("recursive", "tolerate", "replace", "detach") and not value:
+    if name in ("recursive", "tolerate", "replace", "detach", "keep") and not value:
         return ""
-    if name in ("state_head", "state_tail", "attr"):
+    if name in ("state_head", "state_tail", "attr", "mask"):
         return ""
     if isinstance(value, (list, tuple)):
         return jsonio.dumps(value)

@@ -1,0 +1,134 @@
+"""``ocirun exec``."""
+
+from __future__ import annotations
+
+from ocirun.cli.table import MANY, NUMBER, TEXT, Command, Option
+from ocirun.errors import OcirunError, UnsupportedError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.cli.call import Call
+
+COMMAND = Command(
+    "exec",
+    arguments="ID [COMMAND] [ARGUMENT...]",
+    summary="run one more process in a container",
+    description="""\
+Runs COMMAND in the namespaces and the cgroup of the container ID, which must be created or running. The
+process is like the container's own but for what the options change; with --process it is what FILE says.
+
+Unless detached, ocirun waits and exits with the status of the process (128+N for a death by signal N).
+Errors of ocirun itself give 255.""",
+    options=(
+        Option("process", "p", kind=TEXT, metavar="FILE", help="JSON file with the process, instead of COMMAND"),
+        Option("cwd", kind=TEXT, metavar="DIR", help="working directory in the container"),
+        Option("env", "e", kind=MANY, metavar="NAME=VALUE", help="set an environment variable"),
+        Option("tty", "t", help="give the process a terminal"),
+        Option("user", "u", kind=TEXT, metavar="UID[:GID]", help="ids of the process, in numbers"),
+        Option("additional-gids", "g", kind=MANY, metavar="GID", help="add a supplementary group"),
+        Option("cap", "c", kind=MANY, metavar="NAME", help="add a capability"),
+        Option("no-new-privs", help="set no_new_privs"),
+        Option("detach", "d", help="return as soon as the process runs"),
+        Option("pid-file", kind=TEXT, metavar="FILE", help="write the process id to FILE"),
+        Option("console-socket", kind=TEXT, metavar="PATH", help="Unix socket that is sent the terminal's master end"),
+        Option("pidfd-socket", kind=TEXT, metavar="PATH", help="Unix socket that is sent a pidfd of the process"),
+        Option("preserve-fds", kind=NUMBER, metavar="N", help="leave the N descriptors from 3 on open"),
+        Option("cgroup", kind=MANY, metavar="[CONTROLLER,...:]PATH", help="run in a cgroup below the container's"),
+        Option("ignore-paused", help="join a paused container too, and run when it is resumed"),
+        Option("process-label", kind=TEXT, metavar="LABEL", help="SELinux label of the process"),
+        Option("apparmor", kind=TEXT, metavar="PROFILE", help="AppArmor profile of the process"),
+    ),
+    mixed=False,
+    failure=255,
+)
+
+
+def execute(call: Call) -> int:
+    """Run the process; its status, or 0 when detached."""
+    from ocirun.container import Container, ExecOptions
+
+    values = call.values
+    detach = values.flag("detach")
+    try:
+        _refuse(call)
+        container = Container.load(call.id, root=call.settings.root)
+        options = ExecOptions(
+            console_socket=values.text("console-socket"),
+            pidfd_socket=values.text("pidfd-socket"),
+            pid_file=values.text("pid-file"),
+            preserve_fds=values.number("preserve-fds"),
+            detach=detach,
+            foreground=not detach,
+            ignore_paused=values.flag("ignore-paused"),
+            cgroup=values.many("cgroup"),
+            source=values.text("process"),
+            warn=call.warn,
+        )
+        return container.exec(_process(call, container), options)
+    except OcirunError as error:
+        error.message = f"exec failed: {error.message}"
+        raise
+
+
+def _refuse(call: Call) -> None:
+    for name in ("process-label", "apparmor"):
+        if call.values.text(name):
+            raise UnsupportedError(f"--{name} is not supported by this version")
+
+
+def _process(call: Call, container: Any) -> dict[str, Any]:
+    values = call.values
+    if values.text("process"):
+        from ocirun.container import read_process
+
+        process = read_process(values.text("process"))
+    else:
+        if len(values.arguments) < 2:
+            raise UsageError("exec: no COMMAND and no --process")
+        process = container.base_process()
+        process["args"] = values.arguments[1:]
+        process["env"] = [*(process.get("env") or []), *values.many("env")]
+    if values.text("cwd"):
+        process["cwd"] = values.text("cwd")
+    if values.flag("tty"):
+        process["terminal"] = True
+    if values.flag("no-new-privs"):
+        process["noNewPrivileges"] = True
+    _identity(process, call)
+    _capabilities(process, values.many("cap"))
+    return process
+
+
+def _identity(process: dict[str, Any], call: Call) -> None:
+    user = dict(process.get("user") or {})
+    text = call.values.text("user")
+    if text:
+        uid, colon, gid = text.partition(":")
+        user["uid"] = _id(uid, text)
+        user["gid"] = _id(gid, text) if colon else user.get("gid", 0)
+    groups = [_id(number, number) for number in call.values.many("additional-gids")]
+    if groups:
+        user["additionalGids"] = [*(user.get("additionalGids") or []), *groups]
+    process["user"] = user
+
+
+def _id(text: str, whole: str) -> int:
+    """Decimal digits and nothing else: int() would take signs, blanks and underscores."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**32 - 1):
+        raise UsageError(f"user {whole!a}: ids are decimal numbers below 4294967295")
+    return int(text)
+
+
+def _capabilities(process: dict[str, Any], names: list[str]) -> None:
+    """Added to bounding, effective and permitted; to ambient only where the config has inheritable ones."""
+    if not names:
+        return
+    sets = {name: list(values) for name, values in (process.get("capabilities") or {}).items()}
+    kinds = ["bounding", "effective", "permitted"]
+    if sets.get("inheritable"):
+        kinds += ["inheritable", "ambient"]
+    for kind in kinds:
+        sets[kind] = [*sets.get(kind, []), *(name for name in names if name not in sets.get(kind, []))]
+    process["capabilities"] = sets

@@ -1,0 +1,168 @@
+"""`exec`: one more process in a container that runs."""
+
+from __future__ import annotations
+
+import os
+
+from ..config import check, load
+from ..errors import ConfigError, StateError, UsageError
+from ..host import facts as host
+from ..plan.builder import Request
+from ..plan.joining import build_exec
+from ..state import record as records
+from ..state import store
+from . import create as creation
+from . import foreground
+from .session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from ..container import ExecOptions
+    from ..state.record import Record
+
+
+def saved_config(directory: int, record: Record) -> dict[str, Any]:
+    """The config as it was at create, whatever has become of the bundle."""
+    raw = store.read_file(directory, "config.json")
+    data: Any = load.from_bytes(raw, bundle=record.bundle, path="config.json").data
+    return dict(data)
+
+
+def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> int:
+    """Run a process; its exit code, or 0 as soon as it runs when detached.
+
+    process   an object like ``process`` of config.json; checked here
+    """
+    data = saved_config(directory, record)
+    own: dict[str, Any] = data.get("process") or {}
+    data["process"] = process
+    problems = [problem for problem in check.checked(data) if problem.pointer.startswith("/process")]
+    if any(not problem.warning for problem in problems):
+        raise ConfigError(problems, path=options.source or "process")
+    terminal = bool(process.get("terminal"))
+    if terminal and options.detach and not options.console_socket:
+        raise UsageError(
+            "cannot allocate tty if ocirun will detach without setting console socket",
+            pointer="/process/terminal",
+            remedy="give --console-socket",
+        )
+    if options.console_socket and not (terminal and options.detach):
+        raise UsageError(
+            "cannot use console socket if ocirun will not detach or allocate tty",
+            pointer="/process/terminal",
+            remedy="leave out --console-socket, or give --tty and --detach",
+        )
+    _check_status(record, cgroup, directory, options)
+    for name in ("scheduler", "ioPriority"):
+        if name in own and name not in process:
+            process[name] = own[name]
+    session = _session(record, cgroup, data, (own.get("user") or {}).get("umask"), options)
+    for problem in session.plan.warnings:
+        options.warn(problem.line())
+    return _carry_out(session, options)
+
+
+def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecOptions) -> None:
+    status = records.status(record, records.load_progress(directory))
+    if status not in (records.CREATED, records.RUNNING):
+        raise StateError("cannot exec in a stopped container", status=status)
+    if not options.ignore_paused and cgroup.frozen():
+        raise StateError(
+            "cannot exec in a paused container (use --ignore-paused to override)", status=records.PAUSED
+        )
+
+
+def _session(
+    record: Record, cgroup: Driver, data: dict[str, Any], umask: int | None, options: ExecOptions
+) -> Session:
+    request = Request(
+        container_id=record.container_id,
+        bundle=record.bundle,
+        directory="",
+        detach=False,
+        console_socket=creation.absolute(options.console_socket),
+        pidfd_socket=creation.absolute(options.pidfd_socket),
+        pid_file=creation.absolute(options.pid_file),
+        keep_fds=options.preserve_fds,
+    )
+    below = sub_groups(cgroup, options.cgroup)
+    files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
+    facts = creation.facts(
+        None, preserve_fds=options.preserve_fds, limited=bool(data["process"].get("rlimits")), for_show=False
+    )
+    facts.notify_socket = ""
+    plan = build_exec(data, facts, request, cgroup, pid=record.pid, own_umask=umask, cgroup_files=files)
+    session = Session(plan, record, cgroup, -1, list(host.environment()))
+    session.progress_name = ""
+    session.sub_groups = below
+    return session
+
+
+def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
+    """``--cgroup [CONTROLLER,...:]PATH`` as a path for each group.  Raises UsageError."""
+    found: dict[str, str] = {}
+    names = {name: group for group in cgroup.groups for name in group.controllers}
+    for text in wanted:
+        head, colon, path = text.partition(":")
+        controllers = head.split(",") if colon else [group.name for group in cgroup.groups]
+        path = path if colon else head
+        if ".." in path.split("/"):
+            raise UsageError(f"cgroup {text!a}: leads out of the container's cgroup", remedy="leave out '..'")
+        for controller in controllers:
+            if controller not in names:
+                raise UsageError(f"cgroup {text!a}: unknown controller {controller!a}")
+            found[names[controller].name] = path.strip("/")
+    return found
+
+
+def _carry_out(session: Session, options: ExecOptions) -> int:
+    signals = None
+    console = None
+    try:
+        if not options.detach and options.foreground:
+            signals = foreground.forwarder()
+        session.create()
+        if session.console >= 0 and signals is not None:
+            from . import terminal
+
+            console = terminal.Relay(session.console)
+        try:
+            session.start()
+        except BaseException:
+            session.take_back()
+            raise
+        if options.detach or signals is None:
+            return 0
+        return foreground.wait(session, signals, console)
+    finally:
+        if console is not None:
+            console.close()
+        session.close()
+        if signals is not None:
+            signals.close()
+
+
+def base_process(directory: int, record: Record) -> dict[str, Any]:
+    """The process that flags of `exec` change: that of the container, without what belongs to its init."""
+    process: dict[str, Any] = dict(saved_config(directory, record).get("process") or {})
+    process["terminal"] = False
+    process.pop("consoleSize", None)
+    return process
+
+
+def process_file(path: str) -> dict[str, Any]:
+    """``--process FILE``.  Raises HostError, ConfigError."""
+    from .. import jsonio
+    from ..errors import Problem
+
+    raw = load.read(os.path.abspath(path))
+    try:
+        value = jsonio.loads(raw)
+    except jsonio.JsonError as error:
+        raise ConfigError([Problem("", str(error))], path=path) from None
+    if not isinstance(value, dict):
+        raise ConfigError([Problem("", "must be an object")], path=path)
+    return value
