@@ -89,8 +89,7 @@ def _names(path: str) -> list[str]:
 
 def _mounts() -> Iterator[str]:
     # The optional fields are part of it: a changed propagation is a change of the host.
-    for line in _text("/proc/self/mountinfo").splitlines():
-        yield line
+    yield from _text("/proc/self/mountinfo").splitlines()
 
 
 def cgroups(mark: str) -> list[str]:

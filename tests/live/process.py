@@ -135,6 +135,9 @@ def spawn(
 
 def wait_end(proc: subprocess.Popen[bytes], limit: float) -> bool:
     """Wait for a started command, reaping orphans meanwhile; False if it had to be killed."""
+    if proc.poll() is not None:
+        _own.discard(proc.pid)
+        return True
     poller = select.poll()
     pidfd = os.pidfd_open(proc.pid)
     poller.register(pidfd, select.POLLIN)

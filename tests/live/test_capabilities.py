@@ -36,11 +36,11 @@ def expected(given: dict[str, list[str]], uid: int) -> dict[str, int]:
 
 CASES: dict[str, dict[str, list[str]]] = {
     "none": {},
-    "like an engine": {name: SOME for name in ("bounding", "permitted", "effective")},
+    "like an engine": dict.fromkeys(("bounding", "permitted", "effective"), SOME),
     "all five": dict.fromkeys(SETS, SOME),
     "bounding only": {"bounding": SOME},
-    "twice": {name: SOME + SOME for name in ("bounding", "permitted", "effective")},
-    "ambient": {**dict.fromkeys(SETS, ["CAP_KILL"]), "bounding": SOME},
+    "twice": dict.fromkeys(("bounding", "permitted", "effective"), SOME + SOME),
+    "ambient": {**{key: ["CAP_KILL"] for key in SETS}, "bounding": SOME},
     "inheritable": {"bounding": SOME, "inheritable": ["CAP_KILL"], "permitted": SOME, "effective": SOME},
 }
 

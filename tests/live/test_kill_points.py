@@ -19,6 +19,8 @@ from . import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
+
     from .bundles import Bundle
     from .case import Case
 
@@ -37,7 +39,7 @@ def _strace() -> None:
 def record(live: Case, bundle: Bundle, *command: str) -> list[tuple[str, int]]:
     """(call, how many-th of its process) of one good run, in the order of the run, each once."""
     trace = f"{live.dir}/trace"
-    process.run(["strace", "-f", "-qq", "-o", trace, *live.argv(*command)], scratch=live.scratch, limit=20).ok()
+    assert traced(live, ["-o", trace], *command).returncode in (0, -15), "the run that is recorded must be a good one"
     counts: dict[tuple[str, str], int] = {}
     points: list[tuple[str, int]] = []
     known = set()
@@ -55,32 +57,41 @@ def record(live: Case, bundle: Bundle, *command: str) -> list[tuple[str, int]]:
     return points
 
 
-def killed_at(live: Case, point: tuple[str, int], *command: str) -> None:
-    """Run a command with SIGKILL at one point."""
+def killed_at(live: Case, point: tuple[str, int], *command: str) -> bool:
+    """Run a command with SIGKILL at one point; False if it reached its end all the same."""
     call, number = point
-    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    proc, _, _ = process.spawn([*inject, *live.argv(*command)], scratch=live.scratch)
-    # strace stays as long as the created init lives, so its end is not what to wait for.
-    process.wait_end(proc, 0.6)
-    process.eventually(lambda: not runtimes(live), f"no process of the runtime after {point}", 5)
+    options = ["-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    return traced(live, options, *command).returncode not in (0, -15)
 
 
-def runtimes(live: Case) -> list[int]:
-    """Commands of the runtime, and tracers, that still run."""
-    process.reap()
-    found = []
-    for pid in process.descendants():
-        line = process.describe(pid)
-        if not process.is_zombie(pid) and live.root in line and "sleep" not in line.split(" ")[0]:
-            found.append(pid)
-    return found
+def traced(live: Case, options: list[str], *command: str) -> subprocess.Popen[bytes]:
+    """Run a command under strace until the command has ended; the tracer is then let go.
+
+    By itself strace stays as long as the created init lives.
+    """
+    argv = live.argv(*command)
+    tracer, _, _ = process.spawn(["strace", "-I1", "-f", "-qq", *options, *argv], scratch=live.scratch)
+
+    def running() -> bool:
+        # The interpreter's command line holds ours; the created init has one of its own.
+        lines = [process.describe(pid) for pid in process.descendants() if not process.is_zombie(pid)]
+        return any(live.root in line and not line.startswith("strace") for line in lines)
+
+    try:
+        process.eventually(lambda: tracer.poll() is not None or running(), f"strace starts {options}")
+        process.eventually(lambda: tracer.poll() is not None or not running(), f"{command[0]} ends with {options}", 20)
+    finally:
+        tracer.terminate()
+        process.wait_end(tracer, 5)
+    return tracer
 
 
 def sample(points: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
-    """Every named window first, then evenly along the way."""
+    """Points evenly along the way, far apart ones first, so that a short time covers all of it."""
     lively = [point for point in points if point[0] not in DULL]
     step = max(1, len(lively) // count)
-    return lively[::step]
+    chosen = lively[::step]
+    return [point for phase in range(8) for point in chosen[phase::8]]
 
 
 def test_create(live: Case) -> None:
@@ -94,19 +105,18 @@ def test_create(live: Case) -> None:
     live.assert_clean()
     end = time.monotonic() + BUDGET
     failures = []
-    tried = 0
-    for point in sample(points, 40):
+    outcomes = []
+    for point in sample(points, 150):
         if time.monotonic() > end:
             break
-        tried += 1
-        failures += attempt(live, bundle, point, command)
-    assert not failures, f"{len(failures)} of {tried} points:\n" + "\n".join(failures)
-    assert tried >= 10
+        outcomes.append(killed_at(live, point, *command))
+        failures += leftovers(live, bundle, point)
+    assert not failures, f"{len(failures)} of {len(outcomes)} points:\n" + "\n".join(failures)
+    assert outcomes.count(True) >= 20, f"of {len(outcomes)} creates only {outcomes.count(True)} were interrupted"
 
 
-def attempt(live: Case, bundle: Bundle, point: tuple[str, int], command: tuple[str, ...]) -> list[str]:
-    """One kill; gives a line when something stays."""
-    killed_at(live, point, *command)
+def leftovers(live: Case, bundle: Bundle, point: tuple[str, int]) -> list[str]:
+    """Delete by force; a line when that fails or something stays."""
     result = live.command("delete", "--force", bundle.id)
     try:
         result.ok()

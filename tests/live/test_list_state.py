@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import re
@@ -29,8 +29,8 @@ def test_state_document(live: Case) -> None:
     assert state["bundle"] == bundle.path
     assert state["rootfs"] == bundle.rootfs
     assert state["annotations"] == {"org.example.key": "value", "empty": ""}
-    made = datetime.datetime.fromisoformat(state["created"].replace("Z", "+00:00"))
-    assert abs((datetime.datetime.now(datetime.UTC) - made).total_seconds()) < 60
+    made = dt.datetime.fromisoformat(state["created"].replace("Z", "+00:00"))
+    assert abs((dt.datetime.now(dt.UTC) - made).total_seconds()) < 60
     assert process.describe(state["pid"]) != "(gone)"
     live.start(bundle)
     after = live.state(bundle)
