@@ -101,8 +101,13 @@ static int copy_entry(struct executor *x, int depth, const char *name)
 		r = SYS3(x, __NR_fchown, next->to, st.stx_uid, st.stx_gid);
 		if (r >= 0)
 			r = SYS2(x, __NR_fchmod, next->to, st.stx_mode & 07777);
+		if (r < 0) {
+			quiet_close(next->from);
+			quiet_close(next->to);
+			return (int)r;
+		}
 		next->have = next->at = 0;
-		return r < 0 ? (int)r : 1; /* 1: go down */
+		return 1; /* go down */
 	}
 	if (kind == S_IFSOCK)
 		return 0; /* a socket without its server is of no use in the copy */

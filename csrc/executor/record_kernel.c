@@ -191,7 +191,7 @@ static long unmap(const struct record_call *c)
 /* `fork_init` asks for no pidfd: it goes on in the child.  A hook's child is another process. */
 static long make_process(const struct record_call *c, const struct record_rule *r)
 {
-	if (!(c->arg[0] & 0x1000 /* CLONE_PIDFD */))
+	if (!(c->arg[0] & 0x1000 /* CLONE_PIDFD */) || (r && r->plain))
 		return 0;
 	*(int *)c->arg[2] = (int)record_new(c, r, S_IFREG);
 	return next_pid++;

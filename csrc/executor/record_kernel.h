@@ -33,7 +33,7 @@ struct record_rule {
 	int64_t result;	 /* below 0: fails with it; above 0: returns it; 0: as usual, and then: */
 	uint32_t mode;	 /* st_mode of the file, or 0 */
 	uint32_t major, minor;
-	int plain;	 /* the file is no root of a mount */
+	int plain;	 /* the file is no root of a mount; for clone: go on in the child */
 	const void *data; /* what a read, readlinkat or getdents64 gives, once */
 	size_t size;
 };
