@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
+from struct import Struct
 
 from ocirun.plan import encode
 from ocirun.plan.ops import INIT, Plan
@@ -86,29 +87,51 @@ def rule(
     }
 
 
+# struct record_call
+_CALL = Struct("<iI6qq6I6I6I")
+
+
+@functools.cache
+def _call_names() -> dict[int, str]:
+    ffi, lib = library()
+    return {number: ffi.string(lib.record_name(number)).decode() for number in range(600)}
+
+
 class Call:
     """One call of the executor.
 
     name    of the system call           index  number of the operation in the plan
-    args    the six arguments            result  what the kernel answered
+    args    the six arguments            result what the kernel answered
     texts   argument number -> string    blobs  argument number -> the bytes it points to
+    number  its place in Run.all
     """
 
-    __slots__ = ("args", "blobs", "index", "name", "number", "result", "texts")
+    __slots__ = ("_words", "index", "name", "number", "result", "store")
 
-    def __init__(self, name: str, number: int, raw: Any, ffi: Any, texts: Any) -> None:
-        self.name = name
+    def __init__(self, number: int, words: tuple[int, ...], store: bytes) -> None:
         self.number = number
-        self.index: int = raw.index
-        # ints of the ABI are sign-extended from 32 bits or not, depending on the cast in C
-        self.args: list[int] = list(raw.arg)
-        self.result: int = raw.result
-        self.texts: dict[int, str] = {
-            i: os.fsdecode(ffi.string(texts + raw.text[i] - 1)) for i in range(6) if raw.text[i]
-        }
-        self.blobs: dict[int, bytes] = {
-            i: bytes(ffi.buffer(texts + raw.blob[i] - 1, raw.size[i])) for i in range(6) if raw.blob[i]
-        }
+        self.name = _call_names()[words[0]]
+        self.index = words[1]
+        self.result = words[8]
+        self._words = words
+        self.store = store
+
+    @property
+    def args(self) -> list[int]:
+        """The arguments; an int is sign-extended or not, depending on the cast in C."""
+        return list(self._words[2:8])
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """The strings among the arguments."""
+        places = {i: at - 1 for i, at in enumerate(self._words[9:15]) if at}
+        return {i: os.fsdecode(self.store[at : self.store.index(b"\0", at)]) for i, at in places.items()}
+
+    @property
+    def blobs(self) -> dict[int, bytes]:
+        """The structures and buffers among the arguments."""
+        places = zip(range(6), self._words[15:21], self._words[21:27], strict=True)
+        return {i: self.store[at - 1 : at - 1 + size] for i, at, size in places if at}
 
     @property
     def fd(self) -> int:
@@ -116,7 +139,8 @@ class Call:
         return (self.args[0] & 0xFFFFFFFF) - (1 << 32 if self.args[0] & 0x80000000 else 0)
 
     def __repr__(self) -> str:
-        shown = [repr(self.texts[i]) if i in self.texts else hex(value) for i, value in enumerate(self.args)]
+        texts = self.texts
+        shown = [repr(texts[i]) if i in texts else hex(value) for i, value in enumerate(self.args)]
         return f"#{self.index} {self.name}({', '.join(shown)}) = {self.result}"
 
 
@@ -141,18 +165,19 @@ class Run:
         memory = ffi.new("uint64_t[]", len(raw) // 8 + 1)
         ffi.memmove(memory, raw, len(raw))
         keep: list[Any] = []
-        lib.record_begin(_rules(ffi, lib, rules, keep), len(rules), fail[0], fail[1])
+        lib.record_begin(_rules(ffi, rules, keep), len(rules), fail[0], fail[1])
         self.outcome: int = lib.record_run(memory, len(raw), progress)
         self.status: int = lib.record_status()
         self.progress = record.Progress(bytes(ffi.buffer(progress, len(content))))
         count = ffi.new("size_t *")
-        calls, texts = lib.record_calls(count), lib.record_texts()
-        self.all = [
-            Call(ffi.string(lib.record_name(calls[i].nr)).decode(), i, calls[i], ffi, texts) for i in range(count[0])
-        ]
+        size = ffi.new("size_t *")
+        table, texts = lib.record_calls(count), lib.record_texts(size)
+        store = bytes(ffi.buffer(texts, size[0]))
+        words = _CALL.iter_unpack(ffi.buffer(table, count[0] * _CALL.size))
+        self.all = [Call(number, entry, store) for number, entry in enumerate(words)]
         self.calls = [call for call in self.all if call.name != "clock_gettime"]
         self.slots = {lib.record_slot(slot) for slot in range(96)} - {-1}
-        self.open = {fd for fd in range(200, 4096) if lib.record_is_open(fd)}
+        self.open = {fd for fd in range(200, lib.record_next_descriptor()) if lib.record_is_open(fd)}
         self.wrong: int = lib.record_wrong_descriptors()
         self.mappings: int = lib.record_mappings()
 
@@ -165,8 +190,8 @@ class Run:
         return [call for call in self.calls if call.name == name]
 
 
-def _rules(ffi: Any, lib: Any, rules: Sequence[dict[str, Any]], keep: list[Any]) -> Any:
-    numbers = {ffi.string(lib.record_name(nr)).decode(): nr for nr in range(600)}
+def _rules(ffi: Any, rules: Sequence[dict[str, Any]], keep: list[Any]) -> Any:
+    numbers = {name: nr for nr, name in _call_names().items()}
     array = ffi.new("struct record_rule[]", max(len(rules), 1))
     for target, wanted in zip(array, rules, strict=False):
         for name, value in wanted["fields"].items():

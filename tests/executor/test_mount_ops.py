@@ -1,0 +1,227 @@
+"""The calls of each mount operation, and what each does when the kernel answers otherwise."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+
+from ocirun.launch import report
+from ocirun.plan import ops
+
+from .recorder import AT_FDCWD, RETURNED, fd_of, op, rule, run_ops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .recorder import Run
+
+REG, LNK, DIR = 0o100644, 0o120777, 0o040755
+PROC = 0x9FA0
+IN_ROOT, NO_SYMLINKS, NO_MAGIC = 0x10, 0x04, 0x02
+
+
+def resolve(run: Run, path: str) -> int:
+    call = next(call for call in run.of("openat2") if call.texts[1] == path)
+    return int(struct.unpack("<3Q", call.blobs[2])[2])
+
+
+def fault(run: Run) -> tuple[int, int]:
+    assert run.outcome == RETURNED
+    return run.progress.fault, run.progress.errno
+
+
+def test_open_root() -> None:
+    result = run_ops(op("open_root", slot="root", path="/b/rootfs"))
+    (call,) = result.calls
+    assert (call.name, call.args[0], call.texts[1]) == ("openat", AT_FDCWD, "/b/rootfs")
+    assert call.args[2] == 0o2000000 | 0o200000 | 0o10000000  # O_CLOEXEC | O_DIRECTORY | O_PATH
+    assert call.result in result.slots
+
+
+def test_slot_is_closed_when_set_again() -> None:
+    result = run_ops(*[op("open_root", slot="root", path=f"/{i}") for i in range(3)])
+    assert result.names() == ["openat", "openat", "close", "openat", "close"]
+    assert len(result.open) == 1
+
+
+def test_close() -> None:
+    result = run_ops(op("close", slot="ns"), op("close", slot="ns"))
+    assert [call.fd for call in result.of("close")] == [fd_of("ns")]
+
+
+def test_empty_slot_is_never_the_working_directory() -> None:
+    for wanted in (
+        op("clone_mount", slot="a", source="b", recursive=1),
+        op("attach", slot="a", target="b"),
+        op("set_mount_attr", slot="a", set=1),
+        op("mask", root="a", path="/x", null="b", empty="c"),
+        op("make_readonly", root="a", path="/x"),
+        op("make_node", root="a", path="/x", mode=0o20666, device=(1, 3), owner=(0, 0)),
+        op("pivot", root="a"),
+        op("change_root", root="a"),
+        op("write_proc", proc="a", path="sys/x", value="1"),
+        op("mount_classic", slot="a", source="x", type="x", flags=0, data=None),
+        op("reconfigure", slot="a", options=[]),
+        op("join_namespace", slot="a", flag=1),
+        op("open_path", slot="a", root="b", path="/x", flags=0, like=None),
+    ):
+        result = run_ops(wanted)
+        assert result.outcome == RETURNED, wanted
+        assert result.progress.errno in (errno.EBADF, errno.EINVAL)
+        assert not result.calls, wanted
+
+
+def test_clone_tree_of_the_host() -> None:
+    (call,) = run_ops(op("clone_tree", slot="m", path="/usr", recursive=1, root=None)).calls
+    assert (call.name, call.args[0], call.texts[1]) == ("open_tree", AT_FDCWD, "/usr")
+    assert call.args[2] == 1 | 0o2000000 | 0x8000
+
+
+def test_clone_tree_below_the_root() -> None:
+    result = run_ops(op("clone_tree", slot="m", path="/x", recursive=0, root="ns"))
+    assert result.names() == ["openat2", "open_tree", "close"]
+    assert resolve(result, "/x") == IN_ROOT | NO_MAGIC
+    assert result.calls[1].texts[1] == ""
+    assert result.calls[1].args[2] == 1 | 0o2000000 | 0x1000
+
+
+def test_new_filesystem() -> None:
+    result = run_ops(
+        op("open_root", slot="target", path="/t"),
+        op(
+            "new_filesystem",
+            slot="m",
+            type="tmpfs",
+            options=[("size", "1m"), ("noswap", None)],
+            attributes=6,
+            mode_from="target",
+        ),
+        rules=[rule("openat", mode=0o041777)],
+    )
+    assert result.names() == ["openat", "fsopen", *["fsconfig"] * 2, "statx", *["fsconfig"] * 2, "fsmount", "close"]
+    settings = [(call.args[1], call.texts.get(2), call.texts.get(3)) for call in result.of("fsconfig")]
+    assert settings == [(1, "size", "1m"), (0, "noswap", None), (1, "mode", "1777"), (6, None, None)]
+    assert result.of("fsmount")[0].args[2] == 6
+
+
+def test_refused_option_is_named_with_the_kernels_words() -> None:
+    result = run_ops(
+        op("new_filesystem", slot="m", type="tmpfs", options=[("size", "1m"), ("nope", "1")], attributes=0),
+        rules=[
+            rule("fsconfig", -errno.EINVAL, text="nope"),
+            rule("read", data=b"e tmpfs: Unknown parameter 'nope'\n", times=1),
+        ],
+    )
+    assert fault(result) == (report.OPTION, errno.EINVAL)
+    assert result.progress.detail == 1
+    assert result.progress.output == "e tmpfs: Unknown parameter 'nope'\n"
+    assert not result.open
+
+
+def test_log_of_the_kernel_is_kept_on_create() -> None:
+    result = run_ops(
+        op("new_filesystem", slot="m", type="overlay", options=[("lowerdir", "/a")], attributes=0),
+        rules=[rule("fsconfig", -errno.EINVAL, skip=1), rule("read", data=b"e overlay: missing\n", times=1)],
+    )
+    assert fault(result) == (report.CALL, errno.EINVAL)
+    assert result.progress.output == "e overlay: missing\n"
+
+
+def test_set_mount_attr() -> None:
+    result = run_ops(op("set_mount_attr", slot="ns", set=3, clear=4, propagation=1 << 19, recursive=1, locked=0))
+    (call,) = result.calls
+    assert call.args[2] == 0x1000 | 0x8000
+    assert struct.unpack("<3Q", call.blobs[3]) == (3, 4, 1 << 19)
+
+
+@pytest.mark.parametrize(("have", "refused"), [(0, 0), (2, 2), (8 | 2, 2), (0x400, 0)])
+def test_locked_attributes(have: int, refused: int) -> None:
+    result = run_ops(
+        op("set_mount_attr", slot="ns", clear=2, locked=2), rules=[rule("fstatfs", mode=1, device=(1, have))]
+    )
+    if refused:
+        assert fault(result) == (report.LOCKED, errno.EPERM)
+        assert result.progress.detail == refused
+        assert not result.of("mount_setattr")
+    else:
+        assert result.names() == ["fstatfs", "mount_setattr"]
+
+
+def test_mount_classic_never_names_its_target() -> None:
+    result = run_ops(op("mount_classic", slot="ns", source="src", type="fs", flags=5, data="x=y"))
+    assert result.names() == ["fchdir", "mount", "chdir"]
+    assert result.calls[1].texts == {0: "src", 1: ".", 2: "fs", 4: "x=y"}
+    assert result.calls[2].texts[0] == "/"
+
+
+def test_reconfigure() -> None:
+    result = run_ops(op("reconfigure", slot="ns", options=[("size", "2m")]))
+    assert result.names() == ["fspick", "fsconfig", "fsconfig", "close"]
+    assert result.calls[2].args[1] == 7  # FSCONFIG_CMD_RECONFIGURE
+    assert result.calls[0].args[2] == 1 | 8  # FSPICK_CLOEXEC, FSPICK_EMPTY_PATH
+
+
+def test_privatize_parent_climbs_to_the_mount() -> None:
+    result = run_ops(op("privatize_parent", slot="ns"), rules=[rule("statx", plain=True, times=3)])
+    assert result.names("openat", "mount_setattr") == ["openat"] * 3 + ["mount_setattr"]
+    assert {call.texts[1] for call in result.of("openat")} == {".."}
+    assert struct.unpack("<3Q", result.of("mount_setattr")[0].blobs[3]) == (0, 0, 1 << 18)
+    assert not result.open
+
+
+def test_privatize_parent_gives_up() -> None:
+    result = run_ops(op("privatize_parent", slot="ns"), rules=[rule("statx", plain=True)])
+    assert fault(result) == (report.CALL, errno.ELOOP)
+    assert not result.of("mount_setattr")
+
+
+def open_path(flags: int, *rules: object, like: str | None = None) -> Run:
+    wanted = op("open_path", slot="t", root="proc", path="/a/b", flags=flags, like=like)
+    return run_ops(wanted, rules=rules)  # type: ignore[arg-type]
+
+
+def test_open_path_plain_follows_no_link() -> None:
+    result = open_path(ops.OPEN_PLAIN | ops.OPEN_DIRECTORY)
+    assert result.names() == ["openat2"]
+    assert resolve(result, "/a/b") == IN_ROOT | NO_MAGIC | NO_SYMLINKS
+
+
+@pytest.mark.parametrize("error", [errno.ELOOP, errno.ENOTDIR])
+def test_open_path_plain_names_the_link(error: int) -> None:
+    result = open_path(ops.OPEN_PLAIN | ops.OPEN_DIRECTORY | ops.OPEN_CREATE, rule("openat2", -error))
+    assert fault(result) == (report.NOT_PLAIN, error)
+    assert result.names() == ["openat2"]
+
+
+def test_open_path_not_in_proc() -> None:
+    result = open_path(ops.OPEN_NOT_PROC | ops.OPEN_DIRECTORY, rule("fstatfs", mode=1, device=(PROC, 0)))
+    assert fault(result) == (report.ON_PROC, errno.EPERM)
+    assert not result.open
+
+
+def test_open_path_like_proc() -> None:
+    flags = ops.OPEN_LIKE_PROC
+    result = open_path(flags, rule("fstatfs", mode=1, device=(0xEF53, 0)), like="ns")
+    assert fault(result) == (report.NOT_PROC, errno.EINVAL)
+    result = open_path(flags, rule("fstatfs", mode=1, device=(PROC, 0)), like="ns")
+    assert result.progress.phase != 5
+
+
+def test_open_path_takes_the_kind_of_its_mount() -> None:
+    for mode, ok in ((REG, False), (DIR, True)):
+        result = open_path(ops.OPEN_CREATE, rule("statx", mode=mode, times=1), like="ns")
+        assert (result.progress.phase != 5) is ok
+        if not ok:
+            assert result.progress.errno == errno.ENOTDIR
+
+
+@pytest.mark.parametrize("kind", [LNK, DIR])
+def test_open_path_nofollow(kind: int) -> None:
+    flags = ops.OPEN_CREATE | ops.OPEN_NOFOLLOW
+    result = open_path(flags, rule("mknodat", -errno.EEXIST), rule("openat", mode=kind))
+    assert fault(result) == (report.NOT_PLAIN, errno.ELOOP)
+    assert not result.open
+    result = open_path(flags)
+    assert result.names() == ["openat2", "statx", "mknodat", "openat", "close", "statx"]
+    assert result.of("openat")[0].args[2] & 0o400000, "O_NOFOLLOW"

@@ -1,0 +1,175 @@
+"""The change of root, masks, read-only paths, the terminal, standard streams."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+
+from ocirun.launch import report
+
+from .recorder import fd_of, op, rule, run_ops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .recorder import Run
+
+REG, CHR, DIR = 0o100644, 0o020666, 0o040755
+MS_SLAVE, MS_PRIVATE, MS_REC, MS_MOVE = 1 << 19, 1 << 18, 1 << 14, 1 << 13
+
+
+def test_pivot() -> None:
+    result = run_ops(op("pivot", root="ns"))
+    assert result.names() == ["openat", "fchdir", "pivot_root", "fchdir", "mount", "umount2", "chdir", "close"]
+    old = result.calls[0].result
+    assert [call.fd for call in result.of("fchdir")] == [fd_of("ns"), old]
+    assert result.calls[2].texts == {0: ".", 1: "."}
+    assert result.calls[4].args[3] == MS_SLAVE | MS_REC
+    assert result.calls[5].args[1] == 2  # MNT_DETACH
+    assert result.calls[6].texts[0] == "/"
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_pivot_stops_at_once(at: int) -> None:
+    whole = run_ops(op("pivot", root="ns"))
+    number = whole.calls[at + 1].number
+    result = run_ops(op("pivot", root="ns"), op("no_new_privs"), fail=(number, errno.EBUSY))
+    assert result.names() == [*whole.names()[: at + 2], "close"]
+    assert result.progress.errno == errno.EBUSY
+
+
+def test_move_root() -> None:
+    result = run_ops(op("move_root", root="ns", uncover=["/proc", "/sys"]))
+    assert result.names() == ["mount", "umount2"] * 2 + ["fchdir", "mount", "chroot", "chdir"]
+    assert result.calls[0].args[3] == MS_PRIVATE | MS_REC
+    move = result.calls[5]
+    assert (move.texts, move.args[3]) == ({0: ".", 1: "/"}, MS_MOVE)
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EPERM, errno.EBUSY])
+def test_move_root_covers_what_it_cannot_take_off(error: int) -> None:
+    result = run_ops(op("move_root", root="ns", uncover=["/proc"]), rules=[rule("umount2", -error)])
+    assert result.calls[2].texts == {0: "tmpfs", 1: "/proc", 2: "tmpfs"}
+    failed = run_ops(
+        op("move_root", root="ns", uncover=["/proc"]),
+        rules=[rule("umount2", -error), rule("mount", -errno.EPERM, skip=1)],
+    )
+    assert failed.progress.errno == errno.EPERM
+    assert not failed.of("chroot")
+
+
+def test_change_root() -> None:
+    assert run_ops(op("change_root", root="ns")).names() == ["fchdir", "chroot", "chdir"]
+
+
+def mask(*rules: dict[str, object], paths: tuple[str, ...] = ("/p",)) -> Run:
+    return run_ops(*[op("mask", root="ns", path=path, null="tasks", empty="e") for path in paths], rules=rules)
+
+
+def test_mask_of_a_file() -> None:
+    result = mask(rule("openat2", mode=REG))
+    assert result.names() == ["openat2", "statx", "open_tree", "move_mount", "close", "close"]
+    assert result.of("open_tree")[0].fd == fd_of("tasks")
+
+
+def test_mask_of_directories_shares_one_empty_one() -> None:
+    result = mask(paths=("/a", "/b", "/c"))
+    assert len(result.of("fsopen")) == 1
+    assert len(result.of("move_mount")) == 3
+    empty = result.of("fsmount")[0]
+    assert empty.args[2] == 0xF, "read-only, nosuid, nodev, noexec"
+    assert {call.fd for call in result.of("open_tree")} == {empty.result}
+
+
+def test_only_a_missing_path_is_passed_over() -> None:
+    for error in (errno.ENOENT, errno.ENOTDIR):
+        for result in (
+            mask(rule("openat2", -error)),
+            run_ops(op("make_readonly", root="ns", path="/p"), rules=[rule("openat2", -error)]),
+        ):
+            assert result.progress.phase != 5
+            assert result.names() == ["openat2"]
+    for error in (errno.EACCES, errno.ELOOP, errno.EXDEV, errno.ENOMEM):
+        assert mask(rule("openat2", -error)).progress.errno == error
+        result = run_ops(op("make_readonly", root="ns", path="/p"), rules=[rule("openat2", -error)])
+        assert result.progress.errno == error
+
+
+def test_missing_in_a_later_call_is_an_error() -> None:
+    for call in ("statx", "open_tree", "move_mount"):
+        assert mask(rule("openat2", mode=REG), rule(call, -errno.ENOENT)).progress.errno == errno.ENOENT
+
+
+def test_make_readonly() -> None:
+    result = run_ops(op("make_readonly", root="ns", path="/proc/sys"))
+    assert result.names() == ["openat2", "open_tree", "mount_setattr", "move_mount", "close", "close"]
+    call = result.of("mount_setattr")[0]
+    assert struct.unpack("<3Q", call.blobs[3]) == (1, 0, 0)
+    assert result.of("open_tree")[0].args[2] & 0x8000, "with what is mounted below"
+    assert not result.open
+
+
+def console(*rules: dict[str, object], size: int = 24 << 16 | 80) -> Run:
+    wanted = op("open_console", root="ns", master="m", slave="s", size=size, uid=1000)
+    return run_ops(wanted, rules=rules)
+
+
+def test_console() -> None:
+    result = console()
+    assert [call.texts[1] for call in result.of("openat")] == ["ptmx", "ptmx"]
+    assert result.of("openat")[0].args[2] & 0o10000000, "O_PATH first: opening may act"
+    assert [call.args[1] for call in result.of("ioctl")] == [0x40045431, 0x5441, 0x5414]
+    (owner,) = result.of("fchown")
+    assert owner.args[1] == 1000
+    assert owner.args[2] & 0xFFFFFFFF == 0xFFFFFFFF
+    assert len(result.open) == 2
+    assert len(console(size=0).of("ioctl")) == 2
+
+
+@pytest.mark.parametrize(("mode", "device"), [(CHR, (1, 3)), (REG, (5, 2)), (CHR, (5, 0)), (0o060666, (5, 2))])
+def test_console_is_the_multiplexer_or_nothing(mode: int, device: tuple[int, int]) -> None:
+    result = console(rule("openat", text="ptmx", mode=mode, device=device))
+    assert (result.progress.fault, result.progress.errno) == (report.NOT_DEVPTS, errno.ENODEV)
+    assert len(result.of("openat")) == 1, "it is never opened for real"
+    assert not result.open
+    swapped = console(rule("openat", text="ptmx", mode=mode, device=device, skip=1))
+    assert swapped.progress.fault == report.NOT_DEVPTS
+    assert not swapped.of("ioctl")
+
+
+def test_use_console() -> None:
+    result = run_ops(op("use_console", slave="tasks", target="ns"))
+    assert result.names() == ["open_tree", "move_mount", "close", "ioctl", "dup3", "dup3", "dup3", "close"]
+    assert [call.args[1] for call in result.of("dup3")] == [0, 1, 2]
+    assert run_ops(op("use_console", slave="tasks", target=None)).names()[0] == "ioctl"
+
+
+def streams(*rules: dict[str, object]) -> Run:
+    return run_ops(op("fix_stdio", root="ns", uid=1000), rules=rules)
+
+
+def test_streams_go_to_the_user() -> None:
+    result = streams()
+    assert [(call.fd, call.args[1]) for call in result.of("fchown")] == [(fd, 1000) for fd in range(3)]
+    assert all(call.args[2] & 0xFFFFFFFF == 0xFFFFFFFF for call in result.of("fchown")), "the group stays"
+
+
+def test_the_hosts_null_becomes_the_containers() -> None:
+    null = rule("statx", mode=CHR, device=(1, 3))
+    result = streams(null)
+    assert [call.args[1] for call in result.of("dup3")] == [0, 1, 2]
+    assert not result.of("fchown")
+    assert not result.open
+
+
+def test_a_false_null_is_not_taken() -> None:
+    result = streams(rule("statx", mode=CHR, device=(1, 3), times=1), rule("openat2", mode=REG))
+    assert not result.of("dup3")
+    assert {call.fd for call in result.of("fchown")} == {1, 2}
+
+
+def test_closed_streams_stay_closed() -> None:
+    result = streams(rule("statx", -errno.EBADF))
+    assert result.progress.phase != 5
+    assert len(result.calls) == 3
