@@ -17,6 +17,7 @@ from .errors import (
     StateDamagedError,
     StateError,
 )
+from .launch.options import CreateOptions, ExecOptions
 from .plan.builder import SPEC_VERSION
 from .state import record as records
 from .state import store
@@ -31,125 +32,6 @@ if TYPE_CHECKING:
     from .state.record import Record
 
 SIGKILL = 9
-# How long a killed container may take to go, in seconds.
-_KILL_LIMIT = 10.0
-
-
-class CreateOptions:
-    """What `create` and `run` may be told besides the config.
-
-    bundle           directory with config.json; "" is the working directory
-    console_socket   path of a socket that receives the terminal's master
-    pidfd_socket     path of a socket that receives a pidfd of init
-    pid_file         where the pid of init is written
-    no_pivot         move the root instead of pivot_root
-    no_new_keyring   keep the caller's session keyring
-    preserve_fds     how many descriptors from 3 up the program keeps
-    systemd_cgroup   use systemd's cgroup driver
-    rootless         "true", "false" or "auto"
-    foreground       the caller stays and is the terminal's other end
-    cgroup_manager   "cgroupfs", "systemd" or "disabled"; "" is cgroupfs
-    warn             called with one line for what does not stop the container
-    """
-
-    __slots__ = (
-        "bundle",
-        "cgroup_manager",
-        "console_socket",
-        "foreground",
-        "no_new_keyring",
-        "no_pivot",
-        "pid_file",
-        "pidfd_socket",
-        "preserve_fds",
-        "rootless",
-        "systemd_cgroup",
-        "warn",
-    )
-
-    def __init__(
-        self,
-        *,
-        bundle: str = "",
-        console_socket: str = "",
-        pidfd_socket: str = "",
-        pid_file: str = "",
-        no_pivot: bool = False,
-        no_new_keyring: bool = False,
-        preserve_fds: int = 0,
-        systemd_cgroup: bool = False,
-        rootless: str = "auto",
-        foreground: bool = False,
-        cgroup_manager: str = "",
-        warn: Callable[[str], None] | None = None,
-    ) -> None:
-        self.bundle = bundle
-        self.console_socket = console_socket
-        self.pidfd_socket = pidfd_socket
-        self.pid_file = pid_file
-        self.no_pivot = no_pivot
-        self.no_new_keyring = no_new_keyring
-        self.preserve_fds = preserve_fds
-        self.systemd_cgroup = systemd_cgroup
-        self.rootless = rootless
-        self.foreground = foreground
-        self.cgroup_manager = cgroup_manager
-        self.warn = warn or _silent
-
-
-class ExecOptions:
-    """What `exec` may be told besides the process.
-
-    console_socket, pidfd_socket, pid_file, preserve_fds   as in CreateOptions
-    detach          return as soon as the program runs
-    foreground      this process is the caller's own: forward its signals and its terminal, and wait
-    ignore_paused   join a frozen container, and wait there until it is resumed
-    cgroup          ``[CONTROLLER,...:]PATH`` of groups below the container's
-    source          where the process description comes from, for messages
-    warn            called with one line for what does not stop the process
-    """
-
-    __slots__ = (
-        "cgroup",
-        "console_socket",
-        "detach",
-        "foreground",
-        "ignore_paused",
-        "pid_file",
-        "pidfd_socket",
-        "preserve_fds",
-        "source",
-        "warn",
-    )
-
-    def __init__(
-        self,
-        *,
-        console_socket: str = "",
-        pidfd_socket: str = "",
-        pid_file: str = "",
-        preserve_fds: int = 0,
-        detach: bool = False,
-        foreground: bool = False,
-        ignore_paused: bool = False,
-        cgroup: list[str] | None = None,
-        source: str = "",
-        warn: Callable[[str], None] | None = None,
-    ) -> None:
-        self.console_socket = console_socket
-        self.pidfd_socket = pidfd_socket
-        self.pid_file = pid_file
-        self.preserve_fds = preserve_fds
-        self.detach = detach
-        self.foreground = foreground
-        self.ignore_paused = ignore_paused
-        self.cgroup = cgroup or []
-        self.source = source
-        self.warn = warn or _silent
-
-
-def _silent(text: str) -> None:
-    """Warnings go nowhere unless the caller takes them."""
 
 
 class Container:

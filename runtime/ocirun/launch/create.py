@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from ..cgroup.driver import Driver
     from ..config.load import Config
-    from ..container import CreateOptions
     from ..plan.ops import Plan
     from ..state.record import Record
+    from .options import CreateOptions
 
 _HOST_KINDS_LATER = ("poststart", "poststop")
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
-    from ..container import ExecOptions
     from ..state.record import Record
+    from .options import ExecOptions
 
 
 def saved_config(directory: int, record: Record) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from . import destroy, notify, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..container import CreateOptions
+    from .options import CreateOptions
     from .session import Session
     from .signals import Forwarder
     from .terminal import Relay
