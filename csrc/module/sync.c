@@ -24,11 +24,12 @@ int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
 		char space[CMSG_SPACE(4 * sizeof(int))];
 	} control;
 	struct iovec io = { message, 2 * sizeof(uint32_t) };
-	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control };
 	struct pollfd p = { socket, POLLIN, 0 };
 	int count = 0, taken = -1, r;
 	ssize_t n;
 
+	h.msg_controllen = sizeof(control);
 	r = poll(&p, 1, timeout_ms);
 	if (r <= 0)
 		return r == 0 ? -ETIMEDOUT : -errno;
@@ -48,7 +49,8 @@ int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
 				close(got);
 		}
 	}
-	if (n == 0 || n != 2 * sizeof(uint32_t) || count > 1 || (count && !fd) || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+	if (n != 2 * sizeof(uint32_t) || count > 1 || (count && !fd) ||
+	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		if (taken >= 0)
 			close(taken);
 		return n == 0 ? 0 : -EPROTO;

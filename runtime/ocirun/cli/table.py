@@ -149,13 +149,17 @@ COMMANDS = {
     "run": "run",
     "state": "state",
     "list": "list",
+    "ps": "ps",
+    "events": "events",
     "kill": "kill",
     "delete": "delete",
     "exec": "exec",
     "pause": "pause",
     "resume": "resume",
+    "update": "update",
     "spec": "spec",
     "explain": "explain",
+    "features": "features",
     "completion": "completion",
 }
 

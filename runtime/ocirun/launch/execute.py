@@ -70,14 +70,10 @@ def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecO
     if status not in (records.CREATED, records.RUNNING):
         raise StateError("cannot exec in a stopped container", status=status)
     if not options.ignore_paused and cgroup.frozen():
-        raise StateError(
-            "cannot exec in a paused container (use --ignore-paused to override)", status=records.PAUSED
-        )
+        raise StateError("cannot exec in a paused container (use --ignore-paused to override)", status=records.PAUSED)
 
 
-def _session(
-    record: Record, cgroup: Driver, data: dict[str, Any], umask: int | None, options: ExecOptions
-) -> Session:
+def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | None, options: ExecOptions) -> Session:
     request = Request(
         container_id=record.container_id,
         bundle=record.bundle,

@@ -244,4 +244,3 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         write_pid_file,
     )
 }
-

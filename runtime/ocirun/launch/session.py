@@ -175,9 +175,7 @@ class Session:
             self.record.bundle,
             self.record.annotations,
         )
-        hooks.run(
-            op.args, pointer=op.pointer, index=index, state=state, cwd=self.record.bundle, environ=self.environ
-        )
+        hooks.run(op.args, pointer=op.pointer, index=index, state=state, cwd=self.record.bundle, environ=self.environ)
 
     def hook_numbers(self, kind: str) -> list[int]:
         """The operations that are hooks of a kind."""

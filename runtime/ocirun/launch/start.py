@@ -64,4 +64,3 @@ def _wait_until_closed(fifo: int) -> None:
     waiter.register(fifo, 0)
     while not waiter.poll():
         pass
-

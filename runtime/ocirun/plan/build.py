@@ -155,4 +155,3 @@ def _finish(b: Builder) -> None:
     b.init("execute", "/process/args")
     hooks.host_hooks(b, "poststart", "running")
     hooks.host_hooks(b, "poststop", "stopped")
-

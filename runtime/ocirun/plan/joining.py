@@ -130,4 +130,3 @@ def _prepare(b: Builder, own_umask: int | None) -> None:
         b.host("pass_pidfd", socket=b.request.pidfd_socket)
     if b.request.pid_file:
         b.host("write_pid_file", path=b.request.pid_file)
-

@@ -113,9 +113,7 @@ def _scheduling(b: Builder) -> None:
 
 def _capabilities(b: Builder) -> identity.CapabilityMasks:
     grantable = (1 << 64) - 1 if b.user_namespace else b.facts.capabilities
-    masks = identity.capabilities(
-        b.process.get("capabilities"), last_cap=b.facts.last_cap, grantable=grantable
-    )
+    masks = identity.capabilities(b.process.get("capabilities"), last_cap=b.facts.last_cap, grantable=grantable)
     b.warnings += masks.warnings
     return masks
 

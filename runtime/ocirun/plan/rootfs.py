@@ -63,9 +63,7 @@ def enter_root(b: Builder) -> None:
 def make_devices(b: Builder) -> None:
     """Default and configured devices, and the links of /dev; none of them if /dev is the host's."""
     listed = {clean(device["path"]): index for index, device in enumerate(b.linux.get("devices") or ())}
-    foreign = any(
-        clean(mount["destination"]) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ()
-    )
+    foreign = any(clean(mount["destination"]) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ())
     if not foreign:
         for path, major, minor in DEFAULT_DEVICES:
             if path not in listed:
@@ -90,9 +88,7 @@ def _is_bind(mount: dict[str, Any]) -> bool:
     return "bind" in words or "rbind" in words
 
 
-def _device(
-    b: Builder, pointer: str, path: str, mode: int, major: int, minor: int, owner: tuple[int, int]
-) -> None:
+def _device(b: Builder, pointer: str, path: str, mode: int, major: int, minor: int, owner: tuple[int, int]) -> None:
     if b.user_namespace and mode & 0o170000 != _FIFO:
         why = "mknod is not allowed in a user namespace; the host's node is bound"
         b.init("receive_fd", pointer, why=why, slot=b.slot("mount"))

@@ -175,9 +175,7 @@ def write_file(directory: int, name: str, content: bytes, mode: int = 0o600) -> 
         os.unlink(hidden, dir_fd=directory)
     except FileNotFoundError:
         pass
-    fd = os.open(
-        hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory
-    )
+    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=directory)
     try:
         try:
             os.fchmod(fd, mode)

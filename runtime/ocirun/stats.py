@@ -1,0 +1,54 @@
+"""What a container uses, and when its memory runs out, as the events of ``runc events``."""
+
+from __future__ import annotations
+
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .cgroup.driver import Driver
+
+# poll(2) takes milliseconds as an int.
+_POLL_MAX = (1 << 31) - 1
+
+
+def data(driver: Driver) -> dict[str, Any]:
+    """The ``data`` of a stats event."""
+    # Of what we do not manage runc prints these.
+    return {**driver.statistics(), "intel_rdt": {}, "network_interfaces": None}
+
+
+def events(container_id: str, driver: Driver, pidfd: int, interval: float) -> Iterator[dict[str, Any]]:
+    """Events until the container's first process ends.
+
+    pidfd      of that process; the caller closes it
+    interval   seconds from one stats event to the next; the first comes after the first interval
+    Raises HostError, UnsupportedError for a container without a cgroup.
+    """
+    data(driver)
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    watch = driver.watch()
+    try:
+        if watch is not None:
+            poll.register(watch.fileno(), select.POLLIN)
+        due = time.monotonic() + interval
+        while True:
+            left = max(due - time.monotonic(), 0) * 1000
+            ready = [fd for fd, _ in poll.poll(min(int(left) + 1, _POLL_MAX))]
+            # Both come at once when the OOM killer ends the container.
+            if watch is not None and watch.happened():
+                yield {"type": "oom", "id": container_id}
+            if pidfd in ready:
+                return
+            if time.monotonic() >= due:
+                yield {"type": "stats", "id": container_id, "data": data(driver)}
+                # Not from `due` on: a reader that is slow must not get a burst afterwards.
+                due = time.monotonic() + interval
+    finally:
+        if watch is not None:
+            watch.close()
