@@ -237,7 +237,7 @@ class Container:
     def update(self, resources: object, *, source: str = "resources") -> list[str]:
         """Give a container that has not stopped new limits, all or none; returns warnings.
 
-        resources   ``linux.resources`` of the spec as plain values; what is absent stays as it is
+        resources   ``linux.resources`` of the spec, as plain values or JSON; what is absent stays as it is
         source      where they are from, for messages
         Raises StateError "container not running", ConfigError, HostError.
         """

@@ -45,26 +45,15 @@ _NAMED_BY = {"hugepageLimits": ("pageSize",), "priorities": ("name",)}
 _DEVICE = ("major", "minor")
 
 
-def parse(raw: bytes, *, source: str) -> Any:
-    """The document in `raw`.  Raises ConfigError where it is not JSON.
-
-    source   where it is from, for messages
-    """
-    try:
-        return loads(raw)
-    except JsonError as error:
-        raise ConfigError([Problem("", str(error))], path=source) from None
-
-
 def update(directory: int, driver: Driver, wanted: object, *, source: str) -> list[str]:
     """Give a container new limits, all or none; returns warnings.
 
     directory   the container's, locked
-    wanted      the document
+    wanted      the document, as plain values or as the bytes of JSON
     Raises ConfigError with pointers into the document, HostError where the
     kernel refuses a value; then everything is as before.
     """
-    given, warnings = checked(wanted, source=source)
+    given, warnings = checked(_parsed(wanted, source) if isinstance(wanted, bytes) else wanted, source=source)
     old = saved(directory)
     new = merged(old, given)
     try:
@@ -102,6 +91,13 @@ def checked(wanted: object, *, source: str) -> tuple[dict[str, Any], list[Proble
     if report.faults or any(not problem.warning for problem in problems):
         raise _refused(problems, source)
     return _asked(document), problems
+
+
+def _parsed(raw: bytes, source: str) -> Any:
+    try:
+        return loads(raw)
+    except JsonError as error:
+        raise ConfigError([Problem("", str(error))], path=source) from None
 
 
 def _names(value: Any, node: Node) -> Any:

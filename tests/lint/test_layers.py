@@ -1,7 +1,7 @@
 """Who may import whom: downward only.
 
     0  errors jsonio signals version _native     4  container
-    1  config host                               5  the wider API
+    1  config host                               5  features, the wider API
     2  plan cgroup                               6  cli
     3  launch state resources stats
 
@@ -21,7 +21,7 @@ LAYERS = {
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "container": 4,
-    "run": 5, "aio": 5, "image": 5,
+    "run": 5, "aio": 5, "image": 5, "features": 5,
     "cli": 6,
 }  # fmt: skip
 

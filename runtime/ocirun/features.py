@@ -1,0 +1,143 @@
+"""The features document: what this runtime can do, whatever the host can.
+
+Source: runtime-spec 1.3, features.md and features-linux.md.  Words come from
+the tables that read config.json.  Whether something is done at all is asked of
+the plan builder, with a config that needs it: what would be refused cannot be
+announced.
+"""
+
+from __future__ import annotations
+
+from .cgroup import driver, translate_v1
+from .config import _tables
+from .errors import ConfigError, UnsupportedError
+from .host.cgroups import Layout, Mount
+from .plan import constants as c
+from .plan import mountwords
+from .plan.build import build
+from .plan.builder import Facts, Request
+from .version import SPEC_VERSION, VERSION, commit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+OLDEST_SPEC = "1.0.0"
+
+# No annotation of config.json changes what we do.
+UNSAFE_ANNOTATIONS: tuple[str, ...] = ()
+
+_MAPPING = {"containerID": 0, "hostID": 0, "size": 1}
+_IDMAPPED = {
+    "destination": "/data",
+    "type": "bind",
+    "source": "/data",
+    "options": ["bind"],
+    "uidMappings": [_MAPPING],
+    "gidMappings": [_MAPPING],
+}
+_IDMAP_WORDS = frozenset(word for word, (kind, _) in mountwords.WORDS.items() if kind == mountwords.IDMAP)
+
+
+def features() -> dict[str, Any]:
+    """The document, as plain values."""
+    return {
+        "ociVersionMin": OLDEST_SPEC,
+        "ociVersionMax": SPEC_VERSION,
+        "hooks": list(_tables.HOOKS[1]),
+        "mountOptions": mount_options(),
+        "linux": _linux(),
+        "annotations": {"ocirun.version": VERSION, "ocirun.commit": commit()},
+        "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
+    }
+
+
+def mount_options() -> list[str]:
+    """Every word of mount options that is not meant for the file system."""
+    if accepts({"mounts": [_IDMAPPED]}):
+        return mountwords.KNOWN_OPTIONS
+    return [word for word in mountwords.KNOWN_OPTIONS if word not in _IDMAP_WORDS]
+
+
+def _linux() -> dict[str, Any]:
+    rdt = accepts({"linux": {"intelRdt": {"closID": "a"}}})
+    document: dict[str, Any] = {
+        "namespaces": sorted(c.NAMESPACE_FLAGS),
+        "capabilities": list(c.CAPABILITIES),
+        "cgroup": _cgroup(),
+        "seccomp": _seccomp(),
+        "apparmor": {"enabled": accepts({"process": {"apparmorProfile": "a"}})},
+        "selinux": {
+            "enabled": accepts({"process": {"selinuxLabel": "a"}}) and accepts({"linux": {"mountLabel": "a"}}),
+        },
+        "intelRdt": {
+            "enabled": rdt,
+            "schemata": rdt and accepts({"linux": {"intelRdt": {"schemata": ["L3:0=f"]}}}),
+            "monitoring": rdt and accepts({"linux": {"intelRdt": {"enableMonitoring": True}}}),
+        },
+        "mountExtensions": {"idmap": {"enabled": accepts({"mounts": [_IDMAPPED]})}},
+        "netDevices": {"enabled": accepts({"linux": {"netDevices": {"eth0": {"name": "eth0"}}}})},
+    }
+    if accepts({"linux": {"memoryPolicy": {"mode": "MPOL_LOCAL"}}}):
+        policy = _tables.MEMORY_POLICY
+        document["memoryPolicy"] = {"modes": _words(policy, "mode"), "flags": _words(policy, "flags")}
+    return document
+
+
+def _cgroup() -> dict[str, bool]:
+    mount = Mount("/sys/fs/cgroup", controllers=("memory",))
+    v1, v2 = Layout({"memory": mount}, {"memory": "/"}), Layout({}, {"": "/"}, mount)
+    return {
+        "v1": _makes_groups(v1),
+        "v2": _makes_groups(v2),
+        "systemd": _makes_groups(v2, systemd=True),
+        "systemdUser": _makes_groups(v2, systemd=True, rootless=True),
+        "rdma": "rdma" in translate_v1.BLOCKS,
+    }
+
+
+def _makes_groups(layout: Layout, *, systemd: bool = False, rootless: bool = False) -> bool:
+    try:
+        driver.choose(layout, container_id="a", systemd=systemd, rootless=rootless)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _seccomp() -> dict[str, Any]:
+    if not accepts({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}):
+        return {"enabled": False}
+    flags = _words(_tables.SECCOMP, "flags")
+    return {
+        "enabled": True,
+        "actions": list(_tables.ACTION[1]),
+        "operators": _words(_tables.SYSCALL_ARG, "op"),
+        "archs": _words(_tables.SECCOMP, "architectures"),
+        "knownFlags": flags,
+        "supportedFlags": flags,
+    }
+
+
+def _words(node: Any, key: str) -> list[str]:
+    """The words that config.json may have at a key of an object of the tables, or in an array there."""
+    node = node[1][key]
+    return list(node[1][1] if node[0] == _tables.LIST else node[1])
+
+
+def accepts(wanted: dict[str, Any]) -> bool:
+    """Whether a container is planned and not refused, on a host that has everything.
+
+    wanted   what its config holds besides the least; ``process`` and ``linux`` are added to those blocks
+    """
+    config = {
+        "ociVersion": SPEC_VERSION,
+        "root": {"path": "/rootfs"},
+        **wanted,
+        "process": {"cwd": "/", "args": ["/a"], "user": {"uid": 0, "gid": 0}, **wanted.get("process", {})},
+        "linux": {"namespaces": [{"type": kind} for kind in ("mount", "network")], **wanted.get("linux", {})},
+    }
+    try:
+        build(config, Facts(), Request(container_id="a", bundle="/", directory="/a"), driver.Driver())
+    except (ConfigError, UnsupportedError):
+        return False
+    return True
