@@ -6,11 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from .tour import READERS_CHECKOUT, ROOT, Step, shape, steps
+from .tour import READERS_CHECKOUT, ROOT, shape, steps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .tour import Step
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAM = ROOT / "build" / "bin" / "ocirun"
