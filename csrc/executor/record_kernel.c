@@ -253,7 +253,8 @@ _Noreturn void kernel_exit(int status)
 void record_begin(const struct record_rule *from, size_t count, int64_t fail_at, int error)
 {
 	rule_count = count < 64 ? count : 64;
-	memcpy(rules, from, rule_count * sizeof(*from));
+	if (rule_count)
+		memcpy(rules, from, rule_count * sizeof(*from));
 	fail_number = fail_at;
 	fail_error = error;
 	call_count = text_used = 0;
