@@ -30,7 +30,7 @@ FILE = "resources.json"
 
 # Block -> keys of which zero, false and "" mean that nothing is asked for.
 _UNSET = {
-    "memory": ("limit", "reservation", "swap", "kernel", "kernelTCP", "disableOOMKiller", "checkBeforeUpdate"),
+    "memory": ("limit", "reservation", "swap", "kernel", "kernelTCP", "disableOOMKiller"),
     "cpu": ("shares", "quota", "period", "realtimeRuntime", "realtimePeriod", "cpus", "mems"),
     "pids": ("limit",),
     "blockIO": ("weight", "leafWeight"),
@@ -40,6 +40,7 @@ _UNSET = {
 _WITHOUT_EFFECT = ("useHierarchy",)
 # Blocks whose values hold each other, so that the ones from before count too.
 _JOINED = ("memory", "cpu")
+_JOINED_AT = ("/memory/", "/cpu/")
 # Key of an array -> what tells its entries apart.
 _NAMED_BY = {"hugepageLimits": ("pageSize",), "priorities": ("name",)}
 _DEVICE = ("major", "minor")
@@ -60,7 +61,8 @@ def update(directory: int, driver: Driver, wanted: object, *, source: str) -> li
         settings, more = _settings(driver, old, new, given)
     except ConfigError as error:
         raise _refused(error.problems, source) from None
-    _refuse_below_usage(driver, given)
+    if "limit" in given.get("memory", ()):
+        _refuse_below_usage(driver, new["memory"])
     undo = _write(driver, settings)
     try:
         store.write_file(directory, FILE, dumps(new).encode())
@@ -208,12 +210,14 @@ def _settings(
         before = set(_values(_translated(driver, {key: old[key] for key in _JOINED if key in given and key in old})[0]))
     except ConfigError:
         before = set()
+    named = {f"/{block}/{key}" for block in _JOINED for key in given.get(block, ())}
+    if (given.get("cpu") or {}).get("idle") == 0:
+        # What was an idle group has the default weight now (sched_group_set_idle).
+        named.add("/cpu/shares")
     chosen = []
     for setting, value in zip(settings, _values(settings), strict=True):
-        block, _, key = setting.pointer[1:].partition("/")
-        # Arrays at the top, such as hugepageLimits, are only translated when they are given.
-        named = block not in _JOINED or key.partition("/")[0] in given[block]
-        if named or value not in before:
+        joined = setting.pointer.startswith(_JOINED_AT)
+        if not joined or setting.pointer in named or value not in before:
             chosen.append(setting)
     return chosen, warnings
 
@@ -226,10 +230,9 @@ def _values(settings: Iterable[Setting]) -> list[tuple[str, str, str]]:
     return [(setting.controller, setting.file, setting.value) for setting in settings]
 
 
-def _refuse_below_usage(driver: Driver, given: dict[str, Any]) -> None:
+def _refuse_below_usage(driver: Driver, memory: dict[str, Any]) -> None:
     """``checkBeforeUpdate`` of the spec, where the kernel does not look by itself."""
-    memory = given.get("memory") or {}
-    limit = memory.get("limit") or -1
+    limit = memory["limit"]
     if driver.refuses or limit < 0 or not memory.get("checkBeforeUpdate"):
         return
     used = driver.usage().get("memory_bytes", 0)
