@@ -28,7 +28,8 @@ int op_set_scheduler(struct executor *x, const struct op *op)
 {
 	const void *attr = plan_bytes(x, op->arg[0], op->arg[1]);
 
-	return attr ? (int)SYS3(x, __NR_sched_setattr, 0, attr, 0) : fault(x, FAULT_PLAN, 0, EINVAL);
+	/* 48 bytes, SCHED_ATTR_SIZE_VER0, is the least that the kernel reads. */
+	return attr && op->arg[1] >= 48 ? (int)SYS3(x, __NR_sched_setattr, 0, attr, 0) : fault(x, FAULT_PLAN, 0, EINVAL);
 }
 
 /* arg: which (IOPRIO_WHO_), priority word */

@@ -193,6 +193,8 @@ static long make_process(const struct record_call *c, const struct record_rule *
 {
 	if (!(c->arg[0] & 0x1000 /* CLONE_PIDFD */) || (r && r->plain))
 		return 0;
+	if (!c->arg[2])
+		return -EFAULT;
 	*(int *)c->arg[2] = (int)record_new(c, r, S_IFREG);
 	return next_pid++;
 }
