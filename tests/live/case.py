@@ -37,6 +37,7 @@ class Session:
         kernel.become_subreaper()
         # Of our own, so that a runtime which touches "the host's" names, limits or links touches ours.
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWNET)
+        kernel.loopback_up()
         kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
         os.mkdir(self.top, 0o755)

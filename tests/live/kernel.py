@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import socket
+import struct
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -21,6 +24,8 @@ CLONE_NEWUTS = 0x4000000
 CLONE_NEWIPC = 0x8000000
 CLONE_NEWNET = 0x40000000
 PR_SET_CHILD_SUBREAPER = 36
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -45,6 +50,12 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 def umount(target: str, flags: int = 0) -> None:
     """umount2(2)."""
     _checked(f"umount {target}", _libc.umount2(target.encode(), flags))
+
+
+def loopback_up() -> None:
+    """Set the loopback device of our network namespace up, for whatever runs in this process later."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
 
 
 def become_subreaper() -> None:

@@ -72,14 +72,21 @@ def traced(live: Case, options: list[str], *command: str) -> subprocess.Popen[by
     argv = live.argv(*command)
     tracer, _, _ = process.spawn(["strace", "-I1", "-f", "-qq", *options, *argv], scratch=live.scratch)
 
-    def running() -> bool:
+    main: list[int] = []
+
+    def started() -> bool:
         # The interpreter's command line holds ours; the created init has one of its own.
-        lines = [process.describe(pid) for pid in process.descendants() if not process.is_zombie(pid)]
-        return any(live.root in line and not line.startswith("strace") for line in lines)
+        for pid in process.descendants():
+            line = process.describe(pid)
+            if live.root in line and not line.startswith("strace"):
+                main.append(pid)
+        return bool(main) or tracer.poll() is not None
 
     try:
-        process.eventually(lambda: tracer.poll() is not None or running(), f"strace starts {options}")
-        process.eventually(lambda: tracer.poll() is not None or not running(), f"{command[0]} ends with {options}", 20)
+        process.eventually(started, f"strace starts {options}")
+        process.eventually(
+            lambda: tracer.poll() is not None or process.is_zombie(main[0]), f"{command[0]} ends with {options}", 20
+        )
     finally:
         tracer.terminate()
         process.wait_end(tracer, 5)

@@ -11,11 +11,11 @@ import stat
 
 import pytest
 
-from . import process
 from .test_mounts import source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import process
     from .bundles import Bundle
     from .case import Case
 
