@@ -45,6 +45,9 @@ CASES = [
     ("ocirun run --pre", {"--preserve-fds"}, {"--root"}),
     ("ocirun completion ", {"bash", "fish", "zsh"}, {"alpha"}),
     ("ocirun help cre", {"create"}, {"run"}),
+    ("ocirun exec --us", {"--user"}, {"--root"}),
+    ("ocirun exec --user 0 ", {"alpha", "beta"}, {"sh"}),
+    ("ocirun exec alpha ls --", set(), {"--user", "--tty"}),
 ]
 
 

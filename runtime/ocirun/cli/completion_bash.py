@@ -34,10 +34,12 @@ _ocirun_options() {
 }
 
 _ocirun() {
-    local word=${COMP_WORDS[COMP_CWORD]} command= option= root= kind= name index count=0
+    local word=${COMP_WORDS[COMP_CWORD]} command= option= root= kind= name index count=0 ended=
     for ((index = 1; index < COMP_CWORD; index++)); do
         name=${COMP_WORDS[index]}
-        if [[ $name == -?* ]]; then
+        if ((count)) && [[ " @UNMIXED@ " == *" $command "* ]]; then
+            ((count++))
+        elif [[ $name == -?* ]]; then
             name=${name#-}
             name=${name#-}
             if _ocirun_value "$command" "$name" >/dev/null; then
@@ -60,11 +62,14 @@ _ocirun() {
     if [[ $word == "=" ]]; then
         word=
     fi
+    if ((count)) && [[ " @UNMIXED@ " == *" $command "* ]]; then
+        ended=1
+    fi
 
     COMPREPLY=()
     if [[ -n $option ]]; then
         kind=$(_ocirun_value "$command" "$option")
-    elif [[ $word == -* ]]; then
+    elif [[ -z $ended && $word == -* ]]; then
         kind="words $(_ocirun_options "$command")"
     elif [[ -z $command ]]; then
         kind="words @COMMANDS@"
@@ -108,6 +113,7 @@ def script() -> str:
         "OPTIONS": "".join(_case(name or '""', " ".join(_forms(options))) for name, options in tables),
         "COMMANDS": " ".join([*COMMANDS, "help"]),
         "SIGNALS": " ".join(NUMBERS),
+        "UNMIXED": " ".join(command.name for command in c.commands() if not command.mixed),
     }
     text = _SCRIPT
     for name, part in parts.items():

@@ -68,7 +68,9 @@ def script() -> str:
     lines = [_option(first, option) for option in tables[0]]
     for command, options in zip(commands, tables[1:], strict=True):
         lines.append(_line(first, "-a", command.name, "-d", _quoted(command.summary)))
-        lines.extend(_option(f"__ocirun_in {command.name}", option) for option in options)
+        # The first argument of some commands ends the options.
+        where = f"__ocirun_in {command.name}" + ("" if command.mixed else " 0")
+        lines.extend(_option(where, option) for option in options)
         for place, kind in enumerate(c.of_arguments(command)):
             if kind.name:
                 lines.append(_line(f"__ocirun_in {command.name} {place}", "-a", _candidates(kind)))

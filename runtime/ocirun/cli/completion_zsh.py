@@ -73,7 +73,7 @@ def _case(command: Command) -> str:
     for place, (word, kind) in enumerate(zip(command.arguments.split(), c.of_arguments(command), strict=True), 1):
         where = "*" if "..." in word else str(place)
         specs.append(_quoted(f"{where}:{_escaped(word.strip('[].'))}:{_action(kind)}"))
-    body = " \\\n            ".join(("_arguments", *specs))
+    body = " \\\n            ".join(("_arguments" if command.mixed else "_arguments -A '-*'", *specs))
     return f"    ({command.name})\n        {body} && ret=0\n        ;;\n"
 
 

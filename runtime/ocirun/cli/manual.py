@@ -42,10 +42,12 @@ _STATUSES = (
     ("130", "Interrupted (SIGINT)."),
     ("141", "Standard output was closed."),
 )
-_RUN_STATUS = (
-    "Without --detach the status of the container's program, or 128+N if signal N ended it; "
-    "1 also if ocirun itself failed. With --detach as for the other commands, see"
-)
+_OWN_STATUS = {
+    "run": "Without --detach the status of the container's program, or 128+N if signal N ended it; 1 also if ocirun "
+    "itself failed. With --detach as for the other commands, see",
+    "exec": "Without --detach the status of the process, or 128+N if signal N ended it; with --detach 0. 255 if ocirun "
+    "itself failed. See also",
+}
 
 _ENVIRONMENT = (
     ("XDG_RUNTIME_DIR", "Decides where the state is kept by default, see --root; ignored unless it is absolute."),
@@ -70,6 +72,10 @@ _EXAMPLES = {
             "ocirun delete web",
         ),
     ),
+    "exec": (
+        ("A shell in a container", "ocirun exec --tty web sh"),
+        ("A program as another user, in another directory", "ocirun exec --user 1000:1000 --cwd /srv web ls -l"),
+    ),
     "explain": (("The operations that come from the third mount", "ocirun explain -b /srv/web | grep /mounts/2"),),
     "kill": (
         ("Ask the program to end, then force it", "ocirun kill web", "ocirun kill web KILL"),
@@ -77,6 +83,10 @@ _EXAMPLES = {
     ),
     "list": (("Remove all containers", "ocirun list --quiet | xargs -n 1 ocirun delete --force"),),
     "run": (("Run in the background", "ocirun run --detach --bundle /srv/web --pid-file web.pid web </dev/null"),),
+    "update": (
+        ("Half a processor and 256 MiB", "ocirun update --cpu-period 100000 --cpu-quota 50000 --memory 256m web"),
+    ),
+    "events": (("What the container uses now", "ocirun events --stats web"),),
     "completion": (
         (
             "Complete the words of ocirun in this shell, and in every new one",
@@ -116,8 +126,8 @@ def page(command: Command) -> str:
     """The page of one command."""
     arguments = "".join(f".{_argument(word)}\n" for word in command.arguments.split())
     synopsis = f"{_CALL}.B {_plain(command.name)}\n.RI [ options ]\n{arguments}"
-    if command.name == "run":
-        status = f"{_text(_RUN_STATUS)}\n.BR ocirun (1).\n"
+    if command.name in _OWN_STATUS:
+        status = f"{_text(_OWN_STATUS[command.name])}\n.BR ocirun (1).\n"
     else:
         status = f"{_text('0 when done, 1 after an error; see')}\n.BR ocirun (1).\n"
     return _document(
