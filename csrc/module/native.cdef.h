@@ -9,6 +9,7 @@ struct spawn_request {
 	const int *keep;     /* descriptors from 3 up that the program keeps */
 	int keep_count;
 	int fd_base;         /* first slot's number in the child */
+	int stdio[3];        /* descriptors that become 0, 1, 2; -1: the caller's own */
 	int pidfd;           /* out */
 	int call;            /* out: number of the failed system call in the child */
 };

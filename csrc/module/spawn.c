@@ -48,7 +48,7 @@ static long keep_capabilities(void)
  * target range, then down into it, so that none overwrites another. */
 static long place_descriptors(struct spawn_request *q, int *helper)
 {
-	int top = q->fd_base + q->inherit_count, high[128];
+	int top = q->fd_base + q->inherit_count, high[128], streams[3] = { -1, -1, -1 };
 	long r;
 
 	if (q->inherit_count > 127)
@@ -59,12 +59,25 @@ static long place_descriptors(struct spawn_request *q, int *helper)
 			return r;
 		high[i] = (int)r;
 	}
+	for (int i = 0; i < 3; i++) {
+		if (q->stdio[i] < 0)
+			continue;
+		r = SYS(__NR_fcntl, q->stdio[i], F_DUPFD_CLOEXEC, top + 1, 0, 0);
+		if (r < 0)
+			return r;
+		streams[i] = (int)r;
+	}
 	r = SYS(__NR_fcntl, *helper, F_DUPFD_CLOEXEC, top + 1, 0, 0);
 	if (r < 0)
 		return r;
 	*helper = (int)r;
 	for (int i = 0; i < q->inherit_count; i++) {
 		r = SYS(__NR_dup3, high[i], q->fd_base + i, 0, 0, 0);
+		if (r < 0)
+			return r;
+	}
+	for (int i = 0; i < 3; i++) {
+		r = streams[i] < 0 ? 0 : SYS(__NR_dup3, streams[i], i, 0, 0, 0);
 		if (r < 0)
 			return r;
 	}

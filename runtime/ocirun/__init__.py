@@ -11,9 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.container import Container as Container
     from ocirun.container import CreateOptions as CreateOptions
+    from ocirun.container import ExecOptions as ExecOptions
     from ocirun.container import explain as explain
     from ocirun.container import list_states as list_states
-    from ocirun.container import run as run
     from ocirun.errors import ConfigError as ConfigError
     from ocirun.errors import ContainerExistsError as ContainerExistsError
     from ocirun.errors import ContainerNotFoundError as ContainerNotFoundError
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from ocirun.errors import StepError as StepError
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
+    from ocirun.outcome import Outcome as Outcome
+    from ocirun.runner import run as run
     from ocirun.version import SPEC_VERSION as SPEC_VERSION
 
     __version__: str
 
 _NAMES = {
-    "ocirun.container": ("Container", "CreateOptions", "explain", "list_states", "run"),
+    "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "explain", "list_states"),
+    "ocirun.outcome": ("Outcome",),
+    "ocirun.runner": ("run",),
     "ocirun.errors": (
         "ConfigError",
         "ContainerExistsError",

@@ -17,6 +17,7 @@ from .errors import (
     StateDamagedError,
     StateError,
 )
+from .host import facts as host
 from .launch.options import CreateOptions, ExecOptions
 from .plan.builder import SPEC_VERSION
 from .state import record as records
@@ -107,8 +108,10 @@ class Container:
         finally:
             os.close(directory)
         status = records.status(self._record, progress)
-        if status in (records.CREATED, records.RUNNING) and self.cgroup.frozen():
-            return records.PAUSED
+        if status in (records.CREATED, records.RUNNING):
+            with self.cgroup as cgroup:
+                if cgroup.frozen():
+                    return records.PAUSED
         return status
 
     def state(self) -> dict[str, Any]:
@@ -124,7 +127,7 @@ class Container:
             "rootfs": record.rootfs,
             "created": record.created,
             "annotations": record.annotations,
-            "owner": owner_name(record.owner),
+            "owner": host.user_name(record.owner),
         }
 
     def start(self) -> None:
@@ -168,26 +171,28 @@ class Container:
 
         Raises StateError "container not running" for a stopped one (not with `all`).
         """
+        # The end of init ends all others of its own pid namespace; where that is shared or the host's,
+        # killing init alone would leave the rest.
+        everyone = all or (signal == SIGKILL and self._record.shared_pids)
+        with self.cgroup as cgroup:
+            if everyone:
+                cgroup.kill(signal)
+            if not all:
+                self._kill_init(signal, cgroup, may_be_gone=everyone)
+
+    def _kill_init(self, signal: int, cgroup: Driver, *, may_be_gone: bool) -> None:
         import _signal
 
-        if all:
-            self.cgroup.kill(signal)
-            return
         pidfd = records.open_init(self._record)
         if pidfd < 0:
-            if signal == SIGKILL and self._record.shared_pids:
-                self.cgroup.kill(signal)
+            if may_be_gone:
                 return
             raise StateError("container not running", status=records.STOPPED)
         try:
-            # Every process has a parent in a namespace of its own to end with; where it is shared or the
-            # host's, killing init alone would leave the rest.
-            if signal == SIGKILL and self._record.shared_pids:
-                self.cgroup.kill(signal)
             _signal.pidfd_send_signal(pidfd, signal)
-            if signal == SIGKILL and self.cgroup.frozen():
+            if signal == SIGKILL and cgroup.frozen():
                 # On cgroup v1 a frozen process does not even die.
-                self.cgroup.thaw()
+                cgroup.thaw()
         except ProcessLookupError:
             raise StateError("container not running", status=records.STOPPED) from None
         except OSError as error:
@@ -206,7 +211,8 @@ class Container:
 
         directory = self._directory()
         try:
-            return execute.run(self._record, self.cgroup, directory, process, options)
+            with self.cgroup as cgroup:
+                return execute.run(self._record, cgroup, directory, process, options)
         finally:
             os.close(directory)
 
@@ -225,14 +231,16 @@ class Container:
         status = self.status()
         if status not in (records.CREATED, records.RUNNING):
             raise StateError("container not running", status=status)
-        self.cgroup.freeze()
+        with self.cgroup as cgroup:
+            cgroup.freeze()
 
     def resume(self) -> None:
         """Let a paused container go on.  Raises StateError unless paused."""
         status = self.status()
         if status != records.PAUSED:
             raise StateError("container not paused", status=status)
-        self.cgroup.thaw()
+        with self.cgroup as cgroup:
+            cgroup.thaw()
 
     def update(self, resources: object, *, source: str = "resources") -> list[str]:
         """Give a container that has not stopped new limits, all or none; returns warnings.
@@ -246,14 +254,16 @@ class Container:
         directory = self._locked()
         try:
             self._refuse_stopped("container not running")
-            return limits.update(directory, self.cgroup, resources, source=source)
+            with self.cgroup as cgroup:
+                return limits.update(directory, cgroup, resources, source=source)
         finally:
             os.close(directory)
 
     def pids(self) -> list[int]:
         """Its processes as we number them, in ascending order; none when it has stopped."""
-        if self.cgroup.groups:
-            return sorted(self.cgroup.pids())
+        with self.cgroup as cgroup:
+            if cgroup.groups:
+                return sorted(cgroup.pids())
         from .host import processes
 
         return sorted(processes.descendants(self.pid)) if records.is_alive(self._record) else []
@@ -266,7 +276,8 @@ class Container:
         from . import stats
 
         self._refuse_stopped(f"container with id {self.id} is not running")
-        return stats.data(self.cgroup)
+        with self.cgroup as cgroup:
+            return stats.data(cgroup)
 
     def watch(self, interval: float) -> Iterator[dict[str, Any]]:
         """Its events until it stops: a lack of memory, and every `interval` seconds what it uses.
@@ -279,7 +290,8 @@ class Container:
         if pidfd < 0:
             raise StateError(f"container with id {self.id} is not running", status=records.STOPPED)
         try:
-            yield from stats.events(self.id, self.cgroup, pidfd, interval)
+            with self.cgroup as cgroup:
+                yield from stats.events(self.id, cgroup, pidfd, interval)
         finally:
             os.close(pidfd)
 
@@ -309,7 +321,8 @@ class Container:
                     status=status,
                     remedy="`delete --force` kills it first",
                 )
-            return destroy.destroy(self.root, self._record, self.cgroup, directory)
+            with self.cgroup as cgroup:
+                return destroy.destroy(self.root, self._record, cgroup, directory)
         finally:
             os.close(directory)
 
@@ -385,16 +398,6 @@ def list_states(root: str, *, warn: Callable[[str], None]) -> list[dict[str, Any
         except OcirunError as error:
             warn(f"container {container_id}: {error.message}")
     return states
-
-
-def owner_name(uid: int) -> str:
-    """The name of a user of this host, or the number without one."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
 
 
 __all__ = ["Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states", "read_process", "run"]

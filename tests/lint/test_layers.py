@@ -16,12 +16,12 @@ import pytest
 from .sources import PACKAGE, imports, module_name, modules, type_imports
 
 LAYERS = {
-    "errors": 0, "jsonio": 0, "signals": 0, "version": 0, "_native": 0,
+    "errors": 0, "jsonio": 0, "roots": 0, "signals": 0, "version": 0, "_native": 0,
     "config": 1, "host": 1,
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "container": 4,
-    "run": 5, "aio": 5, "image": 5, "features": 5,
+    "runner": 5, "outcome": 5, "aio": 5, "features": 5,
     "cli": 6,
 }  # fmt: skip
 
@@ -29,7 +29,7 @@ LAYERS = {
 NEIGHBOURS = {("launch", "state"), ("resources", "state"), ("signals", "errors")}
 
 # The command line uses the API, and these below it.
-CLI_MAY_USE = {"config.check", "plan.render", "host.probe", "errors", "jsonio", "signals", "version", "container"}
+CLI_MAY_USE = {"roots", "config.check", "plan.render", "host.probe", "errors", "jsonio", "signals", "version", "container"}
 
 PURE = ("ocirun.plan", "ocirun.cgroup.translate")
 # What a pure module may not reach: files, processes, time, the kernel.

@@ -207,7 +207,13 @@ class Driver:
         """Undo `prepare` after a failed create: remove what this object made; never raises OcirunError."""
 
     def close(self) -> None:
-        """Close the descriptors that are held."""
+        """Close the descriptors that are held; a verb called afterwards opens what it needs again."""
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def choose(

@@ -184,7 +184,8 @@ def _hugetlb(files: Files) -> dict[str, Any]:
     result = {}
     for name in files.names("hugetlb"):
         size = name[len(_HUGE_START) : -len(_HUGE_END)]
-        if not name.endswith(_HUGE_END) or "." in size:
+        # Those of other controllers are here too where they are mounted together.
+        if not name.startswith(_HUGE_START) or not name.endswith(_HUGE_END) or "." in size:
             continue
         start = f"{_HUGE_START}{size}"
         entry = {"usage": files.number(name), "max": files.number(f"{start}.max_usage_in_bytes")}

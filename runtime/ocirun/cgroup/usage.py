@@ -23,6 +23,7 @@ _SOURCES = (
     ("pids", "pids.current", "", "pids"),
     ("pids", "pids.peak", "", "pids_peak"),
     ("pids", "pids.max", "", "pids_limit"),
+    ("pids", "pids.events", "max", "pids_failures"),
 )
 
 

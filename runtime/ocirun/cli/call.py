@@ -6,14 +6,11 @@ import os
 
 from ocirun.cli.parse import truth
 from ocirun.errors import HostError, UsageError
+from ocirun.roots import default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ocirun.cli.parse import Values
-
-_NAME = "ocirun"
 
 
 class Settings:
@@ -92,26 +89,3 @@ def _root(values: Values) -> str:
     if root.strip("/") == "":
         raise UsageError("option --root: the state of containers cannot be kept in / itself")
     return root
-
-
-def default_root(environ: Mapping[str, str]) -> str:
-    """The state root when ``--root`` is not given.
-
-    The rule of runc: ``$XDG_RUNTIME_DIR`` counts for ordinary users, and for
-    root of a user namespace unless USER says root (rootless podman runs us
-    so).  A relative XDG_RUNTIME_DIR is ignored, as the XDG base directory
-    specification asks.
-    """
-    base = environ.get("XDG_RUNTIME_DIR", "")
-    if base.startswith("/") and (os.geteuid() != 0 or (environ.get("USER") != "root" and _in_user_namespace())):
-        return os.path.join(base, _NAME)
-    return f"/run/{_NAME}"
-
-
-def _in_user_namespace() -> bool:
-    # The first user namespace maps all ids, 0 to 2**32 - 2, to themselves; see user_namespaces(7).
-    try:
-        with open("/proc/self/uid_map", "rb") as file:
-            return file.read(64).split() != [b"0", b"0", b"4294967295"]
-    except OSError:
-        return False

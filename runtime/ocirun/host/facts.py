@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ..roots import in_user_namespace
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroups import Layout
@@ -30,20 +32,6 @@ def own_capabilities() -> tuple[int, int]:
             elif line.startswith(b"CapBnd:"):
                 bounding = int(line[7:], 16)
     return permitted, bounding
-
-
-def in_user_namespace() -> bool:
-    """This process is in a user namespace that is not the initial one.
-
-    The initial one maps all ids to themselves; any other map tells a namespace.  (A namespace with that
-    same map cannot be told from outside, and does not need to be: its root may do what the host's may
-    with ids.)
-    """
-    try:
-        with open("/proc/self/uid_map", "rb") as file:
-            return file.read().split() != [b"0", b"0", b"4294967295"]
-    except OSError:
-        return False
 
 
 def privileged() -> bool:
@@ -80,3 +68,13 @@ def cgroup_layout() -> Layout:
     from .cgroups import read
 
     return read()
+
+
+def user_name(uid: int) -> str:
+    """The name of a user of this host, or the number without one."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"

@@ -27,15 +27,18 @@ if TYPE_CHECKING:
 _HOST_KINDS_LATER = ("poststart", "poststop")
 
 
-def create(container_id: str, root: str, options: CreateOptions, *, stay: bool) -> tuple[Record, Session]:
+def create(
+    container_id: str, root: str, options: CreateOptions, *, stay: bool, config: Config | None = None
+) -> tuple[Record, Session]:
     """Everything up to the program's start.
 
-    stay   the caller keeps the session and starts the program itself; else `start` comes from elsewhere
+    stay     the caller keeps the session and starts the program itself; else `start` comes from elsewhere
+    config   in place of the bundle's config.json
     Returns the record and a session that the caller closes.
     """
     store.check_id(container_id)
-    bundle = os.path.abspath(options.bundle or ".")
-    config = load.load(bundle)
+    if config is None:
+        config = load.load(os.path.abspath(options.bundle or "."))
     _check_terminal(config, options, stay=stay)
     environ = list(host.environment())
     plan, cgroup = _plan(config, container_id, root, options, stay=stay)
@@ -44,6 +47,7 @@ def create(container_id: str, root: str, options: CreateOptions, *, stay: bool) 
     # Held until we end, one way or the other: `delete` must not take away what we are still making.
     store.lock(directory)
     session = Session(plan, record, cgroup, directory, environ)
+    session.stdio = options.stdio
     session.undo.append(lambda: store.remove(root, container_id))
     try:
         try:

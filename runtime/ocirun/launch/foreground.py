@@ -10,6 +10,7 @@ from . import destroy, notify, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..state.record import Record
     from .options import CreateOptions
     from .session import Session
     from .signals import Forwarder
@@ -50,11 +51,10 @@ def run(
 
                 console = terminal.Relay(session.console)
             session.start()
-            if "poststart" in record.hooks:
-                _poststart(session)
+            poststart(session, record)
         except BaseException:
             session.close()
-            _delete(root, container_id)
+            delete(root, container_id)
             raise
         if signals is None:
             if session.notify is not None:
@@ -65,7 +65,7 @@ def run(
             console.close()
         _reap_orphans()
         if not keep:
-            for warning in _delete(root, container_id):
+            for warning in delete(root, container_id):
                 options.warn(warning)
         return code
     finally:
@@ -83,7 +83,8 @@ def forwarder() -> Forwarder:
     return Forwarder(_KEPT)
 
 
-def _delete(root: str, container_id: str) -> list[str]:
+def delete(root: str, container_id: str) -> list[str]:
+    """Delete a container that this process has made; one that is gone already is fine.  Returns warnings."""
     from ..cgroup import driver
     from ..state import record as records
     from ..state import store
@@ -102,7 +103,10 @@ def _delete(root: str, container_id: str) -> list[str]:
         os.close(directory)
 
 
-def _poststart(session: Session) -> None:
+def poststart(session: Session, record: Record) -> None:
+    """The poststart hooks of a program that this process has started.  Raises HookError."""
+    if "poststart" not in record.hooks:
+        return
     for index in session.hook_numbers("poststart"):
         session.run_hook(index)
 

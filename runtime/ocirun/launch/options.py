@@ -22,6 +22,7 @@ class CreateOptions:
     foreground       the caller stays and is the terminal's other end
     cgroup_manager   "cgroupfs", "systemd" or "disabled"; "" is cgroupfs
     warn             called with one line for what does not stop the container
+    stdio            descriptors for the program's standard input, output and error; -1: the caller's own
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class CreateOptions:
         "pidfd_socket",
         "preserve_fds",
         "rootless",
+        "stdio",
         "systemd_cgroup",
         "warn",
     )
@@ -54,6 +56,7 @@ class CreateOptions:
         foreground: bool = False,
         cgroup_manager: str = "",
         warn: Callable[[str], None] | None = None,
+        stdio: tuple[int, int, int] = (-1, -1, -1),
     ) -> None:
         self.bundle = bundle
         self.console_socket = console_socket
@@ -67,6 +70,7 @@ class CreateOptions:
         self.foreground = foreground
         self.cgroup_manager = cgroup_manager
         self.warn = warn or _silent
+        self.stdio = stdio
 
 
 class ExecOptions:

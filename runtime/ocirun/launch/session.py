@@ -47,6 +47,7 @@ class Session:
         # The record of init is a file that other commands read; that of another process is memory.
         self.progress_name = "progress"
         self.sub_groups: dict[str, str] = {}
+        self.stdio = (-1, -1, -1)
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
@@ -154,7 +155,7 @@ class Session:
             how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             progress = os.open(self.progress_name, how, 0o600, dir_fd=self.directory)
         try:
-            self._helper = spawn.start(self.plan, self.fds, flags=flags, progress_fd=progress)
+            self._helper = spawn.start(self.plan, self.fds, flags=flags, progress_fd=progress, stdio=self.stdio)
         except BaseException:
             if progress >= 0:
                 os.close(progress)
@@ -248,6 +249,7 @@ class Session:
 
     def close(self) -> None:
         """Give up all descriptors; the container goes on."""
+        self.cgroup.close()
         if self._helper is not None:
             self._helper.close()
         if self.notify is not None:

@@ -98,13 +98,22 @@ def reap(pidfd: int) -> int:
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
 
 
-def start(plan: Plan, fds: dict[str, int], *, flags: int, cgroup_fd: int = -1, progress_fd: int = -1) -> Helper:
+def start(
+    plan: Plan,
+    fds: dict[str, int],
+    *,
+    flags: int,
+    cgroup_fd: int = -1,
+    progress_fd: int = -1,
+    stdio: tuple[int, int, int] = (-1, -1, -1),
+) -> Helper:
     """Start the helper with the init operations of `plan`.
 
     fds          descriptors for the inherited slots behind the fixed ones, by slot name
     flags        CLONE_NEW* for clone3(2)
     cgroup_fd    directory for CLONE_INTO_CGROUP (Linux 5.7), or -1
     progress_fd  the progress record's file, or -1 for one in memory
+    stdio        descriptors for standard input, output and error; -1: our own
     Raises HostError.  Safe in any thread: nothing of this process changes.
     """
     content = encode.encode(plan)
@@ -134,6 +143,7 @@ def start(plan: Plan, fds: dict[str, int], *, flags: int, cgroup_fd: int = -1, p
         request.keep = keep
         request.keep_count = len(plan.keep)
         request.fd_base = encode.fd_base(plan)
+        request.stdio = stdio
         pid = lib.ocirun_spawn(request)
         if pid < 0:
             raise HostError(
