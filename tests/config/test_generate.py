@@ -48,7 +48,7 @@ def test_check_reports_a_stale_file(
     assert generate.main(["--check"]) == 0
 
 
-@pytest.mark.parametrize("name", ["config.schema.json", "state.schema.json"])
+@pytest.mark.parametrize("name", ["config.schema.json", "features.schema.json", "state.schema.json"])
 def test_schemas_are_schemas(name: str) -> None:
     Draft202012Validator.check_schema(json.loads((SCHEMAS / name).read_text(encoding="utf-8")))
 
