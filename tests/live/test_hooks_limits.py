@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 
@@ -134,9 +135,22 @@ def test_hook_deletes_its_own_container(live: Case) -> None:
     bundle = live.bundle(["/bin/sleep", "600"])
     own = " ".join(live.argv("delete", "--force", bundle.id))
     bundle.hook("createRuntime", own + " || true", timeout=5)
-    live.make("create", bundle, limit=10)
+    result = live.make("create", bundle, limit=10)
+    assert result.seconds < 3, "a delete by force must not wait for the create that waits for it"
     live.command("delete", "--force", bundle.id).ok()
     live.assert_clean()
+
+
+def test_state_while_a_hook_of_create_runs(live: Case) -> None:
+    # The specification's status "creating"; "stopped" would invite a delete.
+    bundle = live.bundle(["/bin/sleep", "600"])
+    out = f"{live.dir}/states"
+    own = " ".join(live.argv("state", bundle.id))
+    bundle.hook("createRuntime", f"{own} > {out}", timeout=5)
+    live.create(bundle)
+    with open(out, encoding="utf-8") as file:
+        seen = json.load(file)
+    assert (seen["id"], seen["status"]) == (bundle.id, "creating")
 
 
 def test_two_hundred_hooks_in_order(live: Case) -> None:
