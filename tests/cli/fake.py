@@ -45,9 +45,11 @@ class CreateOptions:
         systemd_cgroup: bool = False,
         rootless: str = "auto",
         foreground: bool = False,
+        cgroup_manager: str = "",
+        warn: object = None,
     ) -> None:
         self.given: dict[str, object] = {
-            name: value for name, value in locals().items() if name not in ("self", "given")
+            name: value for name, value in locals().items() if name not in ("self", "given", "warn")
         }
 
     @property

@@ -7,11 +7,10 @@ import tomllib
 
 import pytest
 
-from ocirun import version
-from ocirun.cli import call as call_module
-from ocirun.cli.call import default_root
+from ocirun import roots, version
 from ocirun.cli.table import COMMANDS, GLOBALS, load
 from ocirun.errors import HostError
+from ocirun.roots import default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,14 +145,14 @@ def test_default_root(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], euid: int, inside: bool, expected: str
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: euid)
-    monkeypatch.setattr(call_module, "_in_user_namespace", lambda: inside)
+    monkeypatch.setattr(roots, "in_user_namespace", lambda: inside)
     assert default_root(environ) == expected
 
 
 def test_user_namespace_is_told_from_the_map() -> None:
     with open("/proc/self/uid_map") as file:
         whole = file.read().split() == ["0", "0", "4294967295"]
-    assert call_module._in_user_namespace() is not whole
+    assert roots.in_user_namespace() is not whole
 
 
 def test_interrupt(call: Caller, fake: Fake) -> None:

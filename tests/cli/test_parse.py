@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocirun.cli.parse import Values, parse, truth
-from ocirun.cli.table import COMMANDS, FLAG, GLOBALS, NUMBER, TEXT, Option, load
+from ocirun.cli.table import COMMANDS, FLAG, GLOBALS, MANY, NUMBER, TEXT, Option, load
 from ocirun.errors import UsageError
 
 OPTIONS = (
@@ -132,7 +132,7 @@ def test_tables_are_sound(name: str) -> None:
         assert option.help
         assert not option.help.endswith(".")
         assert bool(option.metavar) == (option.kind != FLAG)
-        assert isinstance(option.default, {FLAG: bool, TEXT: str, NUMBER: int}[option.kind])
+        assert isinstance(option.default, {FLAG: bool, TEXT: str, NUMBER: int, MANY: str}[option.kind])
         assert not option.choices or option.default in ("", *option.choices)
 
 

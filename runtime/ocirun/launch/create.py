@@ -12,6 +12,7 @@ from ..plan.build import build
 from ..plan.builder import Facts, Request, join
 from ..state import record as records
 from ..state import store
+from . import hostmounts
 from .session import Session
 
 TYPE_CHECKING = False
@@ -49,6 +50,9 @@ def create(
     session = Session(plan, record, cgroup, directory, environ)
     session.stdio = options.stdio
     session.undo.append(lambda: store.remove(root, container_id))
+    if record.host_mounts is not None:
+        kept = record.host_mounts
+        session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
     try:
         try:
             # Before anything is made: whoever finds this directory later knows what to remove.
@@ -79,9 +83,10 @@ def _create(session: Session) -> None:
         raise
 
 
-def explain(bundle: str, container_id: str, root: str, options: CreateOptions) -> Plan:
-    """The plan alone; reads config.json and facts, changes nothing."""
-    config = load.load(os.path.abspath(bundle or "."))
+def explain(bundle: str, container_id: str, root: str, options: CreateOptions, *, config: Config | None = None) -> Plan:
+    """The plan alone; reads config.json, unless it is given, and facts; changes nothing."""
+    if config is None:
+        config = load.load(os.path.abspath(bundle or "."))
     plan, _ = _plan(config, container_id, root, options, stay=options.foreground, for_show=True)
     return plan
 
@@ -117,7 +122,8 @@ def _plan(
     limited = bool((data.get("process") or {}).get("rlimits"))
     known = facts(layout, preserve_fds=options.preserve_fds, limited=limited, for_show=for_show)
     plan = build(data, known, request, cgroup)
-    plan.warnings[:0] = config.warnings
+    told = {problem.pointer for problem in config.warnings}
+    plan.warnings[:] = [*config.warnings, *(one for one in plan.warnings if one.pointer not in told)]
     return plan, cgroup
 
 
@@ -182,8 +188,6 @@ def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Re
     kinds = [kind for kind in _HOST_KINDS_LATER if (data.get("hooks") or {}).get(kind)]
     namespaces = {entry["type"]: entry.get("path") or "" for entry in (data.get("linux") or {}).get("namespaces") or ()}
     rootfs = join(config.bundle, root)
-    from . import hostmounts
-
     return records.Record(
         container_id,
         bundle=config.bundle,

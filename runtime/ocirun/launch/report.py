@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import HookError, OcirunError, ProgramError, StepError, errno_words
+from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words
 from ..plan import render
 from ..plan.ops import Op
+from ..plan.options import suggestion
 from .spawn import call_name
 
 TYPE_CHECKING = False
@@ -60,13 +61,14 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepErr
         return _directory(op, index, progress)
     call = call_name(progress.call)
     reason, remedy = _reason(op, progress)
-    text = f"{_place(op)}{render.phrase(op)}: {reason}"
+    pointer = _pointer(op, progress)
+    text = f"{pointer}: {render.phrase(op)}: {reason}" if pointer else f"{render.phrase(op)}: {reason}"
     remedy = remedy or _remedy(op, progress.errno)
     return StepError(
         text,
         index=index,
         actor="init",
-        pointer=op.pointer,
+        pointer=pointer,
         operation=op.name,
         call=call,
         errno=progress.errno,
@@ -86,6 +88,14 @@ def _directory(op: Op, index: int, progress: Progress) -> StepError:
         call=call_name(progress.call),
         errno=progress.errno,
     )
+
+
+def _pointer(op: Op, progress: Progress) -> str:
+    """The config value that is to blame: for a refused file system option that very string."""
+    places = op.args.get("places") or ()
+    if progress.fault == OPTION and progress.detail < len(places) and places[progress.detail] is not None:
+        return f"{op.pointer}/options/{places[progress.detail]}"
+    return op.pointer
 
 
 def _place(op: Op) -> str:
@@ -114,7 +124,7 @@ def _reason(op: Op, progress: Progress) -> tuple[str, str]:
         options = op.args.get("options") or []
         key, value = options[progress.detail] if progress.detail < len(options) else ("?", None)
         shown = key if value is None else f"{key}={value}"
-        return f"option {shown!a}: {log or words}", ""
+        return f"option {shown!a}: {log or words}", suggestion(key)
     if progress.fault == LOCKED:
         flags = [name for bit, name in enumerate(("ro", "nosuid", "nodev", "noexec")) if progress.detail >> bit & 1]
         return f"the source is {', '.join(flags)} and that cannot be taken off in a user namespace: {words}", ""
@@ -155,6 +165,8 @@ _REMEDIES = {
 
 
 def _remedy(op: Op, errno: int) -> str:
+    if op.name == "new_filesystem" and op.args.get("type") == "bind":
+        return "a bind mount is asked for by the option bind or rbind, not by the type"
     return _REMEDIES.get((op.name, errno), "")
 
 
@@ -230,6 +242,16 @@ def host_error(op: Op, index: int, error: OcirunError | OSError) -> OcirunError:
     """An error of a host operation, with the operation's address."""
     if isinstance(error, StepError):
         return error
+    if type(error) is HostError and error.call not in ("sendmsg", "recvmsg"):
+        return StepError(
+            error.message,
+            index=index,
+            pointer=error.pointer or op.pointer,
+            operation=op.name,
+            call=error.call,
+            errno=error.errno,
+            remedy=error.remedy,
+        )
     if isinstance(error, OcirunError):
         error.operation = error.operation or op.name
         error.pointer = error.pointer or op.pointer

@@ -174,9 +174,12 @@ def _filesystem(
         _classic(b, pointer, destination, mount, parsed, reason)
         return ""
     attributes = parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set
-    config = [(key, value) for key, value, _ in parsed.fsconfig() if not (tmpfs and key in ("ro", "rw"))]
+    kept = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
+    config = [(key, value) for key, value, _ in kept]
+    places: list[int | None] = [place for _, _, place in kept]
     if mount.get("source"):
         config.insert(0, ("source", mount["source"]))
+        places.insert(0, None)
     slot = b.slot(f"late{number}" if late else "mount")
     inherit = tmpfs and not parsed.data_value("mode")[0]
     b.init(
@@ -185,6 +188,7 @@ def _filesystem(
         slot=slot,
         type=fstype,
         options=config,
+        places=places,
         attributes=attributes,
         mode_from="target" if inherit else None,
     )
@@ -223,7 +227,8 @@ def _remount(b: Builder, pointer: str, destination: str, parsed: MountOptions) -
     b.init("open_path", pointer, slot=b.slot("mount"), root="root", path=destination, flags=0, like=None)
     config = [(key, value) for key, value, _ in parsed.fsconfig()]
     if config:
-        b.init("reconfigure", pointer, slot="mount", options=config)
+        places = [place for _, _, place in parsed.fsconfig()]
+        b.init("reconfigure", pointer, slot="mount", options=config, places=places)
     if parsed.attr_set or parsed.attr_clr:
         b.init("set_mount_attr", pointer, slot="mount", set=parsed.attr_set, clear=parsed.attr_clr)
     _attributes(b, pointer, "mount", parsed)

@@ -174,7 +174,7 @@ class Op:
     name     key of INIT_OPS or HOST_OPS
     actor    "host" or "init"
     pointer  JSON pointer of the config value it comes from, or "" for the runtime's own steps
-    args     its arguments by name
+    args     its arguments by name; ``places`` of a mount are the numbers of its options in the config
     why      the reason where the builder chose between ways, else ""
     """
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from .. import jsonio
 from . import constants as c
 from .identity import expand_clone_flags
-from .ops import HOST
+from .ops import (
+    CALLERS_UMASK,
+    HOST,
+    OPEN_CREATE,
+    OPEN_DIRECTORY,
+    OPEN_LIKE_PROC,
+    OPEN_NOFOLLOW,
+    OPEN_NOT_PROC,
+    OPEN_PLAIN,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +39,15 @@ _PROPAGATION = (
     (c.MS_UNBINDABLE, "unbindable"),
 )
 
+_OPEN = (
+    (OPEN_CREATE, "create"),
+    (OPEN_PLAIN, "no-links"),
+    (OPEN_DIRECTORY, "directory"),
+    (OPEN_NOFOLLOW, "no-last-link"),
+    (OPEN_NOT_PROC, "not-in-proc"),
+    (OPEN_LIKE_PROC, "procfs-only"),
+)
+
 # One phrase for each operation; the names in braces are its arguments.
 _PHRASES = {
     "reserve_state": "make the state directory {directory}",
@@ -46,7 +64,7 @@ _PHRASES = {
     "write_time_offsets": "write the clock offsets",
     "open_source": "open the source {path} on the host",
     "host_hook": "run {kind} hook #{index} {path}",
-    "limit_process": "set resource limit {resource} to {soft} (hard {hard})",
+    "limit_process": "set {resource} to {soft} (hard {hard})",
     "write_process": "write {value} to /proc/PID/{file}",
     "pass_console": "hand the terminal over",
     "pass_pidfd": "send a pidfd of the init process to {socket}",
@@ -95,7 +113,7 @@ _PHRASES = {
     "set_personality": "set the personality",
     "set_affinity": "choose processors",
     "reset_affinity": "allow all processors",
-    "set_rlimit": "set resource limit {resource}",
+    "set_rlimit": "set {resource} to {soft} (hard {hard})",
     "drop_bounding": "drop capabilities from the bounding set",
     "set_groups": "set supplementary groups",
     "set_ids": "become uid {uid} gid {gid}",
@@ -114,10 +132,20 @@ _PHRASES = {
 
 def phrase(op: Op) -> str:
     """What an operation does, in a few words, without a final stop."""
+    if op.name == "open_path" and op.pointer == "/process/cwd":
+        return f"open the working directory {op.args['path']}"
     return _PHRASES[op.name].format_map(_Args(op.args))
 
 
 class _Args(dict):  # type: ignore[type-arg]
+    def __getitem__(self, key: str) -> object:
+        value: object = super().__getitem__(key)
+        if key == "resource":
+            return next((name for name, number in c.RLIMITS.items() if number == value), value)
+        if key in ("soft", "hard") and value == 2**64 - 1:
+            return "unlimited"
+        return value
+
     def __missing__(self, key: str) -> str:
         return "?"
 
@@ -139,7 +167,7 @@ def details(op: Op) -> str:
     shown = _PHRASES[op.name]
     parts = []
     for name, value in op.args.items():
-        if "{" + name + "}" in shown or value is None or value in ("", [], ()) or name == "slots":
+        if "{" + name + "}" in shown or value is None or value in ("", [], ()) or name in ("slots", "places"):
             continue
         text = _value(op.name, name, value)
         if text:
@@ -160,10 +188,12 @@ def _value(op: str, name: str, value: Any) -> str:
         return flag_words(value)
     if op in ("drop_bounding", "set_capabilities") and name != "last":
         return capability_words(value)
+    if op == "open_path" and name == "flags":
+        return ",".join(word for bit, word in _OPEN if value & bit)
     if name == "options":
         return ",".join(key if item is None else f"{key}={item}" for key, item in value)
     if name in ("mode", "umask"):
-        return f"{value:04o}" if value <= 0o777777 else "caller's"
+        return "the caller's" if value == CALLERS_UMASK else f"{value & 0o7777:04o}"
     if name in ("uid_map", "gid_map", "offsets"):
         return "; ".join(str(value).splitlines())
     if name == "env":

@@ -137,6 +137,8 @@ def change_root(b: Builder) -> None:
 def protect(b: Builder) -> None:
     """Read-only root, read-only paths and masks: last, so that everything above could still be made."""
     if (b.data.get("root") or {}).get("readonly"):
+        if not b.own_mounts:
+            raise b.error("/root/readonly", "needs a mount namespace: without one the host would be made read-only")
         b.init("set_mount_attr", "/root/readonly", slot="root", set=c.MOUNT_ATTR_RDONLY)
     for index, path in enumerate(b.linux.get("readonlyPaths") or ()):
         b.init("make_readonly", f"/linux/readonlyPaths/{index}", root="root", path=path)
