@@ -122,13 +122,14 @@ def _id(text: str, whole: str) -> int:
 
 
 def _capabilities(process: dict[str, Any], names: list[str]) -> None:
-    """Added to bounding, effective and permitted; to ambient only where the config has inheritable ones."""
+    """Added to bounding, effective and permitted; to ambient only what is inheritable already.
+
+    Inheritable ones would let programs with file capabilities give away more than was asked for.
+    """
     if not names:
         return
     sets = {name: list(values) for name, values in (process.get("capabilities") or {}).items()}
-    kinds = ["bounding", "effective", "permitted"]
-    if sets.get("inheritable"):
-        kinds += ["inheritable", "ambient"]
-    for kind in kinds:
-        sets[kind] = [*sets.get(kind, []), *(name for name in names if name not in sets.get(kind, []))]
+    for kind in ("bounding", "effective", "permitted", "ambient"):
+        new = [name for name in names if kind != "ambient" or name in sets.get("inheritable", [])]
+        sets[kind] = [*sets.get(kind, []), *(name for name in new if name not in sets.get(kind, []))]
     process["capabilities"] = sets

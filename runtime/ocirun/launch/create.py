@@ -44,6 +44,7 @@ def create(
     environ = list(host.environment())
     plan, cgroup = _plan(config, container_id, root, options, stay=stay)
     record = _record(config, container_id, cgroup, plan)
+    record.own_keyring = not options.no_new_keyring
     directory = store.reserve(root, container_id)
     # Held until we end, one way or the other: `delete` must not take away what we are still making.
     store.lock(directory)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 
 from ..config import check, load
-from ..errors import ConfigError, StateError, UsageError
+from ..errors import ConfigError, HostError, Problem, StateError, UsageError
 from ..host import facts as host
 from ..plan.builder import Request
+from ..plan.constants import NAMESPACE_FILES
 from ..plan.joining import build_exec
 from ..state import record as records
 from ..state import store
 from . import create as creation
-from . import foreground
+from . import foreground, spawn
 from .session import Session
+from .stall import PAUSED, Stall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from ..cgroup.driver import Driver
     from ..state.record import Record
     from .options import ExecOptions
+
+# What a process has of the container unless its description says otherwise: what confines it, and how it is
+# scheduled. Its environment, user, directory and no_new_privs are its own.
+_INHERITED = ("capabilities", "rlimits", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity")
 
 
 def saved_config(directory: int, record: Record) -> dict[str, Any]:
@@ -38,39 +44,51 @@ def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any],
     """
     data = saved_config(directory, record)
     own: dict[str, Any] = data.get("process") or {}
-    data["process"] = process
-    problems = [problem for problem in check.checked(data) if problem.pointer.startswith("/process")]
-    if any(not problem.warning for problem in problems):
-        raise ConfigError(problems, path=options.source or "process")
+    data["process"] = process = dict(process)
+    _check_process(data, options.source)
     terminal = bool(process.get("terminal"))
-    if terminal and options.detach and not options.console_socket:
+    here = options.foreground and not options.detach
+    if terminal and not here and not options.console_socket:
         raise UsageError(
             "cannot allocate tty if ocirun will detach without setting console socket",
             pointer="/process/terminal",
             remedy="give --console-socket",
         )
-    if options.console_socket and not (terminal and options.detach):
+    if options.console_socket and (here or not terminal):
         raise UsageError(
             "cannot use console socket if ocirun will not detach or allocate tty",
             pointer="/process/terminal",
             remedy="leave out --console-socket, or give --tty and --detach",
         )
     _check_status(record, cgroup, directory, options)
-    for name in ("scheduler", "ioPriority"):
-        if name in own and name not in process:
-            process[name] = own[name]
+    for name in _INHERITED:
+        if name in own:
+            process.setdefault(name, own[name])
     session = _session(record, cgroup, data, (own.get("user") or {}).get("umask"), options)
     for problem in session.plan.warnings:
         options.warn(problem.line())
     return _carry_out(session, options)
 
 
+def _check_process(data: dict[str, Any], source: str) -> None:
+    """Raise ConfigError for what is wrong with the process; pointers are those of its own file, if it has one."""
+    problems = [problem for problem in check.checked(data) if problem.pointer.startswith("/process")]
+    if all(problem.warning for problem in problems):
+        return
+    if source:
+        for problem in problems:
+            problem.pointer = problem.pointer.removeprefix("/process")
+    raise ConfigError(problems, path=source or "process")
+
+
 def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecOptions) -> None:
     status = records.status(record, records.load_progress(directory))
+    if status == records.CREATING:
+        raise StateError("cannot exec in a container that is being created", status=status)
     if status not in (records.CREATED, records.RUNNING):
         raise StateError("cannot exec in a stopped container", status=status)
     if not options.ignore_paused and cgroup.frozen():
-        raise StateError("cannot exec in a paused container (use --ignore-paused to override)", status=records.PAUSED)
+        raise StateError(PAUSED, status=records.PAUSED)
 
 
 def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | None, options: ExecOptions) -> Session:
@@ -83,6 +101,7 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
         pidfd_socket=creation.absolute(options.pidfd_socket),
         pid_file=creation.absolute(options.pid_file),
         keep_fds=options.preserve_fds,
+        no_new_keyring=not record.own_keyring,
     )
     below = sub_groups(cgroup, options.cgroup)
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
@@ -90,11 +109,35 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
         None, preserve_fds=options.preserve_fds, limited=bool(data["process"].get("rlimits")), for_show=False
     )
     facts.notify_socket = ""
-    plan = build_exec(data, facts, request, cgroup, pid=record.pid, own_umask=umask, cgroup_files=files)
+    plan = build_exec(
+        data,
+        facts,
+        request,
+        cgroup,
+        pid=record.pid,
+        foreign=foreign_namespaces(record.pid),
+        own_umask=umask,
+        cgroup_files=files,
+    )
     session = Session(plan, record, cgroup, -1, list(host.environment()))
     session.progress_name = ""
     session.sub_groups = below
     return session
+
+
+def foreign_namespaces(pid: int) -> frozenset[str] | None:
+    """The types of the namespaces of a process that are not ours; None where that cannot be seen.
+
+    Whoever calls `exec` may be elsewhere than the caller of `create` was, so the config alone cannot tell.
+    """
+    found = set()
+    try:
+        for kind, name in NAMESPACE_FILES.items():
+            if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
+                found.add(kind)
+    except OSError:
+        return None
+    return frozenset(found)
 
 
 def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
@@ -120,6 +163,7 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
     try:
         if not options.detach and options.foreground:
             signals = foreground.forwarder()
+        session.idle = Stall(session.cgroup, signals, ignore_paused=options.ignore_paused)
         session.create()
         if session.console >= 0 and signals is not None:
             from . import terminal
@@ -130,8 +174,10 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
         except BaseException:
             session.take_back()
             raise
-        if options.detach or signals is None:
+        if options.detach:
             return 0
+        if signals is None:
+            return spawn.exit_code(session.helper.pidfd)
         return foreground.wait(session, signals, console)
     finally:
         if console is not None:
@@ -145,16 +191,14 @@ def base_process(directory: int, record: Record) -> dict[str, Any]:
     """The process that flags of `exec` change: that of the container, without what belongs to its init."""
     process: dict[str, Any] = dict(saved_config(directory, record).get("process") or {})
     process["terminal"] = False
-    process.pop("consoleSize", None)
     return process
 
 
 def process_file(path: str) -> dict[str, Any]:
     """``--process FILE``.  Raises HostError, ConfigError."""
     from .. import jsonio
-    from ..errors import Problem
 
-    raw = load.read(os.path.abspath(path))
+    raw = _read(path)
     try:
         value = jsonio.loads(raw)
     except jsonio.JsonError as error:
@@ -162,3 +206,23 @@ def process_file(path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError([Problem("", "must be an object")], path=path)
     return value
+
+
+def _read(path: str) -> bytes:
+    """All of a file, of a pipe too: shells give one for ``--process <(command)``."""
+    parts: list[bytes] = []
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            while sum(map(len, parts)) <= load.SIZE_LIMIT and (part := os.read(fd, 1 << 18)):
+                parts.append(part)
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise HostError.from_os(f"process file {path}", error, call="read") from None
+        raise UsageError(f"process file {path!a}: the path holds a NUL character") from None
+    raw = b"".join(parts)
+    if len(raw) > load.SIZE_LIMIT:
+        raise ConfigError([Problem("", f"is larger than the limit of {load.SIZE_LIMIT} bytes")], path=path)
+    return raw

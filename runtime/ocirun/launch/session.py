@@ -48,6 +48,8 @@ class Session:
         self.progress_name = "progress"
         self.sub_groups: dict[str, str] = {}
         self.stdio = (-1, -1, -1)
+        # Asked while the helper is silent, see spawn.Helper.hear.
+        self.idle: Callable[[spawn.Helper], bool] | None = None
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
@@ -71,6 +73,7 @@ class Session:
             if not self.stays:
                 # The helper closes the socket once our death is no longer its own.
                 self.helper.hear()
+            self.helper.settle()
         except BaseException as error:
             try:
                 failure = self._failure(error)
@@ -108,7 +111,7 @@ class Session:
     def _serve(self, last: str) -> None:
         """Answer the helper's messages until operation `last`; for "execute" until the socket closes."""
         while True:
-            heard = self.helper.hear()
+            heard = self.helper.hear(self.idle)
             if heard is None:
                 if last == "execute" and self.helper.progress().phase == 4:
                     return
@@ -203,22 +206,16 @@ class Session:
         if isinstance(error, HostError) and error.call not in ("sendmsg", "recvmsg"):
             return error
         helper.close_sync()
-        ended = spawn.reap(helper.pidfd)
+        ended = spawn.end(helper.pidfd, grace=1.0)
         os.close(helper.pidfd)
         helper.pidfd = -1
         return report.from_plan(self.plan, helper.progress(), ended)
 
     def _kill_helper(self) -> None:
-        import _signal
-
         helper = self.helper
         helper.close_sync()
         if helper.pidfd >= 0:
-            try:
-                _signal.pidfd_send_signal(helper.pidfd, 9)
-            except OSError:
-                pass
-            spawn.reap(helper.pidfd)
+            spawn.end(helper.pidfd)
         helper.close()
 
     def remove_cgroup(self) -> None:

@@ -36,6 +36,13 @@ class Forwarder:
         except BlockingIOError:
             return []
 
+    def peek(self) -> list[int]:
+        """As `take`, but they stay."""
+        numbers = self.take()
+        if numbers:
+            os.write(self._write, bytes(numbers))
+        return numbers
+
     @staticmethod
     def forward(pidfd: int, number: int) -> None:
         """Send a signal on; a process that has just ended is no error."""

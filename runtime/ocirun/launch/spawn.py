@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from .._native import ffi, lib
 from ..errors import HostError, errno_words
@@ -11,9 +12,15 @@ from ..state import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..plan.ops import Plan
 
-_EINTR = 4
+_EINTR, _ETIMEDOUT = 4, 110
+# How long the helper may be silent before somebody asks why, in milliseconds.
+_IDLE = 250
+# How long a killed helper may take to end, in seconds: in a frozen cgroup v1 it lives until that is thawed.
+_DEATH = 5.0
 
 
 def check(result: int, what: str, call: str, *, pointer: str = "") -> int:
@@ -32,27 +39,36 @@ def call_name(number: int) -> str:
 
 
 class Helper:
-    """A helper process: its pid, its pidfd, our end of the sync socket, its progress record."""
+    """A helper process: its pid, its pidfd, our end of the sync socket, its progress record.
 
-    __slots__ = ("pid", "pidfd", "progress_fd", "sync")
+    first   pidfd of the first of two processes of a staged helper, until it is reaped, or -1
+    """
+
+    __slots__ = ("first", "pid", "pidfd", "progress_fd", "sync")
 
     def __init__(self, pid: int, pidfd: int, sync: int, progress_fd: int) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.sync = sync
         self.progress_fd = progress_fd
+        self.first = -1
 
-    def hear(self) -> tuple[int, int, int] | None:
+    def hear(self, idle: Callable[[Helper], bool] | None = None) -> tuple[int, int, int] | None:
         """(operation number, value, descriptor or -1) of the next message; None when the helper closed its end.
 
+        idle   called while no message comes, four times a second; False ends the waiting with None
         Raises HostError for a message that is not one, KeyboardInterrupt as it comes.
         """
         message = ffi.new("uint32_t[2]")
         fd = ffi.new("int *", -1)
         while True:
-            result = lib.ocirun_hear(self.sync, message, fd, -1)
+            result = lib.ocirun_hear(self.sync, message, fd, -1 if idle is None else _IDLE)
             if result == -_EINTR:
                 continue  # the interpreter ran the signal's handler on the way
+            if result == -_ETIMEDOUT and idle is not None:
+                if not idle(self):
+                    return None
+                continue
             check(result, "message of the init helper", "recvmsg")
             return (message[0], message[1], fd[0]) if result else None
 
@@ -72,15 +88,24 @@ class Helper:
             self.sync = -1
 
     def adopt(self, pid: int) -> None:
-        """Go on with the process that a staged helper has forked; the first one is reaped."""
-        pidfd = os.pidfd_open(pid)
-        reap(self.pidfd)
-        os.close(self.pidfd)
-        self.pid, self.pidfd = pid, pidfd
+        """Go on with the process that a staged helper has forked.  Raises HostError when it is gone."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
+        self.first, self.pid, self.pidfd = self.pidfd, pid, pidfd
+
+    def settle(self) -> None:
+        """Reap the first process of a staged helper, which has nothing left to do."""
+        if self.first >= 0:
+            end(self.first)
+            os.close(self.first)
+            self.first = -1
 
     def close(self) -> None:
         """Close all descriptors; the process goes on as it is."""
         self.close_sync()
+        self.settle()
         for fd in (self.pidfd, self.progress_fd):
             if fd >= 0:
                 os.close(fd)
@@ -96,6 +121,38 @@ def reap(pidfd: int) -> int:
     if info is None:
         return 0
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
+def exit_code(pidfd: int) -> int:
+    """Wait for a child by its pidfd; its exit code, or 128 plus its signal."""
+    ended = reap(pidfd)
+    return ended if ended >= 0 else 128 - ended
+
+
+def end(pidfd: int, *, grace: float = 0.0) -> int:
+    """Reap a child as `reap`, and kill it if it does not end within `grace` seconds.
+
+    Never waits longer than five seconds more: -9 then, as there is nothing else that it will die of.
+    """
+    import _signal
+
+    killed = False
+    begin = time.monotonic()
+    while (waited := time.monotonic() - begin) < grace + _DEATH:
+        if waited >= grace and not killed:
+            killed = True
+            try:
+                _signal.pidfd_send_signal(pidfd, 9)
+            except OSError:
+                pass
+        try:
+            info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        if info is not None:
+            return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+        time.sleep(0.0005)
+    return -9
 
 
 def start(

@@ -31,6 +31,7 @@ def build_exec(
     cgroup: Driver,
     *,
     pid: int,
+    foreign: frozenset[str] | None,
     own_umask: int | None,
     cgroup_files: list[tuple[str, str]],
 ) -> Plan:
@@ -38,6 +39,7 @@ def build_exec(
 
     data           the container's config, with ``process`` replaced by the process to run
     pid            of the container's init
+    foreign        types of the namespaces of init that are not the runtime's; None if unknown: those of the config
     own_umask      umask of the container's config, for a process without one, or None
     cgroup_files   (group name, path below the container's group) for each group to join
     Raises ConfigError and UnsupportedError; touches nothing.
@@ -52,14 +54,14 @@ def build_exec(
         slot = b.inherit(f"cgroup_{name}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=name, path=below, slot=slot)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
-    _join(b, cgroup_files)
+    _join(b, foreign, cgroup_files)
     _prepare(b, own_umask)
     b.init("wait_start", slot="sync")
     b.init("execute", "/process/args")
     return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
 
 
-def _join(b: Builder, cgroup_files: list[tuple[str, str]]) -> None:
+def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[str, str]]) -> None:
     b.init("guard")
     affinity = b.process.get("execCPUAffinity") or {}
     if affinity.get("initial"):
@@ -67,11 +69,13 @@ def _join(b: Builder, cgroup_files: list[tuple[str, str]]) -> None:
     for name, _ in cgroup_files:
         b.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
     kinds = {**b.new, **{kind: pointer for kind, (_, pointer) in b.joined.items()}}
+    wanted = frozenset(kinds) if foreign is None else foreign
     others = 0
-    for kind in kinds:
+    for kind in wanted:
         if kind != "user":
             others |= c.NAMESPACE_FLAGS[kind]
-    user = "user" in kinds
+    # One that init has made for itself is not the container's.
+    user = "user" in wanted and "user" in kinds
     if others and b.facts.privileged:
         # With the host's rights over all of them, before the user namespace takes these away.
         b.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
@@ -119,8 +123,9 @@ def _prepare(b: Builder, own_umask: int | None) -> None:
     b.init("close", slot="root")
     if (b.process.get("user") or {}).get("umask") is None and own_umask is not None:
         b.process = {**b.process, "user": {**(b.process.get("user") or {}), "umask": own_umask}}
-    process.become(b, process.Environment(b))
     affinity = b.process.get("execCPUAffinity") or {}
+    # Without `final` the kernel says what becomes of `initial` in the container's cgroup (config.md).
+    process.become(b, process.Environment(b), reset_affinity=not affinity.get("initial"))
     if affinity.get("final"):
         b.init("set_affinity", "/process/execCPUAffinity/final", mask=_mask(affinity["final"], "final"))
     process.own_limits(b)

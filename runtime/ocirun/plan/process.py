@@ -39,7 +39,7 @@ class Environment:
         return DEFAULT_PATH
 
 
-def become(b: Builder, environment: Environment) -> None:
+def become(b: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
     """Everything between the change of root and `ready`; order matters (see the design page)."""
     process = b.process
     user = process.get("user") or {}
@@ -47,7 +47,8 @@ def become(b: Builder, environment: Environment) -> None:
     b.init("set_umask", "/process/user/umask", umask=_umask(b))
     if process.get("noNewPrivileges"):
         b.init("no_new_privs", "/process/noNewPrivileges")
-    b.init("reset_affinity")
+    if reset_affinity:
+        b.init("reset_affinity")
     _scheduling(b)
     masks = _capabilities(b)
     b.init("drop_bounding", "/process/capabilities/bounding", keep=masks.bounding, last=b.facts.last_cap)

@@ -75,6 +75,7 @@ class Record:
                       namespace of its own; else None
     late              what the helper does after start, to name it in an error: [number, name, pointer, args]
     shared_pids       init is not the first of a new pid namespace, so its end does not end the others
+    own_keyring       init has a session keyring of its own, not that of the creator
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class Record:
         "hooks",
         "host_mounts",
         "late",
+        "own_keyring",
         "owner",
         "pid",
         "rootfs",
@@ -108,6 +110,7 @@ class Record:
         boot_id: str,
         host_mounts: list[int] | None = None,
         shared_pids: bool = False,
+        own_keyring: bool = True,
         late: list[list[Any]] | None = None,
         pid: int = 0,
         start_time: int = 0,
@@ -123,6 +126,7 @@ class Record:
         self.boot_id = boot_id
         self.host_mounts = host_mounts
         self.shared_pids = shared_pids
+        self.own_keyring = own_keyring
         self.late = late or []
         self.pid = pid
         self.start_time = start_time
@@ -176,6 +180,7 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("hooks", list),
     ("late", list),
     ("shared_pids", bool),
+    ("own_keyring", bool),
     ("boot_id", str),
     ("pid", int),
     ("start_time", int),
@@ -258,6 +263,22 @@ def open_init(record: Record) -> int:
         os.close(fd)
         return -1
     return fd
+
+
+def end_init(record: Record) -> bool:
+    """SIGKILL to the init process; False when there is none."""
+    import _signal
+
+    pidfd = open_init(record)
+    if pidfd < 0:
+        return False
+    try:
+        _signal.pidfd_send_signal(pidfd, 9)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
 
 
 def status(record: Record, progress: Progress) -> str:
