@@ -269,10 +269,7 @@ class Container:
         return sorted(processes.descendants(self.pid)) if records.is_alive(self._record) else []
 
     def stats(self) -> dict[str, Any]:
-        """What it uses now, in the shape of runc's stats events.
-
-        Raises StateError when it has stopped, UnsupportedError when it has no cgroup.
-        """
+        """What it uses now, in the shape of runc's stats events.  StateError, UnsupportedError without a cgroup."""
         from . import stats
 
         self._refuse_stopped(f"container with id {self.id} is not running")
@@ -280,20 +277,10 @@ class Container:
             return stats.data(cgroup)
 
     def watch(self, interval: float) -> Iterator[dict[str, Any]]:
-        """Its events until it stops: a lack of memory, and every `interval` seconds what it uses.
-
-        Raises, with the first event that is asked for, as `stats`.
-        """
+        """Its events until it stops: lack of memory, and its `stats` every `interval` seconds.  Raises as `stats`."""
         from . import stats
 
-        pidfd = records.open_init(self._record)
-        if pidfd < 0:
-            raise StateError(f"container with id {self.id} is not running", status=records.STOPPED)
-        try:
-            with self.cgroup as cgroup:
-                yield from stats.events(self.id, cgroup, pidfd, interval)
-        finally:
-            os.close(pidfd)
+        return stats.watch(self._record, self.cgroup, interval)
 
     def _refuse_stopped(self, text: str) -> None:
         status = self.status()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
+
+from .errors import StateError
+from .state import record as records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .cgroup.driver import Driver
+    from .state.record import Record
 
 # poll(2) takes milliseconds as an int.
 _POLL_MAX = (1 << 31) - 1
@@ -20,6 +25,22 @@ def data(driver: Driver) -> dict[str, Any]:
     """The ``data`` of a stats event."""
     # Of what we do not manage runc prints these.
     return {**driver.statistics(), "intel_rdt": {}, "network_interfaces": None}
+
+
+def watch(record: Record, cgroup: Driver, interval: float) -> Iterator[dict[str, Any]]:
+    """`events` of a container; the driver is closed at the end.
+
+    Raises StateError when it has stopped, HostError, UnsupportedError; all with the first event.
+    """
+    pidfd = records.open_init(record)
+    if pidfd < 0:
+        text = f"container with id {record.container_id} is not running"
+        raise StateError(text, status=records.STOPPED)
+    try:
+        with cgroup:
+            yield from events(record.container_id, cgroup, pidfd, interval)
+    finally:
+        os.close(pidfd)
 
 
 def events(container_id: str, driver: Driver, pidfd: int, interval: float) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ LAYERS = {
 }  # fmt: skip
 
 # Of the same layer, and yet allowed.
-NEIGHBOURS = {("launch", "state"), ("resources", "state"), ("signals", "errors")}
+NEIGHBOURS = {("launch", "state"), ("resources", "state"), ("stats", "state"), ("signals", "errors")}
 
 # The command line uses the API, and these below it.
 CLI_MAY_USE = {"roots", "config.check", "plan.render", "host.probe", "errors", "jsonio", "signals", "version", "container"}
