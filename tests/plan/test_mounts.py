@@ -1,0 +1,174 @@
+"""Mounts of config.json as operations, and the mount points that are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocirun.errors import ConfigError
+from ocirun.plan import ops
+
+from . import rules
+from .samples import BUNDLE, config, plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.plan.ops import Op
+
+
+def mount(destination: str, kind: str = "", *options: str, source: str = "") -> dict[str, Any]:
+    entry: dict[str, Any] = {"destination": destination, "options": list(options)}
+    if kind:
+        entry["type"] = kind
+    if source:
+        entry["source"] = source
+    return entry
+
+
+def build(*mounts: dict[str, Any], number: int = -1, user: bool = False, **changes: Any) -> list[Op]:
+    """The operations of the mount `number`."""
+    data = config("userns" if user else "clock")
+    data["mounts"] = list(mounts)
+    data.update(changes)
+    made = plan(data)
+    rules.check(made)
+    number = number % len(mounts)
+    return [op for op in made.ops if op.pointer == f"/mounts/{number}"]
+
+
+def names(operations: list[Op]) -> list[str]:
+    return [op.name for op in operations]
+
+
+def refused(*mounts: dict[str, Any], **changes: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        build(*mounts, **changes)
+    return caught.value
+
+
+def test_new_filesystem() -> None:
+    operations = build(mount("/x", "tmpfs", "nosuid", "size=1m", "mode=700", source="name"))
+    assert names(operations) == ["open_path", "new_filesystem", "attach"]
+    assert operations[0].args["flags"] == ops.OPEN_CREATE | ops.OPEN_DIRECTORY | ops.OPEN_NOT_PROC
+    assert operations[1].args["options"] == [("source", "name"), ("size", "1m"), ("mode", "700")]
+    assert operations[1].args["mode_from"] is None
+
+
+def test_tmpfs_takes_the_mode_of_what_it_covers() -> None:
+    assert build(mount("/x", "tmpfs"))[1].args["mode_from"] == "target"
+    assert build(mount("/x", "mqueue"))[1].args["mode_from"] is None
+
+
+@pytest.mark.parametrize("kind", ["proc", "sysfs"])
+def test_pseudo_file_systems_need_a_plain_directory(kind: str) -> None:
+    operations = build(mount(f"/{kind[:4].rstrip('f')}", kind))
+    assert operations[0].args["flags"] == ops.OPEN_CREATE | ops.OPEN_DIRECTORY | ops.OPEN_PLAIN
+
+
+def test_bind() -> None:
+    operations = build(mount("/x", "", "bind", "ro", source="/usr"))
+    assert names(operations) == ["clone_tree", "open_path", "set_mount_attr", "attach"]
+    assert operations[0].args == {"slot": "mount", "path": "/usr", "recursive": 0, "root": None}
+    assert operations[1].args["like"] == "mount"
+    assert build(mount("/x", "", "rbind", source="/usr"))[0].args["recursive"] == 1
+
+
+def test_source_is_relative_to_the_bundle() -> None:
+    assert build(mount("/x", "", "bind", source="in/../dir"))[0].args["path"] == f"{BUNDLE}/dir"
+
+
+def test_source_below_the_root_is_looked_up_inside() -> None:
+    first = build(mount("/x", "", "bind", source=f"{BUNDLE}/rootfs/etc"))[0]
+    assert (first.args["path"], first.args["root"]) == ("/etc", "root")
+    assert first.why
+    beside = build(mount("/x", "", "bind", source=f"{BUNDLE}/rootfs2/etc"))[0]
+    assert beside.args["root"] is None
+
+
+def test_source_in_a_user_namespace_is_opened_by_the_runtime() -> None:
+    operations = build(mount("/x", "", "rbind", "ro", source="/usr"), user=True)
+    assert names(operations)[:2] == ["receive_fd", "open_source"]
+    assert operations[1].actor == "host"
+    assert operations[1].args == {"path": "/usr", "recursive": 1}
+
+
+def test_attributes_before_the_mount_is_seen() -> None:
+    """Nobody ever meets the mount without its flags; only propagation comes later, as it must."""
+    operations = build(mount("/x", "", "rbind", "rro", "ro", "nosuid", "rslave", source="/usr"))
+    assert names(operations) == ["clone_tree", "open_path", *["set_mount_attr"] * 2, "attach", "set_mount_attr"]
+    assert operations[2].args["recursive"] == 1
+    assert operations[-1].args["propagation"]
+
+
+def test_read_only_tmpfs_with_mounts_inside_turns_late() -> None:
+    inner, outer = mount("/x/y", "tmpfs"), mount("/x", "tmpfs", "ro")
+    operations = build(outer, inner, number=0)
+    assert names(operations) == ["open_path", "new_filesystem", "attach", "set_mount_attr", "close"]
+    assert not operations[1].args["attributes"] & 1
+    assert operations[3].args["set"] == 1
+    alone = build(outer)
+    assert names(alone) == ["open_path", "new_filesystem", "attach"]
+    assert alone[1].args["attributes"] & 1
+
+
+def test_copy_up_before_the_mount_is_attached() -> None:
+    operations = build(mount("/x", "tmpfs", "tmpcopyup", "ro"))
+    assert names(operations)[:4] == ["open_path", "new_filesystem", "copy_up", "attach"]
+    assert operations[2].args == {
+        "slot": "mount" if len(operations) == 4 else operations[1].args["slot"],
+        "source": "target",
+    }
+
+
+def test_long_values_go_through_the_old_call() -> None:
+    operations = build(mount("/x", "overlay", "lowerdir=" + ":".join(["/a" * 60] * 3)))
+    assert names(operations) == ["open_path", "mount_classic"]
+    assert operations[1].why
+
+
+def test_remount() -> None:
+    operations = build(mount("/x", "tmpfs"), mount("/x", "tmpfs", "remount", "ro", "size=2m"))
+    assert names(operations)[:2] == ["open_path", "reconfigure"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "pointer"),
+    [
+        (mount("/", "tmpfs"), "/mounts/0/destination"),
+        (mount("/a/..", "tmpfs"), "/mounts/0/destination"),
+        (mount("/x"), "/mounts/0/type"),
+        (mount("/x", "", "bind"), "/mounts/0/source"),
+        (mount("/proc", "tmpfs"), "/mounts/0/type"),
+        (mount("/proc/self/attr", "tmpfs"), "/mounts/0/destination"),
+        (mount("/proc/sys", "", "bind", source="/x"), "/mounts/0/destination"),
+        (mount("/proc/../proc/1", "", "bind", source="/x"), "/mounts/0/destination"),
+        (mount("//proc//sys", "tmpfs"), "/mounts/0/destination"),
+        (mount("/x", "tmpfs", "tmpcopyup", "size=" + "9" * 300), "/mounts/0"),
+    ],
+)
+def test_refused(entry: dict[str, Any], pointer: str) -> None:
+    assert refused(entry).pointer == pointer
+
+
+@pytest.mark.parametrize("path", ["/proc/meminfo", "/proc/cpuinfo", "/proc//uptime"])
+def test_some_files_of_proc_may_be_covered(path: str) -> None:
+    operations = build(mount("/proc", "proc"), mount(path, "", "bind", source="/f"))
+    assert operations[1].args["flags"] == ops.OPEN_CREATE
+
+
+def test_bind_on_proc_must_be_a_procfs() -> None:
+    operations = build(mount("/proc", "", "rbind", source="/proc"))
+    assert operations[1].args["flags"] & ops.OPEN_LIKE_PROC
+
+
+def test_cgroup_mount_shows_only_the_own_groups() -> None:
+    data = config("clock")
+    data["mounts"] = [mount("/sys/fs/cgroup", "cgroup", "ro")]
+    made = plan(data)
+    shown = [op.args["path"] for op in made.ops if op.name == "clone_tree" and op.pointer == "/mounts/0"]
+    assert shown
+    assert all(path.endswith("/user/sample") for path in shown)
+    operations = [op for op in made.ops if op.pointer == "/mounts/0"]
+    last = [op for op in operations if op.name == "set_mount_attr"][-1]
+    assert last.args["set"] & 1

@@ -1,0 +1,158 @@
+"""Which namespaces are made or joined, in which order, and when a second process is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocirun.plan import constants as c
+from ocirun.plan import namespaces
+
+from . import rules
+from .samples import config, plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.plan.ops import Plan
+
+MAPS = {
+    "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}, {"containerID": 1, "hostID": 100000, "size": 9}],
+    "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
+}
+
+
+def build(*kinds: str, facts: dict[str, Any] | None = None, **linux: Any) -> Plan:
+    """A plan with namespaces given as ``pid`` (new) or ``pid=/path`` (joined)."""
+    data = config("clock")
+    entries = []
+    for kind in kinds:
+        name, _, path = kind.partition("=")
+        entries.append({"type": name, "path": path} if path else {"type": name})
+    data["linux"] = {"namespaces": entries, **linux}
+    data.pop("hostname", None)
+    data["root"] = {"path": "rootfs"}
+    made = plan(data, facts=facts)
+    rules.check(made)
+    return made
+
+
+def steps(made: Plan) -> list[str]:
+    """What happens from spawn to the new session."""
+    names = []
+    for op in made.ops[rules.place(made, "spawn") :]:
+        if op.name == "new_session":
+            break
+        if op.name == "join_namespace":
+            names.append(op.args["slot"])
+        elif op.name not in ("guard", "join_cgroup"):
+            names.append(op.name)
+    return names
+
+
+def flags(made: Plan) -> int:
+    value: int = made.ops[rules.place(made, "spawn")].args["flags"]
+    return value
+
+
+def test_new_ones_are_made_at_once() -> None:
+    made = build("pid", "mount", "uts", "ipc", "network")
+    assert steps(made) == ["spawn"]
+    assert flags(made) == c.CLONE_NEWPID | c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWNET
+
+
+def test_cgroup_namespace_after_the_cgroup_is_joined() -> None:
+    made = build("pid", "mount", "cgroup")
+    assert not flags(made) & c.CLONE_NEWCGROUP
+    names = rules.names(made)
+    last_join = max(index for index, name in enumerate(names) if name == "join_cgroup")
+    assert names.index("unshare") > last_join
+    assert made.ops[names.index("unshare")].args == {"flags": c.CLONE_NEWCGROUP}
+
+
+def test_joined_ones_are_opened_before_anything_is_made() -> None:
+    made = build("mount", "network=/n", "uts=/u", "ipc=/i")
+    assert steps(made) == ["spawn", "ns_network", "ns_ipc", "ns_uts"]
+    names = rules.names(made)
+    assert names.index("open_namespace") < names.index("make_cgroup")
+    paths = [(op.args["type"], op.args["path"], op.pointer) for op in made.ops if op.name == "open_namespace"]
+    assert paths[0] == ("network", "/n", "/linux/namespaces/1/path")
+
+
+def test_user_namespace_maps_then_root() -> None:
+    made = build("user", "mount", "pid", **MAPS)
+    assert steps(made) == ["spawn", "sync", "write_id_maps", "become_root"]
+    maps = next(op for op in made.ops if op.name == "write_id_maps")
+    assert maps.args == {"uid_map": "0 1000 1\n1 100000 9\n", "gid_map": "0 1000 1\n", "setgroups": "allow"}
+
+
+def test_unprivileged_gives_up_setgroups() -> None:
+    made = build("user", "mount", facts={"privileged": False}, **MAPS)
+    assert next(op for op in made.ops if op.name == "write_id_maps").args["setgroups"] == "deny"
+    assert next(op for op in made.ops if op.name == "become_root").args["drop_groups"] == 0
+    assert "set_groups" not in rules.names(made)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "linux", "order"),
+    [
+        (("pid=/p", "mount"), {}, ["spawn", "ns_pid", "unshare", "fork_init"]),
+        (("time", "pid", "mount"), {}, ["spawn", "unshare", "fork_init"]),
+        (
+            ("time", "mount"),
+            {"timeOffsets": {"boottime": {"secs": 1}}},
+            ["spawn", "unshare", "sync", "write_time_offsets", "fork_init"],
+        ),
+        (
+            ("user=/u", "network=/n", "mount"),
+            {},
+            ["spawn", "ns_network", "ns_user", "become_root", "unshare", "fork_init"],
+        ),
+        (
+            ("user", "network=/n", "mount"),
+            MAPS,
+            ["spawn", "ns_network", "unshare", "sync", "write_id_maps", "become_root", "unshare", "fork_init"],
+        ),
+    ],
+)
+def test_two_processes(kinds: tuple[str, ...], linux: dict[str, Any], order: list[str]) -> None:
+    made = build(*kinds, **linux)
+    assert steps(made) == order
+    assert flags(made) == 0
+    assert made.ops[rules.place(made, "spawn")].why
+
+
+def test_unprivileged_joins_the_user_namespace_first() -> None:
+    made = build("user=/u", "network=/n", "mount", facts={"privileged": False})
+    assert steps(made)[:4] == ["spawn", "ns_user", "become_root", "ns_network"]
+
+
+def test_mount_namespace_is_joined_just_before_user() -> None:
+    made = build("mount=/m", "user=/u", "pid=/p", "uts=/t")
+    joined = [name for name in steps(made) if name.startswith("ns_")]
+    assert joined[-2:] == ["ns_mount", "ns_user"]
+
+
+def test_offsets() -> None:
+    made = build("time", "mount", timeOffsets={"monotonic": {"secs": -1, "nanosecs": 5}, "boottime": {"secs": 2}})
+    assert (
+        next(op for op in made.ops if op.name == "write_time_offsets").args["offsets"]
+        == "boottime 2 0\nmonotonic -1 5\n"
+    )
+
+
+def test_without_a_mount_namespace() -> None:
+    made = build("pid")
+    names = rules.names(made)
+    assert "change_root" in names
+    assert not {"pivot", "propagate", "move_root"} & set(names)
+
+
+def test_loopback_of_a_new_network_only() -> None:
+    assert "loopback_up" in rules.names(build("network", "mount"))
+    assert "loopback_up" not in rules.names(build("network=/n", "mount"))
+
+
+def test_map_lines() -> None:
+    assert namespaces.map_lines(()) == ""
+    assert namespaces.map_lines([{"containerID": 0, "hostID": 2**32 - 2, "size": 1}]) == "0 4294967294 1\n"
