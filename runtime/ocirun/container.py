@@ -88,11 +88,18 @@ class Container:
     def _directory(self) -> int:
         return store.open_container(self.root, self.id)
 
-    def _locked(self) -> int:
-        """`_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile."""
+    def _locked(self, *, force: bool = False) -> int:
+        """`_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
+
+        force   end a creation that holds the lock, and go on without it if it is not given back soon: the
+                creation may be waiting for a hook, and the hook for us
+        """
         directory = self._directory()
         try:
-            store.lock(directory)
+            if not store.lock(directory, 0):
+                self._record = records.load(directory)
+                killed = force and records.end_init(self._record)
+                store.lock(directory, 1.0 if killed else 10.0)
             if store.is_removed(directory):
                 raise ContainerNotFoundError("container does not exist")
         except BaseException:
@@ -104,10 +111,14 @@ class Container:
         """creating, created, running, paused or stopped."""
         directory = self._directory()
         try:
-            progress = records.load_progress(directory)
+            if not self._record.pid and not store.lock(directory, 0):
+                return records.CREATING  # somebody is at it
+            return self._status(directory)
         finally:
             os.close(directory)
-        status = records.status(self._record, progress)
+
+    def _status(self, directory: int) -> str:
+        status = records.status(self._record, records.load_progress(directory))
         if status in (records.CREATED, records.RUNNING):
             with self.cgroup as cgroup:
                 if cgroup.frozen():
@@ -296,12 +307,12 @@ class Container:
         """
         from .launch import destroy
 
-        directory = self._locked()
+        directory = self._locked(force=force)
         try:
             # What another command has changed before we had the lock.
             self._record = records.load(directory)
             self._cgroup = None
-            status = self.status()
+            status = self._status(directory)
             if status not in (records.STOPPED, records.CREATED) and not force:
                 raise StateError(
                     f"cannot delete container {self.id} that is not stopped: {status}",

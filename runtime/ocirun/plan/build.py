@@ -103,8 +103,10 @@ def _set_up(b: Builder) -> None:
     if terminal:
         rootfs.console_target(b)
     rootfs.make_cwd(b)
-    if hooks.hooks(b, "prestart") or hooks.hooks(b, "createRuntime"):
+    if any(hooks.hooks(b, kind) for kind in ("prestart", "createRuntime", "createContainer")):
+        # Hooks take their time, and may ask for the state.
         b.init("sync")
+        b.host("record_state", status="creating")
         hooks.host_hooks(b, "prestart", "creating")
         hooks.host_hooks(b, "createRuntime", "creating")
     hooks.init_hooks(b, "createContainer", "creating", env=list(b.facts.environ), cwd=b.rootfs)
