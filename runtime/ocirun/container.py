@@ -1,8 +1,7 @@
 """Container: create, start, kill, pause, resume, delete; and `run`, which is all of them.
 
-The command line uses nothing else.  Everything here is safe from any thread:
-no fork of the interpreter, no change of directory, umask, signal handlers or
-of anything else that belongs to the whole process.
+Safe from any thread: no fork of the interpreter, no change of directory, umask,
+signal handlers or of anything else that belongs to the whole process.
 """
 
 from __future__ import annotations
