@@ -32,6 +32,8 @@ class CompiledParts(BuildHookInterface[Any]):
             launcher = os.path.join(out, "ocirun")
             module = f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
             build_data["force_include"][os.path.join(out, module)] = f"ocirun/{module}"
+            schema = os.path.join("schemas", "config.schema.json")  # for `ocirun check`
+            build_data["force_include"][os.path.join(self.root, schema)] = f"ocirun/{schema}"
             if commit := self._commit(out):
                 build_data["force_include"][commit] = "ocirun/COMMIT"
         build_data["shared_scripts"][launcher] = "ocirun"

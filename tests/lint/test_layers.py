@@ -21,7 +21,7 @@ LAYERS = {
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "container": 4,
-    "runner": 5, "outcome": 5, "aio": 5, "features": 5,
+    "runner": 5, "outcome": 5, "aio": 5, "audit": 5, "features": 5,
     "cli": 6,
 }  # fmt: skip
 

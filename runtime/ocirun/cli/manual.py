@@ -76,6 +76,10 @@ _EXAMPLES = {
         ("A shell in a container", "ocirun exec --tty web sh"),
         ("A program as another user, in another directory", "ocirun exec --user 1000:1000 --cwd /srv web ls -l"),
     ),
+    "check": (
+        ("Refuse configs that are not quite right", "ocirun check --strict --bundle /srv/web"),
+        ("Check what a program writes", "make-config | ocirun check --bundle /srv/web -"),
+    ),
     "explain": (("The operations that come from the third mount", "ocirun explain -b /srv/web | grep /mounts/2"),),
     "kill": (
         ("Ask the program to end, then force it", "ocirun kill web", "ocirun kill web KILL"),

@@ -158,6 +158,7 @@ COMMANDS = {
     "resume": "resume",
     "update": "update",
     "spec": "spec",
+    "check": "check",
     "explain": "explain",
     "features": "features",
     "completion": "completion",

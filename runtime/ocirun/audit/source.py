@@ -1,0 +1,29 @@
+"""Where the config comes from: a file, or standard input."""
+
+from __future__ import annotations
+
+import os
+
+from ..config import load
+from ..errors import HostError
+
+
+def file(path: str, *, bundle: str) -> bytes:
+    """The bytes of a regular file; `bundle` as of config.load.read.  Raises HostError, ConfigError."""
+    return load.read(path, bundle=bundle)
+
+
+def standard_input() -> bytes:
+    """What is on standard input, one byte more than the limit at most.  Raises HostError."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while size <= load.SIZE_LIMIT:
+            part = os.read(0, 1 << 18)
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+    except OSError as error:
+        raise HostError.from_os("read standard input", error, call="read") from None
+    return b"".join(parts)
