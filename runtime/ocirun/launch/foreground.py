@@ -40,8 +40,10 @@ def run(
             from .._native import lib
 
             lib.ocirun_set_subreaper(1)
-        signals = forwarder()
+    # Until there is a container, signals act on this process: ^C ends a creation that waits for a hook.
     record, session = creation.create(container_id, root, options, stay=True)
+    if not detach:
+        signals = forwarder()
     console: Relay | None = None
     try:
         try:
