@@ -4,6 +4,7 @@
       ID/                0711, made with mkdir: the one step that decides who owns an id
         state.json       the record (state/record.py), replaced by rename
         config.json      the config as it was at create
+        resources.json   the limits as `update` left them, once there was one (resources.py)
         start            a fifo: the init process waits at it for `start`
         progress         shared memory of the init helper (csrc/executor/ops.h)
 
