@@ -84,6 +84,9 @@ def _process(call: Call, container: Any) -> dict[str, Any]:
         from ocirun.container import read_process
 
         process = read_process(values.text("process"))
+        if values.many("cap") and "capabilities" not in process:
+            # Absent they are the container's, and those are what --cap adds to.
+            process["capabilities"] = container.base_process().get("capabilities") or {}
     else:
         if len(values.arguments) < 2:
             raise UsageError("exec: no COMMAND and no --process")
@@ -101,16 +104,22 @@ def _process(call: Call, container: Any) -> dict[str, Any]:
     return process
 
 
+# A process from a file is not checked yet: what is of a wrong type is left as it is, for the check to find.
+
+
 def _identity(process: dict[str, Any], call: Call) -> None:
-    user = dict(process.get("user") or {})
-    text = call.values.text("user")
+    text, more = call.values.text("user"), call.values.many("additional-gids")
+    user = process.get("user", {})
+    if not (text or more) or not isinstance(user, dict):
+        return
+    user = dict(user)
+    groups = user.get("additionalGids") or []
     if text:
         uid, colon, gid = text.partition(":")
         user["uid"] = _id(uid, text)
         user["gid"] = _id(gid, text) if colon else user.get("gid", 0)
-    groups = [_id(number, number) for number in call.values.many("additional-gids")]
-    if groups:
-        user["additionalGids"] = [*(user.get("additionalGids") or []), *groups]
+    if more and isinstance(groups, list):
+        user["additionalGids"] = [*groups, *(_id(number, number) for number in more)]
     process["user"] = user
 
 
@@ -126,9 +135,12 @@ def _capabilities(process: dict[str, Any], names: list[str]) -> None:
 
     Inheritable ones would let programs with file capabilities give away more than was asked for.
     """
-    if not names:
+    block = process.get("capabilities", {})
+    if not names or not isinstance(block, dict):
         return
-    sets = {name: list(values) for name, values in (process.get("capabilities") or {}).items()}
+    sets = {name: values for name, values in block.items() if values is not None}
+    if not all(isinstance(values, list) for values in sets.values()):
+        return
     for kind in ("bounding", "effective", "permitted", "ambient"):
         new = [name for name in names if kind != "ambient" or name in sets.get("inheritable", [])]
         sets[kind] = [*sets.get(kind, []), *(name for name in new if name not in sets.get(kind, []))]

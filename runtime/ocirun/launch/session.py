@@ -214,8 +214,11 @@ class Session:
     def _kill_helper(self) -> None:
         helper = self.helper
         helper.close_sync()
+        # In a frozen group of cgroup v1 a killed process lives until that is thawed.
+        limit = 0.1 if self.cgroup.frozen() else spawn.DEATH
         if helper.pidfd >= 0:
-            spawn.end(helper.pidfd)
+            spawn.end(helper.pidfd, limit=limit)
+        helper.settle(limit)
         helper.close()
 
     def remove_cgroup(self) -> None:

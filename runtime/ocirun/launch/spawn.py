@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _EINTR, _ETIMEDOUT = 4, 110
 # How long the helper may be silent before somebody asks why, in milliseconds.
 _IDLE = 250
-# How long a killed helper may take to end, in seconds: in a frozen cgroup v1 it lives until that is thawed.
-_DEATH = 5.0
+# How long a killed helper may take to end, in seconds.
+DEATH = 5.0
 
 
 def check(result: int, what: str, call: str, *, pointer: str = "") -> int:
@@ -95,10 +95,10 @@ class Helper:
             raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
         self.first, self.pid, self.pidfd = self.pidfd, pid, pidfd
 
-    def settle(self) -> None:
+    def settle(self, limit: float = DEATH) -> None:
         """Reap the first process of a staged helper, which has nothing left to do."""
         if self.first >= 0:
-            end(self.first)
+            end(self.first, limit=limit)
             os.close(self.first)
             self.first = -1
 
@@ -129,16 +129,16 @@ def exit_code(pidfd: int) -> int:
     return ended if ended >= 0 else 128 - ended
 
 
-def end(pidfd: int, *, grace: float = 0.0) -> int:
+def end(pidfd: int, *, grace: float = 0.0, limit: float = DEATH) -> int:
     """Reap a child as `reap`, and kill it if it does not end within `grace` seconds.
 
-    Never waits longer than five seconds more: -9 then, as there is nothing else that it will die of.
+    Waits at most `limit` seconds more: -9 then, as there is nothing else that it will die of.
     """
     import _signal
 
     killed = False
     begin = time.monotonic()
-    while (waited := time.monotonic() - begin) < grace + _DEATH:
+    while (waited := time.monotonic() - begin) < grace + limit:
         if waited >= grace and not killed:
             killed = True
             try:
