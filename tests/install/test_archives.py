@@ -28,6 +28,7 @@ def test_wheel(installed: Installed) -> None:
     assert f"cpython-{tag[2]}-" in module
     assert [name.rpartition("/")[2] for name in names if ".data/scripts/" in name] == ["ocirun"]
     assert f"ocirun-{version}.data/data/share/man/man1/ocirun.1" in names
+    assert "ocirun/schemas/config.schema.json" in names
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"ocirun"}
     assert not [name for name in names if name.endswith((".c", ".h", ".pyc")) or "tests/" in name]
 
@@ -41,7 +42,15 @@ def test_sdist(tmp_path: Path) -> None:
     (archive,) = out.glob("*.tar.gz")
     names = subprocess.run(["tar", "-tzf", archive], capture_output=True, text=True, check=True).stdout.splitlines()
     inside = {name.partition("/")[2] for name in names}
-    assert {"csrc/launcher.c", "csrc/build.py", "csrc/helper.c", "hatch_build.py", "dev", "LICENSE", "README.md"} <= inside
+    assert {
+        "csrc/launcher.c",
+        "csrc/build.py",
+        "csrc/helper.c",
+        "hatch_build.py",
+        "dev",
+        "LICENSE",
+        "README.md",
+    } <= inside
     for folder in ("schemas", "bundles", "csrc/module", "csrc/executor", "tests/install"):
         assert any(name.startswith(folder + "/") for name in inside)
     assert not [name for name in inside if name.endswith((".so", ".pyc")) or "/rootfs/" in name]

@@ -1,0 +1,231 @@
+"""What is measured: each measure takes a place and a number of runs, and gives series of numbers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import statistics
+import subprocess
+import sys
+import time
+
+from . import runtimes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .runtimes import Place, Runtime
+
+REST = 0.2  # seconds
+CONTAINERS = 1000
+MOUNTS = 1000
+TRIES = 5
+LEAST, MOST = 12, 28  # 4 KiB to 256 MiB, as powers of two
+MILLISECONDS = 1000.0
+
+
+class Series:
+    """The numbers of one measure for each runtime.
+
+    name     what was measured, such as ``create``
+    rest     seconds of rest before each run
+    unit     ms or KiB
+    values   name of the runtime -> its numbers, in order; none if it could not do it
+    """
+
+    def __init__(self, name: str, *, rest: float = 0.0, unit: str = "ms") -> None:
+        self.name = name
+        self.rest = rest
+        self.unit = unit
+        self.values: dict[str, list[float]] = {}
+
+    def add(self, runtime: Runtime, value: float) -> None:
+        """Add one number."""
+        self.values.setdefault(runtime.name, []).append(value)
+
+    def median(self, name: str) -> float | None:
+        """The median for a runtime, None without numbers."""
+        values = self.values.get(name)
+        return statistics.median(values) if values else None
+
+    def ratio(self, name: str) -> float | None:
+        """How many times as much as ocirun it takes."""
+        own, other = self.median("ocirun"), self.median(name)
+        return other / own if own and other is not None else None
+
+
+def _turns(place: Place, runs: int, rest: float, once: Callable[[Runtime], None]) -> None:
+    """Call `once` for each runtime in turn, another one first each time; one round more to warm up."""
+    for number in range(runs + 1):
+        shift = number % len(place.runtimes)
+        for runtime in place.runtimes[shift:] + place.runtimes[:shift]:
+            if rest:
+                time.sleep(rest)
+            once(runtime)
+
+
+def _both(name: str, place: Place, runs: int, once: Callable[[Runtime], float]) -> list[Series]:
+    """A measure of one number, back to back and with rests."""
+    found = []
+    for rest in (0.0, REST):
+        series = Series(name, rest=rest)
+        _turns(place, runs, rest, lambda runtime, series=series: series.add(runtime, once(runtime) * MILLISECONDS))  # type: ignore[misc]
+        found.append(_without_first(series))
+    return found
+
+
+def _without_first(series: Series) -> Series:
+    series.values = {name: values[1:] for name, values in series.values.items()}
+    return series
+
+
+def run(place: Place, runs: int) -> list[Series]:
+    """`run` of a program that ends at once."""
+    bundle = place.bundle("true", "/bin/true")
+    return _both("run", place, runs, lambda runtime: runtime.call("run", "--bundle", bundle, "c-true"))
+
+
+def commands(place: Place, runs: int) -> list[Series]:
+    """create, state, start, exec, kill and delete, one by one, of a program that waits to be killed."""
+    bundle = place.bundle("sleep", "/bin/sleep", "1000")
+    found: list[Series] = []
+    steps = (
+        ("create", "create", "--bundle", bundle, "c"),
+        ("state", "state", "c"),
+        ("start", "start", "c"),
+        ("exec", "exec", "c", "/bin/true"),
+        ("kill", "kill", "c", "KILL"),
+        ("delete", "delete", "c"),
+    )
+    for rest in (0.0, REST):
+        series = {step[0]: Series(step[0], rest=rest) for step in steps}
+
+        def once(runtime: Runtime, series: dict[str, Series] = series, rest: float = rest) -> None:
+            for name, *words in steps:
+                if rest:
+                    time.sleep(rest / 4)
+                series[name].add(runtime, runtime.call(*words) * MILLISECONDS)
+                if name == "kill":
+                    runtimes.reap_all()
+
+        _turns(place, runs, rest, once)
+        found += [_without_first(one) for one in series.values()]
+    return found
+
+
+def listing(place: Place, runs: int) -> list[Series]:
+    """`list` of many stopped containers: copies of the state of one."""
+    bundle = place.bundle("listed", "/bin/sleep", "1000")
+    for runtime in place.runtimes:
+        runtime.call("create", "--bundle", bundle, "original")
+        runtime.call("kill", "original", "KILL")
+        runtimes.reap_all()
+        for number in range(CONTAINERS - 1):
+            _copy_state(f"{runtime.root}/original", f"{runtime.root}/copy{number:04}", f"copy{number:04}")
+    series = Series(f"list of {CONTAINERS}")
+    _turns(
+        place,
+        max(3, runs // 4),
+        0.0,
+        lambda runtime: series.add(runtime, runtime.call("list", "--quiet") * MILLISECONDS),
+    )
+    for runtime in place.runtimes:
+        for number in range(CONTAINERS - 1):
+            shutil.rmtree(f"{runtime.root}/copy{number:04}")
+        runtime.call("delete", "--force", "original")
+    return [_without_first(series)]
+
+
+def _copy_state(source: str, target: str, name: str) -> None:
+    os.mkdir(target, 0o711)
+    for entry in os.scandir(source):
+        if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+            continue
+        with open(entry.path, "rb") as file:
+            content = file.read()
+        with open(f"{target}/{entry.name}", "wb") as file:
+            file.write(content.replace(b'"original"', f'"{name}"'.encode()))
+
+
+def many_mounts(place: Place, runs: int) -> list[Series]:
+    """`run` of a config with many tmpfs mounts."""
+    mounts = [
+        {"destination": f"/m/{number}", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "size=4k"]}
+        for number in range(MOUNTS)
+    ]
+    bundle = place.bundle("mounts", "/bin/true", mounts=mounts)
+    series = Series(f"run with {MOUNTS} mounts")
+    _turns(
+        place,
+        max(3, runs // 4),
+        0.0,
+        lambda runtime: series.add(runtime, runtime.call("run", "--bundle", bundle, "c-mounts") * MILLISECONDS),
+    )
+    return [_without_first(series)]
+
+
+def memory(place: Place, runs: int) -> list[Series]:
+    """Peak memory of the largest process of `run`."""
+    bundle = place.bundle("memory", "/bin/true")
+    series = Series("peak memory of run", unit="KiB")
+
+    def once(runtime: Runtime) -> None:
+        # A child's ru_maxrss starts with the memory of the process that forked it: that must be a small one.
+        words = [runtimes.BUSYBOX, "time", "-v", *runtime.words("run", "--bundle", bundle, "c-memory")]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        line = next(line for line in done.stderr.splitlines() if "Maximum resident set size" in line)
+        series.add(runtime, float(line.rpartition(":")[2]))
+
+    _turns(place, max(3, runs // 4), 0.0, once)
+    return [_without_first(series)]
+
+
+def limit(place: Place, runs: int) -> list[Series]:
+    """The lowest memory limit, a power of two, at which `run` of true works five times of five."""
+    series = Series("lowest memory limit", unit="KiB")
+    for runtime in place.runtimes:
+        low, high = LEAST, MOST  # works at high, not below low
+        while low < high:
+            middle = (low + high) // 2
+            if _works(place, runtime, 1 << middle):
+                high = middle
+            else:
+                low = middle + 1
+        series.add(runtime, (1 << high) / 1024)
+    return [series]
+
+
+def _works(place: Place, runtime: Runtime, size: int) -> bool:
+    bundle = place.bundle("limit", "/bin/true", resources={"memory": {"limit": size}})
+    for _ in range(TRIES):
+        try:
+            done = subprocess.run(
+                runtime.words("run", "--bundle", bundle, "c-limit"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                timeout=20,
+            )
+            good = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            good = False
+        if not good:
+            runtime.call("delete", "--force", "c-limit", check=False)
+            runtimes.reap()
+            print(f"  {runtime.name}: not with {size >> 10} KiB", file=sys.stderr, flush=True)
+            return False
+    return True
+
+
+#: In the order of the table.
+ALL: dict[str, Callable[[Place, int], list[Series]]] = {
+    "run": run,
+    "commands": commands,
+    "list": listing,
+    "mounts": many_mounts,
+    "memory": memory,
+    "limit": limit,
+}

@@ -1,0 +1,214 @@
+"""The three runtimes, the place they work in, and one timed call of one of them."""
+
+from __future__ import annotations
+
+import compileall
+import ctypes
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Any
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DEFAULT = os.path.join(CHECKOUT, "build", "bin", "ocirun")
+PEERS = ("runc", "crun")
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+LIMIT = 120  # seconds a command may take
+PR_SET_CHILD_SUBREAPER = 36
+BUSYBOX = "/bin/busybox"
+
+
+class Failed(Exception):
+    """A command of a runtime ended with another status than 0."""
+
+
+class Runtime:
+    """One runtime with a state root of its own.
+
+    name      ocirun, runc or crun
+    program   path of its program
+    root      its state root
+    """
+
+    def __init__(self, name: str, program: str, top: str) -> None:
+        self.name = name
+        self.program = program
+        self.root = f"{top}/state-{name}"
+        os.mkdir(self.root, 0o700)
+
+    def words(self, *args: str) -> list[str]:
+        """Its command line."""
+        return [self.program, "--root", self.root, *args]
+
+    def call(self, *args: str, check: bool = True) -> float:
+        """Run one command; seconds from its start until it has been waited for.  Raises Failed."""
+        return timed(self.words(*args), check=check)
+
+    def version(self) -> str:
+        """The first line of its --version."""
+        done = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()[0]
+
+
+def timed(words: Sequence[str], *, check: bool = True) -> float:
+    """Run a command with its output thrown away; its time in seconds.
+
+    We are the subreaper of all that comes of it: orphans are waited for at
+    once, which the first process of a container host does and that of a
+    virtual machine perhaps not.
+    """
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in range(3)]
+    signal.alarm(LIMIT)
+    start = time.perf_counter()
+    pid = os.posix_spawn(words[0], words, ENVIRONMENT, file_actions=quiet)
+    while True:
+        ended, status, _ = os.wait4(-1, 0)
+        if ended == pid:
+            break
+    seconds = time.perf_counter() - start
+    signal.alarm(0)
+    if check and os.waitstatus_to_exitcode(status):
+        raise Failed(f"{' '.join(words)}: status {os.waitstatus_to_exitcode(status)}\n{_again(words)}")
+    return seconds
+
+
+def _again(words: Sequence[str]) -> str:
+    """What the command says for itself when it is run once more."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.stderr[-1000:]
+
+
+def reap() -> None:
+    """Wait for every child that has ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def reap_all() -> None:
+    """Wait until there is no child; they have been killed."""
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass
+
+
+class Place:
+    """A directory with the image, the bundles and the state roots; removed at the end.
+
+    runtimes   those that take part, ocirun first
+    """
+
+    def __init__(self, ocirun: str) -> None:
+        self._ocirun = ocirun
+        self.runtimes: list[Runtime] = []
+
+    def __enter__(self) -> Place:
+        _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        # The launcher's interpreter writes no bytecode, and an installed package has it.
+        compileall.compile_dir(os.path.join(CHECKOUT, "runtime", "ocirun"), quiet=2)
+        self.top = tempfile.mkdtemp(prefix="ocirun-bench-")
+        os.chmod(self.top, 0o711)
+        self.group = os.path.basename(self.top)
+        self._image(f"{self.top}/rootfs")
+        for name in ("ocirun", *PEERS):
+            program = self._ocirun if name == "ocirun" else shutil.which(name)
+            if program is None:
+                raise SystemExit(f"needs {name}: apt-get install {name}")
+            self.runtimes.append(Runtime(name, program, self.top))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for runtime in self.runtimes:
+            for name in os.listdir(runtime.root):
+                subprocess.run(runtime.words("delete", "--force", name), capture_output=True, check=False)
+        reap()
+        self._remove_cgroups()
+        shutil.rmtree(self.top, ignore_errors=True)
+
+    def _image(self, rootfs: str) -> None:
+        for name in ("bin", "proc", "sys", "dev", "tmp", "etc", "m"):
+            os.makedirs(f"{rootfs}/{name}")
+        shutil.copy(BUSYBOX, f"{rootfs}/bin/busybox")
+        for name in ("true", "sleep", "sh"):
+            os.symlink("busybox", f"{rootfs}/bin/{name}")
+
+    def _remove_cgroups(self) -> None:
+        for where, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+            if f"/{self.group}" in where:
+                try:
+                    os.rmdir(where)
+                except OSError:
+                    pass
+
+    def bundle(self, name: str, *args: str, mounts: Sequence[dict[str, Any]] = (), **linux: Any) -> str:
+        """A bundle for a program: what an engine's config has, and these mounts and parts of ``linux``; its path."""
+        path = f"{self.top}/{name}"
+        os.makedirs(path, exist_ok=True)
+        config = {
+            "ociVersion": "1.0.2",
+            "root": {"path": f"{self.top}/rootfs"},
+            "hostname": "bench",
+            "process": {
+                "cwd": "/",
+                "args": list(args),
+                "env": ["PATH=/bin", "HOME=/"],
+                "user": {"uid": 0, "gid": 0},
+                "capabilities": {kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted")},
+                "noNewPrivileges": True,
+            },
+            "mounts": [*MOUNTS, *mounts],
+            "linux": {
+                "cgroupsPath": f"/{self.group}/{name}",
+                "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")],
+                "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
+                "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
+                **linux,
+            },
+        }
+        with open(f"{path}/config.json", "w", encoding="ascii") as file:
+            json.dump(config, file)
+        return path
+
+    def host(self) -> dict[str, Any]:
+        """What the numbers were measured on."""
+        return {
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "versions": {runtime.name: runtime.version() for runtime in self.runtimes},
+        }
+
+
+def _libc() -> Any:
+    return ctypes.CDLL(None)
+
+
+def _mount(destination: str, kind: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
+
+
+#: Those of the config that `runc spec` writes, without the cgroup mount.
+MOUNTS = (
+    {"destination": "/proc", "type": "proc", "source": "proc"},
+    _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+    _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
+    _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
+    _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
+    _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro"),
+)
