@@ -165,9 +165,23 @@ def load(directory: int) -> Record:
     for name, kind in _KINDS:
         if type(values[name]) is not kind:
             raise StateDamagedError(f"state.json: {name} has the wrong type", remedy=_REMEDY)
+    if not 0 <= values["pid"] <= _PID_MAX or not _is_late(values["late"]) or not _is_ids(values["host_mounts"]):
+        raise StateDamagedError("state.json: holds values that were never written", remedy=_REMEDY)
     return Record(values.pop("container_id"), **values)
 
 
+def _is_late(entries: list[Any]) -> bool:
+    """What late_op reads; a plan has at least one such operation, `execute`."""
+    return bool(entries) and all(
+        type(entry) is list and [type(item) for item in entry] == [int, str, str, dict] for entry in entries
+    )
+
+
+def _is_ids(value: Any) -> bool:
+    return value is None or (type(value) is list and all(type(item) is int for item in value))
+
+
+_PID_MAX = 2**31 - 1
 _REMEDY = "`delete --force` removes the container all the same"
 _KINDS: tuple[tuple[str, Any], ...] = (
     ("container_id", str),
@@ -195,7 +209,13 @@ def load_spare(directory: int) -> Record | None:
         store.check_id(container_id)
     except (OSError, ValueError, TypeError, InvalidIdError):
         return None
-    if type(pid) is not int or type(start_time) is not int or type(boot) is not str or type(cgroup) is not dict:
+    if (
+        type(pid) is not int
+        or not 0 <= pid <= _PID_MAX
+        or type(start_time) is not int
+        or type(boot) is not str
+        or type(cgroup) is not dict
+    ):
         return None
     return Record(
         container_id,
