@@ -1,0 +1,207 @@
+"""state.json and the progress record: damaged in any way they give an error or a safe answer, never a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ocirun.errors import StateDamagedError
+from ocirun.state import record, store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+
+def made(**changes: Any) -> record.Record:
+    values: dict[str, Any] = {
+        "bundle": "/b",
+        "rootfs": "/b/rootfs",
+        "created": "2026-01-02T03:04:05.000000006Z",
+        "owner": 0,
+        "annotations": {"ä": '"\n'},
+        "cgroup": {"driver": "none"},
+        "hooks": ["poststop"],
+        "boot_id": record.boot_id(),
+        "late": [[7, "wait_start", "", {"path": ""}], [9, "execute", "/process/args", {"args": ["/p"]}]],
+        "pid": os.getpid(),
+        "start_time": record.process_stat(os.getpid())[1],
+    }
+    return record.Record("c1", **{**values, **changes})
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[int]:
+    fd = store.reserve(str(tmp_path / "root"), "c1")
+    yield fd
+    os.close(fd)
+
+
+def fields(of: record.Record) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in of.__slots__}
+
+
+def test_round_trip(directory: int) -> None:
+    wanted = made()
+    wanted.save(directory)
+    assert fields(record.load(directory)) == fields(wanted)
+
+
+def test_cut_at_every_byte(directory: int) -> None:
+    made().save(directory)
+    whole = store.read_file(directory, "state.json")
+    for size in range(len(whole)):
+        store.write_file(directory, "state.json", whole[:size])
+        with pytest.raises(StateDamagedError) as caught:
+            record.load(directory)
+        assert caught.value.remedy
+
+
+def test_missing_or_not_a_file(directory: int, tmp_path: Path) -> None:
+    with pytest.raises(StateDamagedError):
+        record.load(directory)
+    os.mkdir("state.json", dir_fd=directory)
+    with pytest.raises(StateDamagedError):
+        record.load(directory)
+    os.rmdir("state.json", dir_fd=directory)
+    os.symlink("/etc/passwd", "state.json", dir_fd=directory)
+    with pytest.raises(StateDamagedError):
+        record.load(directory)
+
+
+@pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b'"x"', b"\xff", b"{" * 5000, b"1e999", b'{"format":1}'])
+def test_other_json(directory: int, raw: bytes) -> None:
+    store.write_file(directory, "state.json", raw)
+    with pytest.raises(StateDamagedError):
+        record.load(directory)
+
+
+ODD: list[Any] = [None, True, 0, -1, 2**31, 2**63, 2**70, 1.5, "", "x", [], [1], [[]], {}, {"a": 1}, {"driver": "v1"}]
+
+
+@pytest.mark.parametrize("name", [*record.Record.__slots__, "format"])
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_strange_values(directory: int, name: str, value: Any) -> None:
+    """Either it is refused at once, or everything that later commands ask has an answer."""
+    made().save(directory)
+    values = json.loads(store.read_file(directory, "state.json"))
+    values[name] = value
+    store.write_file(directory, "state.json", json.dumps(values).encode())
+    try:
+        loaded = record.load(directory)
+    except StateDamagedError:
+        return
+    progress = record.load_progress(directory)
+    assert record.status(loaded, progress) in ("creating", "created", "running", "stopped")
+    fd = record.open_init(loaded)
+    if fd >= 0:
+        os.close(fd)
+        assert name != "pid"
+    loaded.late_op(9)
+    loaded.late_op(12345)
+
+
+@pytest.mark.parametrize("name", [*record.Record.__slots__, "format"])
+def test_every_key_is_needed(directory: int, name: str) -> None:
+    made().save(directory)
+    values = json.loads(store.read_file(directory, "state.json"))
+    del values[name]
+    store.write_file(directory, "state.json", json.dumps(values).encode())
+    with pytest.raises(StateDamagedError):
+        record.load(directory)
+
+
+def test_unknown_key(directory: int) -> None:
+    made().save(directory)
+    values = {**json.loads(store.read_file(directory, "state.json")), "new": 1}
+    store.write_file(directory, "state.json", json.dumps(values).encode())
+    with pytest.raises(StateDamagedError):
+        record.load(directory)
+
+
+def progress_of(phase: int, *, index: int = 0) -> record.Progress:
+    raw = bytearray(record.progress_header(0).ljust(record.PROGRESS_SIZE, b"\0"))
+    struct.pack_into("<II", raw, 4, phase, index)
+    return record.Progress(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    ("phase", "status"),
+    [(1, "creating"), (2, "created"), (3, "created"), (4, "running"), (5, "stopped")],
+)
+def test_status(phase: int, status: str) -> None:
+    assert record.status(made(), progress_of(phase)) == status
+    assert record.status(made(pid=0), progress_of(phase)) in ("stopped", "creating")
+
+
+def test_pid_of_somebody_else() -> None:
+    """A pid that was used again has another start time; one of an earlier boot means nothing."""
+    for wrong in (
+        made(start_time=1),
+        made(boot_id="other"),
+        made(pid=1),
+        made(pid=0),
+        made(pid=-5),
+        made(pid=2**22 + 7),
+    ):
+        assert record.open_init(wrong) == -1
+        assert record.status(wrong, progress_of(4)) == "stopped"
+
+
+def test_zombies_are_gone() -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    ended = made(pid=child, start_time=record.process_stat(child)[1])
+    assert not record.is_alive(ended)
+    assert record.open_init(ended) == -1
+    os.waitpid(child, 0)
+
+
+def test_name_of_a_process_with_parentheses() -> None:
+    name = b") Z 1 (x"
+    with open("/proc/self/comm", "rb+", buffering=0) as file:
+        old = file.read(16).rstrip(b"\n")
+        file.seek(0)
+        file.write(name)
+        try:
+            letter, start = record.process_stat(os.getpid())
+        finally:
+            file.write(old)
+    assert letter == "R"
+    assert start > 0
+
+
+def test_no_process() -> None:
+    assert record.process_stat(0) == ("", 0)
+    assert record.process_stat(-1) == ("", 0)
+    assert record.process_stat(2**22 + 1) == ("", 0)
+
+
+@given(raw=st.binary(max_size=5000), size=st.integers(0, record.PROGRESS_SIZE + 200))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_progress(raw: bytes, size: int) -> None:
+    progress = record.Progress(raw.ljust(size, raw[-1:] or b"\xff"))
+    assert len(progress.output) <= record.PROGRESS_OUTPUT
+    assert len(progress.stamps) <= 20
+    assert record.status(made(), progress) in ("creating", "created", "running", "stopped")
+
+
+def test_progress_with_wild_lengths() -> None:
+    raw = bytearray(record.progress_header(2**32 - 1).ljust(record.progress_bytes(3), b"\xee"))
+    struct.pack_into("<I", raw, 36, 2**32 - 1)
+    progress = record.Progress(bytes(raw))
+    assert len(progress.stamps) == 3
+    assert len(progress.output) == record.PROGRESS_OUTPUT
+
+
+def test_progress_file_that_is_missing(directory: int) -> None:
+    assert record.load_progress(directory).phase == 0
