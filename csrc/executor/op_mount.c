@@ -207,6 +207,16 @@ int op_clone_mount(struct executor *x, const struct op *op)
 	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
 }
 
+#define ATIME_CLASS (MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME)
+
+/* The access time mode of statfs's flags in MOUNT_ATTR_ words. */
+static uint64_t atime_class(long flags)
+{
+	uint64_t mode = flags & 0x400 ? MOUNT_ATTR_NOATIME : flags & 0x1000 ? MOUNT_ATTR_RELATIME : MOUNT_ATTR_STRICTATIME;
+
+	return mode | (flags & 0x800 ? MOUNT_ATTR_NODIRATIME : 0);
+}
+
 /* arg: slot, attributes to set, to clear, propagation, recursive, attributes
  * that may not be cleared where the source has them (the kernel locks them
  * once the mount is in a user namespace's mount namespace; the copy is not
@@ -219,14 +229,18 @@ int op_set_mount_attr(struct executor *x, const struct op *op)
 	if (fd < 0)
 		return fd;
 	if (op->arg[5]) {
-		/* ST_RDONLY, ST_NOSUID, ST_NODEV, ST_NOEXEC have the values of the MOUNT_ATTR_ words. */
 		struct statfs_words st = { 0 };
+		uint64_t kept;
 		long r = SYS2(x, __NR_fstatfs, fd, &st);
 
 		if (r < 0)
 			return (int)r;
-		if (op->arg[5] & (uint64_t)st.flags & 0xf)
-			return fault(x, FAULT_LOCKED, op->arg[5] & (uint64_t)st.flags & 0xf, EPERM);
+		/* ST_RDONLY, ST_NOSUID, ST_NODEV, ST_NOEXEC have the values of the MOUNT_ATTR_ words. */
+		kept = op->arg[5] & (uint64_t)st.flags & 0xf;
+		if ((op->arg[5] & ATIME_CLASS) && atime_class(st.flags) != (op->arg[1] & ATIME_CLASS))
+			kept |= ATIME_CLASS;
+		if (kept)
+			return fault(x, FAULT_LOCKED, kept, EPERM);
 	}
 	return (int)SYS5(x, __NR_mount_setattr, fd, "", AT_EMPTY_PATH | (op->arg[4] ? AT_RECURSIVE : 0), &attr,
 			 sizeof(attr));

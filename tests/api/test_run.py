@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,9 +27,12 @@ pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="ne
 
 
 @pytest.fixture(scope="module")
-def bundle() -> str:
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy of a sample: mount points are made in its root file system."""
     subprocess.run([sys.executable, str(SAMPLES / "make"), "hello"], check=True, capture_output=True)
-    return str(SAMPLES / "hello")
+    copy = tmp_path_factory.mktemp("api") / "bundle"
+    shutil.copytree(SAMPLES / "hello", copy, symlinks=True)
+    return str(copy)
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ static uint32_t chance(uint32_t below)
 /* Values at the edges of what the decoder checks. */
 static uint64_t odd_number(size_t size)
 {
-	static const uint64_t odd[] = { 0, 1, 2, 3, 4, 7, 95, 96, 97, 255, 0x7fffffff, 0x80000000, 0xffffffff, ~0ull, 1ull << 63 };
+	static const uint64_t odd[] = { 0,   1,		 2,	     3,		 4,	7,	   95, 96, 97,
+					255, 0x7fffffff, 0x80000000, 0xffffffff, ~0ull, 1ull << 63 };
 
 	switch (chance(4)) {
 	case 0:
@@ -63,7 +64,8 @@ static void mutate(char *plan, size_t size, const struct plan_header *good)
 			size_t from = good->ops_offset + good->op_count * sizeof(struct op);
 
 			if (size - from > 8)
-				*(uint32_t *)(plan + (from & ~3u) + chance((uint32_t)(size - from) / 4) * 4) = (uint32_t)odd_number(size);
+				*(uint32_t *)(plan + (from & ~3u) + chance((uint32_t)(size - from) / 4) * 4) =
+					(uint32_t)odd_number(size);
 			break;
 		}
 		default:

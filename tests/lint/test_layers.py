@@ -21,7 +21,7 @@ LAYERS = {
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "container": 4,
-    "runner": 5, "outcome": 5, "aio": 5, "audit": 5, "features": 5,
+    "outcome": 4, "runner": 5, "aio": 5, "audit": 5, "features": 5,
     "cli": 6,
 }  # fmt: skip
 
@@ -29,7 +29,17 @@ LAYERS = {
 NEIGHBOURS = {("launch", "state"), ("resources", "state"), ("stats", "state"), ("signals", "errors")}
 
 # The command line uses the API, and these below it.
-CLI_MAY_USE = {"roots", "config.check", "plan.render", "host.probe", "errors", "jsonio", "signals", "version", "container"}
+CLI_MAY_USE = {
+    "roots",
+    "config.check",
+    "plan.render",
+    "host.probe",
+    "errors",
+    "jsonio",
+    "signals",
+    "version",
+    "container",
+}
 
 PURE = ("ocirun.plan", "ocirun.cgroup.translate")
 # What a pure module may not reach: files, processes, time, the kernel.

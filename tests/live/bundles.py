@@ -21,7 +21,15 @@ APPLETS = (
 TOOLS = ("probe", "late")
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\napp:x:{APP_UID}:{APP_UID}:app:/home/app:/bin/sh\n"
 GROUP = f"root:x:0:\napp:x:{APP_UID}:\nextra:x:2000:app\n"
-CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
+CAPABILITIES = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+]
 NAMESPACES = ("pid", "network", "ipc", "uts", "mount")
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "csrc")
 

@@ -94,7 +94,15 @@ def run(
     command gets SIGKILL and the test fails.
     """
     proc, out_path, err_path = spawn(
-        argv, scratch=scratch, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, keep_fds=keep_fds, before=before
+        argv,
+        scratch=scratch,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=env,
+        cwd=cwd,
+        keep_fds=keep_fds,
+        before=before,
     )
     started = time.monotonic()
     in_time = wait_end(proc, limit)

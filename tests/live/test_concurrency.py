@@ -136,7 +136,12 @@ def test_r27_list_and_state_while_containers_come_and_go(live: Case) -> None:
     for _ in range(12):
         running = start_all(
             live,
-            [["run", "--bundle", bundle.path, bundle.id], ["list", "--format", "json"], ["list", "-q"], ["state", stays.id]],
+            [
+                ["run", "--bundle", bundle.path, bundle.id],
+                ["list", "--format", "json"],
+                ["list", "-q"],
+                ["state", stays.id],
+            ],
         )
         ran, listed, quiet, state = finish(running)
         ran.ok()

@@ -60,7 +60,9 @@ def test_order(live: Case) -> None:
     live.delete(bundle)
     lines = texts(directory)["order"].splitlines()[len(want) :]
     assert lines[:2] == ["startContainer", "startContainer again"]
-    assert sorted(lines[2:5]) == ["poststart", "poststart again", "program"], "poststart may overtake what the program does"
+    assert sorted(lines[2:5]) == ["poststart", "poststart again", "program"], (
+        "poststart may overtake what the program does"
+    )
     assert lines[5:] == ["poststop", "poststop again"]
 
 
@@ -128,7 +130,9 @@ def test_argv_zero_and_arguments(live: Case) -> None:
     bundle = live.bundle()
     out = f"{live.dir}/argv"
     bundle.config["hooks"] = {
-        "createRuntime": [{"path": "/bin/sh", "args": ["other-name", "-c", f"tr '\\0' '|' < /proc/$$/cmdline > {out}", "x y"]}]
+        "createRuntime": [
+            {"path": "/bin/sh", "args": ["other-name", "-c", f"tr '\\0' '|' < /proc/$$/cmdline > {out}", "x y"]}
+        ]
     }
     live.run(bundle).ok()
     with open(out, encoding="ascii") as file:
@@ -146,7 +150,9 @@ def test_environment(live: Case) -> None:
 
     def lines(name: str) -> set[str]:
         with open(f"{out}.{name}", encoding="ascii") as file:
-            return {line for line in file.read().splitlines() if not line.startswith(("PWD=", "_=", "SHLVL=", "OLDPWD="))}
+            return {
+                line for line in file.read().splitlines() if not line.startswith(("PWD=", "_=", "SHLVL=", "OLDPWD="))
+            }
 
     assert lines("given") == {"A=1", "B=two words"}
     assert lines("empty") == set()
@@ -258,7 +264,8 @@ def test_poststop_hook_of_a_failing_run(live: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("/no/such/hook", "no such file"), ("/etc/passwd", "permission denied"), ("/proc", "permission denied")]
+    ("path", "words"),
+    [("/no/such/hook", "no such file"), ("/etc/passwd", "permission denied"), ("/proc", "permission denied")],
 )
 def test_hook_that_cannot_run(live: Case, path: str, words: str) -> None:
     bundle = live.bundle()

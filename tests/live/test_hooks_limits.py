@@ -81,7 +81,9 @@ def test_output_without_end_is_bounded(live: Case) -> None:
     bundle = live.bundle()
     bundle.hook("createRuntime", "head -c 1073741824 /dev/zero; echo the reason >&2; exit 3")
     limit = 512 << 20
-    result = live.make("create", bundle, limit=15, before=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)))
+    result = live.make(
+        "create", bundle, limit=15, before=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    )
     result.failed("createRuntime", "3", "the reason")
     assert len(result.err) < 100_000
     assert "\0" not in result.err
@@ -91,7 +93,7 @@ def test_output_without_end_is_bounded(live: Case) -> None:
 def test_output_that_is_no_text(live: Case) -> None:
     # G05: nothing a hook prints may make a second line or control the terminal.
     bundle = live.bundle()
-    bundle.hook("createRuntime", "printf 'one\\ntwo\\033[31m\\377\\r{\"level\":\"error\"}\\n' >&2; exit 3")
+    bundle.hook("createRuntime", 'printf \'one\\ntwo\\033[31m\\377\\r{"level":"error"}\\n\' >&2; exit 3')
     result = live.make("create", bundle)
     result.failed("createRuntime", "#0")
     assert "\033" not in result.err

@@ -27,7 +27,19 @@ if TYPE_CHECKING:
 BUDGET = 40.0  # seconds for the sampled test
 CALL = re.compile(r"^(\d+)\s+(?:\S+\s+)?([a-z_0-9]+)\(")
 # Calls of which every process makes hundreds, and which change nothing.
-DULL = {"read", "fstat", "newfstatat", "close", "lseek", "brk", "mmap", "munmap", "mprotect", "rt_sigaction", "getdents64"}
+DULL = {
+    "read",
+    "fstat",
+    "newfstatat",
+    "close",
+    "lseek",
+    "brk",
+    "mmap",
+    "munmap",
+    "mprotect",
+    "rt_sigaction",
+    "getdents64",
+}
 
 
 @pytest.fixture(autouse=True)

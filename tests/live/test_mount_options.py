@@ -83,13 +83,17 @@ def test_readonly_is_felt(live: Case) -> None:
 
 
 def test_readonly_rbind_is_not_recursive_but_rro_is(live: Case, flagged: str) -> None:
-    bundle = live.shell("touch /one/inner/x && echo one; touch /two/inner/y 2> /dev/null || echo refused; touch /one/z 2> /dev/null || echo refused")
+    bundle = live.shell(
+        "touch /one/inner/x && echo one; touch /two/inner/y 2> /dev/null || echo refused; touch /one/z 2> /dev/null || echo refused"
+    )
     bundle.mount("/one", flagged, "rbind", "ro")
     bundle.mount("/two", flagged, "rbind", "rro")
     assert live.output(bundle) == "one\nrefused\nrefused\n"
 
 
-@pytest.mark.parametrize("words", [["ro", "rro"], ["rro", "ro"], ["rnosuid"], ["rnodev", "rnoexec"], ["rnoatime"], ["rrelatime"]])
+@pytest.mark.parametrize(
+    "words", [["ro", "rro"], ["rro", "ro"], ["rnosuid"], ["rnodev", "rnoexec"], ["rnoatime"], ["rrelatime"]]
+)
 def test_recursive_flags_reach_submounts(live: Case, flagged: str, words: list[str]) -> None:
     bundle = live.bundle()
     bundle.mount("/mnt", flagged, "rbind", *words)
@@ -133,7 +137,9 @@ def test_data_options_reach_the_filesystem(live: Case) -> None:
     assert {"size=64k", "mode=701", "nr_inodes=5", "uid=7"} <= set(data)
 
 
-@pytest.mark.parametrize("word", ["defaults", "silent", "loud", "async", "sync", "dirsync", "nomand", "iversion", "noiversion"])
+@pytest.mark.parametrize(
+    "word", ["defaults", "silent", "loud", "async", "sync", "dirsync", "nomand", "iversion", "noiversion"]
+)
 def test_known_words_are_not_data(live: Case, word: str) -> None:
     bundle = live.bundle()
     bundle.mount("/mnt", "tmpfs", word, kind="tmpfs")
@@ -146,7 +152,14 @@ def test_known_words_are_not_data(live: Case, word: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "wanted"),
-    [("private", ""), ("rprivate", ""), ("shared", "shared:"), ("slave", "master:"), ("rslave", "master:"), ("unbindable", "unbindable")],
+    [
+        ("private", ""),
+        ("rprivate", ""),
+        ("shared", "shared:"),
+        ("slave", "master:"),
+        ("rslave", "master:"),
+        ("unbindable", "unbindable"),
+    ],
 )
 def test_propagation_of_a_bind(live: Case, word: str, wanted: str) -> None:
     # The harness's mounts are shared, so a slave has a master.

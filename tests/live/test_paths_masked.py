@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .case import Case
 
+
 def test_file_reads_empty_and_directory_is_empty(live: Case) -> None:
     bundle = live.shell("cat /secret; ls -A /hidden; cat /proc/keys; ls -A /proc/fs; echo end")
     bundle.file("/secret", "secret\n")
@@ -61,7 +62,9 @@ def test_listed_twice_and_nested(live: Case) -> None:
 
 
 def test_readonly_paths(live: Case) -> None:
-    bundle = live.shell("for p in /etc/x /etc/sub/x /home/x; do touch $p 2> /dev/null && echo $p made || echo $p refused; done; echo 1 > /proc/sys/kernel/msgmax")
+    bundle = live.shell(
+        "for p in /etc/x /etc/sub/x /home/x; do touch $p 2> /dev/null && echo $p made || echo $p refused; done; echo 1 > /proc/sys/kernel/msgmax"
+    )
     bundle.file("/etc/sub/f", "")
     bundle.linux["readonlyPaths"] = ["/etc", "/proc/sys"]
     result = live.run(bundle)
@@ -87,7 +90,9 @@ def test_masks_with_a_readonly_root(live: Case) -> None:
 
 
 def test_masks_in_a_user_namespace(live: Case) -> None:
-    bundle = live.shell("umount /secret 2> /dev/null && echo undone; umount /hidden 2> /dev/null && echo undone; cat /secret; ls -A /hidden; echo end")
+    bundle = live.shell(
+        "umount /secret 2> /dev/null && echo undone; umount /hidden 2> /dev/null && echo undone; cat /secret; ls -A /hidden; echo end"
+    )
     bundle.file("/secret", "secret\n")
     bundle.file("/hidden/file", "secret\n")
     bundle.user_namespace()
@@ -135,10 +140,16 @@ def test_two_hundred_masks(live: Case) -> None:
 
 def test_the_usual_list(live: Case) -> None:
     # As engines send it; which of them exist depends on the kernel.
-    bundle = live.shell("cat /proc/timer_list /proc/keys; ls -A /sys/firmware /proc/acpi /proc/scsi 2> /dev/null | grep -v :; echo x > /proc/sysrq-trigger")
+    bundle = live.shell(
+        "cat /proc/timer_list /proc/keys; ls -A /sys/firmware /proc/acpi /proc/scsi 2> /dev/null | grep -v :; echo x > /proc/sysrq-trigger"
+    )
     bundle.mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro", kind="sysfs")
     names = ("asound", "acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi")
-    bundle.linux["maskedPaths"] = [*(f"/proc/{name}" for name in names), "/sys/firmware", "/sys/devices/virtual/powercap"]
+    bundle.linux["maskedPaths"] = [
+        *(f"/proc/{name}" for name in names),
+        "/sys/firmware",
+        "/sys/devices/virtual/powercap",
+    ]
     bundle.linux["readonlyPaths"] = [f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger")]
     result = live.run(bundle)
     assert result.out.strip() == ""

@@ -83,7 +83,9 @@ def test_root_propagation(live: Case, kind: str) -> None:
 
 def test_mount_events_do_not_reach_the_host(live: Case) -> None:
     # Everything of the harness is mounted shared, as on a host with systemd.
-    bundle = live.shell("mount -t tmpfs x /mnt; mount -t tmpfs y /tmp; grep -c -e ' /mnt ' -e ' /tmp ' /proc/self/mountinfo")
+    bundle = live.shell(
+        "mount -t tmpfs x /mnt; mount -t tmpfs y /tmp; grep -c -e ' /mnt ' -e ' /tmp ' /proc/self/mountinfo"
+    )
     bundle.process["capabilities"] = {name: ["CAP_SYS_ADMIN"] for name in ("bounding", "effective", "permitted")}
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         before = file.read()
@@ -131,7 +133,9 @@ def test_host_is_out_of_reach(live: Case) -> None:
     marker = f"{live.dir}/marker"
     with open(marker, "w", encoding="ascii"):
         pass
-    bundle = live.shell(f"cd /; ls ../../../../..{marker}; ls {marker}; ls /proc/1/root{marker}; ls /proc/1/cwd/../..{marker}")
+    bundle = live.shell(
+        f"cd /; ls ../../../../..{marker}; ls {marker}; ls /proc/1/root{marker}; ls /proc/1/cwd/../..{marker}"
+    )
     result = live.run(bundle)
     assert result.out == ""
     assert result.err.count("No such file") == 4

@@ -107,7 +107,9 @@ def test_c03_working_directory_through_a_link(live: Case) -> None:
 
 def masked(live: Case) -> tuple[Bundle, str]:
     """An image without a mounted /dev, a masked file and directory, and a target for links."""
-    bundle = live.shell("echo injected > /etc/masked; cat /etc/masked; cat /hidden/file; touch /hidden/new && echo made; echo end")
+    bundle = live.shell(
+        "echo injected > /etc/masked; cat /etc/masked; cat /hidden/file; touch /hidden/new && echo made; echo end"
+    )
     bundle.without_dev()
     bundle.file("/etc/masked", "the secret\n")
     bundle.file("/hidden/file", "the secret\n")
@@ -199,14 +201,28 @@ def test_d10_mask_of_a_link_to_proc(live: Case) -> None:
 
 
 def test_d10_directories_share_no_data(live: Case) -> None:
-    bundle = live.shell("ls -Ad /one/* /two/* 2> /dev/null; touch /one/x 2> /dev/null; mkdir /two/x 2> /dev/null; ls -A /one /two | grep x; echo end")
+    bundle = live.shell(
+        "ls -Ad /one/* /two/* 2> /dev/null; touch /one/x 2> /dev/null; mkdir /two/x 2> /dev/null; ls -A /one /two | grep x; echo end"
+    )
     for name in ("one", "two"):
         bundle.file(f"/{name}/f", "secret")
     bundle.linux["maskedPaths"] = ["/one", "/two"]
     assert live.output(bundle) == "end\n"
 
 
-TRAPS = ("json", "struct", "signal", "re", "codecs", "os", "site", "sitecustomize", "usercustomize", "encodings/idna", "ocirun")
+TRAPS = (
+    "json",
+    "struct",
+    "signal",
+    "re",
+    "codecs",
+    "os",
+    "site",
+    "sitecustomize",
+    "usercustomize",
+    "encodings/idna",
+    "ocirun",
+)
 
 
 def test_p01_nothing_is_imported_from_the_caller(live: Case) -> None:

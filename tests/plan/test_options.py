@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
 from ocirun.plan import mountwords
 from ocirun.plan.options import (
-    ATIME_CLASS,
     KNOWN_OPTIONS,
-    LOCKABLE,
     bind_attrs,
     parse,
     suggestion,
@@ -363,114 +359,6 @@ def test_tmpcopyup_is_for_tmpfs_only() -> None:
 
 def test_all_problems_are_found() -> None:
     assert len(problems(["bind", "a\0", "size=1", "tmpcopyup", "=2"])) == 4
-
-
-# Source flags, option words, userns -> resulting attributes, or None where the mount must fail.
-# The cases are those that runc's tests/integration/mounts_sshfs.bats pins.
-@pytest.mark.parametrize(
-    ("source", "text", "userns", "result"),
-    [
-        (RO | NOEXEC | NOSYMFOLLOW | NODIRATIME, "bind", False, RO | NOEXEC | NOSYMFOLLOW | NODIRATIME),
-        (RO | NOEXEC | NOSYMFOLLOW | NODIRATIME, "bind", True, RO | NOEXEC | NOSYMFOLLOW | NODIRATIME),
-        (RO | NOEXEC | NOSYMFOLLOW | NODIRATIME, "bind dev", False, NODIRATIME),
-        (RO | NOEXEC | NOSYMFOLLOW | NODIRATIME, "bind dev", True, RO | NOEXEC | NODIRATIME),
-        (RO, "bind nosuid nodev rprivate", False, NOSUID | NODEV),
-        (RO, "bind nosuid nodev rprivate", True, RO | NOSUID | NODEV),
-        (RO, "bind rw nosuid nodev rprivate", False, NOSUID | NODEV),
-        (RO, "bind rw nosuid nodev rprivate", True, None),
-        (NOSUID | NODEV | NOEXEC | NOATIME, "bind dev suid exec atime", False, NOATIME),
-        (NODEV | NOSUID | NOATIME, "bind dev suid exec atime", True, None),
-        (NODEV | NOSUID | NOEXEC | NOATIME, "bind ro", False, RO | NOATIME),
-        (NODEV | NOSUID | NOEXEC | NOATIME, "bind ro", True, RO | NODEV | NOSUID | NOEXEC | NOATIME),
-        (NODEV | NOSYMFOLLOW, "bind ro symfollow", False, RO),
-        (NODEV | NOSYMFOLLOW, "bind ro symfollow", True, RO | NODEV),
-        (NODEV | NOSYMFOLLOW, "bind rw", True, NODEV),
-        (NODEV | NOSUID | NOATIME, "bind ro exec", False, RO | NOATIME),
-        (NODEV | NOSUID | NOATIME, "bind ro exec", True, RO | NODEV | NOSUID | NOATIME),
-        (NOATIME, "bind norelatime", False, NOATIME),
-        (NOATIME, "bind atime", False, NOATIME),
-        (NOATIME, "bind relatime", False, 0),
-        (NOATIME, "bind nodiratime", False, NODIRATIME),
-        (NODIRATIME, "bind strictatime", False, STRICTATIME),
-        (NOATIME, "bind nodiratime strictatime", False, NODIRATIME | STRICTATIME),
-        (NOATIME, "bind nodiratime norelatime", False, NODIRATIME),
-        (NOATIME | NODIRATIME, "bind norelatime", True, NOATIME | NODIRATIME),
-        (NODIRATIME, "bind strictatime", True, None),
-        (0, "bind strictatime", True, None),
-        (NOATIME, "bind strictatime", True, None),
-        (NODIRATIME, "bind noatime", True, None),
-        (0, "bind noatime", True, None),
-        (0, "bind nodiratime", True, None),
-        (STRICTATIME, "bind relatime", True, None),
-        (STRICTATIME, "bind noatime", True, None),
-        (STRICTATIME, "bind nodiratime", True, None),
-        (NOATIME, "bind relatime", True, None),
-        (STRICTATIME, "bind nostrictatime", True, STRICTATIME),
-        (NODIRATIME, "bind diratime", True, NODIRATIME),
-        (NODIRATIME, "bind norelatime", True, NODIRATIME),
-        (0, "bind norelatime", True, 0),
-        (NOATIME | NODIRATIME, "bind atime", True, NOATIME | NODIRATIME),
-        # Unpinned there, but following from the same rules.
-        (NOATIME, "bind noatime", True, NOATIME),
-        (NOSUID, "bind dev", True, NOSUID),
-        (NOSUID | NODEV, "bind sync", False, NOSUID | NODEV),
-        (NOSUID | NODEV, "bind rro", False, NOSUID | NODEV),
-        (NOSUID | NODEV, "bind defaults rslave", False, NOSUID | NODEV),
-    ],
-)
-def test_bind_attrs(source: int, text: str, userns: bool, result: int | None) -> None:
-    attr_set, attr_clr, deny = bind_attrs(options(text), userns=userns)
-    refused = bool(source & deny & LOCKABLE)
-    if deny & ATIME_CLASS:
-        assert deny & ATIME_CLASS == ATIME_CLASS
-        refused |= source & ATIME_CLASS != attr_set & ATIME_CLASS
-    assert refused == (result is None)
-    if result is not None:
-        assert source & ~attr_clr | attr_set == result
-    assert userns or not deny
-
-
-words = st.sampled_from(KNOWN_OPTIONS)
-texts = st.one_of(words, st.text(max_size=12), st.lists(words, max_size=3).map(",".join))
-
-
-@given(st.lists(texts, max_size=8))
-def test_parse_raises_only_config_error(option_list: list[str]) -> None:
-    try:
-        found = parse(option_list, pointer="/mounts/0", fstype="tmpfs")
-    except ConfigError:
-        return
-    assert len(found.data) == len(found.data_index)
-    assert all(0 <= index < len(option_list) for _, _, index in found.fsconfig())
-    assert parse(option_list, pointer="/mounts/0", fstype="tmpfs") == found
-
-
-@given(st.lists(words, max_size=8))
-def test_masks_are_what_the_kernel_accepts(option_list: list[str]) -> None:
-    found = parse([word for word in option_list if word != "tmpcopyup"], pointer="/mounts/0")
-    pairs = [(found.attr_set, found.attr_clr), (found.rec_attr_set, found.rec_attr_clr)]
-    pairs += [bind_attrs(found, userns=userns)[:2] for userns in (False, True)]
-    for attr_set, attr_clr in pairs:
-        # build_mount_kattr in fs/namespace.c: all of the field or nothing, and one mode at most.
-        assert attr_clr & ATIME in (0, ATIME)
-        assert attr_set & ATIME in (0, NOATIME, STRICTATIME)
-        assert not attr_set & ATIME or attr_clr & ATIME
-        assert not attr_set & attr_clr & ~ATIME
-    assert not found.sb_set & found.sb_clr
-
-
-@given(st.lists(words.filter(lambda word: word != "tmpcopyup"), max_size=8))
-def test_saying_it_twice_changes_nothing(option_list: list[str]) -> None:
-    once, twice = (parse(option_list * times, pointer="/mounts/0") for times in (1, 2))
-    for name in ("attr_set", "attr_clr", "attr_named", "rec_attr_set", "rec_attr_clr", "sb_set", "flags", "idmap"):
-        assert getattr(once, name) == getattr(twice, name), name
-
-
-@given(st.lists(words.filter(lambda word: word != "tmpcopyup"), max_size=6))
-def test_commas_and_list_entries_are_the_same(option_list: list[str]) -> None:
-    apart = parse(option_list, pointer="/mounts/0")
-    joined = parse([",".join(option_list)], pointer="/mounts/0")
-    assert (apart.attr_set, apart.flags, apart.propagation) == (joined.attr_set, joined.flags, joined.propagation)
 
 
 def test_repr_shows_what_is_set() -> None:

@@ -35,11 +35,10 @@ def run(
     """See container.run."""
     options.foreground = not detach
     signals = None
-    if not detach:
-        if not no_subreaper:
-            from .._native import lib
+    if not detach and not no_subreaper:
+        from .._native import lib
 
-            lib.ocirun_set_subreaper(1)
+        lib.ocirun_set_subreaper(1)
     # Until there is a container, signals act on this process: ^C ends a creation that waits for a hook.
     record, session = creation.create(container_id, root, options, stay=True)
     if not detach:

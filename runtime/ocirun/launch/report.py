@@ -126,8 +126,9 @@ def _reason(op: Op, progress: Progress) -> tuple[str, str]:
         shown = key if value is None else f"{key}={value}"
         return f"option {shown!a}: {log or words}", suggestion(key)
     if progress.fault == LOCKED:
-        flags = [name for bit, name in enumerate(("ro", "nosuid", "nodev", "noexec")) if progress.detail >> bit & 1]
-        return f"the source is {', '.join(flags)} and that cannot be taken off in a user namespace: {words}", ""
+        names = ((1, "ro"), (2, "nosuid"), (4, "nodev"), (8, "noexec"), (0xF0, "its access time mode"))
+        flags = ", ".join(name for bit, name in names if progress.detail & bit)
+        return f"what the source has cannot be changed in a user namespace ({flags}): {words}", ""
     if progress.fault == NODE_DIFFERS:
         return "there is a file at this path that is not that device", "remove it from the image or from the config"
     if progress.fault == NOT_PLAIN:

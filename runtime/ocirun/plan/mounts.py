@@ -144,7 +144,7 @@ def _attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> No
     if parsed.bind:
         set_, clear, deny = o.bind_attrs(parsed, userns=locked)
         if set_ or clear:
-            b.init("set_mount_attr", pointer, slot=slot, set=set_, clear=clear, locked=deny & o.LOCKABLE)
+            b.init("set_mount_attr", pointer, slot=slot, set=set_, clear=clear, locked=deny)
 
 
 def _propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:

@@ -218,6 +218,8 @@ class MountOptions:
                 if value == c.MOUNT_ATTR_NODIRATIME:
                     self._nodiratime = False
             return
+        # A mode for the one mount came earlier, so it has lost.
+        self._atime = None
         chosen = bool(self.rec_attr_clr & c.MOUNT_ATTR__ATIME)
         if kind == w.REC_ATIME_CLEAR:
             if chosen and self.rec_attr_set & c.MOUNT_ATTR__ATIME != value:
@@ -226,7 +228,6 @@ class MountOptions:
         # mount_setattr(2) takes a mode only together with the whole field in attr_clr.
         self.rec_attr_set = self.rec_attr_set & ~c.MOUNT_ATTR__ATIME | value
         self.rec_attr_clr |= c.MOUNT_ATTR__ATIME
-        self._atime = None
 
     def _settle(self, pointer: str) -> None:
         """Work out what depends on the whole list."""
