@@ -28,7 +28,9 @@ def send_descriptor(path: str, fd: int, payload: bytes) -> None:
     connection = None
     try:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, 0)
-        connection.settimeout(_TIME_LIMIT)
+        # Not settimeout: that makes the socket non-blocking, and connect(2) of one does not wait at all.
+        limit = pack("@ll", int(_TIME_LIMIT), int(_TIME_LIMIT % 1 * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         if len(raw) >= _PATH_MAX:
             # A longer path is reached through a descriptor of its directory.
             directory, name = os.path.split(raw)
@@ -36,7 +38,7 @@ def send_descriptor(path: str, fd: int, payload: bytes) -> None:
             raw = b"/proc/self/fd/%d/%s" % (parent, name)
         connection.connect(raw)
         connection.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pack("i", fd))])
-    except TimeoutError:
+    except BlockingIOError:
         raise HostError(f"socket {path}: the listener does not accept", call="connect") from None
     except OSError as error:
         raise HostError.from_os(f"socket {path}", error, call="connect") from None

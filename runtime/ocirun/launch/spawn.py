@@ -88,10 +88,19 @@ class Helper:
             self.sync = -1
 
     def adopt(self, pid: int) -> None:
-        """Go on with the process that a staged helper has forked.  Raises HostError when it is gone."""
+        """Go on with the process that a staged helper has forked.
+
+        Raises HostError when it is gone, or is no child of ours: the number is the helper's claim, and what
+        is adopted may be killed later.
+        """
         try:
-            pidfd = os.pidfd_open(pid)
+            pidfd = os.pidfd_open(min(pid, 2**31 - 1))
         except OSError as error:
+            raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
+        try:
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError as error:
+            os.close(pidfd)
             raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
         self.first, self.pid, self.pidfd = self.pidfd, pid, pidfd
 
