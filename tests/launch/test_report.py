@@ -1,0 +1,189 @@
+"""A stopped helper's numbers as errors: exact where they make sense, never a crash where they do not."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plan.samples import NAMES, sample
+
+from ocirun.errors import ConfigError, HookError, HostError, ProgramError, StepError
+from ocirun.launch import report
+from ocirun.plan.ops import HOST, INIT, Op
+from ocirun.state import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.plan.ops import Plan
+
+FAULTS = {name: value for name, value in vars(report).items() if name.isupper() and not name.startswith("_")}
+PLANS = {name: sample(name) for name in NAMES}
+
+
+def progress(
+    *,
+    phase: int = 5,
+    index: int = 0,
+    fault: int = 0,
+    error: int = 0,
+    call: int = 0,
+    detail: int = 0,
+    output: bytes = b"",
+) -> record.Progress:
+    head = struct.pack(
+        "<IIIIiIQIIIIQ", record.PROGRESS_MAGIC, phase, index, fault, error, call, detail, 0, len(output), 0, 0, 0
+    )
+    return record.Progress((head + output).ljust(record.PROGRESS_SIZE, b"\0"))
+
+
+def find(plan: Plan, name: str) -> int:
+    return next(index for index, op in enumerate(plan.ops) if op.name == name)
+
+
+def failed(bundle: str, name: str, **numbers: Any) -> StepError:
+    plan = PLANS[bundle]
+    index = find(plan, name)
+    return report.from_plan(plan, progress(index=index, **numbers), 1)
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    numbers=st.fixed_dictionaries(
+        {
+            "phase": st.sampled_from((0, 1, 2, 3, 4, 5, 5, 5, 5, 6, 2**32 - 1)),
+            "index": st.integers(0, 160) | st.just(2**32 - 1),
+            "fault": st.integers(0, 20) | st.just(2**32 - 1),
+            "error": st.integers(-3, 140) | st.sampled_from((2**31 - 1, -(2**31))),
+            "call": st.integers(0, 600) | st.sampled_from((2**31 - 1, 2**31, 2**32 - 1)),
+            "detail": st.integers(0, 40) | st.sampled_from((2**31, 2**64 - 1)),
+            "output": st.binary(max_size=60),
+        }
+    ),
+    ended=st.sampled_from((0, 1, 2, 127, -9, -11, -64)),
+)
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_numbers(name: str, numbers: dict[str, Any], ended: int) -> None:
+    error = report.from_plan(PLANS[name], progress(**numbers), ended)
+    assert isinstance(error, StepError)
+    assert error.message
+    assert "\n" not in error.line()
+    assert error.record()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
+def test_every_fault_has_words(fault: int) -> None:
+    error = failed("mounts", "open_path", fault=fault, error=errno.EPERM, call=437, detail=1)
+    assert error.operation == "open_path"
+    assert error.message.startswith(error.pointer + ": ")
+
+
+def test_call_and_errno() -> None:
+    error = failed("hello", "new_filesystem", error=errno.ENODEV, call=430)
+    assert (error.actor, error.operation, error.call, error.errno) == ("init", "new_filesystem", "fsopen", errno.ENODEV)
+    assert error.pointer == "/mounts/0"
+    assert error.index == find(PLANS["hello"], "new_filesystem")
+    assert "fsopen: no such device" in error.message
+    assert error.remedy
+
+
+def test_words_of_the_kernel() -> None:
+    error = failed(
+        "hello", "new_filesystem", error=22, call=431, output=b"e tmpfs: Bad value for 'size'\nw x: odd\nnoise\n"
+    )
+    assert "(tmpfs: Bad value for 'size'; x: odd)" in error.message
+    assert "noise" not in error.message
+
+
+def test_refused_option_is_named() -> None:
+    plan = PLANS["hello"]
+    index = next(i for i, op in enumerate(plan.ops) if op.name == "new_filesystem" and op.pointer == "/mounts/1")
+    options = plan.ops[index].args["options"]
+    at = next(number for number, (key, _) in enumerate(options) if key == "size")
+    error = report.from_plan(plan, progress(index=index, fault=report.OPTION, error=22, detail=at), 1)
+    assert "'size=64k'" in error.message
+    beyond = report.from_plan(plan, progress(index=index, fault=report.OPTION, error=22, detail=99), 1)
+    assert "'?'" in beyond.message
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "words"),
+    [
+        ("find_program", {"fault": report.NOT_IN_PATH, "error": 2}, 'exec: "sh": executable file not found in $PATH'),
+        ("find_program", {"error": 13}, 'exec: "sh": permission denied'),
+        ("find_program", {"error": 2}, 'exec: "sh": stat sh: no such file or directory'),
+        ("execute", {"error": 8}, "exec sh: exec format error"),
+        ("execute", {"error": 2}, "exec sh: no such file or directory"),
+    ],
+)
+def test_words_that_engines_look_for(name: str, numbers: dict[str, Any], words: str) -> None:
+    error = failed("unprivileged", name, **numbers)
+    assert isinstance(error, ProgramError)
+    assert error.message == words
+    assert error.pointer == "/process/args/0"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words", "code"),
+    [
+        ({"fault": report.HOOK_EXIT, "detail": 3 << 8}, "exit status 3", 3),
+        ({"fault": report.HOOK_EXIT, "detail": 9}, "killed by signal 9", 137),
+        ({"fault": report.HOOK_TIMEOUT, "detail": 10}, "timed out after 10 s and was killed", -1),
+        ({"fault": report.HOOK_EXEC, "error": 2}, "cannot execute /bin/sh: no such file or directory", -1),
+        ({"error": 24, "call": 293}, "pipe2: too many open files", -1),
+    ],
+)
+def test_hooks(numbers: dict[str, Any], words: str, code: int) -> None:
+    error = failed("hooks", "run_hook", output=b"one\n\ntwo\n", **numbers)
+    assert isinstance(error, HookError)
+    assert error.message == (
+        f"/hooks/createContainer/0: error running createContainer hook #0: {words}, path: /bin/sh, output: one | two"
+    )
+    assert (error.kind, error.hook_index, error.exit_code, error.output) == ("createContainer", 0, code, "one\n\ntwo")
+
+
+def test_long_output_keeps_its_end() -> None:
+    error = failed("hooks", "run_hook", fault=report.HOOK_EXIT, detail=256, output=b"x" * 3000 + b" the end")
+    assert error.message.endswith(" the end")
+    assert len(error.message) < 1200
+
+
+def test_killed() -> None:
+    plan = PLANS["hello"]
+    index = find(plan, "pivot")
+    error = report.from_plan(plan, progress(phase=1, index=index), -9)
+    assert "was killed by signal 9" in error.message
+    assert "memory limit" in error.remedy
+    assert "ended with status 2" in report.from_plan(plan, progress(phase=1, index=index), 2).message
+
+
+def test_host_operation() -> None:
+    op = Op("write_pid_file", HOST, "", {"path": "/x/pid"})
+    error = report.host_error(op, 7, OSError(errno.ENOSPC, "x"))
+    assert isinstance(error, StepError)
+    assert (error.index, error.errno, error.operation) == (7, errno.ENOSPC, "write_pid_file")
+    assert "no space left on device" in error.message
+
+
+def test_errors_that_say_enough_already() -> None:
+    op = Op("open_namespace", HOST, "/linux/namespaces/0/path", {"path": "/p", "type": "pid", "slot": "x"})
+    step = StepError("known", index=3)
+    assert report.host_error(op, 7, step) is step
+    host = report.host_error(op, 7, HostError("/p is not a namespace", remedy="do"))
+    assert (host.pointer, host.operation, host.remedy) == ("/linux/namespaces/0/path", "open_namespace", "do")
+    config = ConfigError([])
+    assert report.host_error(op, 7, config) is config
+    assert config.operation == "open_namespace"
+
+
+def test_init_operations_only() -> None:
+    """The error of an init operation names the actor, whatever the helper wrote."""
+    assert all(
+        report.from_progress(op, 0, progress(error=1), 1).actor == INIT
+        for op in PLANS["hello"].ops
+        if op.actor == INIT and op.name != "execute"
+    )
