@@ -31,6 +31,7 @@ PLAIN = {
     "rootless": "auto",
     "foreground": False,
     "cgroup_manager": "cgroupfs",
+    "trace": "",
 }
 
 

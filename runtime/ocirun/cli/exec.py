@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocirun.cli.options import TRACE
 from ocirun.cli.table import MANY, NUMBER, TEXT, Command, Option
 from ocirun.errors import OcirunError, UnsupportedError, UsageError
 
@@ -37,6 +38,7 @@ Errors of ocirun itself give 255.""",
         Option("preserve-fds", kind=NUMBER, metavar="N", help="leave the N descriptors from 3 on open"),
         Option("cgroup", kind=MANY, metavar="[CONTROLLER,...:]PATH", help="run in a cgroup below the container's"),
         Option("ignore-paused", help="join a paused container too, and run when it is resumed"),
+        TRACE,
         Option("process-label", kind=TEXT, metavar="LABEL", help="SELinux label of the process"),
         Option("apparmor", kind=TEXT, metavar="PROFILE", help="AppArmor profile of the process"),
     ),
@@ -65,6 +67,7 @@ def execute(call: Call) -> int:
             cgroup=values.many("cgroup"),
             source=values.text("process"),
             warn=call.warn,
+            trace=values.text("trace"),
         )
         return container.exec(_process(call, container), options)
     except OcirunError as error:

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from ocirun.cli.call import Call
     from ocirun.container import CreateOptions
 
+TRACE = Option(
+    "trace",
+    kind=TEXT,
+    metavar="FILE",
+    help="write the time of each operation to FILE: for Chrome's trace viewer if it ends in .json, else a table",
+)
 CREATE_OPTIONS = (
     Option(
         "bundle",
@@ -38,6 +44,7 @@ CREATE_OPTIONS = (
         default=0,
         help="leave the N descriptors from 3 on (after those of LISTEN_FDS) open for the container",
     ),
+    TRACE,
 )
 
 
@@ -62,4 +69,5 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         foreground=foreground,
         cgroup_manager=settings.cgroup_manager,
         warn=call.warn,
+        trace=values.text("trace"),
     )

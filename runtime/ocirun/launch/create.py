@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..plan.ops import Plan
     from ..state.record import Record
     from .options import CreateOptions
+    from .trace import Trace
 
 _HOST_KINDS_LATER = ("poststart", "poststop")
 
@@ -50,6 +51,7 @@ def create(
     store.lock(directory)
     session = Session(plan, record, cgroup, directory, environ)
     session.stdio = options.stdio
+    session.trace = tracer(options.trace)
     session.undo.append(lambda: store.remove(root, container_id))
     if record.host_mounts is not None:
         kept = record.host_mounts
@@ -69,6 +71,15 @@ def create(
     for problem in plan.warnings:
         options.warn(problem.line())
     return record, session
+
+
+def tracer(path: str) -> Trace | None:
+    """What writes a trace to `path`; None for ""."""
+    if not path:
+        return None
+    from .trace import Trace
+
+    return Trace(os.path.abspath(path))
 
 
 def _create(session: Session) -> None:

@@ -121,6 +121,7 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
     )
     session = Session(plan, record, cgroup, -1, list(host.environment()))
     session.progress_name = ""
+    session.trace = creation.tracer(options.trace)
     session.sub_groups = below
     return session
 

@@ -22,6 +22,7 @@ class CreateOptions:
     foreground       the caller stays and is the terminal's other end
     cgroup_manager   "cgroupfs", "systemd" or "disabled"; "" is cgroupfs
     warn             called with one line for what does not stop the container
+    trace            path of a file for the time of each operation; "" for none
     stdio            descriptors for the program's standard input, output and error; -1: the caller's own
     """
 
@@ -38,6 +39,7 @@ class CreateOptions:
         "rootless",
         "stdio",
         "systemd_cgroup",
+        "trace",
         "warn",
     )
 
@@ -57,6 +59,7 @@ class CreateOptions:
         cgroup_manager: str = "",
         warn: Callable[[str], None] | None = None,
         stdio: tuple[int, int, int] = (-1, -1, -1),
+        trace: str = "",
     ) -> None:
         self.bundle = bundle
         self.console_socket = console_socket
@@ -71,6 +74,7 @@ class CreateOptions:
         self.cgroup_manager = cgroup_manager
         self.warn = warn or _silent
         self.stdio = stdio
+        self.trace = trace
 
 
 class ExecOptions:
@@ -81,6 +85,7 @@ class ExecOptions:
     foreground      this process is the caller's own: forward its signals and its terminal, and wait
     ignore_paused   join a frozen container, and wait there until it is resumed
     cgroup          ``[CONTROLLER,...:]PATH`` of groups below the container's
+    trace           path of a file for the time of each operation; "" for none
     source          where the process description comes from, for messages
     warn            called with one line for what does not stop the process
     """
@@ -95,6 +100,7 @@ class ExecOptions:
         "pidfd_socket",
         "preserve_fds",
         "source",
+        "trace",
         "warn",
     )
 
@@ -110,6 +116,7 @@ class ExecOptions:
         ignore_paused: bool = False,
         cgroup: list[str] | None = None,
         source: str = "",
+        trace: str = "",
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.console_socket = console_socket
@@ -121,6 +128,7 @@ class ExecOptions:
         self.ignore_paused = ignore_paused
         self.cgroup = cgroup or []
         self.source = source
+        self.trace = trace
         self.warn = warn or _silent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import HookError, HostError, OcirunError
 from ..plan import encode
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..cgroup.driver import Driver
     from ..plan.ops import Plan
     from ..state.record import Record
+    from .trace import Trace
 
 
 class Session:
@@ -48,6 +50,7 @@ class Session:
         self.progress_name = "progress"
         self.sub_groups: dict[str, str] = {}
         self.stdio = (-1, -1, -1)
+        self.trace: Trace | None = None
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
@@ -137,6 +140,7 @@ class Session:
 
     def _run_host(self, index: int) -> None:
         op = self.plan.ops[index]
+        begin = time.monotonic_ns()
         try:
             if op.name == "spawn":
                 self._spawn(op.args["flags"])
@@ -151,6 +155,9 @@ class Session:
             if failure.pointer and not failure.message.startswith(failure.pointer):
                 failure.message = f"{failure.pointer}: {failure.message}"
             raise failure from None
+        finally:
+            if self.trace is not None:
+                self.trace.host(index, begin)
 
     def _spawn(self, flags: int) -> None:
         progress = -1
@@ -221,6 +228,13 @@ class Session:
         helper.settle(limit)
         helper.close()
 
+    def _end_trace(self) -> None:
+        """Write the trace while the helper's stamps can still be read."""
+        trace, self.trace = self.trace, None
+        if trace is not None:
+            helper = self._helper
+            trace.write(self.plan, helper.progress() if helper is not None and helper.progress_fd >= 0 else None)
+
     def remove_cgroup(self) -> None:
         """Kill what is left in the cgroup and remove what we made of it."""
         if self.cgroup.prepared:
@@ -229,6 +243,7 @@ class Session:
 
     def take_back(self) -> None:
         """Run the undo list.  Each step is tried, whatever the others do."""
+        self._end_trace()
         first: BaseException | None = None
         while self.undo:
             step = self.undo.pop()
@@ -249,6 +264,7 @@ class Session:
 
     def close(self) -> None:
         """Give up all descriptors; the container goes on."""
+        self._end_trace()
         self.cgroup.close()
         if self._helper is not None:
             self._helper.close()

@@ -1,0 +1,96 @@
+"""``--trace``: how long each operation of the plan took, on both sides.
+
+The helper stamps the start of each of its operations into the progress record
+(CLOCK_MONOTONIC, nanoseconds); the runtime does the same for its own.  At a
+barrier the helper waits, so its operation holds those of the runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .. import jsonio
+from ..errors import HostError
+from ..plan import render
+from ..plan.ops import HOST, INIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..plan.ops import Plan
+    from ..state.record import Progress
+
+
+class Trace:
+    """The times of one execution, to be written to `path`: JSON for Chrome's trace viewer if the name
+    ends in ``.json``, else a table."""
+
+    __slots__ = ("_host", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._host: list[tuple[int, int, int]] = []
+
+    def host(self, index: int, begin: int) -> None:
+        """Operation `index` of the runtime began at `begin` (time.monotonic_ns) and has just ended."""
+        self._host.append((index, begin, time.monotonic_ns()))
+
+    def write(self, plan: Plan, progress: Progress | None) -> None:
+        """Write the file.  Raises HostError."""
+        rows = sorted(self._rows(plan, progress), key=lambda row: row[2])
+        text = _chrome(plan, rows) if self.path.endswith(".json") else _table(plan, rows)
+        try:
+            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError as error:
+            raise HostError.from_os(f"trace {self.path}", error, call="open") from None
+
+    def _rows(self, plan: Plan, progress: Progress | None) -> list[tuple[int, str, int, int]]:
+        """(number of the operation, actor, begin, end) in nanoseconds."""
+        rows = [(index, HOST, begin, end) for index, begin, end in self._host]
+        stamps = [(index, begin) for index, begin in (progress.stamps if progress else ()) if begin]
+        for place, (index, begin) in enumerate(stamps):
+            # The last one, execve or the wait for start, is not ours to see the end of.
+            end = stamps[place + 1][1] if place + 1 < len(stamps) else begin
+            if index < len(plan.ops) and end >= begin:
+                rows.append((index, INIT, begin, end))
+        return rows
+
+
+def _table(plan: Plan, rows: list[tuple[int, str, int, int]]) -> str:
+    first = rows[0][2] if rows else 0
+    lines = [f"{'at ms':>9} {'took ms':>9}  {'op':>4}  by    what"]
+    for index, actor, begin, end in rows:
+        op = plan.ops[index]
+        place = f"  ({op.pointer})" if op.pointer else ""
+        times = f"{(begin - first) / 1e6:9.3f} {(end - begin) / 1e6:9.3f}"
+        lines.append(f"{times}  {index:4}  {actor}  {render.phrase(op)}{place}")
+    for actor in (HOST, INIT):
+        total = sum(end - begin for _, who, begin, end in rows if who == actor)
+        lines.append(f"{'':9} {total / 1e6:9.3f}  {'':4}  {actor}  in all")
+    return "\n".join(lines) + "\n"
+
+
+def _chrome(plan: Plan, rows: list[tuple[int, str, int, int]]) -> str:
+    events: list[dict[str, Any]] = [
+        {"name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": {"name": name}}
+        for number, name in enumerate((HOST, INIT), 1)
+    ]
+    for index, actor, begin, end in rows:
+        op = plan.ops[index]
+        events.append(
+            {
+                "name": op.name,
+                "cat": actor,
+                "ph": "X",
+                "ts": begin / 1000,
+                "dur": (end - begin) / 1000,
+                "pid": 1,
+                "tid": 1 if actor == HOST else 2,
+                "args": {"op": index, "what": render.phrase(op), "pointer": op.pointer},
+            }
+        )
+    return jsonio.dumps({"traceEvents": events, "displayTimeUnit": "ms"}) + "\n"
