@@ -78,7 +78,9 @@ def test_a09_source_exchanged_during_set_up(live: Case) -> None:
     # Links in a source may be followed; what is mounted must be what was looked at.
     os.mkdir(f"{live.dir}/plain")
     os.symlink(f"{live.canary}/marker", f"{live.dir}/swapped")
-    bundle = live.shell("if [ -d /mnt/x ]; then echo dir; else cat /mnt/x; fi; touch /mnt/x/y /mnt/x 2> /dev/null && echo written")
+    bundle = live.shell(
+        "if [ -d /mnt/x ]; then echo dir; else cat /mnt/x; fi; touch /mnt/x/y /mnt/x 2> /dev/null && echo written"
+    )
     bundle.mount("/mnt/x", f"{live.dir}/plain", "bind", "ro")
     neighbour = exchanging(live, f"{live.dir}/plain", f"{live.dir}/swapped")
     for _ in range(40):

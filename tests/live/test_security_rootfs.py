@@ -176,7 +176,18 @@ def test_a05_proc_below_a_link(live: Case) -> None:
 
 @pytest.mark.parametrize(
     "destination",
-    ["/proc/self/attr", "/proc/sys", "/proc/mounts", "/proc/1", "/proc/", "//proc", "/x/../proc", "proc", "/q", "/proc/self/exe"],
+    [
+        "/proc/self/attr",
+        "/proc/sys",
+        "/proc/mounts",
+        "/proc/1",
+        "/proc/",
+        "//proc",
+        "/x/../proc",
+        "proc",
+        "/q",
+        "/proc/self/exe",
+    ],
 )
 @pytest.mark.parametrize("kind", ["tmpfs", "bind"])
 def test_a06_mount_over_proc(live: Case, destination: str, kind: str) -> None:
@@ -257,7 +268,9 @@ def test_a14_special_file_at_a_mount_point(live: Case, where: str, kind: str) ->
     settle(live.run(bundle, limit=4), "/mounts/4")
 
 
-@pytest.mark.parametrize("destination", ["", "/", ".", "..", "/..", "/../..", "/mnt/.", "/mnt/..", "/a,b", "/a\nb", "/a\tb\\", "/a b"])
+@pytest.mark.parametrize(
+    "destination", ["", "/", ".", "..", "/..", "/../..", "/mnt/.", "/mnt/..", "/a,b", "/a\nb", "/a\tb\\", "/a b"]
+)
 def test_a15_odd_destinations(live: Case, destination: str) -> None:
     bundle = live.bundle(["/probe"])
     bundle.mount(destination, "tmpfs", "size=4k", kind="tmpfs")
@@ -265,7 +278,9 @@ def test_a15_odd_destinations(live: Case, destination: str) -> None:
     live.assert_clean()
 
 
-@pytest.mark.parametrize("option", ["size=4k,mode=777,uid=5", "lowerdir=/", "context=x", "ro,nosuid", "", "size=4k\nro", "\0"])
+@pytest.mark.parametrize(
+    "option", ["size=4k,mode=777,uid=5", "lowerdir=/", "context=x", "ro,nosuid", "", "size=4k\nro", "\0"]
+)
 def test_a15_odd_options(live: Case, option: str) -> None:
     bundle = live.bundle(["/probe"])
     bundle.mount("/mnt", "tmpfs", option, kind="tmpfs")

@@ -32,7 +32,12 @@ def test_value_is_set_inside(live: Case, key: str, value: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "namespace"),
-    [("kernel.msgmax", "ipc"), ("fs.mqueue.msg_max", "ipc"), ("net.core.somaxconn", "network"), ("kernel.domainname", "uts")],
+    [
+        ("kernel.msgmax", "ipc"),
+        ("fs.mqueue.msg_max", "ipc"),
+        ("net.core.somaxconn", "network"),
+        ("kernel.domainname", "uts"),
+    ],
 )
 def test_namespace_is_needed(live: Case, key: str, namespace: str) -> None:
     bundle = live.bundle()

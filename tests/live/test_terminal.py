@@ -44,7 +44,9 @@ def size_of(fd: int) -> tuple[int, int]:
 
 def test_console_socket(live: Case, console: peers.ConsoleSocket) -> None:
     # containerd accepts only after create has returned.
-    bundle = with_terminal(live, "tty; stty size; for i in 0 1 2; do readlink /proc/self/fd/$i; done; read x; echo got $x")
+    bundle = with_terminal(
+        live, "tty; stty size; for i in 0 1 2; do readlink /proc/self/fd/$i; done; read x; echo got $x"
+    )
     live.create(bundle, "--console-socket", console.path)
     master = console.master()
     live.start(bundle)
@@ -77,7 +79,9 @@ def test_size_change_reaches_the_program(live: Case, console: peers.ConsoleSocke
 
 
 def test_dev_console_is_the_terminal(live: Case, console: peers.ConsoleSocket) -> None:
-    bundle = with_terminal(live, "echo through > /dev/console; grep -c ' /dev/console ' /proc/self/mountinfo; stat -c %t:%T /dev/console")
+    bundle = with_terminal(
+        live, "echo through > /dev/console; grep -c ' /dev/console ' /proc/self/mountinfo; stat -c %t:%T /dev/console"
+    )
     live.run(bundle, "--detach", "--console-socket", console.path).ok()
     master = console.master()
     got = peers.read_until(master, "88:0")
@@ -260,7 +264,9 @@ def test_readonly_root_without_dev(live: Case, console: peers.ConsoleSocket) -> 
 
 def test_caller_terminal_without_one_asked(live: Case) -> None:
     # D06: terminal false and stdio a tty: a session of its own, so no job control and no typing for the caller.
-    bundle = live.shell("readlink /proc/self/fd/0 > /seen; tty < /dev/tty > /dev/null 2>&1 && echo has one || echo none")
+    bundle = live.shell(
+        "readlink /proc/self/fd/0 > /seen; tty < /dev/tty > /dev/null 2>&1 && echo has one || echo none"
+    )
     bundle.save()
     terminal = peers.Terminal(live.argv("run", "--bundle", bundle.path, bundle.id), live.scratch)
     try:

@@ -70,7 +70,9 @@ def test_groups(live: Case) -> None:
 
 def test_default_devices_work(live: Case) -> None:
     # No mknod in a user namespace: the nodes are binds of the host's.
-    bundle = live.shell("echo x > /dev/null && head -c 4 /dev/zero | od -An -tx1 && stat -c '%t:%T %a' /dev/null /dev/zero /dev/full")
+    bundle = live.shell(
+        "echo x > /dev/null && head -c 4 /dev/zero | od -An -tx1 && stat -c '%t:%T %a' /dev/null /dev/zero /dev/full"
+    )
     bundle.user_namespace()
     lines = live.output(bundle).splitlines()
     assert lines == [" 00 00 00 00", "1:3 666", "1:5 666", "1:7 666"]
