@@ -61,7 +61,7 @@ def described(live: Case, bundle: Bundle, value: Any, *options: str, **how: Any)
 
 def read(path: str) -> str:
     """A file of this machine."""
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
         return file.read()
 
 

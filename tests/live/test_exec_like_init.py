@@ -85,7 +85,9 @@ def first(live: Case, bundle: Bundle, *options: str) -> Any:
 
 
 def differences(one: Any, other: Any) -> list[str]:
-    found = [f"{key}: {one[key]!r} {other[key]!r}" for key in one if key not in OWN | {"status"} and one[key] != other[key]]
+    found = [
+        f"{key}: {one[key]!r} {other[key]!r}" for key in one if key not in OWN | {"status"} and one[key] != other[key]
+    ]
     before, after = (dict(line.split(":", 1) for line in report["status"].splitlines()) for report in (one, other))
     for key, value in before.items():
         if key not in OWN_STATUS and not key.startswith(MEASURED) and value != after[key]:
@@ -199,7 +201,9 @@ def test_root_of_the_container(live: Case) -> None:
 
 def test_c08_forged_proc(live: Case) -> None:
     # The inhabitants have mounted something else over /proc: nothing of it is believed.
-    script = "mount -t tmpfs none /proc && mkdir -p /proc/self/ns /proc/self/attr /proc/self/fd /proc/1 && exec sleep 70004"
+    script = (
+        "mount -t tmpfs none /proc && mkdir -p /proc/self/ns /proc/self/attr /proc/self/fd /proc/1 && exec sleep 70004"
+    )
     bundle = live.shell(script)
     for name in ("bounding", "effective", "permitted"):
         bundle.process["capabilities"][name].append("CAP_SYS_ADMIN")
