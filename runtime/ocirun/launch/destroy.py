@@ -31,6 +31,7 @@ def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[s
     pending = _poststop(record, directory)
     _kill(record, cgroup)
     cgroup.remove(kill=True)
+    records.reap_init(record)
     if record.host_mounts is not None:
         hostmounts.remove(record.rootfs, record.host_mounts)
     store.remove(root, record.container_id)

@@ -301,6 +301,23 @@ def end_init(record: Record) -> bool:
     return True
 
 
+def reap_init(record: Record) -> None:
+    """Take an ended init off the process table, where this very process is its parent and has not waited for it."""
+    if record.pid <= 1:
+        return
+    try:
+        pidfd = os.pidfd_open(record.pid)
+    except OSError:
+        return
+    try:
+        if process_stat(record.pid)[1] == record.start_time:
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        pass
+    finally:
+        os.close(pidfd)
+
+
 def status(record: Record, progress: Progress) -> str:
     """creating, created, running or stopped; whether it is paused only the cgroup knows."""
     if not is_alive(record):
