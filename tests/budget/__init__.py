@@ -1,0 +1,1 @@
+"""What each command may load, start and leave behind: sets and counts, no times."""
