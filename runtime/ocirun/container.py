@@ -16,9 +16,7 @@ from .errors import (
     StateDamagedError,
     StateError,
 )
-from .host import facts as host
 from .launch.options import CreateOptions, ExecOptions
-from .plan.builder import SPEC_VERSION
 from .state import record as records
 from .state import store
 
@@ -126,6 +124,9 @@ class Container:
 
     def state(self) -> dict[str, Any]:
         """The state as the OCI spec and runc print it."""
+        from .host import facts as host
+        from .version import SPEC_VERSION
+
         record = self._record
         status = self.status()
         return {
@@ -324,9 +325,9 @@ class Container:
             os.close(directory)
 
     def _run_hooks(self, kind: str, status: str, directory: int) -> None:
-        from .launch import destroy
+        from .launch import late_hooks
 
-        destroy.run_hooks(self._record, directory, kind, status)
+        late_hooks.run_all(self._record, directory, kind, status)
 
 
 def delete(container_id: str, *, root: str, force: bool = False) -> list[str]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from ..config import load
-from ..errors import ConfigError, HookError, HostError
-from ..host import facts as host
+from ..errors import HostError
 from ..state import record as records
 from ..state import store
-from . import hooks, hostmounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +30,15 @@ def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[s
     cgroup.remove(kill=True)
     records.reap_init(record)
     if record.host_mounts is not None:
+        from . import hostmounts
+
         hostmounts.remove(record.rootfs, record.host_mounts)
     store.remove(root, record.container_id)
-    return [warning for hook in pending for warning in _run_late(record, hook)]
+    if not pending:
+        return []
+    from . import late_hooks
+
+    return late_hooks.warnings(record, pending)
 
 
 def _kill(record: Record, cgroup: Driver) -> None:
@@ -70,54 +73,9 @@ def _poststop(record: Record, directory: int) -> list[tuple[str, int, dict[str, 
     """The poststop hooks, read while the saved config is still there."""
     if "poststop" not in record.hooks:
         return []
-    return _saved_hooks(record, directory, "poststop")
+    from . import late_hooks
 
-
-def _saved_hooks(record: Record, directory: int, kind: str) -> list[tuple[str, int, dict[str, Any]]]:
-    try:
-        config = load.from_bytes(store.read_file(directory, "config.json"), bundle=record.bundle, path="config.json")
-    except (OSError, ConfigError):
-        return []
-    saved: Any = config.data
-    entries = (saved.get("hooks") or {}).get(kind) or ()
-    return [(kind, index, hook) for index, hook in enumerate(entries)]
-
-
-def run_hooks(record: Record, directory: int, kind: str, status: str) -> None:
-    """Run the saved config's hooks of a kind.  Raises HookError at the first that fails."""
-    for hook in _saved_hooks(record, directory, kind):
-        _run(record, hook, status)
-
-
-def _run(record: Record, entry: tuple[str, int, dict[str, Any]], status: str) -> None:
-    kind, index, hook = entry
-    args = {
-        "kind": kind,
-        "index": index,
-        "path": hook["path"],
-        "args": list(hook.get("args") or [hook["path"]]),
-        "env": hook.get("env"),
-        "timeout": hook.get("timeout") or 0,
-        "status": status,
-    }
-    pid = record.pid if status == records.RUNNING else 0
-    state = hooks.state_json(record.container_id, status, pid, record.bundle, record.annotations)
-    hooks.run(
-        args,
-        pointer=f"/hooks/{kind}/{index}",
-        index=-1,
-        state=state,
-        cwd=record.bundle if os.path.isdir(record.bundle) else "/",
-        environ=list(host.environment()),
-    )
-
-
-def _run_late(record: Record, entry: tuple[str, int, dict[str, Any]]) -> list[str]:
-    try:
-        _run(record, entry, records.STOPPED)
-    except (HookError, HostError) as error:
-        return [error.message]
-    return []
+    return late_hooks.saved(record, directory, "poststop")
 
 
 def destroy_damaged(root: str, container_id: str) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .. import jsonio
-from ..plan.builder import SPEC_VERSION
 from ..plan.ops import HOST, INIT, Op, Plan
 from ..state.record import PHASE_FAILED as _PHASE_FAILED
+from ..version import SPEC_VERSION
 from . import report, spawn
 
 TYPE_CHECKING = False

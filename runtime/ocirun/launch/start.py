@@ -6,7 +6,6 @@ import os
 
 from ..errors import HostError, StateError
 from ..state import record as records
-from . import report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ def start(record: Record, directory: int) -> None:
         except FileNotFoundError:
             pass
         return
+    from . import report
+
     index, op = record.late_op(progress.index)
     raise report.from_progress(op, index, progress, -9 if progress.phase != records.PHASE_FAILED else 1)
 

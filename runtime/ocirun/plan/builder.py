@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ..cgroup.driver import Driver
     from ..cgroup.translate import Setting
 
-SPEC_VERSION = "1.3.0"
-
 
 class Facts:
     """What the plan must know of the host and of the caller; plain values, so that a test can make any host.

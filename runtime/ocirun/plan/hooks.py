@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import jsonio
-from .builder import SPEC_VERSION
+from ..version import SPEC_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,12 +12,14 @@ from struct import Struct
 
 from .. import jsonio
 from ..errors import InvalidIdError, StateDamagedError, errno_words
-from ..plan.ops import INIT, Op
 from . import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ..plan.ops import Op
+
 
 FORMAT = 1
 # Bytes of a link's text, with its NUL (PATH_MAX); only a very long cgroupsPath reaches it.
@@ -133,6 +135,9 @@ class Record:
 
     def late_op(self, number: int) -> tuple[int, Op]:
         """The operation behind `wait_start` of that number; the last one if there is none."""
+
+        from ..plan.ops import INIT, Op
+
         entry = next((entry for entry in self.late if entry[0] == number), self.late[-1])
         return entry[0], Op(entry[1], INIT, entry[2], entry[3])
 
