@@ -16,7 +16,6 @@ from .errors import (
     StateDamagedError,
     StateError,
 )
-from .launch.options import CreateOptions, ExecOptions
 from .state import record as records
 from .state import store
 
@@ -26,10 +25,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .cgroup.driver import Driver
+    from .launch.options import CreateOptions as CreateOptions
+    from .launch.options import ExecOptions as ExecOptions
     from .plan.ops import Plan
     from .state.record import Record
 
 SIGKILL = 9
+
+
+def __getattr__(name: str) -> object:
+    # Most commands make no container and need no options.
+    if name in ("CreateOptions", "ExecOptions"):
+        from .launch import options
+
+        return getattr(options, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Container:

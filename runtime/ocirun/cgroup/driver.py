@@ -21,7 +21,6 @@ from there.  The life of a container's cgroup:
 from __future__ import annotations
 
 from ..errors import StateDamagedError, UnsupportedError
-from ..host.facts import privileged
 from . import place
 
 TYPE_CHECKING = False
@@ -233,6 +232,8 @@ def choose(
     disabled       the caller asked for no cgroup (``--cgroup-manager disabled``)
     Raises ConfigError for a bad path, UnsupportedError where the host has not what is asked.
     """
+    from ..host.facts import privileged
+
     if disabled:
         return Driver()
     if systemd:

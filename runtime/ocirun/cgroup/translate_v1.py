@@ -7,8 +7,6 @@ Documentation/admin-guide/cgroup-v1/ describes the files.
 
 from __future__ import annotations
 
-from .block_io import block_io
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -221,6 +219,13 @@ def rdma(block: Mapping[str, Mapping[str, Any]], sheet: Sheet) -> None:
             sheet.add("rdma", "rdma.max", f"{name} {' '.join(words)}", at)
         elif not limits:
             sheet.problem(at, "sets neither hcaHandles nor hcaObjects", expected="at least one of the two")
+
+
+def block_io(block: Any, sheet: Sheet) -> None:
+    """``blockIO``, which few configs have."""
+    from . import block_io as weights
+
+    weights.block_io(block, sheet)
 
 
 BLOCKS: dict[str, Callable[[Any, Sheet], None]] = {

@@ -12,7 +12,6 @@ from ..plan.build import build
 from ..plan.builder import Facts, Request, join
 from ..state import record as records
 from ..state import store
-from . import hostmounts
 from .session import Session
 
 TYPE_CHECKING = False
@@ -54,6 +53,8 @@ def create(
     session.trace = tracer(options.trace)
     session.undo.append(lambda: store.remove(root, container_id))
     if record.host_mounts is not None:
+        from . import hostmounts
+
         kept = record.host_mounts
         session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
     try:
@@ -200,6 +201,11 @@ def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Re
     kinds = [kind for kind in _HOST_KINDS_LATER if (data.get("hooks") or {}).get(kind)]
     namespaces = {entry["type"]: entry.get("path") or "" for entry in (data.get("linux") or {}).get("namespaces") or ()}
     rootfs = join(config.bundle, root)
+    host_mounts = None
+    if "mount" not in namespaces:
+        from . import hostmounts
+
+        host_mounts = hostmounts.ids_below(rootfs)
     return records.Record(
         container_id,
         bundle=config.bundle,
@@ -210,7 +216,7 @@ def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Re
         cgroup=cgroup.record(),
         hooks=kinds,
         boot_id=records.boot_id(),
-        host_mounts=None if "mount" in namespaces else hostmounts.ids_below(rootfs),
+        host_mounts=host_mounts,
         late=_late(plan),
         shared_pids=namespaces.get("pid", "host") != "",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from . import identity, scheduling
+from . import identity
 from .ops import CALLERS_UMASK
 
 TYPE_CHECKING = False
@@ -84,6 +84,10 @@ def _umask(b: Builder) -> int:
 
 
 def _scheduling(b: Builder) -> None:
+    if not (b.process.get("scheduler") or b.process.get("ioPriority") or b.linux.get("personality")):
+        return
+    from . import scheduling
+
     wanted = scheduling.scheduler(b.process.get("scheduler"))
     if wanted is not None:
         size = _SCHED_ATTR.size
