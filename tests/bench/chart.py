@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from .report import NAMES, label, number
+from .report import label, names, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,23 +18,23 @@ RIGHT = 110
 BAR = 13
 GAP = 12
 TOP = 56
-COLOURS = {"ocirun": "#2563a8", "crun": "#d98e04", "runc": "#8a8f98"}
+COLOURS = {"ocirun": "#2563a8", "beside": "#7aa6d6", "crun": "#d98e04", "runc": "#8a8f98"}
 
 
 def draw(host: dict[str, Any], results: list[Series]) -> str:
     """The chart.  A group's bars share a scale of their own, whose end is its largest median."""
-    y = TOP
+    y, there = TOP, names(host)
     parts = [_text(16, 24, "ocirun, crun and runc: medians, shorter is better", size=15, weight="bold")]
     x = 16
-    for name in NAMES:
+    for name in there:
         version = host["versions"].get(name, name)
         parts.append(f'<rect x="{x}" y="34" width="10" height="10" fill="{COLOURS[name]}"/>')
         parts.append(_text(x + 15, 43, version))
         x += 40 + 7 * len(version)
     for series in results:
-        medians = {name: series.median(name) for name in NAMES}
+        medians = {name: series.median(name) for name in there}
         most = max((value for value in medians.values() if value is not None), default=0.0)
-        parts.append(_text(LEFT - 10, y + BAR * len(NAMES) / 2 + 4, label(series), anchor="end"))
+        parts.append(_text(LEFT - 10, y + BAR * len(there) / 2 + 4, label(series), anchor="end"))
         for name, value in medians.items():
             length = (WIDTH - LEFT - RIGHT) * value / most if value and most else 0
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 2}" fill="{COLOURS[name]}"/>')

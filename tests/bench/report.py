@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
     from .measures import Series
 
-NAMES = ("ocirun", "crun", "runc")
+NAMES = ("ocirun", "beside", "crun", "runc")
+
+
+def names(host: dict[str, Any]) -> list[str]:
+    """The runtimes that took part, in the order of the table."""
+    return [name for name in NAMES if name in host["versions"]]
 
 
 def label(series: Series) -> str:
@@ -28,10 +33,11 @@ def number(value: float | None) -> str:
 
 def table(host: dict[str, Any], results: list[Series]) -> str:
     """Medians, and how many times ocirun's the others are."""
-    rows = [["median", "unit", *NAMES, *(f"{name}/ocirun" for name in NAMES[1:])]]
+    there = names(host)
+    rows = [["median", "unit", *there, *(f"{name}/ocirun" for name in there[1:])]]
     for series in results:
-        medians = [number(series.median(name)) for name in NAMES]
-        ratios = [number(series.ratio(name)) for name in NAMES[1:]]
+        medians = [number(series.median(name)) for name in there]
+        ratios = [number(series.ratio(name)) for name in there[1:]]
         rows.append([label(series), series.unit, *medians, *ratios])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

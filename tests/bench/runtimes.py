@@ -35,7 +35,7 @@ class Failed(Exception):
 class Runtime:
     """One runtime with a state root of its own.
 
-    name      ocirun, runc or crun
+    name      ocirun, runc, crun, or beside for another ocirun
     program   path of its program
     root      its state root
     """
@@ -112,8 +112,8 @@ class Place:
     runtimes   those that take part, ocirun first
     """
 
-    def __init__(self, ocirun: str) -> None:
-        self._ocirun = ocirun
+    def __init__(self, ocirun: str, beside: str = "") -> None:
+        self._programs = {"ocirun": ocirun, "beside": beside}
         self.runtimes: list[Runtime] = []
 
     def __enter__(self) -> Place:
@@ -121,11 +121,12 @@ class Place:
         # The launcher's interpreter writes no bytecode, and an installed package has it.
         compileall.compile_dir(os.path.join(CHECKOUT, "runtime", "ocirun"), quiet=2)
         self.top = tempfile.mkdtemp(prefix="ocirun-bench-")
-        os.chmod(self.top, 0o711)
+        # The state of containers lives on a tmpfs (/run); a disk would be measured along with the runtimes.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=711", "bench", self.top], check=True)
         self.group = os.path.basename(self.top)
         self._image(f"{self.top}/rootfs")
-        for name in ("ocirun", *PEERS):
-            program = self._ocirun if name == "ocirun" else shutil.which(name)
+        for name in ("ocirun", *(["beside"] if self._programs["beside"] else []), *PEERS):
+            program = self._programs.get(name) or shutil.which(name)
             if program is None:
                 raise SystemExit(f"needs {name}: apt-get install {name}")
             self.runtimes.append(Runtime(name, program, self.top))
@@ -139,7 +140,8 @@ class Place:
                 subprocess.run(runtime.words("delete", "--force", name), capture_output=True, check=False)
         reap()
         self._remove_cgroups()
-        shutil.rmtree(self.top, ignore_errors=True)
+        subprocess.run(["umount", "--lazy", self.top], check=True)
+        os.rmdir(self.top)
 
     def _image(self, rootfs: str) -> None:
         for name in ("bin", "proc", "sys", "dev", "tmp", "etc", "m"):
