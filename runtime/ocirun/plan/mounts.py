@@ -38,10 +38,11 @@ _PSEUDO = ("proc", "sysfs")
 def add_mounts(b: Builder) -> None:
     """All of ``mounts``, in the order of the config."""
     mounts = b.data.get("mounts") or ()
+    destinations = [clean(mount["destination"]) for mount in mounts]
     late: list[tuple[str, str]] = []
     for index, mount in enumerate(mounts):
         pointer = f"/mounts/{index}"
-        destination = clean(mount["destination"])
+        destination = destinations[index]
         fstype = mount.get("type") or ""
         if destination == "/":
             raise b.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
@@ -64,7 +65,8 @@ def add_mounts(b: Builder) -> None:
                 expected="a file system type, or bind or rbind among the options",
             )
         else:
-            below = _has_mount_below(b, destination, mounts[index + 1 :])
+            readonly = fstype == "tmpfs" and parsed.attr_set & c.MOUNT_ATTR_RDONLY
+            below = bool(readonly) and _has_mount_below(b, destination, destinations[index + 1 :])
             slot = _filesystem(b, pointer, destination, mount, parsed, keep_writable=below, number=index)
             if slot:
                 late.append((pointer, slot))
@@ -78,7 +80,7 @@ def finish_readonly(b: Builder) -> None:
         b.init("close", pointer, slot=slot)
 
 
-def _has_mount_below(b: Builder, destination: str, later: Any) -> bool:
+def _has_mount_below(b: Builder, destination: str, later: list[str]) -> bool:
     inside = destination + "/"
     if destination == "/dev":
         return True
@@ -86,7 +88,7 @@ def _has_mount_below(b: Builder, destination: str, later: Any) -> bool:
         return True
     if clean(b.process.get("cwd", "/")).startswith(inside):
         return True
-    return any(clean(mount["destination"]).startswith(inside) for mount in later)
+    return any(other.startswith(inside) for other in later)
 
 
 def _target_flags(b: Builder, pointer: str, destination: str, fstype: str) -> int:
