@@ -1,7 +1,6 @@
-"""Container: create, start, kill, pause, resume, delete; and `run`, which is all of them.
+"""Containers: create, start, exec, kill, pause, resume, update, delete.
 
-Safe from any thread: no fork of the interpreter, no change of directory, umask,
-signal handlers or of anything else that belongs to the whole process.
+Safe from any thread: nothing that belongs to the whole process is changed.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from .errors import (
     StateDamagedError,
     StateError,
 )
+from .launch.options import CreateOptions, ExecOptions
 from .state import record as records
 from .state import store
 
@@ -25,21 +25,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .cgroup.driver import Driver
-    from .launch.options import CreateOptions as CreateOptions
-    from .launch.options import ExecOptions as ExecOptions
     from .plan.ops import Plan
     from .state.record import Record
 
 SIGKILL = 9
-
-
-def __getattr__(name: str) -> object:
-    # Most commands make no container and need no options.
-    if name in ("CreateOptions", "ExecOptions"):
-        from .launch import options
-
-        return getattr(options, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Container:
