@@ -49,7 +49,7 @@ def progress_bytes(stamps: int) -> int:
 class Progress:
     """A progress record as read; the helper wrote it, so every number may be anything."""
 
-    __slots__ = ("call", "detail", "errno", "fault", "index", "output", "phase", "stamps", "warn_detail", "warnings")
+    __slots__ = ("_stamps", "call", "detail", "errno", "fault", "index", "output", "phase", "warn_detail", "warnings")
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) < PROGRESS_SIZE:
@@ -60,7 +60,12 @@ class Progress:
         end = _PROGRESS.size + min(length, PROGRESS_OUTPUT)
         self.output = raw[_PROGRESS.size : end].decode("utf-8", "replace")
         count = min(count, (len(raw) - PROGRESS_SIZE) // _STAMP.size)
-        self.stamps = [_STAMP.unpack_from(raw, PROGRESS_SIZE + i * _STAMP.size)[::2] for i in range(count)]
+        self._stamps = raw[PROGRESS_SIZE : PROGRESS_SIZE + count * _STAMP.size]
+
+    @property
+    def stamps(self) -> list[tuple[int, int]]:
+        """(number, monotonic nanoseconds) of each operation begun; parsed when asked for, as only a trace is."""
+        return [(index, begin) for index, _, begin in _STAMP.iter_unpack(self._stamps)]
 
 
 class Record:
