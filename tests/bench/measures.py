@@ -170,16 +170,31 @@ def memory(place: Place, runs: int) -> list[Series]:
     """Peak memory of the largest process of `run`."""
     bundle = place.bundle("memory", "/bin/true")
     series = Series("peak memory of run", unit="KiB")
+    scale = _busybox_scale()
 
     def once(runtime: Runtime) -> None:
-        # A child's ru_maxrss starts with the memory of the process that forked it: that must be a small one.
-        words = [runtimes.BUSYBOX, "time", "-v", *runtime.words("run", "--bundle", bundle, "c-memory")]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-        line = next(line for line in done.stderr.splitlines() if "Maximum resident set size" in line)
-        series.add(runtime, float(line.rpartition(":")[2]))
+        series.add(runtime, _peak(runtime.words("run", "--bundle", bundle, "c-memory"))[0] / scale)
 
     _turns(place, max(3, runs // 4), 0.0, once)
     return [_without_first(series)]
+
+
+def _peak(words: list[str]) -> tuple[float, str]:
+    """The ru_maxrss of a command as busybox shows it, and the command's output.
+
+    A child's ru_maxrss starts with the memory of the process that forked it, so that must be a small one.
+    """
+    words = [runtimes.BUSYBOX, "time", "-v", *words]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    line = next(line for line in done.stderr.splitlines() if "Maximum resident set size" in line)
+    return float(line.rpartition(":")[2]), done.stdout
+
+
+def _busybox_scale() -> int:
+    """What busybox multiplies KiB with: some versions take the number for pages."""
+    code = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    shown, own = _peak([sys.executable, "-I", "-S", "-c", code])
+    return round(shown / float(own))
 
 
 def limit(place: Place, runs: int) -> list[Series]:

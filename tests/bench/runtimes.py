@@ -60,7 +60,7 @@ class Runtime:
         return done.stdout.splitlines()[0]
 
 
-def timed(words: Sequence[str], *, check: bool = True) -> float:
+def timed(words: list[str], *, check: bool = True) -> float:
     """Run a command with its output thrown away; its time in seconds.
 
     We are the subreaper of all that comes of it: orphans are waited for at
