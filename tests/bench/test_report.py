@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from bench import chart, report
 from bench.measures import Series
@@ -36,7 +36,7 @@ def test_json() -> None:
 
 
 def test_chart() -> None:
-    root = ElementTree.fromstring(chart.draw(HOST, made()))
+    root = ET.fromstring(chart.draw(HOST, made()))
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "crun <2>" in texts
     assert "6.00 ms (2.00x)" in texts
