@@ -137,7 +137,7 @@ int op_receive_fd(struct executor *x, const struct op *op)
 	return fd < 0 ? -EBADF : slot_set(x, op->arg[0], fd);
 }
 
-/* arg: slot.  As sync, and our message carries a descriptor, which is then closed here. */
+/* arg: slot, keep.  As sync, and our message carries a descriptor, which is then closed here unless `keep`. */
 int op_send_fd(struct executor *x, const struct op *op)
 {
 	int fd = slot_fd(x, op->arg[0]), r;
@@ -147,7 +147,7 @@ int op_send_fd(struct executor *x, const struct op *op)
 	r = say(x, op->index, 0, fd);
 	if (r == 0)
 		r = hear(x, op->index, NULL);
-	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+	return r < 0 || op->arg[1] ? r : slot_set(x, op->arg[0], -1);
 }
 
 /* arg: CLONE_NEW flags for the child.  A pid or time namespace holds for

@@ -5,6 +5,7 @@
 #include <asm/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -19,6 +20,15 @@ int ocirun_open_tree(int dirfd, const char *path, unsigned int flags)
 	long r = syscall(__NR_open_tree, dirfd, path, flags);
 
 	return r < 0 ? -errno : (int)r;
+}
+
+/* Of the mount that `fd` is; `userns_fd` counts with MOUNT_ATTR_IDMAP only. */
+int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd)
+{
+	struct mount_attr attr = { .attr_set = set, .propagation = propagation, .userns_fd = (uint64_t)userns_fd };
+	long r = syscall(__NR_mount_setattr, fd, "", flags | AT_EMPTY_PATH, &attr, sizeof(attr));
+
+	return r < 0 ? -errno : 0;
 }
 
 int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)

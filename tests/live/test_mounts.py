@@ -214,19 +214,3 @@ def test_overlay(live: Case) -> None:
     assert live.output(bundle) == "base\n"
     with open(f"{upper}/base", encoding="ascii") as file:
         assert file.read() == "changed\n"
-
-
-def test_idmapped_bind_is_refused_by_name(live: Case) -> None:
-    # Not built yet; a mount without the mapping that was asked for would be worse than none.
-    bundle = live.shell("stat -c %u:%g /mnt/file")
-    index = bundle.mount("/mnt", source(live), "bind", "idmap")
-    mapping = [{"containerID": 0, "hostID": 5000, "size": 10}]
-    bundle.mounts[index]["uidMappings"] = mapping
-    bundle.mounts[index]["gidMappings"] = mapping
-    live.refused(bundle, f"/mounts/{index}", "idmap", "not supported")
-
-
-def test_idmap_without_any_mapping_is_refused(live: Case) -> None:
-    bundle = live.bundle()
-    index = bundle.mount("/mnt", source(live), "bind", "idmap")
-    live.refused(bundle, f"/mounts/{index}", "idmap")

@@ -141,3 +141,26 @@ def test_readonly_root_keeps_flags_of_the_host(live: Case) -> None:
     bundle.user_namespace()
     bundle.config["root"]["readonly"] = True
     assert "Read-only file system" in live.output(bundle)
+
+
+def test_what_is_mounted_inside_stays_inside(live: Case) -> None:
+    # A source opened by the runtime is in the host's peer group, unless that is undone.
+    path = f"{live.dir}/shared"
+    os.mkdir(path)
+    bundle = live.shell("cat /proc/self/mountinfo; mkdir -p /mnt/sub; mount -t tmpfs inner /mnt/sub && echo mounted")
+    bundle.user_namespace()
+    os.chown(path, 100000, 100000)
+    for name in ("bounding", "effective", "permitted"):
+        bundle.process["capabilities"][name].append("CAP_SYS_ADMIN")
+    bundle.mount("/mnt", path, "bind")
+    created = live.create(bundle)
+    live.start(bundle)
+    live.until(bundle, "stopped")
+    out = created.out
+    assert "mounted" in out
+    line = next(line for line in out.splitlines() if " /mnt " in line)
+    assert "shared:" not in line
+    assert "master:" in line
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        assert path + "/sub" not in file.read()
+    live.delete(bundle)

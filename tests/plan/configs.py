@@ -23,6 +23,7 @@ _TYPES = ("proc", "tmpfs", "devpts", "sysfs", "mqueue", "cgroup", "cgroup2", "bi
 _OPTIONS = (
     *("ro", "rw", "nosuid", "nodev", "noexec", "bind", "rbind", "rro", "rrw", "shared", "rslave", "rprivate"),
     *("unbindable", "tmpcopyup", "remount", "noatime", "mode=755", "size=1m", "lowerdir=/a,upperdir=/b", "sync", ""),
+    "idmap",
     "size=" + "9" * 300,
 )
 _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
@@ -47,16 +48,18 @@ _bases = bases()
 
 mounts = st.lists(
     st.builds(
-        lambda destination, kind, options, source: {
+        lambda destination, kind, options, source, mapping: {
             "destination": destination,
             **({"type": kind} if kind else {}),
             **({"options": options} if options else {}),
             **({"source": source} if source else {}),
+            **({"uidMappings": mapping, "gidMappings": mapping} if mapping else {}),
         },
         st.sampled_from(_DESTINATIONS),
         st.sampled_from(_TYPES),
         st.lists(st.sampled_from(_OPTIONS), max_size=4),
         st.sampled_from(("", "src", "/usr", "tmpfs", samples.BUNDLE + "/rootfs/etc", "../up")),
+        st.sampled_from(([], [], [], [{"containerID": 0, "hostID": 5000, "size": 9}])),
     ),
     max_size=6,
 )

@@ -79,7 +79,7 @@ def check_slots(plan: Plan) -> None:
                 full.add(slot)
             else:
                 assert slot in full, f"{op} uses {slot} before it is filled"
-        if op.name in EMPTIES:
+        if op.name in EMPTIES and not op.args.get("keep"):
             full.discard(op.args[EMPTIES[op.name]])
 
 

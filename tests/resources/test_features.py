@@ -70,6 +70,9 @@ def test_mount_options(word: str) -> None:
     base: dict[str, Any] = {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": [word]}
     if word in ("bind", "rbind"):
         base = {**base, "type": "bind", "source": "/src"}
+    if word in ("idmap", "ridmap"):
+        mapping = [{"containerID": 0, "hostID": 5, "size": 1}]
+        base |= {"uidMappings": mapping, "gidMappings": mapping}
     operations = accepted({"mounts": [base], "linux": {"namespaces": [{"type": "mount"}]}})
     data = [pair for op in operations for pair in op.args.get("options", ())]
     known = {name for name, row in mountwords.WORDS.items() if row[0] in (mountwords.SB_SET, mountwords.SB_CLEAR)}

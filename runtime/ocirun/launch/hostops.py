@@ -10,7 +10,7 @@ import os
 
 from .._native import lib
 from ..errors import HostError, StateError, errno_words
-from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
+from ..plan.constants import MS_SLAVE, NAMESPACE_FILES, NAMESPACE_FLAGS
 from . import sockets
 from .spawn import check
 
@@ -145,10 +145,32 @@ def _write_process_file(s: Session, name: str, text: str) -> None:
 
 
 def open_source(s: Session, path: str, recursive: int) -> None:
-    """A copy of the mounts at a path of the host, handed to the helper with the answer."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
-    result = lib.ocirun_open_tree(_AT_FDCWD, os.fsencode(path), flags)
+    """A copy of the mounts at a path of the host, handed to the helper with the answer.
+
+    A slave of them, as the helper's own mounts are: what the container mounts there must not reach the host.
+    """
+    below = _AT_RECURSIVE if recursive else 0
+    result = lib.ocirun_open_tree(_AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | below)
     s.answer_fd = check(result, f"open {path}", "open_tree")
+    check(lib.ocirun_mount_setattr(s.answer_fd, below, 0, MS_SLAVE, 0), f"open {path}", "mount_setattr")
+
+
+def make_user_namespace(s: Session, uid_map: str, gid_map: str) -> None:
+    """A user namespace that holds a mapping, kept until the next one is made."""
+    from . import idmount
+
+    old = s.fds.pop("mapping", -1)
+    if old >= 0:
+        os.close(old)
+    s.fds["mapping"] = idmount.user_namespace(uid_map, gid_map)
+
+
+def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
+    """Give the mount that was just opened for the helper, or that it has just shown, a mapping."""
+    from . import idmount
+
+    mount = s.answer_fd if s.answer_fd >= 0 else s.message_fd
+    idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
 
 
 def limit_process(s: Session, resource: int, soft: int, hard: int) -> None:
@@ -237,6 +259,8 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         write_time_offsets,
         write_process,
         open_source,
+        make_user_namespace,
+        idmap_mount,
         limit_process,
         pass_console,
         pass_pidfd,

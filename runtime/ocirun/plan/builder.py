@@ -134,6 +134,7 @@ class Builder:
         self.warnings: list[Problem] = []
         self.late_settings: list[Setting] = []
         self.late_readonly: list[tuple[str, str]] = []
+        self.id_maps = ("", "")
         self.process: dict[str, Any] = data.get("process") or {}
         self.linux: dict[str, Any] = data.get("linux") or {}
         root = (data.get("root") or {}).get("path", "")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .builder import Builder
+    from .idmap import Mapping
     from .options import MountOptions
 
 # Files of /proc that may be covered: what lxcfs and the like replace.  Everything else there
@@ -48,12 +49,15 @@ def add_mounts(b: Builder) -> None:
             raise b.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
         parsed = o.parse(mount.get("options") or (), pointer=pointer, destination=destination, fstype=fstype)
         b.warnings += parsed.warnings
+        mapping = None
         if parsed.idmap or mount.get("uidMappings") or mount.get("gidMappings"):
-            raise b.error(pointer, f"the mount on {destination} asks for idmap, which is not supported by this version")
+            from . import idmap
+
+            mapping = idmap.mapping(b, pointer, destination, mount, parsed)
         if parsed.remount and not parsed.bind:
             _remount(b, pointer, destination, parsed)
         elif parsed.bind:
-            _bind(b, pointer, destination, mount, parsed)
+            _bind(b, pointer, destination, mount, parsed, mapping)
         elif fstype in ("cgroup", "cgroup2"):
             from .cgroups import mount_cgroups
 
@@ -67,7 +71,7 @@ def add_mounts(b: Builder) -> None:
         else:
             readonly = fstype == "tmpfs" and parsed.attr_set & c.MOUNT_ATTR_RDONLY
             below = bool(readonly) and _has_mount_below(b, destination, destinations[index + 1 :])
-            slot = _filesystem(b, pointer, destination, mount, parsed, keep_writable=below, number=index)
+            slot = _filesystem(b, pointer, destination, mount, parsed, mapping, keep_writable=below, number=index)
             if slot:
                 late.append((pointer, slot))
     b.late_readonly = late
@@ -105,7 +109,9 @@ def _target_flags(b: Builder, pointer: str, destination: str, fstype: str) -> in
     return OPEN_CREATE | OPEN_NOT_PROC
 
 
-def _bind(b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions) -> None:
+def _bind(
+    b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, mapping: Mapping | None
+) -> None:
     source = mount.get("source")
     if not source:
         raise b.error(f"{pointer}/source", f"the bind mount on {destination} has no source")
@@ -114,6 +120,7 @@ def _bind(b: Builder, pointer: str, destination: str, mount: dict[str, Any], par
     slot = b.slot("mount")
     flags = _target_flags(b, pointer, destination, "")
     like_proc = OPEN_LIKE_PROC if destination == "/proc" else 0
+    opened = False
     if path.startswith(b.rootfs + "/") or path == b.rootfs:
         inside = path[len(b.rootfs) :] or "/"
         why = "the source is below the root file system"
@@ -122,8 +129,15 @@ def _bind(b: Builder, pointer: str, destination: str, mount: dict[str, Any], par
         why = "the root of the user namespace may not be able to read it"
         b.init("receive_fd", pointer, why=why, slot=slot)
         b.host("open_source", pointer, path=path, recursive=recursive)
+        opened = True
     else:
         b.init("clone_tree", pointer, slot=slot, path=path, recursive=recursive, root=None)
+    if mapping is not None:
+        if opened:
+            mapping.apply(b)
+        else:
+            mapping.show(b, slot)
+        mapping.cut_off(b, slot)
     target(b, pointer, destination, flags | like_proc, like=slot)
     _attributes(b, pointer, slot, parsed)
     b.init("attach", pointer, slot=slot, target="target")
@@ -160,6 +174,7 @@ def _filesystem(
     destination: str,
     mount: dict[str, Any],
     parsed: MountOptions,
+    mapping: Mapping | None,
     *,
     keep_writable: bool,
     number: int,
@@ -196,6 +211,8 @@ def _filesystem(
     )
     if parsed.tmpcopyup:
         b.init("copy_up", pointer, slot=slot, source="target")
+    if mapping is not None:
+        mapping.show(b, slot)
     _attributes(b, pointer, slot, parsed)
     b.init("attach", pointer, slot=slot, target="target")
     _propagate(b, pointer, slot, parsed)

@@ -63,6 +63,8 @@ _PHRASES = {
     "write_id_maps": "write uid_map and gid_map",
     "write_time_offsets": "write the clock offsets",
     "open_source": "open the source {path} on the host",
+    "make_user_namespace": "make a user namespace that holds the mappings",
+    "idmap_mount": "map the ids of the mount for {path} by the {by}",
     "host_hook": "run {kind} hook #{index} {path}",
     "limit_process": "set {resource} to {soft} (hard {hard})",
     "write_process": "write {value} to /proc/PID/{file}",

@@ -1,0 +1,94 @@
+"""Id-mapped mounts as operations: who maps, by what, and where nothing is to be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from ocirun.plan import constants as c
+
+from .samples import BUNDLE
+from .test_mounts import build, mount, names, refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirun.plan.ops import Op
+
+
+def mapped(entry: dict[str, Any], host: int = 5000) -> dict[str, Any]:
+    mapping = [{"containerID": 0, "hostID": host, "size": 10}]
+    return {**entry, "uidMappings": mapping, "gidMappings": mapping}
+
+
+def by(operations: list[Op]) -> list[tuple[str, int]]:
+    return [(op.args["by"], op.args["recursive"]) for op in operations if op.name == "idmap_mount"]
+
+
+def test_bind_is_shown_to_the_runtime() -> None:
+    operations = build(mapped(mount("/x", "", "bind", "idmap", source="/usr")))
+    assert names(operations) == ["clone_tree", "send_fd", "idmap_mount", "set_mount_attr", "open_path", "attach"]
+    assert operations[1].args == {"slot": "mount", "keep": 1}
+    assert operations[3].args["propagation"] == c.MS_PRIVATE
+    assert by(operations) == [("mappings", 0)]
+
+
+def test_source_opened_by_the_runtime_is_mapped_there() -> None:
+    operations = build(mount("/x", "", "bind", "ridmap", source="/usr"), user=True)
+    assert names(operations)[:3] == ["receive_fd", "open_source", "idmap_mount"]
+    assert by(operations) == [("container", 1)]
+
+
+def test_source_below_the_root_comes_from_the_helper() -> None:
+    operations = build(mount("/x", "", "rbind", "idmap", "rslave", source=f"{BUNDLE}/rootfs/etc"), user=True)
+    assert names(operations)[:3] == ["clone_tree", "send_fd", "idmap_mount"]
+    # With propagation asked for, the link to the host's mounts stays.
+    assert names(operations).count("set_mount_attr") == 1
+
+
+def test_own_mappings_win_over_the_container() -> None:
+    assert by(build(mapped(mount("/x", "", "bind", "idmap", source="/usr")), user=True)) == [("mappings", 0)]
+
+
+def test_one_namespace_serves_equal_mappings() -> None:
+    entries = [mapped(mount(f"/x{n}", "", "bind", source="/usr"), host) for n, host in enumerate((1, 1, 2, 1))]
+    data = {"mounts": entries}
+    made: list[str] = []
+    for number in range(4):
+        operations = build(*data["mounts"], number=number)
+        made.append("map" if by(operations) else "")
+    assert made == ["map"] * 4
+    from .samples import config, plan
+
+    base = config("clock")
+    base["mounts"] = entries
+    spaces = [op for op in plan(base).ops if op.name == "make_user_namespace"]
+    assert [op.args["uid_map"] for op in spaces] == ["0 1 10\n", "0 2 10\n", "0 1 10\n"]
+    assert spaces[0].pointer == "/mounts/0/uidMappings"
+
+
+def test_new_file_system() -> None:
+    operations = build(mapped(mount("/x", "tmpfs", "tmpcopyup")))
+    # What is copied keeps the ids of the image, and is then shown by the mapping.
+    assert names(operations) == ["open_path", "new_filesystem", "copy_up", "send_fd", "idmap_mount", "attach"]
+
+
+def test_new_file_system_of_the_container_has_its_mapping() -> None:
+    operations = build(mount("/x", "tmpfs", "idmap"), user=True)
+    assert names(operations) == ["open_path", "new_filesystem", "attach"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "pointer", "text"),
+    [
+        (mount("/x", "", "bind", "ro,idmap", source="/usr"), "/mounts/0/options/1", "nothing to map by"),
+        (mount("/x", "tmpfs", "ridmap"), "/mounts/0/options/0", "nothing to map by"),
+        (mapped(mount("/x", "", "remount", "idmap")), "/mounts/0", "remount"),
+        (mapped(mount("/x", "cgroup")), "/mounts/0", "cgroup"),
+        (mapped(mount("/x", "tmpfs", "iversion")), "/mounts/0", "iversion"),
+    ],
+)
+def test_refusals(entry: dict[str, Any], pointer: str, text: str) -> None:
+    error = refused(entry)
+    assert error.pointer == pointer
+    assert text in error.message
