@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from config.samples import changed, docker, minimal
+from ocirun.config import check
 from ocirun.config import load as module
 from ocirun.config.load import from_bytes, load, read
 from ocirun.errors import ConfigError, HostError
@@ -223,3 +225,45 @@ def test_nothing_slow_is_imported(bundle: Path) -> None:
     )
     slow = {"re", "json", "typing", "enum", "collections", "functools", "contextlib", "pathlib", "dataclasses"}
     assert slow & set(result.stdout.split()) == set()
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("process/args", []),
+        ("process/args", [""]),
+        ("process/args", ["a", 5]),
+        ("process/args", ["ok"]),
+        ("process/env", ["A=1", "n\0ul"]),
+        ("process/cwd", "relative"),
+        ("mounts", [{"destination": "x"}, {"source": 5}, {"destination": None}]),
+        ("linux/resources", {"pids": {"limit": "many"}}),
+        ("linux/resources", {"cpu": {"quota": 5, "burst": 7}}),
+        ("linux/resources", {"memory": None}),
+    ],
+)
+def test_parts_are_checked_as_the_whole_is(part: str, value: object) -> None:
+    """What is exchanged in a checked config has the problems, and the nulls, that a check of all would find."""
+    base = from_bytes(json.dumps(docker()).encode(), bundle="/b", path="config.json")
+    new = copy.deepcopy(dict(base.data))
+    owner: Any = new
+    *above, key = part.split("/")
+    for name in above:
+        owner = owner.setdefault(name, {})
+    owner[key] = value
+    whole, parts = copy.deepcopy(new), copy.deepcopy(new)
+    expected = check.checked(whole)
+    assert [one.record() for one in check.checked_parts(parts, [part])] == [one.record() for one in expected]
+    assert parts == whole
+    if any(not one.warning for one in expected):
+        with pytest.raises(ConfigError) as caught:
+            module.with_parts(base, new, [part])
+        assert caught.value.pointer.startswith(f"/{part}")
+    else:
+        again = module.with_parts(base, new, [part])
+        assert (json.loads(again.raw), again.bundle) == (whole, "/b")
+
+
+def test_values_without_json_form() -> None:
+    with pytest.raises(ConfigError, match="cannot be written as JSON"):
+        module.from_values({"process": {"args": [b"bytes"]}}, bundle="/b", path="config")

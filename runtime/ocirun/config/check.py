@@ -13,6 +13,7 @@ from .report import Report, TooManyError, token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from ..errors import Problem
@@ -59,6 +60,28 @@ def checked(data: object) -> list[Problem]:
         del parent[key]
     if isinstance(data, dict):
         _rules(data, walk.report)
+    return walk.report.problems
+
+
+def checked_parts(data: dict[str, Any], parts: Iterable[str]) -> list[Problem]:
+    """Like ``checked``, for a config of which only `parts` are not known to be right.
+
+    parts   paths of keys such as ``process/args``, each there in `data`
+    The rules look at the whole config, as one value may contradict another.
+    """
+    walk = Walk()
+    try:
+        for part in parts:
+            value: Any = data
+            node: Any = SPEC
+            for key in part.split("/"):
+                value, node = value[key], node[1][key]
+            walk.value(value, node, f"/{part}")
+    except TooManyError:
+        return walk.report.problems
+    for parent, key in walk.nulls:
+        del parent[key]
+    _rules(data, walk.report)
     return walk.report.problems
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 from ..errors import ConfigError, HostError, Problem
-from ..jsonio import JsonError, loads
-from .check import checked
+from ..jsonio import JsonError, dumps, loads
+from .check import checked, checked_parts
 from .report import describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from ._types import Spec
@@ -88,6 +89,35 @@ def from_bytes(raw: bytes, *, bundle: str, path: str) -> Config:
         raise ConfigError(problems, path=path)
     spec: Any = data
     return Config(spec, raw=raw, path=path, bundle=bundle, warnings=problems)
+
+
+def from_values(data: Mapping[str, Any], *, bundle: str, path: str) -> Config:
+    """Check a config that is in memory as plain values, which are not changed.  Raises ConfigError."""
+    return from_bytes(_as_json(data, path), bundle=bundle, path=path)
+
+
+def with_parts(config: Config, data: dict[str, Any], parts: Iterable[str]) -> Config:
+    """A checked config with other values in some places.
+
+    data    its values with the new ones; objects that have not changed may be those of `config`
+    parts   paths of keys such as ``process/args``: what is new, and owned by the caller
+    Raises ConfigError: only what is new is checked, and the rules that read more than one value.
+    """
+    problems = checked_parts(data, parts)
+    if any(not problem.warning for problem in problems):
+        raise ConfigError(problems, path=config.path)
+    spec: Any = data
+    return Config(spec, raw=_as_json(data, config.path), path=config.path, bundle=config.bundle, warnings=problems)
+
+
+def _as_json(data: Mapping[str, Any], path: str) -> bytes:
+    try:
+        raw = dumps(data).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise _refused(path, f"cannot be written as JSON: {error}") from None
+    if len(raw) > SIZE_LIMIT:
+        raise _refused(path, _too_large(len(raw)))
+    return raw
 
 
 def read(path: str, *, bundle: str = "") -> bytes:

@@ -12,6 +12,7 @@ from .ops import OPEN_CREATE, Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -38,12 +39,14 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
     """
     b = Builder(data, facts, request, cgroup)
     refuse(b)
-    keep = _kept_descriptors(b)
-    _prepare(b)
-    namespaces.enter(b)
-    _set_up(b)
-    _finish(b)
-    return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
+    for stretch, _ in STRETCHES:
+        stretch(b)
+    return finished(b)
+
+
+def finished(b: Builder) -> Plan:
+    """What the builder has collected, as a plan."""
+    return Plan(b.ops, b.slots, b.inherited, _kept_descriptors(b), b.warnings)
 
 
 def refuse(b: Builder) -> None:
@@ -82,27 +85,33 @@ def _prepare(b: Builder) -> None:
     cgroups.make_cgroup(b)
 
 
-def _set_up(b: Builder) -> None:
-    """In the new namespaces: names, keys, the root file system, mounts, hooks, the change of root."""
-    terminal = bool(b.process.get("terminal"))
+def _names(b: Builder) -> None:
+    """In the new namespaces: keys, names, sysctls."""
     if b.facts.keyrings and not b.request.no_new_keyring:
         b.init("join_keyring", name=f"_ses.{b.request.container_id}")
     if "hostname" in b.data and b.data["hostname"] is not None:
         b.init("set_hostname", "/hostname", name=b.data["hostname"])
     if b.data.get("domainname"):
         b.init("set_domainname", "/domainname", name=b.data["domainname"])
-    environment = process.Environment(b)
     for key, value in (b.linux.get("sysctl") or {}).items():
         b.init("write_proc", f"/linux/sysctl/{token(key)}", proc="proc", path="sys/" + sysctl.path(key), value=value)
+
+
+def _file_system(b: Builder) -> None:
+    """The root file system and all that is made below it."""
     rootfs.enter_root(b)
     rootfs.open_null(b)
     mounts.add_mounts(b)
     if b.facts.notify_socket:
         _notify_mount(b)
     rootfs.make_devices(b)
-    if terminal:
+    if b.process.get("terminal"):
         rootfs.console_target(b)
     rootfs.make_cwd(b)
+
+
+def _change_root(b: Builder) -> None:
+    """Hooks, the change of root, the standard streams, and what turns read-only."""
     if any(hooks.hooks(b, kind) for kind in ("prestart", "createRuntime", "createContainer")):
         # Hooks take their time, and may ask for the state.
         b.init("sync")
@@ -111,14 +120,22 @@ def _set_up(b: Builder) -> None:
         hooks.host_hooks(b, "createRuntime", "creating")
     hooks.init_hooks(b, "createContainer", "creating", env=list(b.facts.environ), cwd=b.rootfs)
     rootfs.change_root(b)
-    if terminal:
+    if b.process.get("terminal"):
         _console(b)
     else:
         uid = (b.process.get("user") or {}).get("uid", 0)
         b.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
     mounts.finish_readonly(b)
     rootfs.protect(b)
-    process.become(b, environment)
+
+
+def _program(b: Builder) -> None:
+    """Credentials, directory, environment, the program."""
+    process.become(b, process.Environment(b))
+
+
+def _ready(b: Builder) -> None:
+    """Limits, `ready`, what the host does then, and the wait for `start`."""
     process.own_limits(b)
     b.init("ready", detach=1 if b.request.detach else 0)
     process.limits(b)
@@ -157,3 +174,17 @@ def _finish(b: Builder) -> None:
     b.init("execute", "/process/args")
     hooks.host_hooks(b, "poststart", "running")
     hooks.host_hooks(b, "poststop", "stopped")
+
+
+# The stretches in their order.  Behind each what it reads of the parts of a config that may differ between two
+# containers of one template (plan.template): where none of them differs, its operations are taken over.
+STRETCHES: tuple[tuple[Callable[[Builder], None], frozenset[str]], ...] = (
+    (_prepare, frozenset(("resources",))),
+    (namespaces.enter, frozenset()),
+    (_names, frozenset()),
+    (_file_system, frozenset(("mounts", "cwd"))),
+    (_change_root, frozenset(("mounts", "cwd"))),
+    (_program, frozenset(("args", "env", "cwd"))),
+    (_ready, frozenset(("resources",))),
+    (_finish, frozenset()),
+)

@@ -131,6 +131,8 @@ class Builder:
         self.ops: list[Op] = []
         self.slots = list(FIXED_SLOTS)
         self.inherited = len(self.slots)
+        # The slots asked for, in order, each with whether it is inherited.
+        self.asked: list[tuple[str, bool]] = []
         self.warnings: list[Problem] = []
         self.late_settings: list[Setting] = []
         self.late_readonly: list[tuple[str, str]] = []
@@ -168,12 +170,14 @@ class Builder:
 
     def inherit(self, name: str) -> str:
         """Reserve a slot that the host fills before `spawn`."""
+        self.asked.append((name, True))
         self.slots.append(name)
         self.inherited = len(self.slots)
         return name
 
     def slot(self, name: str) -> str:
         """A slot of the helper's own; made at first use, so ask only after all inherited ones."""
+        self.asked.append((name, False))
         if name not in self.slots:
             self.slots.append(name)
         return name

@@ -25,6 +25,7 @@ SIZE_LIMIT = 1 << 30
 
 _HEADER = Struct("<8I")
 _OP = Struct("<HHI6Q")
+_INDEX, _INDEX_AT = Struct("<I"), 4
 NO_VALUE = "\x01"
 
 
@@ -103,12 +104,66 @@ def encode(plan: Plan) -> bytes:
         code, fields = INIT_OPS[op.name]
         packed.append(_OP.pack(code, 0, index, *_arguments(op, fields, slots, data)))
     data.put(b"\0")
-    size = data.base + data.size
+    size = _checked_size(data.base + data.size)
+    return b"".join([_header(plan, size, len(ops), _HEADER.size), *packed, *data.parts])
+
+
+class Shared:
+    """The encoded operations of one plan, for others that have most of them in common.
+
+    A value that threads may share: what a plan adds goes behind the common data, and its table of
+    operations behind that.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._slots = plan.slots
+        self._ops = plan.ops  # kept, so that no other operation can have the id() of one of them
+        data = _Data(_HEADER.size)
+        slots = {name: number for number, name in enumerate(plan.slots)}
+        self._packed: dict[int, bytes] = {}
+        for op in plan.ops:
+            if op.actor == INIT:
+                code, fields = INIT_OPS[op.name]
+                self._packed[id(op)] = _OP.pack(code, 0, 0, *_arguments(op, fields, slots, data))
+        data.align(8)
+        self._known = data.known
+        self._data = b"".join(data.parts)
+
+    def encode(self, plan: Plan) -> bytes:
+        """As the function `encode`, with less work for each operation of `plan` that is one of ours."""
+        if plan.slots[: len(self._slots)] != self._slots:
+            return encode(plan)
+        slots: dict[str, int] = {}
+        data = _Data(_HEADER.size + len(self._data))
+        data.known = self._known.copy()
+        table = bytearray()
+        count = 0
+        for index, op in enumerate(plan.ops):
+            if op.actor != INIT:
+                continue
+            packed = self._packed.get(id(op))
+            if packed is None:
+                slots = slots or {name: number for number, name in enumerate(plan.slots)}
+                code, fields = INIT_OPS[op.name]
+                packed = _OP.pack(code, 0, index, *_arguments(op, fields, slots, data))
+            at = len(table)
+            table += packed
+            _INDEX.pack_into(table, at + _INDEX_AT, index)
+            count += 1
+        data.align(8)
+        at = data.base + data.size
+        size = _checked_size(at + len(table) + 1)
+        return b"".join([_header(plan, size, count, at), self._data, *data.parts, table, b"\0"])
+
+
+def _checked_size(size: int) -> int:
     if size > SIZE_LIMIT:
         raise ConfigError([Problem("", f"the plan would take {size} bytes; the limit is {SIZE_LIMIT}")])
-    base = fd_base(plan)
-    header = _HEADER.pack(MAGIC, FORMAT, size, len(ops), _HEADER.size, base, plan.inherited, keep_limit(plan))
-    return b"".join([header, *packed, *data.parts])
+    return size
+
+
+def _header(plan: Plan, size: int, count: int, ops_at: int) -> bytes:
+    return _HEADER.pack(MAGIC, FORMAT, size, count, ops_at, fd_base(plan), plan.inherited, keep_limit(plan))
 
 
 def fd_base(plan: Plan) -> int:

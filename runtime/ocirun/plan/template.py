@@ -1,0 +1,115 @@
+"""A plan with holes: built once, filled in for each of many containers.
+
+The id is a hole by its letters: the plan is built for an id that nobody can
+have guessed, and wherever these letters are in it, those of the real one go.
+The parts of the config that may differ between two containers are known
+(`PARTS`); a stretch of the builder that reads one which differs is run again,
+the operations of the others are taken over.  What comes out is the plan that
+`build` would make, operation for operation.
+"""
+
+from __future__ import annotations
+
+from .build import STRETCHES, finished, refuse
+from .builder import Builder
+from .ops import Op, Plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from .builder import Facts, Request
+
+PARTS = frozenset().union(*(reads for _, reads in STRETCHES))
+"""What may differ: ``args``, ``env`` and ``cwd`` of process, ``mounts``, ``resources`` of linux."""
+
+
+class _Stretch:
+    """What one stretch of the builder has made."""
+
+    __slots__ = ("asked", "ops", "warnings")
+
+    def __init__(self, ops: list[Op], asked: list[tuple[str, bool]], warnings: list[Any]) -> None:
+        self.ops = ops
+        self.asked = asked
+        self.warnings = warnings
+
+
+class Template:
+    """The plan of a config for any id; a value that threads may share.
+
+    plan   the plan with the letters of `hole` for the id
+    """
+
+    def __init__(self, data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> None:
+        """Build it.
+
+        data      the config, checked
+        request   its container_id is the hole: letters that are nowhere else in config, facts and paths
+        cgroup    the driver for that id; asked for its paths only
+        Raises ConfigError and UnsupportedError.
+        """
+        self.hole = request.container_id
+        b = Builder(data, facts, request, cgroup)
+        refuse(b)
+        self._stretches: list[_Stretch] = []
+        for stretch, _ in STRETCHES:
+            ops, asked, warnings = len(b.ops), len(b.asked), len(b.warnings)
+            stretch(b)
+            self._stretches.append(_Stretch(b.ops[ops:], b.asked[asked:], b.warnings[warnings:]))
+        self._base = b
+        self.plan = finished(b)
+        self._open = {id(op): self._has_hole(op.args) for op in b.ops}
+
+    def fill(self, container_id: str, data: dict[str, Any], differs: frozenset[str]) -> Plan:
+        """The plan for a container.
+
+        data      its config, checked
+        differs   the PARTS of it that are not those of the template
+        Raises ConfigError and UnsupportedError, as `build` does.
+        """
+        plan = self.plan if not differs else self._rebuilt(data, differs)
+        ops = [self._filled(op, container_id) if self._is_open(op) else op for op in plan.ops]
+        return Plan(ops, plan.slots, plan.inherited, plan.keep, list(plan.warnings))
+
+    def _rebuilt(self, data: dict[str, Any], differs: frozenset[str]) -> Plan:
+        base = self._base
+        b = Builder(data, base.facts, base.request, base.cgroup)
+        b.late_settings, b.late_readonly = base.late_settings, base.late_readonly
+        for (stretch, reads), made in zip(STRETCHES, self._stretches, strict=True):
+            if not reads.isdisjoint(differs):
+                stretch(b)
+                continue
+            b.ops += made.ops
+            b.warnings += made.warnings
+            for name, inherited in made.asked:
+                if inherited:
+                    b.inherit(name)
+                else:
+                    b.slot(name)
+        return finished(b)
+
+    def _is_open(self, op: Op) -> bool:
+        # The template keeps its operations, so that no other one can have the id() of one of them.
+        answer = self._open.get(id(op))
+        return self._has_hole(op.args) if answer is None else answer
+
+    def _has_hole(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return self.hole in value
+        if isinstance(value, dict):
+            return any(map(self._has_hole, value.values()))
+        return isinstance(value, (list, tuple)) and any(map(self._has_hole, value))
+
+    def _filled(self, op: Op, container_id: str) -> Op:
+        return Op(op.name, op.actor, op.pointer, self._with_id(op.args, container_id), why=op.why)
+
+    def _with_id(self, value: Any, container_id: str) -> Any:
+        if isinstance(value, str):
+            return value.replace(self.hole, container_id)
+        if isinstance(value, dict):
+            return {key: self._with_id(item, container_id) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._with_id(item, container_id) for item in value)
+        return value
