@@ -11,16 +11,17 @@
 
 #define CLOSE_RANGE_CLOEXEC_FLAG 4
 
-/* First of all: die with the runtime, be closed to debuggers, keep every
- * inherited descriptor out of hooks and of the program, and make modes exact. */
+/* arg: dumpable.  First of all: die with the runtime, be closed to debuggers
+ * (or, for id maps that an ordinary user writes, only to those of other users),
+ * keep every inherited descriptor out of hooks and of the program, and make
+ * modes exact. */
 int op_guard(struct executor *x, const struct op *op)
 {
 	int r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
 
-	(void)op;
 	x->guarded = 1;
 	if (r == 0)
-		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, 0);
+		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, !!op->arg[0]);
 	if (r == 0)
 		r = (int)SYS3(x, __NR_close_range, x->plan->fd_base, ~0u, CLOSE_RANGE_CLOEXEC_FLAG);
 	if (r < 0)

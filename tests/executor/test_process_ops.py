@@ -32,6 +32,11 @@ def test_guard() -> None:
     assert result.calls[3].args[0] == 0
 
 
+def test_guard_open_to_the_writer_of_id_maps() -> None:
+    result = run_ops(op("guard", dumpable=1))
+    assert args(result, 2)[:2] == [("prctl", [PR_PDEATHSIG, 9]), ("prctl", [PR_DUMPABLE, 1])]
+
+
 @pytest.mark.parametrize(("wanted", "umask"), [(0o27, 0o27), (0, 0), (0o777, 0o777), (ops.CALLERS_UMASK, 0o22)])
 def test_umask(wanted: int, umask: int) -> None:
     result = run_ops(op("guard"), op("set_umask", umask=wanted))

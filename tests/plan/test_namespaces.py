@@ -83,14 +83,13 @@ def test_user_namespace_maps_then_root() -> None:
     made = build("user", "mount", "pid", **MAPS)
     assert steps(made) == ["spawn", "sync", "write_id_maps", "become_root"]
     maps = next(op for op in made.ops if op.name == "write_id_maps")
-    assert maps.args == {"uid_map": "0 1000 1\n1 100000 9\n", "gid_map": "0 1000 1\n", "setgroups": "allow"}
-
-
-def test_unprivileged_gives_up_setgroups() -> None:
-    made = build("user", "mount", facts={"privileged": False}, **MAPS)
-    assert next(op for op in made.ops if op.name == "write_id_maps").args["setgroups"] == "deny"
-    assert next(op for op in made.ops if op.name == "become_root").args["drop_groups"] == 0
-    assert "set_groups" not in rules.names(made)
+    assert maps.args == {
+        "uid_map": "0 1000 1\n1 100000 9\n",
+        "gid_map": "0 1000 1\n",
+        "uid_program": "",
+        "gid_program": "",
+        "setgroups": "allow",
+    }
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_unprivileged_gives_up_setgroups() -> None:
         (
             ("user", "network=/n", "mount"),
             MAPS,
-            ["spawn", "ns_network", "unshare", "sync", "write_id_maps", "become_root", "unshare", "fork_init"],
+            ["spawn", "ns_network", "unshare", "sync", "write_id_maps", "unshare", "become_root", "fork_init"],
         ),
     ],
 )

@@ -64,7 +64,7 @@ def test_modes_whatever_the_umask(root: str, umask: int) -> None:
         store.write_file(fd, "state.json", b"{}")
     finally:
         os.umask(old)
-    assert os.stat(root).st_mode & 0o7777 == 0o700
+    assert os.stat(root).st_mode & 0o7777 == 0o1700
     assert os.fstat(fd).st_mode & 0o7777 == 0o711
     assert os.stat(f"{root}/c1/state.json").st_mode & 0o7777 == 0o600
     os.close(fd)

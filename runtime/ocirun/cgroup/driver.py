@@ -253,7 +253,7 @@ def choose(
     if layout.mode == "none":
         raise UnsupportedError("no cgroup file system is mounted", pointer=place.POINTER)
     raise UnsupportedError(
-        f"cgroupsPath {cgroups_path!a}: we may not make it in any hierarchy",
+        f"{place.POINTER}: {cgroups_path!a}: we may not make it in any hierarchy",
         pointer=place.POINTER,
         remedy="leave it out, or have the directories given to this user",
     )

@@ -177,6 +177,8 @@ def none(resources: Mapping[str, Any] | None, *, pointer: str = POINTER) -> tupl
         sheet.problems += error.problems
     if resources.get("unified"):
         sheet.problem("unified", "cannot be applied, since the container has no cgroup")
+    for problem in sheet.problems:
+        problem.expected = problem.expected or "absent, or a cgroupsPath that the caller may make"
     return sheet.result()
 
 

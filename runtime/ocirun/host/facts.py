@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroups import Layout
 
+CAP_SETGID = 6
 CAP_SYS_ADMIN = 21
 
 

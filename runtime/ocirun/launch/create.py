@@ -149,8 +149,15 @@ def facts(layout: object, *, preserve_fds: int, limited: bool, for_show: bool) -
     """What a plan must know; `limited`: also of resource limits, `for_show`: without the environment."""
     permitted, bounding = host.own_capabilities()
     listen = _listen_fds()
+    caller = None
+    if not (privileged := host.privileged()):
+        from ..host import users
+
+        caller = users.caller()
     return Facts(
-        privileged=host.privileged(),
+        privileged=privileged,
+        caller=caller,
+        setgroups=caller is None or (caller.setgroups and bool(permitted >> host.CAP_SETGID & 1)),
         capabilities=permitted & bounding,
         last_cap=host.last_capability(),
         layout=layout,

@@ -109,6 +109,10 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
         None, preserve_fds=options.preserve_fds, limited=bool(data["process"].get("rlimits")), for_show=False
     )
     facts.notify_socket = ""
+    if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
+        from ..host import users
+
+        facts.setgroups = users.allows_setgroups(str(record.pid))
     plan = build_exec(
         data,
         facts,

@@ -116,11 +116,13 @@ def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
     s.fds[slot] = s.cgroup.open_join(controller, s.below(controller))
 
 
-def write_id_maps(s: Session, uid_map: str, gid_map: str, setgroups: str) -> None:
-    """uid_map and gid_map of the helper, through the host's procfs."""
+def write_id_maps(s: Session, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str) -> None:
+    """uid_map and gid_map of the helper, through the host's procfs or by newuidmap and newgidmap."""
     from . import idmaps
 
-    idmaps.write(s.helper.pid, uid_map, gid_map, setgroups)
+    # Groups first: newuidmap takes the right to write them away from nobody, but the order is usual.
+    idmaps.write(s.helper.pid, "gid_map", gid_map, gid_program, deny=setgroups == "deny")
+    idmaps.write(s.helper.pid, "uid_map", uid_map, uid_program)
 
 
 def write_time_offsets(s: Session, offsets: str) -> None:

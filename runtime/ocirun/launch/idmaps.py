@@ -6,29 +6,37 @@ import os
 
 from ..errors import HostError
 
+_REMEDY = {
+    "gid_map": "an ordinary user may map its own gid only, or what newgidmap grants",
+    "uid_map": "an ordinary user may map its own uid only, or what newuidmap grants",
+}
 
-def write(pid: int, uid_map: str, gid_map: str, setgroups: str) -> None:
-    """Write both maps of `pid`.
 
-    A privileged writer does it with one write(2) each, as user_namespaces(7) demands; one without the
-    right to map those ids goes through the set-user-id programs of shadow-utils.
+def write(pid: int, file: str, text: str, program: str = "", *, deny: bool = False) -> None:
+    """Write one map of `pid` with one write(2), as user_namespaces(7) demands, or have a program do it.
+
+    file      "uid_map" or "gid_map"
+    program   path of newuidmap or newgidmap, or ""
+    deny      give up setgroups(2) first, for an unprivileged writer of gid_map (Linux 3.19)
     Raises HostError.
     """
+    if program:
+        _by_program(pid, program, text, f"/linux/{file.removesuffix('_map')}Mappings")
+        return
     try:
-        if setgroups == "deny" and _is_single_self(gid_map, os.getegid()):
+        if deny and _read(pid, "setgroups") != b"deny":
             _write(pid, "setgroups", "deny")
-        _write(pid, "gid_map", gid_map)
-        _write(pid, "uid_map", uid_map)
+        _write(pid, file, text)
     except OSError as error:
-        if error.errno != 1 or os.geteuid() == 0:
-            raise HostError.from_os(f"id maps {uid_map!a}", error, call="write") from None
-        _by_program(pid, "newgidmap", gid_map)
-        _by_program(pid, "newuidmap", uid_map)
+        pointer = f"/linux/{file.removesuffix('_map')}Mappings"
+        remedy = _REMEDY[file] if error.errno == 1 else ""
+        what = f"write {text!a} to {file}"
+        raise HostError.from_os(what, error, pointer=pointer, call="write", remedy=remedy) from None
 
 
-def _is_single_self(text: str, own: int) -> bool:
-    fields = text.split()
-    return len(fields) == 3 and fields[1] == str(own) and fields[2] == "1"
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        return file.read().strip()
 
 
 def _write(pid: int, name: str, text: str) -> None:
@@ -39,19 +47,42 @@ def _write(pid: int, name: str, text: str) -> None:
         os.close(fd)
 
 
-def _by_program(pid: int, name: str, text: str) -> None:
-    path = f"/usr/bin/{name}"
+def _by_program(pid: int, path: str, text: str, pointer: str) -> None:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise HostError.from_os(
-            path, error, remedy="install the package uidmap (shadow-utils), or map only your own id"
-        ) from None
+        raise HostError.from_os(path, error, pointer=pointer, call="stat") from None
     if status.st_uid != 0:
-        raise HostError(f"{path} does not belong to root", remedy="it must be the system's own program")
-    argv = [path, str(pid), *text.split()]
-    child = os.posix_spawn(path, argv, {"PATH": "/usr/bin:/bin"}, setsigmask=[], setsigdef=list(range(1, 32)))
-    _, result = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(result)
-    if code != 0:
-        raise HostError(f"{name} ended with status {code}", remedy="see the ranges in /etc/subuid and /etc/subgid")
+        remedy = "it must be the system's own program"
+        raise HostError(f"{path} does not belong to root", pointer=pointer, remedy=remedy)
+    out, into = os.pipe()
+    try:
+        code = _run([path, str(pid), *text.split()], into)
+        os.close(into)
+        into = -1
+        said = os.read(out, 4096).decode("utf-8", "replace").strip() if code else ""
+    finally:
+        os.close(out)
+        if into >= 0:
+            os.close(into)
+    if code:
+        name = path.rpartition("/")[2]
+        raise HostError(
+            f"{name} ended with status {code}: {' | '.join(said.splitlines())}",
+            pointer=pointer,
+            remedy=f"see /etc/sub{pointer[7:10]}; {name} must have set-user-id root or the file capability",
+        )
+
+
+def _run(argv: list[str], output: int) -> int:
+    """The exit code of a program; what it says goes to `output`, a pipe with room for that."""
+    actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+    child = os.posix_spawn(
+        argv[0],
+        argv,
+        {"PATH": "/usr/bin:/bin"},
+        file_actions=actions,
+        setsigmask=[],
+        setsigdef=[number for number in range(1, 32) if number not in (9, 19)],
+    )
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -162,10 +162,22 @@ _REMEDIES = {
     ("open_root", _EACCES): "every directory above it must be searchable for the root of the user namespace",
     ("set_ids", _EINVAL): "the id is not mapped in the user namespace",
     ("set_groups", _EPERM): "an unprivileged user namespace has no setgroups",
+    ("clone_tree", _EINVAL): "in a user namespace a directory with mounts below it can be bound by rbind only",
+    ("join_namespace", _EPERM): "who joins it needs CAP_SYS_ADMIN in the user namespace that owns it",
+}
+
+
+# What a user namespace may not mount (EPERM), by type.
+_MOUNT_REMEDIES = {
+    "proc": "where parts of the /proc of the caller are covered, a user namespace may not mount another",
+    "sysfs": "it needs a network namespace of the same user namespace; or bind /sys with rbind and ro",
+    "mqueue": "it needs an ipc namespace of the same user namespace",
 }
 
 
 def _remedy(op: Op, errno: int) -> str:
+    if op.name in ("new_filesystem", "mount_classic") and errno == _EPERM and op.args.get("type") in _MOUNT_REMEDIES:
+        return _MOUNT_REMEDIES[op.args["type"]]
     if op.name == "new_filesystem" and op.args.get("type") == "bind":
         return "a bind mount is asked for by the option bind or rbind, not by the type"
     return _REMEDIES.get((op.name, errno), "")

@@ -18,6 +18,8 @@ class Facts:
     """What the plan must know of the host and of the caller; plain values, so that a test can make any host.
 
     privileged     the caller has CAP_SYS_ADMIN in the initial user namespace
+    caller         a host.users.Caller, if it is not privileged
+    setgroups      setgroups(2) is allowed: for `create` in the caller's user namespace, for `exec` in the container's
     capabilities   mask of the capabilities that the caller may give away
     last_cap       highest capability number of the kernel
     layout         the cgroup hierarchies, a host.cgroups.Layout
@@ -30,6 +32,7 @@ class Facts:
     """
 
     __slots__ = (
+        "caller",
         "capabilities",
         "environ",
         "hard_limits",
@@ -40,6 +43,7 @@ class Facts:
         "listen_fds",
         "notify_socket",
         "privileged",
+        "setgroups",
     )
 
     def __init__(
@@ -55,6 +59,8 @@ class Facts:
         notify_socket: str = "",
         keyrings: bool = True,
         hard_limits: dict[int, int] | None = None,
+        caller: Any = None,
+        setgroups: bool = True,
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -66,6 +72,8 @@ class Facts:
         self.notify_socket = notify_socket
         self.keyrings = keyrings
         self.hard_limits = {} if hard_limits is None else hard_limits
+        self.caller = caller
+        self.setgroups = setgroups
 
 
 class Request:
@@ -121,6 +129,7 @@ class Builder:
 
     data      the config, checked
     cgroup    the chosen cgroup driver, not yet used for anything but its paths
+    groups    setgroups(2) is allowed where the program will run
     """
 
     def __init__(self, data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> None:
@@ -137,6 +146,7 @@ class Builder:
         self.late_settings: list[Setting] = []
         self.late_readonly: list[tuple[str, str]] = []
         self.id_maps = ("", "")
+        self.groups = facts.setgroups
         self.process: dict[str, Any] = data.get("process") or {}
         self.linux: dict[str, Any] = data.get("linux") or {}
         root = (data.get("root") or {}).get("path", "")
@@ -157,8 +167,13 @@ class Builder:
 
     @property
     def user_namespace(self) -> bool:
-        """The container's user namespace is not ours: no mknod, no unmapped files."""
+        """The container's user namespace is not ours: no unmapped files."""
         return "user" in self.new or "user" in self.joined
+
+    @property
+    def confined(self) -> bool:
+        """The container is not in the initial user namespace: no mknod, and mounts keep the host's flags."""
+        return self.user_namespace or not self.facts.privileged
 
     def host(self, name: str, pointer: str = "", /, *, why: str = "", **args: Any) -> None:
         """Append an operation of the runtime."""

@@ -74,6 +74,8 @@ def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], p
         reason = "the kernel does not map cgroup file systems"
     elif not parsed.bind and parsed.mount2_reason():
         reason = f"{parsed.mount2_reason()}, and what mount(2) has mounted cannot be mapped any more"
+    elif not b.facts.privileged:
+        reason = "only root of the host may map its file systems"
     if reason:
         raise b.error(pointer, f"the mount on {destination} cannot be id-mapped: {reason}")
     if mount.get("uidMappings") or mount.get("gidMappings"):

@@ -89,7 +89,7 @@ def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[s
         b.init("open_root", "/root/path", slot=b.slot("root"), path=b.rootfs)
         b.init("change_root", "/root/path", root="root")
     if user:
-        b.init("become_root", kinds["user"], drop_groups=1 if b.facts.privileged else 0)
+        b.init("become_root", kinds["user"], drop_groups=1 if b.groups else 0)
     b.init("fork_init", why="a pid namespace holds for children only", flags=0)
     b.init("new_session")
     if b.facts.keyrings and not b.request.no_new_keyring:

@@ -7,7 +7,7 @@ from . import constants as c
 from . import options as o
 from .builder import clean
 from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_LIKE_PROC, OPEN_NOT_PROC, OPEN_PLAIN
-from .rootfs import source_path, target
+from .rootfs import copy_source, source_path, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,13 +125,9 @@ def _bind(
         inside = path[len(b.rootfs) :] or "/"
         why = "the source is below the root file system"
         b.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root")
-    elif b.user_namespace:
-        why = "the root of the user namespace may not be able to read it"
-        b.init("receive_fd", pointer, why=why, slot=slot)
-        b.host("open_source", pointer, path=path, recursive=recursive)
-        opened = True
     else:
-        b.init("clone_tree", pointer, slot=slot, path=path, recursive=recursive, root=None)
+        why = "the root of the user namespace may not be able to read it" if b.user_namespace else ""
+        opened = copy_source(b, pointer, path, recursive=recursive, why=why)
     if mapping is not None:
         if opened:
             mapping.apply(b)
@@ -146,7 +142,7 @@ def _bind(
 
 def _attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
     """The recursive words first, so that ``rrw,ro`` ends read-only."""
-    locked = b.user_namespace
+    locked = b.confined
     if parsed.rec_attr_set or parsed.rec_attr_clr:
         b.init(
             "set_mount_attr",
@@ -183,6 +179,10 @@ def _filesystem(
     fstype = mount["type"]
     if destination == "/proc" and fstype != "proc":
         raise b.error(f"{pointer}/type", f"{fstype} cannot be mounted on /proc", expected="proc", found=fstype)
+    if b.confined:
+        from . import rootless
+
+        rootless.check_mount(b, pointer, destination, fstype, parsed)
     tmpfs = fstype == "tmpfs"
     reason = parsed.mount2_reason()
     late = tmpfs and bool(parsed.attr_set & c.MOUNT_ATTR_RDONLY) and (keep_writable or parsed.tmpcopyup)

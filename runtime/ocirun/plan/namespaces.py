@@ -43,6 +43,10 @@ def open_joined(b: Builder) -> None:
 
     Where a sysctl is to be set in it, the namespace must not be the host's own.
     """
+    if not b.facts.privileged:
+        from . import rootless
+
+        rootless.refuse(b)
     sysctls = b.linux.get("sysctl") or {}
     for kind, (path, pointer) in b.joined.items():
         slot = b.inherit(f"ns_{kind}")
@@ -62,7 +66,11 @@ def enter(b: Builder) -> None:
         if kind != "cgroup":
             flags |= c.NAMESPACE_FLAGS[kind]
     b.host("spawn", "", why=why, flags=0 if why else flags, slots=list(b.slots[: b.inherited]))
-    b.init("guard")
+    if "user" in b.new and not b.facts.privileged:
+        # /proc/PID of a process that is closed to debuggers belongs to root, and so do uid_map and gid_map.
+        b.init("guard", dumpable=1)
+    else:
+        b.init("guard")
     if b.cgroup.joins:
         for name in b.slots:
             if name.startswith("cgroup_"):
@@ -72,6 +80,7 @@ def enter(b: Builder) -> None:
     else:
         if flags & c.CLONE_NEWUSER:
             _map_ids(b)
+            _become_root(b)
         for kind in _JOIN_ORDER:
             _join(b, kind)
     b.init("new_session")
@@ -97,6 +106,9 @@ def _enter_staged(b: Builder, flags: int, why: str) -> None:
     if offsets:
         b.init("sync")
         b.host("write_time_offsets", "/linux/timeOffsets", offsets=_offset_lines(offsets))
+    if flags & c.CLONE_NEWUSER:
+        # Last, as it closes /proc/PID, and with it the offsets, to a runtime that is not root.
+        _become_root(b)
     b.init("fork_init", why=why, flags=0)
 
 
@@ -106,22 +118,31 @@ def _join(b: Builder, kind: str) -> None:
     _, pointer = b.joined[kind]
     b.init("join_namespace", pointer, slot=f"ns_{kind}", flag=c.NAMESPACE_FLAGS[kind])
     if kind == "user":
-        b.init("become_root", pointer, drop_groups=1)
+        b.init("become_root", pointer, drop_groups=1 if b.facts.privileged else 0)
 
 
 def _map_ids(b: Builder) -> None:
-    """The runtime writes the maps from outside, then we are root inside."""
+    """The runtime writes the maps from outside, by itself or by the programs of shadow-utils."""
+    from . import rootless
+
+    way = rootless.maps(b)
+    b.groups = way.setgroups == "allow"
     b.init("sync")
-    uid, gid = b.linux.get("uidMappings") or (), b.linux.get("gidMappings") or ()
     b.host(
         "write_id_maps",
         "/linux/uidMappings",
-        uid_map=map_lines(uid),
-        gid_map=map_lines(gid),
-        # An unprivileged writer of gid_map must give up setgroups first (user_namespaces(7), Linux 3.19).
-        setgroups="allow" if b.facts.privileged else "deny",
+        why=way.why,
+        uid_map=map_lines(b.linux.get("uidMappings") or ()),
+        gid_map=map_lines(b.linux.get("gidMappings") or ()),
+        uid_program=way.uid_program,
+        gid_program=way.gid_program,
+        setgroups=way.setgroups,
     )
-    b.init("become_root", b.new["user"], drop_groups=1 if b.facts.privileged else 0)
+
+
+def _become_root(b: Builder) -> None:
+    """Root of the new user namespace, without the caller's groups where they can be given up."""
+    b.init("become_root", b.new["user"], drop_groups=1 if b.groups else 0)
 
 
 def map_lines(entries: Any) -> str:

@@ -40,7 +40,7 @@ CALLERS_UMASK = 0x10000
 _Fields = tuple[tuple[str, str], ...]
 
 INIT_OPS: dict[str, tuple[int, _Fields]] = {
-    "guard": (1, ()),
+    "guard": (1, (("dumpable", "int"),)),
     "join_cgroup": (2, (("slot", "slot"),)),
     "join_namespace": (3, (("slot", "slot"), ("flag", "int"), ("keep", "int"))),
     "unshare": (4, (("flags", "int"),)),
@@ -153,7 +153,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "make_start_fifo": ("path", "slot"),
     "make_notify_socket": ("directory",),
     "spawn": ("flags", "slots"),
-    "write_id_maps": ("uid_map", "gid_map", "setgroups"),
+    "write_id_maps": ("uid_map", "gid_map", "uid_program", "gid_program", "setgroups"),
     "write_time_offsets": ("offsets",),
     "open_source": ("path", "recursive"),
     "make_user_namespace": ("uid_map", "gid_map"),

@@ -55,7 +55,11 @@ def become(b: Builder, environment: Environment, *, reset_affinity: bool = True)
     cwd = process.get("cwd", "/")
     b.init("change_dir", "/process/cwd", path=cwd, tolerate=1)
     gids = identity.additional_gids(user)
-    if b.facts.privileged or gids:
+    if not b.groups:
+        from . import rootless
+
+        rootless.check_groups(b)
+    else:
         b.init("set_groups", "/process/user/additionalGids", gids=list(gids))
     b.init("set_ids", "/process/user/uid", uid=uid, gid=gid)
     b.init(

@@ -74,7 +74,7 @@ def make_devices(b: Builder) -> None:
         if path in ("/dev/ptmx", "/dev/console") or (foreign and path.startswith("/dev/")):
             continue  # a link and a bind of the runtime, or the host's own entry
         mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o777)
-        owner = (0, 0) if b.user_namespace else (device.get("uid", 0), device.get("gid", 0))
+        owner = (0, 0) if b.confined else (device.get("uid", 0), device.get("gid", 0))
         _device(b, pointer, path, mode, device.get("major", 0), device.get("minor", 0), owner)
     if foreign:
         return
@@ -89,14 +89,29 @@ def _is_bind(mount: dict[str, Any]) -> bool:
 
 
 def _device(b: Builder, pointer: str, path: str, mode: int, major: int, minor: int, owner: tuple[int, int]) -> None:
-    if b.user_namespace and mode & 0o170000 != _FIFO:
+    if b.confined and mode & 0o170000 != _FIFO:
         why = "mknod is not allowed in a user namespace; the host's node is bound"
-        b.init("receive_fd", pointer, why=why, slot=b.slot("mount"))
-        b.host("open_source", pointer, path=path, recursive=0)
+        copy_source(b, pointer, path, recursive=0, why=why)
         target(b, pointer, path, OPEN_CREATE, like="mount")
         b.init("attach", pointer, slot="mount", target="target")
         return
     b.init("make_node", pointer, root="root", path=path, mode=mode, device=(major, minor), owner=owner)
+
+
+def copy_source(b: Builder, pointer: str, path: str, *, recursive: int, why: str) -> bool:
+    """A detached copy of a mount of the host, in the slot ``mount``; returns whether the runtime has made it."""
+    slot = b.slot("mount")
+    if b.user_namespace:
+        from . import rootless
+
+        if rootless.sources_by_host(b):
+            # The root of the user namespace may not be able to reach it.
+            b.init("receive_fd", pointer, why=why, slot=slot)
+            b.host("open_source", pointer, path=path, recursive=recursive)
+            return True
+        why = ""
+    b.init("clone_tree", pointer, why=why, slot=slot, path=path, recursive=recursive, root=None)
+    return False
 
 
 def target(b: Builder, pointer: str, path: str, flags: int, like: str | None = None) -> None:

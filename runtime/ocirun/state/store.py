@@ -60,7 +60,8 @@ def open_root(root: str, *, create: bool = False) -> int:
         # The root itself may be reached through links, /var/run for one.
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise HostError.from_os(f"state root {root}", error, call="open") from None
+        remedy = "choose another with --root, or set XDG_RUNTIME_DIR" if error.errno in (1, 13) else ""
+        raise HostError.from_os(f"state root {root}", error, call="open", remedy=remedy) from None
     status = os.fstat(fd)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         os.close(fd)
@@ -81,8 +82,9 @@ def _make_root(root: str) -> None:
         os.mkdir(root, 0o700)
     except FileExistsError:
         return
-    # Whatever the umask was.
-    os.chmod(root, 0o700)
+    # Whatever the umask was.  The sticky bit keeps a directory in XDG_RUNTIME_DIR from being cleaned up as
+    # unused (XDG base directory specification); elsewhere it changes nothing, as nobody else may write here.
+    os.chmod(root, 0o1700)
 
 
 def reserve(root: str, container_id: str) -> int:
