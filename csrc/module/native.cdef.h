@@ -23,6 +23,7 @@ int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms);
 int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd);
 int ocirun_open_tree(int dirfd, const char *path, unsigned int flags);
 int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd);
+int ocirun_netlink_socket(int namespace);
 int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int64_t ocirun_fs_type(int fd);
 int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);

@@ -96,6 +96,8 @@ NOTIFY = {"names": ["mknod"], "action": "SCMP_ACT_NOTIFY"}
         ({"/linux/netDevices": {"eth0": {"name": "é" * 8}}}, "/linux/netDevices/eth0/name", "name of a network device"),
         ({"/linux/netDevices": {"eth0": {"name": ".."}}}, "/linux/netDevices/eth0/name", "name of a network device"),
         ({"/linux/netDevices": {"eth0": {"name": "a b"}}}, "/linux/netDevices/eth0/name", "name of a network device"),
+        ({"/linux/netDevices": {"eth0": {"name": "a%d%d"}}}, "/linux/netDevices/eth0/name", "name of a network device"),
+        ({"/linux/netDevices": {"eth0": {"name": "a%s"}}}, "/linux/netDevices/eth0/name", "name of a network device"),
         ({"/linux/netDevices": {"a:b": {"name": "x"}}}, "/linux/netDevices/a:b", "cannot be the name"),
         ({"/linux/netDevices": {"a": {"name": "x"}, "x": {}}}, "/linux/netDevices/x/name", "the name of 'a' already"),
         (

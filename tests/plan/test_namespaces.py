@@ -152,6 +152,20 @@ def test_loopback_of_a_new_network_only() -> None:
     assert "loopback_up" not in rules.names(build("network=/n", "mount"))
 
 
+@pytest.mark.parametrize("kind", ["network", "network=/proc/5/ns/net"])
+def test_devices_move_once_the_namespace_is_there(kind: str) -> None:
+    made = build("mount", kind, netDevices={"eth1": {"name": "lan%d"}, "eth/2": {}})
+    moves = [(index, op) for index, op in enumerate(made.ops) if op.name == "move_device"]
+    assert [op.args for _, op in moves] == [
+        {"device": "eth1", "name": "lan%d"},
+        {"device": "eth/2", "name": "eth/2"},
+    ]
+    assert [op.pointer for _, op in moves] == ["/linux/netDevices/eth1", "/linux/netDevices/eth~12"]
+    assert made.ops[moves[0][0] - 1].name == "sync"
+    opened = [op.args["not_own_for"] for op in made.ops if op.name == "open_namespace"]
+    assert opened == (["/linux/netDevices"] if "=" in kind else [])
+
+
 def test_map_lines() -> None:
     assert namespaces.map_lines(()) == ""
     assert namespaces.map_lines([{"containerID": 0, "hostID": 2**32 - 2, "size": 1}]) == "0 4294967294 1\n"

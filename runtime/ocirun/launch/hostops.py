@@ -90,7 +90,7 @@ def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str
         there = os.fstat(fd)
         if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino):
             raise HostError(
-                f"{not_own_for}: {path} is the host's own {type} namespace, whose sysctls are not the container's",
+                f"{not_own_for}: {path} is the host's own {type} namespace, in which nothing is to be changed",
                 pointer=not_own_for,
             )
 
@@ -173,6 +173,13 @@ def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
 
     mount = s.answer_fd if s.answer_fd >= 0 else s.message_fd
     idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
+
+
+def move_device(s: Session, device: str, name: str) -> None:
+    """A network device of the host becomes one of the container."""
+    from . import netdevices
+
+    netdevices.move(s, device, name)
 
 
 def limit_process(s: Session, resource: int, soft: int, hard: int) -> None:
@@ -263,6 +270,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         open_source,
         make_user_namespace,
         idmap_mount,
+        move_device,
         limit_process,
         pass_console,
         pass_pidfd,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Valid, and refused until they are built: a container must not start without what it asked for.
 _NOT_YET = (
     ("seccomp", "/linux/seccomp"),
-    ("netDevices", "/linux/netDevices"),
     ("intelRdt", "/linux/intelRdt"),
     ("memoryPolicy", "/linux/memoryPolicy"),
     ("mountLabel", "/linux/mountLabel"),

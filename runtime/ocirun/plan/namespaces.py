@@ -41,7 +41,7 @@ def staged(b: Builder) -> str:
 def open_joined(b: Builder) -> None:
     """The host opens and checks each namespace file, before anything is made.
 
-    Where a sysctl is to be set in it, the namespace must not be the host's own.
+    Where a sysctl is to be set in it, or a device to be moved to it, the namespace must not be the host's own.
     """
     if not b.facts.privileged:
         from . import rootless
@@ -51,6 +51,8 @@ def open_joined(b: Builder) -> None:
     for kind, (path, pointer) in b.joined.items():
         slot = b.inherit(f"ns_{kind}")
         foreign = next((f"/linux/sysctl/{token(key)}" for key in sysctls if _holder(key) == kind), "")
+        if kind == "network" and b.linux.get("netDevices"):
+            foreign = "/linux/netDevices"
         b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot, not_own_for=foreign)
 
 
@@ -89,6 +91,15 @@ def enter(b: Builder) -> None:
         b.init("unshare", b.new["cgroup"], flags=c.CLONE_NEWCGROUP)
     if "network" in b.new:
         b.init("loopback_up", b.new["network"])
+    if b.linux.get("netDevices"):
+        _move_devices(b)
+
+
+def _move_devices(b: Builder) -> None:
+    """Before the hooks and the sysctls, which may be about these devices."""
+    b.init("sync")
+    for device, settings in b.linux["netDevices"].items():
+        b.host("move_device", f"/linux/netDevices/{token(device)}", device=device, name=settings.get("name") or device)
 
 
 def _enter_staged(b: Builder, flags: int, why: str) -> None:

@@ -158,6 +158,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "open_source": ("path", "recursive"),
     "make_user_namespace": ("uid_map", "gid_map"),
     "idmap_mount": ("path", "by", "recursive"),
+    "move_device": ("device", "name"),
     "host_hook": ("kind", "index", "path", "args", "env", "timeout", "status"),
     "limit_process": ("resource", "soft", "hard"),
     "write_process": ("file", "value"),

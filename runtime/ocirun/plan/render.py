@@ -65,6 +65,7 @@ _PHRASES = {
     "open_source": "open the source {path} on the host",
     "make_user_namespace": "make a user namespace that holds the mappings",
     "idmap_mount": "map the ids of the mount for {path} by the {by}",
+    "move_device": "move the network device {device} into the container as {name}",
     "host_hook": "run {kind} hook #{index} {path}",
     "limit_process": "set {resource} to {soft} (hard {hard})",
     "write_process": "write {value} to /proc/PID/{file}",

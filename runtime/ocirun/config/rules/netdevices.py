@@ -30,7 +30,7 @@ def check(linux: dict[str, Any], report: Report) -> None:
         if not valid(host):
             report.add(pointer, f"{host!a} cannot be the name of a network device", expected="a name", found=host)
         name = device.get("name") or host
-        if name != host and not valid(name):
+        if name != host and not (valid(name) and name.count("%") == name.count("%d") < 2):
             report.wrong(f"{pointer}/name", "the name of a network device", name)
         # The kernel chooses the number in place of %d.
         if name in seen and "%" not in name:
