@@ -16,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompiledParts(BuildHookInterface[Any]):
-    """Adds ``ocirun/_native*.so`` and the script ``ocirun``."""
+    """Adds ``ocirun/_native*.so``, the pack, the starter and the script ``ocirun``."""
 
     PLUGIN_NAME = "custom"
 
@@ -30,8 +30,10 @@ class CompiledParts(BuildHookInterface[Any]):
             out = os.path.join(self.root, "build", "wheel", str(sysconfig.get_config_var("SOABI")))
             self._run(build, "--out", out)
             launcher = os.path.join(out, "ocirun")
-            module = f"_native{sysconfig.get_config_var('EXT_SUFFIX')}"
-            build_data["force_include"][os.path.join(out, module)] = f"ocirun/{module}"
+            for name in os.listdir(out):
+                # The starter is not there for an interpreter without a shared library.
+                if name.startswith(("_native.", "_pack.", "_start.")):
+                    build_data["force_include"][os.path.join(out, name)] = f"ocirun/{name}"
             schema = os.path.join("schemas", "config.schema.json")  # for `ocirun check`
             build_data["force_include"][os.path.join(self.root, schema)] = f"ocirun/{schema}"
             if commit := self._commit(out):

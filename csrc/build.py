@@ -1,4 +1,4 @@
-"""Compile the C parts: the helper, the module ``ocirun._native``, the launcher.
+"""Compile the C parts: the helper, the module ``ocirun._native``, the launcher, the starter; make the pack.
 
     python3 csrc/build.py --in-tree      for work in a checkout
     python3 csrc/build.py --out DIR      for a wheel (called by hatch_build.py)
@@ -27,11 +27,20 @@ import sysconfig
 from pathlib import Path
 
 CSRC = Path(__file__).resolve().parent
+sys.path.insert(0, str(CSRC))
+
+import embed  # noqa: E402  after the path is set
+import pack  # noqa: E402
+
 ROOT = CSRC.parent
 EXECUTOR = CSRC / "executor"
 MODULE = CSRC / "module"
+STARTER = CSRC / "start" / "starter.c"
 MODULE_NAME = "ocirun._native"
 EXT_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
+# The names of the starter and of the pack, beside the module of the same interpreter.
+START_NAME = f"_start{EXT_SUFFIX.removesuffix('.so')}"
+PACK_NAME = f"_pack{EXT_SUFFIX.removesuffix('.so')}.bin"
 # "python3.11"; LDVERSION has the "t" of a free-threaded build
 PYTHON = f"python{sysconfig.get_config_var('LDVERSION')}"
 
@@ -45,7 +54,13 @@ FREESTANDING = [
     *("-static", "-nostdlib", "-s", "-Wl,--gc-sections,--build-id=none"),
     *("-Wl,-z,noexecstack", "-Wl,-z,noseparate-code", "-Wl,-z,norelro"),
 ]
+PROGRAM = ["-O2", "-g0", "-std=gnu11", "-Wl,-z,relro"]
 SHARED = ["-O2", "-g0", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,now,-z,relro"]
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class BuildError(Exception):
@@ -74,17 +89,8 @@ class Builder:
 
     def image(self) -> Path:
         """``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
-        helper = self.helper()
         header = self.build / "helper_image.h"
-        data = helper.read_bytes()
-        rows = [",".join(str(byte) for byte in data[at : at + 24]) for at in range(0, len(data), 24)]
-        text = (
-            "/* Made by csrc/build.py from the compiled helper. */\n"
-            f"static const unsigned char helper_image[{len(data)}] __attribute__((aligned(16))) = {{\n"
-            + ",\n".join(rows)
-            + f"\n}};\nstatic const unsigned long helper_image_size = {len(data)};\n"
-        )
-        _write_if_changed(header, text.encode())
+        _write_if_changed(header, embed.image(self.helper().read_bytes()).encode())
         return header
 
     def module(self, target: Path) -> Path:
@@ -103,16 +109,49 @@ class Builder:
         sources = [glue, *_sources(MODULE)]
         return self._compile(target, sources, flags, extra=[self.build / "helper_image.h"])
 
-    def launcher(self, target: Path, *, source_tree: Path | None = None) -> Path:
-        """The program ``ocirun``; with `source_tree` one that uses that package directory."""
-        defines = {"PYTHON": PYTHON, "EXT_SUFFIX": EXT_SUFFIX}
+    def launcher(self, target: Path, *, source_tree: Path | None = None, start: Path | None = None) -> Path:
+        """The program ``ocirun``; with `source_tree` one that uses that package directory.
+
+        start   only with `source_tree`: the directory of the starter and the pack
+        """
+        _write_if_changed(self.build / "boot.h", embed.boot_text().encode("ascii"))
+        defines = {"PYTHON": PYTHON, "EXT_SUFFIX": EXT_SUFFIX, "START_NAME": START_NAME, "PACK_NAME": PACK_NAME}
+        defines |= {"LIBRARY": _library(), "LANDMARK": os.path.join(sysconfig.get_path("stdlib"), "os.py")}
         if source_tree:
             defines["INTERPRETER"] = _interpreter(sys.prefix)
             defines["SOURCE_TREE"] = str(source_tree)
+            defines["START_TREE"] = str(start or source_tree / "ocirun")
         else:
             defines["INTERPRETER"] = _interpreter(sys.base_prefix)
-        flags = [*FREESTANDING, f"-I{EXECUTOR}", *(f'-D{name}="{value}"' for name, value in defines.items())]
-        return self._compile(target, [CSRC / "launcher.c", EXECUTOR / "text.c"], flags)
+        words = [f'-D{name}="{value}"' for name, value in defines.items()]
+        flags = [*FREESTANDING, f"-I{EXECUTOR}", f"-I{self.build}", *words]
+        sources = [CSRC / "launcher.c", EXECUTOR / "text.c"]
+        return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
+
+    def starter(self, target: Path) -> Path | None:
+        """The interpreter that starts quickly, for the running one; None where that has no shared library."""
+        library = _library()
+        if not library:
+            return None
+        header = self.build / "start_modules.h"
+        _write_if_changed(header, embed.start_modules().encode("ascii"))
+        stdlib = sysconfig.get_path("stdlib")
+        places = {
+            "PREFIX": sys.base_prefix,
+            "STDLIB": stdlib,
+            "DYNLOAD": sysconfig.get_config_var("DESTSHARED"),
+            "ZIP": os.path.join(os.path.dirname(stdlib), f"python{sysconfig.get_config_var('py_version_nodot')}.zip"),
+            "INTERPRETER": _interpreter(sys.base_prefix),
+        }
+        flags = [*PROGRAM, f"-I{self.build}", f"-I{sysconfig.get_path('include')}"]
+        flags += [f'-D{name}=L"{value}"' for name, value in places.items()]
+        after = [library, f"-Wl,-rpath,{os.path.dirname(library)}"]
+        return self._compile(target, [STARTER], flags, extra=[header], after=after)
+
+    def pack(self, target: Path, package: Path, *, installed: bool) -> Path:
+        """The modules of a package directory in one file."""
+        _write_if_changed(target, pack.make(package, installed=installed))
+        return target
 
     def _glue(self) -> Path:
         """The C code that cffi writes from ``native.cdef.h``."""
@@ -131,11 +170,23 @@ class Builder:
             stamp.write_text(digest)
         return glue
 
-    def _compile(self, target: Path, sources: list[Path], flags: list[str], *, extra: list[Path] | None = None) -> Path:
-        """One run of the compiler from sources to `target`, if anything changed."""
-        command = [*self.compiler, *self.flags, *flags, *map(str, sources)]
+    def _compile(
+        self,
+        target: Path,
+        sources: list[Path],
+        flags: list[str],
+        *,
+        extra: Sequence[Path] = (),
+        after: Sequence[str] = (),
+    ) -> Path:
+        """One run of the compiler from sources to `target`, if anything changed.
+
+        extra   files that the sources include, besides the headers of their folders
+        after   words behind the sources
+        """
+        command = [*self.compiler, *self.flags, *flags, *map(str, sources), *after]
         headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h")]
-        digest = _digest(command, [*sources, *sorted(headers), *(extra or [])])
+        digest = _digest(command, [*sources, *sorted(headers), *extra])
         stamp = self.build / f"{target.name}.stamp"
         if target.exists() and stamp.exists() and stamp.read_text() == digest:
             return target
@@ -159,6 +210,14 @@ def _interpreter(prefix: str) -> str:
     """The path of this interpreter below `prefix`, under its exact name where it has one."""
     named = os.path.join(prefix, "bin", PYTHON)
     return named if os.path.exists(named) else os.path.realpath(sys.executable)
+
+
+def _library() -> str:
+    """The path of the interpreter's shared library; "" where it has none, or it is not there to link with."""
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        return ""
+    path = os.path.join(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
+    return path if os.path.exists(path) else ""
 
 
 def _cffi_version() -> list[str]:
@@ -186,7 +245,9 @@ def build_in_tree() -> None:
     builder = Builder(ROOT / "build" / sysconfig.get_config_var("SOABI"), strict=True)
     builder.module(ROOT / "runtime" / "ocirun" / f"_native{EXT_SUFFIX}")
     # Two interpreters may share a checkout; build/bin/ocirun is the last one's.
-    launcher = builder.launcher(builder.build / "ocirun", source_tree=ROOT / "runtime")
+    builder.starter(builder.build / START_NAME)
+    builder.pack(builder.build / PACK_NAME, ROOT / "runtime" / "ocirun", installed=False)
+    launcher = builder.launcher(builder.build / "ocirun", source_tree=ROOT / "runtime", start=builder.build)
     published = ROOT / "build" / "bin" / "ocirun"
     if not published.exists() or published.read_bytes() != launcher.read_bytes():
         published.parent.mkdir(parents=True, exist_ok=True)
@@ -198,10 +259,12 @@ def build_in_tree() -> None:
 
 
 def build_out(out: Path) -> None:
-    """The two files of a wheel, into `out`: the module and the launcher."""
+    """The files of a wheel, into `out`: the module, the launcher, the pack and, where it can be, the starter."""
     builder = Builder(out / "work", strict=False)
     builder.module(out / f"_native{EXT_SUFFIX}")
     builder.launcher(out / "ocirun")
+    builder.starter(out / START_NAME)
+    builder.pack(out / PACK_NAME, ROOT / "runtime" / "ocirun", installed=True)
 
 
 def main() -> int:

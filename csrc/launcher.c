@@ -8,8 +8,10 @@
  *   - finds the installation it belongs to, from its own path,
  *   - keeps LD_* and LC_ALL away from the interpreter, and hands them over in
  *     its arguments, so that the program's environment is the caller's,
- *   - replaces itself by `python -I -S -B`: no PYTHON* variable, no current
- *     directory, no user directory, no .pth file, no bytecode written.
+ *   - replaces itself by the starter beside the package (start/starter.c), or
+ *     where that or the interpreter's library is missing by `python -I -S -B`:
+ *     no PYTHON* variable, no current directory, no user directory, no .pth
+ *     file, no bytecode written.
  *
  * Being static, it has no dynamic loader of its own that LD_LIBRARY_PATH (which
  * containerd ends in ":", the current directory) could mislead.
@@ -18,8 +20,14 @@
  *   PYTHON         its file name, "python3.11"
  *   EXT_SUFFIX     the end of its extension modules' names
  *   INTERPRETER    its path at build time
- *   SOURCE_TREE    only in a checkout: the directory that holds the package */
+ *   LIBRARY        that of its shared library, "" if it has none
+ *   LANDMARK       that of a file of its standard library
+ *   START_NAME, PACK_NAME   files beside the package's modules
+ *   SOURCE_TREE    only in a checkout: the directory that holds the package
+ *   START_TREE     there: the directory of the starter and the pack */
 #include "executor.h"
+
+#include "boot.h" /* what the interpreter runs first, and what it makes of the arguments */
 
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
@@ -34,33 +42,12 @@ struct start {
 	const char *exec_name; /* AT_EXECFN */
 };
 
-/* After `-c`: directories -- held variables -- program arguments ...
- * What is imported stays until the end, and there is little else: the collector
- * would look through it again and again, a twentieth of the time of a command.
- * The command line writes past Python's buffers, so nothing is lost by leaving
- * out the interpreter's own clean-up, a fifth of its time. */
-static char bootstrap[] = "import gc,os,sys\n"
-			  "gc.set_threshold(100000)\n"
-			  "a=sys.argv\n"
-			  "i=a.index('--')\n"
-			  "j=a.index('--',i+1)\n"
-			  "sys.path+=a[1:i]\n"
-			  "del os.environ['LC_ALL']\n"
-			  "for v in a[i+1:j]:\n"
-			  " k,_,w=v.partition('=')\n"
-			  " os.environ[k]=w\n"
-			  "del a[:j+1]\n"
-			  "try:\n"
-			  " from ocirun.cli.main import main\n"
-			  "except ImportError as e:\n"
-			  " sys.exit('ocirun: the installation is damaged: %s'%e)\n"
-			  "os._exit(main())\n";
-
 static char self[PATH_LIMIT];	   /* this file; then its bin directory */
 static char prefix[PATH_LIMIT];	   /* the directory above that */
 static char candidate[PATH_LIMIT]; /* an interpreter or a file looked for */
 static char built_prefix[PATH_LIMIT];
 static char trees[TREES_MAX][PATH_LIMIT]; /* what is added to sys.path */
+static char starter[PATH_LIMIT], pack[PATH_LIMIT];
 static size_t tree_count;
 
 _Noreturn static void fail(const char *what, const char *which)
@@ -178,6 +165,19 @@ static int add_tree(const char *root, const char *marker)
 	return 0;
 }
 
+static void find_start(void)
+{
+#ifdef SOURCE_TREE
+	static const char directory[] = START_TREE;
+#else
+	static char directory[PATH_LIMIT];
+
+	join(directory, trees[0], "/ocirun", "");
+#endif
+	join(starter, directory, "/", START_NAME);
+	join(pack, directory, "/", PACK_NAME);
+}
+
 /* What pip found installed elsewhere it did not install again beside us. */
 static int add_requirement(const char *marker)
 {
@@ -217,8 +217,9 @@ _Noreturn static void run(const struct start *start)
 	while (start->envp[variables])
 		variables++;
 
-	char *args[variables + (size_t)start->argc + TREES_MAX + 12];
+	char *args[variables + (size_t)start->argc + TREES_MAX + 13];
 	char *env[variables + 2];
+	char **tail;
 
 	args[n++] = candidate;
 	args[n++] = flags;
@@ -227,7 +228,9 @@ _Noreturn static void run(const struct start *start)
 	args[n++] = option;
 	args[n++] = utf8;
 	args[n++] = code;
-	args[n++] = bootstrap;
+	args[n] = bootstrap;
+	tail = args + n++;
+	args[n++] = pack;
 	for (size_t i = 0; i < tree_count; i++)
 		args[n++] = trees[i];
 	args[n++] = dashes;
@@ -244,6 +247,12 @@ _Noreturn static void run(const struct start *start)
 		args[n++] = start->argv[i];
 	args[n] = NULL;
 
+	/* A program whose library is missing would be executed, and fail. */
+	if (exists(LIBRARY) && exists(LANDMARK)) {
+		*tail = starter;
+		kernel_call(__NR_execve, (long)starter, (long)tail, (long)env, 0, 0, 0);
+		*tail = bootstrap;
+	}
 	if (join(candidate, self, "/" PYTHON, ""))
 		kernel_call(__NR_execve, (long)candidate, (long)args, (long)env, 0, 0, 0);
 	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
@@ -272,6 +281,7 @@ __attribute__((used)) _Noreturn static void begin(long *stack)
 	join(prefix, self, "", "");
 	cut_last(prefix);
 	find_trees();
+	find_start();
 	run(&start);
 }
 

@@ -94,7 +94,7 @@ def test_one_directory_is_searched(own: Installed, tmp_path: Path) -> None:
     trace = log.read_text()
     listed = set(re.findall(r'openat\(AT_FDCWD, "([^"]+)", [^)]*O_DIRECTORY', trace))
     outside = {path for path in listed if not re.search(r"/lib/python3\.\d+(/(encodings|lib-dynload).*)?$", path)}
-    assert outside == {str(own.site), *(path for path in outside if path.startswith(f"{own.site}/ocirun"))}
+    assert not {path for path in outside if path != str(own.site) and not path.startswith(f"{own.site}/ocirun")}
     assert str(tmp_path) not in trace
     assert ".pth" not in trace
 
@@ -143,7 +143,8 @@ def test_damaged_installations(own: Installed, tmp_path: Path) -> None:
         shutil.copytree(own.home / name, tmp_path / name, symlinks=True)
     (site,) = tmp_path.glob("lib/python3*/site-packages")
     program = str(tmp_path / "bin" / "ocirun")
-    (site / "ocirun" / "errors.py").unlink()
+    for path in [site / "ocirun" / "errors.py", *site.glob("ocirun/_pack.*")]:
+        path.unlink()
     result = pythons.run([program, "--version"], fails=True)
     assert re.fullmatch(r"ocirun: the installation is damaged: [^\n]+\n", result.stderr)
     for path in site.glob("ocirun/_native*"):

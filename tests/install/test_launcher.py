@@ -46,10 +46,14 @@ def main():
 
 
 class Probe:
-    """A launcher, compiled for a package whose only command reports what it sees."""
+    """A launcher, compiled for a package whose only command reports what it sees.
 
-    def __init__(self, where: Path) -> None:
+    starts   with the starter and the pack, in place of the interpreter and the files of the package
+    """
+
+    def __init__(self, where: Path, *, starts: bool) -> None:
         self.where = where
+        self.starts = starts
         package = where / "package" / "ocirun" / "cli"
         package.mkdir(parents=True)
         (package / "main.py").write_text(PROBE)
@@ -57,8 +61,18 @@ class Probe:
             (folder / "__init__.py").write_text("")
         self.report = where / "report"
         self.program = where / "bin" / "launcher"
-        builder = _build().Builder(where / "build", strict=True)
-        builder.launcher(self.program, source_tree=where / "package")
+        build = _build()
+        builder = build.Builder(where / "build", strict=True)
+        builder.launcher(self.program, source_tree=where / "package", start=where)
+        self.pack = where / build.PACK_NAME
+        if starts:
+            builder.pack(self.pack, where / "package" / "ocirun", installed=False)
+            builder.starter(where / build.START_NAME)
+
+    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run it, whatever comes of it."""
+        env = {"REPORT": str(self.report)}
+        return subprocess.run([self.program, *words], env=env, capture_output=True, text=True, check=False, **options)
 
     def __call__(self, *words: str | bytes, env: dict[str, str] | None = None, **options: Any) -> dict[str, Any]:
         """Run it and return what it saw."""
@@ -79,9 +93,11 @@ def _build() -> Any:
     return module
 
 
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> Probe:
-    return Probe(tmp_path_factory.mktemp("probe"))
+@pytest.fixture(scope="module", params=[False, True], ids=["python", "starter"])
+def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Probe:
+    if request.param and not _build()._library():
+        pytest.skip("this interpreter has no shared library")
+    return Probe(tmp_path_factory.mktemp("probe"), starts=request.param)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +163,7 @@ def test_closed_standard_descriptors(probe: Probe, closed: tuple[int, ...]) -> N
 
 
 def test_nothing_else_is_open(probe: Probe) -> None:
-    assert probe()["open"] == [0, 1, 2]
+    assert probe()["open"] == [0, 1, 2, *([3] if probe.starts else [])]  # the pack, close-on-exec
 
 
 def test_exit_status(probe: Probe) -> None:
@@ -208,8 +224,10 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         "PYTHON": build.PYTHON,
         "EXT_SUFFIX": build.EXT_SUFFIX,
         "INTERPRETER": f"{sys.prefix}/bin/python",
+        **dict.fromkeys(("LIBRARY", "LANDMARK", "START_NAME", "START_TREE", "PACK_NAME"), "/none"),
         **defines,
     }
+    (tmp_path / "boot.h").write_text(build.embed.boot_text())
     program = tmp_path / "bin" / "ocirun"
     program.parent.mkdir()
     for name in ("ocirun/_native", "_cffi_backend"):  # an installation for that version
@@ -218,7 +236,7 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         path.touch()
     words = [f'-D{name}="{value}"' for name, value in defines.items()]
     sources = [str(build.CSRC / "launcher.c"), str(build.EXECUTOR / "text.c")]
-    command = ["cc", *build.FREESTANDING, f"-I{build.EXECUTOR}", *words, *sources, "-o", str(program)]
+    command = ["cc", *build.FREESTANDING, f"-I{build.EXECUTOR}", f"-I{tmp_path}", *words, *sources, "-o", str(program)]
     subprocess.run(command, check=True)
     result = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     assert result.returncode == 1

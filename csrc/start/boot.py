@@ -1,0 +1,46 @@
+"""From the launcher's arguments to the command line.
+
+It is built twice: as the text of ``python -c``, and compiled into the starter.  The arguments: the pack's path,
+directories for sys.path, "--", variables that were held back from the interpreter, "--", the command line with its
+program's name.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+# What is imported stays until the end, and there is little else: the collector would look through it again and again,
+# a twentieth of the time of a command.
+gc.set_threshold(100000)
+a = sys.argv
+i = a.index("--")
+j = a.index("--", i + 1)
+p = a[1]
+sys.path += a[2:i]
+del os.environ["LC_ALL"]
+for v in a[i + 1 : j]:
+    k, _, w = v.partition("=")
+    os.environ[k] = w
+del a[: j + 1]
+try:
+    try:
+        f = os.open(p, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        f = -1
+    if f >= 0:
+        import marshal
+        from _frozen_importlib_external import MAGIC_NUMBER
+
+        h = os.pread(f, 12, 0)
+        if h[:4] == MAGIC_NUMBER:
+            n = int(h[4:])
+            c, *s, t = marshal.loads(os.pread(f, n, 12))
+            exec(c, {"setup": (f, 12 + n, *s, t or os.path.dirname(p))})
+    from ocirun.cli.main import main
+except (ImportError, EOFError, ValueError, TypeError) as e:
+    sys.exit(f"ocirun: the installation is damaged: {e}")
+# The command line writes past Python's buffers, so nothing is lost without the interpreter's own clean-up, a fifth of
+# its time.
+os._exit(main())

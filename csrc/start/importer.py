@@ -1,0 +1,97 @@
+"""The importer of a pack: modules from one file.
+
+A search in directories costs more than the code that it finds.  A pack, made by csrc/pack.py, is: the interpreter's
+magic number; the length of the next part in eight digits; this file's code and a dict of the modules, marshalled; the
+modules' code.  A module is a tuple: whether it is a package, where its code begins behind the dict, how long it is, its
+file, that file's size and time of change in ns.
+
+In a checkout a module whose file has changed is left to the importers behind this one.  An installed module's size is
+-1, and its file is not looked at.  Compiled modules are looked for under the one name that this interpreter's have.
+
+The pack stays open (close-on-exec): another one may be put in its place at any time.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+from marshal import loads
+
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+    from typing import Any
+
+    Part = tuple[bool, int, int, str, int, int]
+    setup: tuple[int, int, dict[str, Part], tuple[str, ...], str, str]
+
+
+class Importer:
+    """An entry of ``sys.meta_path``.
+
+    fd, begin  the pack, and where the first module's code begins in it
+    modules    name -> Part
+    compiled   names of compiled modules on the way of most commands
+    suffix     how their files' names end
+    top        the package's directory
+    """
+
+    def __init__(
+        self, fd: int, begin: int, modules: dict[str, Part], compiled: tuple[str, ...], suffix: str, top: str
+    ) -> None:
+        self.fd = fd
+        self.begin = begin
+        self.modules = modules
+        self.compiled = compiled
+        self.suffix = suffix
+        self.top = top
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        """The spec of a module that this importer has, else None."""
+        part = self.modules.get(name)
+        if part is None:
+            return self._find_compiled(name) if name in self.compiled else None
+        package, _, _, file, size, changed = part
+        if not file.startswith("/"):  # the standard library's
+            file = f"{self.top}/{file}"
+        if size >= 0:
+            try:
+                now = posix.stat(file)
+            except OSError:
+                return None
+            if now.st_size != size or now.st_mtime_ns != changed:
+                return None
+        loader: Any = self
+        spec = ModuleSpec(name, loader, origin=file, is_package=package)
+        if package:
+            spec.submodule_search_locations = [file.rpartition("/")[0]]
+        return spec
+
+    def _find_compiled(self, name: str) -> Any:
+        parent, _, last = name.rpartition(".")
+        for directory in [self.top] if parent else sys.path:
+            file = f"{directory}/{last}{self.suffix}"
+            try:
+                posix.stat(file)
+            except OSError:
+                continue
+            return ModuleSpec(name, ExtensionFileLoader(name, file), origin=file)
+        return None
+
+    def create_module(self, spec: object) -> None:
+        """None: an ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the code of a module of the pack."""
+        _, start, size, _, _, _ = self.modules[module.__name__]
+        spec: Any = module.__spec__
+        module.__file__ = spec.origin
+        code: CodeType = loads(posix.pread(self.fd, size, self.begin + start))
+        exec(code, module.__dict__)
+
+
+_fd, _begin, _modules, _compiled, _suffix, _top = setup  # noqa: F821  given by the bootstrap
+sys.meta_path.insert(0, Importer(_fd, _begin, _modules, _compiled, _suffix, _top))
