@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -66,23 +65,6 @@ int ocirun_inherited(int fd)
 	int flags = fcntl(fd, F_GETFD);
 
 	return flags >= 0 && !(flags & FD_CLOEXEC);
-}
-
-/* Put `old` in the place of `name` in one step, both names in `dirfd`.
- * rename(2) over a file takes some 100 us (seen with tmpfs and ext4, Linux
- * 6.18), an exchange and the removal of the old one less than 10; the way of
- * rename(2) is for file systems that cannot exchange. */
-int ocirun_replace(int dirfd, const char *old, const char *name)
-{
-	int number;
-
-	if (syscall(__NR_renameat2, dirfd, old, dirfd, name, RENAME_EXCHANGE) < 0)
-		return renameat(dirfd, old, dirfd, name) < 0 ? -errno : 0;
-	if (unlinkat(dirfd, old, 0) == 0)
-		return 0;
-	number = errno; /* a directory, say: as it was */
-	syscall(__NR_renameat2, dirfd, old, dirfd, name, RENAME_EXCHANGE);
-	return -number;
 }
 
 int ocirun_umount(const char *path, int flags)

@@ -29,7 +29,6 @@ int64_t ocirun_fs_type(int fd);
 int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int ocirun_set_subreaper(int on);
 int ocirun_inherited(int fd);
-int ocirun_replace(int dirfd, const char *old, const char *name);
 int ocirun_umount(const char *path, int flags);
 const char *ocirun_call_name(int nr);
 size_t ocirun_helper_size(void);

@@ -28,16 +28,18 @@ if TYPE_CHECKING:
     from ocirun.errors import StepError as StepError
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
-    from ocirun.outcome import Outcome as Outcome
     from ocirun.runner import run as run
+    from ocirun.running.outcome import Outcome as Outcome
+    from ocirun.running.prepared import Prepared as Prepared
     from ocirun.version import SPEC_VERSION as SPEC_VERSION
 
     __version__: str
 
 _NAMES = {
     "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "explain", "list_states"),
-    "ocirun.outcome": ("Outcome",),
     "ocirun.runner": ("run",),
+    "ocirun.running.outcome": ("Outcome",),
+    "ocirun.running.prepared": ("Prepared",),
     "ocirun.errors": (
         "ConfigError",
         "ContainerExistsError",

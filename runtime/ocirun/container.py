@@ -372,9 +372,9 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str) -> Plan:
 
     Raises ConfigError, UnsupportedError.
     """
-    from .launch import create
+    from .launch import planning
 
-    return create.explain(bundle, id, root, options)
+    return planning.explain(bundle, id, root, options)
 
 
 def read_process(path: str) -> dict[str, Any]:

@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
 
 import pytest
 
 import ocirun
 
+from .conftest import shell
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-    Runner = Callable[..., ocirun.Outcome]
-
-SAMPLES = Path(__file__).resolve().parents[2] / "bundles"
+    from .conftest import Runner
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A copy of a sample: mount points are made in its root file system."""
-    subprocess.run([sys.executable, str(SAMPLES / "make"), "hello"], check=True, capture_output=True)
-    copy = tmp_path_factory.mktemp("api") / "bundle"
-    shutil.copytree(SAMPLES / "hello", copy, symlinks=True)
-    return str(copy)
-
-
-@pytest.fixture
-def run(bundle: str, tmp_path: Path) -> Runner:
-    root = tmp_path / "root"
-
-    def call(*args: str, **options: object) -> ocirun.Outcome:
-        return ocirun.run(bundle, args=list(args), root=str(root), **options)  # type: ignore[arg-type]
-
-    return call
-
-
-def shell(script: str) -> tuple[str, str, str]:
-    return "/bin/sh", "-c", script
 
 
 def test_output_status_and_usage(run: Runner) -> None:
@@ -108,52 +79,19 @@ def test_wrong_type_is_refused_with_its_address(run: Runner) -> None:
     assert caught.value.pointer.endswith("/destination")
 
 
-def process_state() -> tuple[object, ...]:
-    handlers = tuple(signal.getsignal(number) for number in (1, 2, 10, 13, 15, 17))
-    umask = os.umask(0o22)
-    os.umask(umask)
-    return handlers, umask, os.getcwd(), signal.pthread_sigmask(signal.SIG_BLOCK, ()), threading.active_count()
-
-
-def test_two_hundred_in_sixteen_threads_with_a_large_heap(run: Runner, tmp_path: Path) -> None:
-    heap = bytearray(1 << 30)
-    heap[::4096] = b"x" * len(heap[::4096])
-    before = (process_state(), set(os.listdir("/proc/self/fd")))
-    churning = threading.Event()
-
-    def churn() -> None:
-        while not churning.is_set():
-            _ = [str(number) for number in range(2000)]
-            os.close(os.open("/dev/null", os.O_RDONLY))
-
-    others = [threading.Thread(target=churn) for _ in range(2)]
-    problems: list[str] = []
-
-    def work(number: int) -> None:
-        for turn in range(13):
-            try:
-                outcome = run(*shell(f"echo {number}.{turn} $$"))
-                if outcome.stdout != f"{number}.{turn} 1\n".encode() or not outcome.ok:
-                    problems.append(f"{outcome} {outcome.stdout!r} {outcome.stderr!r}")
-            except ocirun.OcirunError as error:
-                problems.append(repr(error))
-
-    for thread in others:
-        thread.start()
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in workers:
-        thread.start()
-    for thread in workers:
-        thread.join()
-    churning.set()
-    for thread in others:
-        thread.join()
-    assert problems == []
-    assert (process_state(), set(os.listdir("/proc/self/fd"))) == before
-    assert os.listdir(tmp_path / "root") == []
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-    del heap
+def test_sockets_of_the_service_manager_are_not_passed_on(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LISTEN_FDS and NOTIFY_SOCKET are meant for the calling service, not for every program that it runs."""
+    monkeypatch.setenv("LISTEN_FDS", "100")
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/no/such/socket")
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
+    try:
+        outcome = run(*shell("ls /proc/self/fd | wc -l; echo ${LISTEN_FDS-no} ${NOTIFY_SOCKET-no}"))
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert outcome.stdout == b"4\nno no\n"  # 0, 1, 2 and the one that ls reads the directory by
 
 
 def test_fork_of_the_caller_does_not_touch_its_containers(bundle: str, tmp_path: Path) -> None:

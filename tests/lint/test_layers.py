@@ -21,12 +21,18 @@ LAYERS = {
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "container": 4,
-    "outcome": 4, "runner": 5, "aio": 5, "audit": 5, "features": 5,
+    "running": 4, "runner": 5, "aio": 5, "audit": 5, "features": 5,
     "cli": 6,
 }  # fmt: skip
 
 # Of the same layer, and yet allowed.
-NEIGHBOURS = {("launch", "state"), ("resources", "state"), ("stats", "state"), ("signals", "errors")}
+NEIGHBOURS = {
+    ("launch", "state"),
+    ("resources", "state"),
+    ("stats", "state"),
+    ("signals", "errors"),
+    ("container", "running"),
+}
 
 # The command line uses the API, and these below it.
 CLI_MAY_USE = {

@@ -106,12 +106,12 @@ def _on_this_host(
     raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, known: list[Finding]
 ) -> list[Finding]:
     """What making the plan says, for a config that is right in itself."""
-    from ..launch import create
+    from ..launch import planning
 
     said = {(finding.pointer, finding.severity) for finding in known}
     try:
         config = load.from_bytes(raw, bundle=bundle, path=path)
-        plan = create.explain(bundle, "check", root, options, config=config)
+        plan = planning.explain(bundle, "check", root, options, config=config)
     except ConfigError as error:
         found = [Finding.of(problem, HOST) for problem in error.problems if not problem.warning]
     except (UnsupportedError, HostError) as error:

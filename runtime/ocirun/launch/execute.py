@@ -6,14 +6,13 @@ import os
 
 from ..config import check, load
 from ..errors import ConfigError, HostError, Problem, StateError, UsageError
-from ..host import facts as host
 from ..plan.builder import Request
 from ..plan.constants import NAMESPACE_FILES
 from ..plan.joining import build_exec
 from ..state import record as records
 from ..state import store
 from . import create as creation
-from . import foreground, spawn
+from . import foreground, planning, spawn
 from .session import Session
 from .stall import PAUSED, Stall
 
@@ -97,18 +96,16 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
         bundle=record.bundle,
         directory="",
         detach=False,
-        console_socket=creation.absolute(options.console_socket),
-        pidfd_socket=creation.absolute(options.pidfd_socket),
-        pid_file=creation.absolute(options.pid_file),
+        console_socket=planning.absolute(options.console_socket),
+        pidfd_socket=planning.absolute(options.pidfd_socket),
+        pid_file=planning.absolute(options.pid_file),
         keep_fds=options.preserve_fds,
         no_new_keyring=not record.own_keyring,
     )
     below = sub_groups(cgroup, options.cgroup)
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
-    facts = creation.facts(
-        None, preserve_fds=options.preserve_fds, limited=bool(data["process"].get("rlimits")), for_show=False
-    )
-    facts.notify_socket = ""
+    limited = bool(data["process"].get("rlimits"))
+    facts = planning.facts(None, preserve_fds=options.preserve_fds, limited=limited)
     if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
         from ..host import users
 
@@ -123,7 +120,7 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
         own_umask=umask,
         cgroup_files=files,
     )
-    session = Session(plan, record, cgroup, -1, list(host.environment()))
+    session = Session(plan, record, cgroup, -1)
     session.progress_name = ""
     session.trace = creation.tracer(options.trace)
     session.sub_groups = below

@@ -10,6 +10,7 @@ from . import destroy, notify, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..cgroup.driver import Driver
     from ..state.record import Record
     from .options import CreateOptions
     from .session import Session
@@ -88,20 +89,41 @@ def delete(root: str, container_id: str) -> list[str]:
     """Delete a container that this process has made; one that is gone already is fine.  Returns warnings."""
     from ..cgroup import driver
     from ..state import record as records
+
+    directory = _locked(root, container_id)
+    if directory < 0:
+        return []
+    try:
+        record = records.load(directory)
+        return destroy.destroy(root, record, driver.from_record(record.cgroup), directory)
+    finally:
+        os.close(directory)
+
+
+def remove(root: str, record: Record, cgroup: Driver) -> list[str]:
+    """As `delete`, for a caller that has kept what the state says."""
+    directory = _locked(root, record.container_id)
+    if directory < 0:
+        return []
+    try:
+        return destroy.destroy(root, record, cgroup, directory)
+    finally:
+        os.close(directory)
+
+
+def _locked(root: str, container_id: str) -> int:
+    """The container's directory, locked; -1 when somebody else has deleted it."""
     from ..state import store
 
     try:
         directory = store.open_container(root, container_id)
     except ContainerNotFoundError:
-        return []  # somebody else has deleted it
-    try:
-        store.lock(directory)
-        if store.is_removed(directory):
-            return []
-        record = records.load(directory)
-        return destroy.destroy(root, record, driver.from_record(record.cgroup), directory)
-    finally:
+        return -1
+    store.lock(directory)
+    if store.is_removed(directory):
         os.close(directory)
+        return -1
+    return directory
 
 
 def poststart(session: Session, record: Record) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class CreateOptions:
@@ -24,9 +25,11 @@ class CreateOptions:
     warn             called with one line for what does not stop the container
     trace            path of a file for the time of each operation; "" for none
     stdio            descriptors for the program's standard input, output and error; -1: the caller's own
+    activation       LISTEN_FDS and NOTIFY_SOCKET of the environment are meant for the container
     """
 
     __slots__ = (
+        "activation",
         "bundle",
         "cgroup_manager",
         "console_socket",
@@ -60,7 +63,9 @@ class CreateOptions:
         warn: Callable[[str], None] | None = None,
         stdio: tuple[int, int, int] = (-1, -1, -1),
         trace: str = "",
+        activation: bool = True,
     ) -> None:
+        self.activation = activation
         self.bundle = bundle
         self.console_socket = console_socket
         self.pidfd_socket = pidfd_socket
@@ -75,6 +80,13 @@ class CreateOptions:
         self.warn = warn or _silent
         self.stdio = stdio
         self.trace = trace
+
+    def but(self, **changes: Any) -> CreateOptions:
+        """A copy with other values for some of the names above."""
+        copy = CreateOptions()
+        for name in self.__slots__:
+            setattr(copy, name, changes[name] if name in changes else getattr(self, name))
+        return copy
 
 
 class ExecOptions:

@@ -6,6 +6,7 @@ import os
 import time
 
 from ..errors import HookError, HostError, OcirunError
+from ..host import facts as host
 from ..plan import encode
 from ..plan.ops import HOST
 from . import hooks, hostops, report, spawn
@@ -26,19 +27,17 @@ class Session:
 
     plan, record, cgroup   what to do, for whom, with which cgroup driver
     directory              descriptor of the container's state directory
-    environ                the caller's environment, for hooks without one
     fds                    descriptors for the helper's inherited slots, by name
     undo                   what takes back the effects so far, last first
     console                the terminal's master, kept for a foreground run, or -1
     notify                 the listening NOTIFY_SOCKET of the container, or None
     """
 
-    def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int, environ: list[str]) -> None:
+    def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int) -> None:
         self.plan = plan
         self.record = record
         self.cgroup = cgroup
         self.directory = directory
-        self.environ = environ
         self.fds: dict[str, int] = {}
         self.undo: list[Callable[[], None]] = []
         self.console = -1
@@ -51,6 +50,8 @@ class Session:
         self.sub_groups: dict[str, str] = {}
         self.stdio = (-1, -1, -1)
         self.trace: Trace | None = None
+        # The plan's bytes for the helper, where somebody has made them already.
+        self.encoded: bytes | None = None
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
@@ -165,7 +166,9 @@ class Session:
             how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             progress = os.open(self.progress_name, how, 0o600, dir_fd=self.directory)
         try:
-            self._helper = spawn.start(self.plan, self.fds, flags=flags, progress_fd=progress, stdio=self.stdio)
+            self._helper = spawn.start(
+                self.plan, self.fds, flags=flags, progress_fd=progress, stdio=self.stdio, encoded=self.encoded
+            )
         except BaseException:
             if progress >= 0:
                 os.close(progress)
@@ -186,7 +189,14 @@ class Session:
             self.record.bundle,
             self.record.annotations,
         )
-        hooks.run(op.args, pointer=op.pointer, index=index, state=state, cwd=self.record.bundle, environ=self.environ)
+        hooks.run(
+            op.args,
+            pointer=op.pointer,
+            index=index,
+            state=state,
+            cwd=self.record.bundle,
+            environ=list(host.environment()),
+        )
 
     def hook_numbers(self, kind: str) -> list[int]:
         """The operations that are hooks of a kind."""

@@ -172,6 +172,7 @@ def start(
     cgroup_fd: int = -1,
     progress_fd: int = -1,
     stdio: tuple[int, int, int] = (-1, -1, -1),
+    encoded: bytes | None = None,
 ) -> Helper:
     """Start the helper with the init operations of `plan`.
 
@@ -180,9 +181,10 @@ def start(
     cgroup_fd    directory for CLONE_INTO_CGROUP (Linux 5.7), or -1
     progress_fd  the progress record's file, or -1 for one in memory
     stdio        descriptors for standard input, output and error; -1: our own
+    encoded      the bytes of `plan`, if they are made already
     Raises HostError.  Safe in any thread: nothing of this process changes.
     """
-    content = encode.encode(plan)
+    content = encode.encode(plan) if encoded is None else encoded
     if progress_fd < 0:
         progress_fd = os.memfd_create("progress", os.MFD_CLOEXEC)
     stamps = encode.init_count(plan)

@@ -61,6 +61,7 @@ class Template:
         self._base = b
         self.plan = finished(b)
         self._open = {id(op): self._has_hole(op.args) for op in b.ops}
+        self._open_places = [place for place, op in enumerate(b.ops) if self._open[id(op)]]
 
     def fill(self, container_id: str, data: dict[str, Any], differs: frozenset[str]) -> Plan:
         """The plan for a container.
@@ -70,7 +71,10 @@ class Template:
         Raises ConfigError and UnsupportedError, as `build` does.
         """
         plan = self.plan if not differs else self._rebuilt(data, differs)
-        ops = [self._filled(op, container_id) if self._is_open(op) else op for op in plan.ops]
+        ops = plan.ops.copy()
+        for place in self._open_places if not differs else range(len(ops)):
+            if self._is_open(ops[place]):
+                ops[place] = self._filled(ops[place], container_id)
         return Plan(ops, plan.slots, plan.inherited, plan.keep, list(plan.warnings))
 
     def _rebuilt(self, data: dict[str, Any], differs: frozenset[str]) -> Plan:

@@ -185,7 +185,7 @@ def write_file(directory: int, name: str, content: bytes, mode: int = 0o600) -> 
             write_all(fd, content)
         finally:
             os.close(fd)
-        _replace(directory, hidden, name)
+        os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:
         os.unlink(hidden, dir_fd=directory)
         raise
@@ -199,16 +199,7 @@ def write_link(directory: int, name: str, text: str) -> None:
     except FileNotFoundError:
         pass
     os.symlink(text, hidden, dir_fd=directory)
-    _replace(directory, hidden, name)
-
-
-def _replace(directory: int, hidden: str, name: str) -> None:
-    """Give `hidden` the name `name`, whatever had it; OSError as it comes."""
-    from .._native import lib
-
-    result = lib.ocirun_replace(directory, hidden.encode(), name.encode())
-    if result < 0:
-        raise OSError(-result, os.strerror(-result), name)
+    os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def write_all(fd: int, content: bytes) -> None:

@@ -1,0 +1,184 @@
+"""The course of one run, from its start to its outcome.
+
+There is no waiting in here: a course has descriptors to be watched, and says
+what to do when one is ready.  `ocirun.run` watches them with poll(2),
+`ocirun.aio` with the event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..launch import foreground, spawn
+from .outcome import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..launch.session import Session
+    from ..state.record import Record
+
+    Make = Callable[[tuple[int, int, int]], tuple[Record, Session]]
+
+OUTPUT_LIMIT = 1 << 20
+# How long a killed program may take to end, in seconds.
+KILL_LIMIT = 10.0
+_CHUNK = 65536
+
+
+class Stream:
+    """One output of the program: kept up to a limit, read to its end."""
+
+    __slots__ = ("cut", "fd", "kept", "left")
+
+    def __init__(self, fd: int, limit: int) -> None:
+        self.fd = fd
+        self.kept: list[bytes] = []
+        self.left = limit
+        self.cut = False
+
+    def take(self) -> bool:
+        """Read what is there; False at the end."""
+        data = self._read()
+        if data:
+            self._keep(data)
+        return data != b""
+
+    def drain(self) -> None:
+        """Read until nothing is there for the moment; whoever still holds the other end is not waited for."""
+        while data := self._read():
+            self._keep(data)
+
+    def _read(self) -> bytes | None:
+        try:
+            return os.read(self.fd, _CHUNK)
+        except BlockingIOError:
+            return None
+
+    def _keep(self, data: bytes) -> None:
+        if len(data) > self.left:
+            self.cut = True
+            data = data[: self.left]
+        if data:
+            self.kept.append(data)
+            self.left -= len(data)
+
+
+class Course:
+    """One run.  The calls in their order: `begin`, then as its descriptors say, `outcome`, and `close` at any time.
+
+    pidfd     ready when the program has ended
+    streams   its outputs that have not ended, by descriptor
+    """
+
+    def __init__(self, root: str, output_limit: int) -> None:
+        self._root = root
+        self._fds: list[int] = []
+        self._limit = output_limit
+        self._session: Session | None = None
+        self._begun = 0.0
+        self._outputs: list[Stream] = []
+        self.streams: dict[int, Stream] = {}
+        self.pidfd = -1
+
+    def begin(self, make: Make, stdin: bytes) -> None:
+        """Create the container and start its program.
+
+        make    creates it with the descriptors of its standard streams
+        Raises what that raises; `close` is due all the same.
+        """
+        reader = self._input(stdin)
+        ends = [self._pipe(), self._pipe()]
+        stdio = (reader, ends[0][1], ends[1][1])
+        record, session = make(stdio)
+        self._session = session
+        for fd in stdio:
+            self._close(fd)
+        session.start()
+        self._begun = time.monotonic()
+        foreground.poststart(session, record)
+        self._outputs = [Stream(ours, self._limit) for ours, _ in ends]
+        self.streams = {stream.fd: stream for stream in self._outputs}
+        self.pidfd = session.helper.pidfd
+
+    def end_time(self, timeout: float | None) -> float | None:
+        """The moment, on the monotonic clock, at which `timeout` seconds are over; None for none."""
+        return None if timeout is None else self._begun + timeout
+
+    def read(self, fd: int) -> bool:
+        """Read an output that is ready; False when it has ended and need not be watched any more."""
+        if self.streams[fd].take():
+            return True
+        del self.streams[fd]
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL to everything in the container."""
+        import _signal
+
+        session = self._session
+        if session is None:
+            return
+        session.cgroup.kill(9)
+        try:
+            _signal.pidfd_send_signal(session.helper.pidfd, 9)
+        except OSError:
+            pass
+
+    def outcome(self, *, timed_out: bool) -> Outcome:
+        """What became of the program, once `pidfd` is ready."""
+        seconds = time.monotonic() - self._begun
+        ended = spawn.reap(self.pidfd)
+        for stream in self.streams.values():
+            stream.drain()
+        out, err = self._outputs
+        return Outcome(
+            ended=ended,
+            timed_out=timed_out,
+            seconds=seconds,
+            stdout=b"".join(out.kept),
+            stderr=b"".join(err.kept),
+            stdout_cut=out.cut,
+            stderr_cut=err.cut,
+            usage=self._session.cgroup.usage() if self._session is not None else {},
+        )
+
+    def close(self) -> None:
+        """Kill what still runs, remove the container, close all descriptors."""
+        session, self._session = self._session, None
+        self.streams = {}
+        self.pidfd = -1
+        try:
+            if session is not None:
+                session.close()
+                foreground.remove(self._root, session.record, session.cgroup)
+        finally:
+            while self._fds:
+                os.close(self._fds.pop())
+
+    def _input(self, content: bytes) -> int:
+        """Standard input is a file in memory: nobody has to feed it, and it has an end."""
+        if not content:
+            return self._own(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+        fd = self._own(os.memfd_create("stdin", os.MFD_CLOEXEC))
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+        return fd
+
+    def _pipe(self) -> tuple[int, int]:
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        self._fds += [ours, theirs]
+        os.set_blocking(ours, False)
+        return ours, theirs
+
+    def _own(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+    def _close(self, fd: int) -> None:
+        self._fds.remove(fd)
+        os.close(fd)

@@ -1,0 +1,60 @@
+"""Watch a course with poll(2), in the thread of the caller."""
+
+from __future__ import annotations
+
+import time
+
+from ..errors import HostError
+from .course import KILL_LIMIT, Course
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .course import Make
+    from .outcome import Outcome
+
+
+def run(root: str, make: Make, *, stdin: bytes, timeout: float | None, output_limit: int) -> Outcome:
+    """Begin a course, watch it to its end, close it.
+
+    timeout   seconds until everything in the container is killed, None for no limit
+    """
+    course = Course(root, output_limit)
+    try:
+        course.begin(make, stdin)
+        return course.outcome(timed_out=_serve(course, course.end_time(timeout)))
+    finally:
+        course.close()
+
+
+def _serve(course: Course, end: float | None) -> bool:
+    """Read the output until the program has ended; True if its time was over first."""
+    import select
+
+    waiter = select.poll()
+    waiter.register(course.pidfd, select.POLLIN)
+    for fd in course.streams:
+        waiter.register(fd, select.POLLIN)
+    timed_out = False
+    while True:
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            if timed_out:
+                raise unkillable()
+            timed_out = True
+            end = time.monotonic() + KILL_LIMIT
+            course.kill()
+            continue
+        ready = waiter.poll(None if left is None else int(left * 1000) + 1)
+        for fd, _ in ready:
+            if fd != course.pidfd and not course.read(fd):
+                waiter.unregister(fd)
+        if any(fd == course.pidfd for fd, _ in ready):
+            return timed_out
+
+
+def unkillable() -> HostError:
+    """The error of a program that outlives SIGKILL."""
+    return HostError(
+        f"the program does not end within {KILL_LIMIT:.0f} s of SIGKILL",
+        remedy="it may wait for a device or a file system",
+    )

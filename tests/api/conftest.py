@@ -1,0 +1,50 @@
+"""A bundle and a state root for the tests of the API."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ocirun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Runner = Callable[..., ocirun.Outcome]
+
+SAMPLES = Path(__file__).resolve().parents[2] / "bundles"
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy of a sample: mount points are made in its root file system."""
+    subprocess.run([sys.executable, str(SAMPLES / "make"), "hello"], check=True, capture_output=True)
+    copy = tmp_path_factory.mktemp("api") / "bundle"
+    shutil.copytree(SAMPLES / "hello", copy, symlinks=True)
+    return str(copy)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """A state root of the test's own."""
+    return str(tmp_path / "root")
+
+
+@pytest.fixture
+def run(bundle: str, root: str) -> Runner:
+    """`ocirun.run` in that bundle and root, with the arguments of the program one by one."""
+
+    def call(*args: str, **options: object) -> ocirun.Outcome:
+        return ocirun.run(bundle, args=list(args), root=root, **options)  # type: ignore[arg-type]
+
+    return call
+
+
+def shell(script: str) -> tuple[str, str, str]:
+    """The arguments that run a script."""
+    return "/bin/sh", "-c", script
