@@ -10,3 +10,12 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, so that a misspelt one is an error under --strict-markers."""
     config.addinivalue_line("markers", "live: starts real containers; needs root, Linux, gcc and busybox")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options; pytest looks for them here only."""
+    parser.addoption(
+        "--engine-runtime",
+        default="ocirun",
+        help="tests/engines: run the engines with this runtime, a name or a path (default: ocirun from this checkout)",
+    )

@@ -115,6 +115,7 @@ def test_refused_option_is_named() -> None:
     [
         ("find_program", {"fault": report.NOT_IN_PATH, "error": 2}, 'exec: "sh": executable file not found in $PATH'),
         ("find_program", {"error": 13}, 'exec: "sh": permission denied'),
+        ("find_program", {"error": 21}, 'exec: "sh": is a directory: permission denied'),
         ("find_program", {"error": 2}, 'exec: "sh": stat sh: no such file or directory'),
         ("execute", {"error": 8}, "exec sh: exec format error"),
         ("execute", {"error": 2}, "exec sh: no such file or directory"),

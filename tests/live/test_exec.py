@@ -102,7 +102,7 @@ def test_not_found_and_not_executable(live: Case) -> None:
         (["nosuch"], ["exec failed: ", "executable file not found in $PATH"]),
         (["/nosuch"], ["/nosuch", "no such file or directory"]),
         (["/plain"], ["/plain", "permission denied"]),
-        (["/directory"], ["/directory", "is a directory"]),
+        (["/directory"], ["/directory", "is a directory: permission denied"]),
         (["/bad-interpreter"], ["exec /bad-interpreter: no such file or directory"]),
         ([""], ["/process/args/0: names no program"]),
     ):

@@ -230,6 +230,9 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
         text = f'exec: "{name}": executable file not found in $PATH'
     elif op.name == "find_program" and progress.errno == _ENOENT:
         text = f'exec: "{name}": stat {name}: no such file or directory'
+    elif op.name == "find_program" and progress.errno == _EISDIR:
+        # Docker's command maps only the second half to 126.
+        text = f'exec: "{name}": is a directory: permission denied'
     elif op.name == "find_program":
         text = f'exec: "{name}": {errno_words(progress.errno)}'
     else:

@@ -1,0 +1,55 @@
+"""Fixtures of the engine tests: one machine with the runtime and the images, for all engines in turn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from . import images
+from .machine import Machine
+from .runtime import chosen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .runtime import Runtime
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder starts real containers."""
+    for item in items:
+        if str(item.path).startswith(HERE):
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    """The runtime under test, where any user can reach it."""
+    if os.geteuid() != 0:
+        pytest.skip("engine tests need root")
+    home = Path(tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp"))
+    yield chosen(request.config.getoption("--engine-runtime"), home)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def busybox(runtime: Runtime) -> Iterator[str]:
+    """The archive of the small root file system."""
+    home = tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp")
+    yield images.busybox(f"{home}/busybox.tar")
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="package")
+def machine(runtime: Runtime) -> Iterator[Machine]:
+    """A machine of its own for each engine."""
+    with Machine() as made:
+        os.symlink(runtime.path, f"{made.store}/usr/local/bin/{runtime.name}")
+        yield made

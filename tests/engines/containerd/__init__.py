@@ -1,0 +1,1 @@
+"""containerd: its own client ctr, and the CRI plugin that Kubernetes talks to."""

@@ -1,0 +1,141 @@
+"""containerd by its own client: ctr run and the tasks of its containers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from ..terminal import Terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .daemon import Containerd
+
+
+def test_output_and_status(ctr: Containerd) -> None:
+    ctr.run("echo", "hi").says("hi")
+    ctr.run("sh", "-c", "exit 42").ends(42)
+    # ctr forgets an end of input that comes before the task runs.
+    words = " ".join(ctr.words("--rm", "--", "cat"))
+    ctr.machine.run("sh", "-c", f"(sleep 1; echo given) | ctr {words}").says("given")
+
+
+def test_program_that_cannot_start(ctr: Containerd) -> None:
+    ctr.run("nosuchcmd").ends(1, 'exec: "nosuchcmd": executable file not found in $PATH')
+    ctr.run("/etc/passwd").ends(1, "permission denied")
+
+
+def start(ctr: Containerd, *words: str) -> None:
+    """A container c1 that sleeps."""
+    ctr(*ctr.words("-d", "id=c1", *words, "--", "sleep", "1000"))
+
+
+def test_tasks(ctr: Containerd) -> None:
+    start(ctr)
+    ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")
+    ctr("task", "exec", "--exec-id=e2", "c1", "sh", "-c", "exit 7", check=False).ends(7)
+    ctr("task", "pause", "c1")
+    assert "PAUSED" in ctr("task", "ls").out
+    ctr("task", "resume", "c1")
+    assert "RUNNING" in ctr("task", "ls").out
+    assert len(ctr("task", "ps", "c1").out.splitlines()) == 2
+    metrics = json.loads(ctr("task", "metrics", "--format=json", "c1").out)
+    text = json.dumps(metrics)
+    assert "memory" in text and "pids" in text
+    ctr("task", "kill", "-s", "KILL", "c1")
+    ctr.until(lambda: "STOPPED" in ctr("task", "ls").out, "the task has stopped")
+    assert "exit code 137" in ctr("task", "rm", "c1").err
+
+
+def test_kill_all_and_remove_by_force(ctr: Containerd) -> None:
+    start(ctr)
+    ctr("task", "exec", "-d", "--exec-id=e1", "c1", "sleep", "999")
+    ctr("task", "kill", "-a", "-s", "KILL", "c1")
+    ctr.until(lambda: "STOPPED" in ctr("task", "ls").out, "the task has stopped")
+    ctr("task", "rm", "-f", "c1", check=False)
+    assert ctr("task", "ls", "-q").words == []
+    assert not [args for args in ctr.machine.processes().values() if args.startswith("sleep")]
+
+
+def test_terminals(ctr: Containerd) -> None:
+    terminal = Terminal(ctr.machine, "ctr", *ctr.words("--rm", "-t", "id=c1", "--", "sh"), rows=33, columns=99)
+    terminal.expect("#")
+    terminal.type("stty size; tty\n")
+    terminal.expect("33 99")
+    terminal.expect("/dev/pts/0")
+    other = Terminal(ctr.machine, "ctr", "task", "exec", "-t", "--exec-id=e1", "c1", "sh", rows=22, columns=88)
+    other.expect("#")
+    other.type("tty; stty size\n")
+    other.expect("/dev/pts/1")
+    other.expect("22 88")
+    other.follows(20, 70)
+    other.type("exit 4\n")
+    assert other.wait() == 4
+    terminal.follows(30, 90)
+    terminal.type("exit 5\n")
+    assert terminal.wait() == 5
+
+
+def test_root_and_cgroup(ctr: Containerd) -> None:
+    start(ctr, "--runc-root=/run/other", "--memory-limit=67108864")
+    assert ctr.machine.run("ls", "/run/other/default").words == ["c1"]
+    limit = ctr.machine.run("cat", "/sys/fs/cgroup/memory/default/c1/memory.limit_in_bytes")
+    assert limit.words == [str(64 << 20)]
+    out = ctr.run("--cgroup=/a/b", "--", "cat", "/proc/self/cgroup").ok().out
+    assert re.search(r":memory:/a/b$", out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("options", "script", "text"),
+    [
+        (["--privileged"], "grep CapEff /proc/self/status", "CapEff:\t000001ff"),
+        (["--read-only"], "touch /x 2>&1; true", "Read-only file system"),
+        (["--mount", "type=bind,src=/etc,dst=/m,options=rbind:ro"], "touch /m/x 2>&1; true", "Read-only file system"),
+        (["--device=/dev/fuse"], "stat -c '%t,%T' /dev/fuse", "a,e5"),
+        (["--env=A=b"], "echo $A", "b"),
+        (["--net-host"], "readlink /proc/self/ns/net", "net:"),
+        (["--cwd=/tmp"], "pwd", "/tmp"),
+    ],
+)
+def test_options(ctr: Containerd, options: list[str], script: str, text: str) -> None:
+    assert text in ctr.run(*options, "--", "sh", "-c", script).ok().out
+
+
+def test_user_namespace(ctr: Containerd) -> None:
+    words = ["--uidmap=0:100000:65536", "--gidmap=0:100000:65536", "--", "cat", "/proc/self/uid_map"]
+    assert ctr.run(*words).words == ["0", "100000", "65536"]
+
+
+def test_without_output(ctr: Containerd) -> None:
+    ctr(*ctr.words("-d", "--null-io", "id=c1", "--", "sh", "-c", "echo lost; exec sleep 1000"))
+    ctr("task", "kill", "-s", "KILL", "c1")
+
+
+def test_containerd_restarts(ctr: Containerd) -> None:
+    """The shim and the container outlive the daemon; a new one takes them over."""
+    start(ctr)
+    ctr.stop()
+    assert any(args == "sleep 1000" for args in ctr.machine.processes().values())
+    ctr.start()
+    ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")
+    ctr("task", "kill", "-s", "KILL", "c1")
+    ctr.until(lambda: "STOPPED" in ctr("task", "ls").out, "the task has stopped")
+
+
+def test_shim_is_killed(ctr: Containerd) -> None:
+    start(ctr)
+    (shim,) = [pid for pid, args in ctr.machine.processes().items() if "containerd-shim" in args]
+    ctr.machine.run("kill", "-KILL", str(shim)).ok()
+    ctr.until(lambda: not [args for args in ctr.machine.processes().values() if args == "sleep 1000"], "cleaned up")
+    ctr("containers", "rm", "c1")
+    start(ctr)
+    ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")
+
+
+def test_checkpoint_is_refused(ctr: Containerd) -> None:
+    """Nothing is lost when a checkpoint cannot be made: the container goes on."""
+    start(ctr)
+    ctr("container", "checkpoint", "--task", "--rw", "--image", "c1", "docker.io/library/saved:1", check=False).ends(1)
+    ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")

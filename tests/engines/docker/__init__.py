@@ -1,0 +1,1 @@
+"""Docker: dockerd with its containerd, and the docker command."""

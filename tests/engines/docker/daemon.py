@@ -1,0 +1,113 @@
+"""dockerd on a machine of its own, and the docker command that talks to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+from ..machine import LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ..machine import Machine, Result
+    from ..runtime import Runtime
+
+IMAGE = "bb"
+UNCONFINED = ("--security-opt=seccomp=unconfined",)
+
+
+class Docker:
+    """A dockerd whose default runtime is the one under test.
+
+    machine  where it runs
+    runtime  the runtime under test
+    """
+
+    def __init__(self, machine: Machine, runtime: Runtime, **settings: Any) -> None:
+        self.machine = machine
+        self.runtime = runtime
+        self.settings: dict[str, Any] = {"default-runtime": runtime.name, **settings}
+        if runtime.name != "runc":  # a name that dockerd reserves
+            self.settings.setdefault("runtimes", {})[runtime.name] = {"path": f"/usr/local/bin/{runtime.name}"}
+            # BuildKit inside dockerd takes whatever is called runc.
+            link = f"{machine.store}/usr/local/bin/runc"
+            if not os.path.lexists(link):
+                os.symlink(runtime.path, link)
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start dockerd and wait until it answers."""
+        self.configure()
+        with open(f"{self.machine.store}/dockerd.log", "ab") as log:
+            self._daemon = self.machine.spawn("dockerd", stdout=log, stderr=log, env={"DOCKER_RAMDISK": ""})
+        self.until(lambda: self._alive() and self("version", check=False).code == 0, "dockerd answers", 60)
+
+    def _alive(self) -> bool:
+        assert self._daemon is not None
+        assert self._daemon.poll() is None, f"dockerd ended\n{self.log()}"
+        return True
+
+    def configure(self, **settings: Any) -> None:
+        """Write daemon.json, with more settings from now on."""
+        self.settings.update(settings)
+        self.machine.write("/etc/docker/daemon.json", json.dumps(self.settings))
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """End dockerd and wait for it."""
+        assert self._daemon is not None
+        self.signal(number)
+        self._daemon.wait(60)
+        self._daemon = None
+
+    def signal(self, number: int) -> None:
+        """Send dockerd a signal."""
+        pid = self.machine.run("cat", "/run/docker.pid").ok().out
+        self.machine.run("kill", f"-{int(number)}", pid.strip()).ok()
+
+    def __call__(
+        self,
+        *words: str,
+        check: bool = True,
+        stdin: bytes = b"",
+        limit: float = LIMIT,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+    ) -> Result:
+        """Run docker; unless `check` is False it has to succeed."""
+        result = self.machine.run("docker", *words, stdin=stdin, limit=limit, env=env, cwd=cwd)
+        return result.ok() if check else result
+
+    def run(self, *words: str, stdin: bytes = b"", limit: float = LIMIT) -> Result:
+        """`docker run --rm OPTIONS bb PROGRAM`: words before a "--" are options; the result is not checked."""
+        return self._run(["--rm", *UNCONFINED], words, stdin, limit)
+
+    def keep(self, *words: str, stdin: bytes = b"", limit: float = LIMIT) -> Result:
+        """The same without --rm: the container stays, and with -d it runs on."""
+        return self._run([*UNCONFINED], words, stdin, limit)
+
+    def _run(self, first: list[str], words: tuple[str, ...], stdin: bytes, limit: float) -> Result:
+        cut = words.index("--") if "--" in words else -1
+        options, program = (words[:cut], words[cut + 1 :]) if cut >= 0 else ((), words)
+        return self("run", *first, *options, IMAGE, *program, check=False, stdin=stdin, limit=limit)
+
+    def inspect(self, name: str, what: str) -> str:
+        """One value of docker inspect, named as in a template."""
+        return self("inspect", "-f", "{{" + what + "}}", name).out.strip()
+
+    def until(self, condition: Callable[[], object], what: str, limit: float = 20) -> None:
+        """Wait until a condition holds; fails with `what` and the end of the daemon's log."""
+        end = time.monotonic() + limit
+        while not condition():
+            assert time.monotonic() < end, f"not within {limit} s: {what}\n{self.log()}"
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """The last lines that dockerd wrote."""
+        with open(f"{self.machine.store}/dockerd.log", encoding="utf-8", errors="replace") as file:
+            return "".join(file.readlines()[-15:])
