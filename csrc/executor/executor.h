@@ -22,6 +22,9 @@ struct executor {
 	uint64_t detail;
 	int created;  /* the last open_path made what it opened */
 	int guarded;   /* die with the runtime: armed again after a change of ids */
+	const void *filter; /* seccomp filter that each execve from here on loads first, or NULL */
+	uint64_t filter_size, filter_flags;
+	int listener; /* op_seccomp.c: between two threads */
 	int old_umask; /* the caller's, or -1 before `guard` */
 	char **argv;
 	char **envp;
@@ -30,6 +33,7 @@ struct executor {
 	char home[PATH_LIMIT];
 	char scratch[2][PATH_LIMIT]; /* for path.c */
 	char buffer[PATH_LIMIT];
+	char stack[PATH_LIMIT] __attribute__((aligned(16))); /* of the second thread in op_seccomp.c */
 };
 
 /* executor.c */
@@ -56,6 +60,13 @@ void *bytes_copy(void *to, const void *from, size_t n);
 void progress_begin(struct executor *x, uint32_t index, uint32_t step);
 void progress_fail(struct executor *x, int error);
 void progress_output(struct executor *x, const char *bytes, size_t n);
+
+/* op_ns.c: the messages at the barriers */
+int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd);
+int sync_hear(struct executor *x, uint32_t index, int *fd);
+
+/* op_seccomp.c */
+int seccomp_before_exec(struct executor *x);
 
 /* path.c: all look-ups below the root, none of which can leave it */
 int path_open(struct executor *x, int root, const char *path, uint64_t flags, uint64_t mode);

@@ -205,6 +205,8 @@ int op_execute(struct executor *x, const struct op *op)
 		if (s != 9 && s != 19)
 			SYS4(x, __NR_rt_sigaction, s, action, 0, 8);
 	__atomic_store_n(&x->progress->phase, PHASE_RUNNING, __ATOMIC_RELEASE);
-	SYS4(x, __NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
-	return (int)SYS3(x, __NR_execve, x->program, x->argv, x->envp);
+	r = SYS4(x, __NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
+	if (r == 0)
+		r = seccomp_before_exec(x);
+	return r < 0 ? (int)r : (int)SYS3(x, __NR_execve, x->program, x->argv, x->envp);
 }

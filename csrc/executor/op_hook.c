@@ -129,8 +129,10 @@ _Noreturn static void become_hook(struct executor *x, const char *path, const ch
 		r = SYS3(x, __NR_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
 	if (r >= 0) {
 		default_signals(x);
-		r = SYS3(x, __NR_execve, path, argv, envp);
+		r = seccomp_before_exec(x);
 	}
+	if (r >= 0)
+		r = SYS3(x, __NR_execve, path, argv, envp);
 	x->progress->error = (int)-r;
 	x->progress->call = (uint32_t)x->last_call;
 	__atomic_store_n(&x->progress->fault, FAULT_HOOK_EXEC, __ATOMIC_RELEASE);

@@ -81,7 +81,7 @@ struct control_words {
 };
 
 /* Send this operation's number to the runtime, with a descriptor or without. */
-static int say(struct executor *x, uint32_t index, uint32_t value, int fd)
+int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd)
 {
 	struct sync_message m = { .index = index, .value = value };
 	struct io_words io = { &m, sizeof(m) };
@@ -99,7 +99,7 @@ static int say(struct executor *x, uint32_t index, uint32_t value, int fd)
 
 /* Wait for the answer.  No answer means that the runtime is gone or gave up:
  * then there is nobody to report to, and this process must not go on. */
-static int hear(struct executor *x, uint32_t index, int *fd)
+int sync_hear(struct executor *x, uint32_t index, int *fd)
 {
 	struct sync_message m = { 0, 0 };
 	struct io_words io = { &m, sizeof(m) };
@@ -107,6 +107,8 @@ static int hear(struct executor *x, uint32_t index, int *fd)
 	struct message_words h = { .io = &io, .io_count = 1, .control = &c, .control_length = sizeof(c) };
 	long r = SYS3(x, __NR_recvmsg, slot_fd(x, SLOT_SYNC), &h, 0x40000000 /* MSG_CMSG_CLOEXEC */);
 
+	if (r < 0)
+		return (int)r;
 	if (r != sizeof(m) || m.index != index || m.value != 0)
 		kernel_exit(1);
 	if (h.control_length >= 20 && c.level == 1 && c.type == 1) {
@@ -121,18 +123,18 @@ static int hear(struct executor *x, uint32_t index, int *fd)
 /* arg: none.  Let the runtime run the host operations that stand here. */
 int op_sync(struct executor *x, const struct op *op)
 {
-	int r = say(x, op->index, 0, -1);
+	int r = sync_say(x, op->index, 0, -1);
 
-	return r < 0 ? r : hear(x, op->index, NULL);
+	return r < 0 ? r : sync_hear(x, op->index, NULL);
 }
 
 /* arg: slot.  As sync, and the runtime's answer carries a descriptor. */
 int op_receive_fd(struct executor *x, const struct op *op)
 {
-	int fd = -1, r = say(x, op->index, 0, -1);
+	int fd = -1, r = sync_say(x, op->index, 0, -1);
 
 	if (r == 0)
-		r = hear(x, op->index, &fd);
+		r = sync_hear(x, op->index, &fd);
 	if (r < 0)
 		return r;
 	return fd < 0 ? -EBADF : slot_set(x, op->arg[0], fd);
@@ -145,9 +147,9 @@ int op_send_fd(struct executor *x, const struct op *op)
 
 	if (fd < 0)
 		return fd;
-	r = say(x, op->index, 0, fd);
+	r = sync_say(x, op->index, 0, fd);
 	if (r == 0)
-		r = hear(x, op->index, NULL);
+		r = sync_hear(x, op->index, NULL);
 	return r < 0 || op->arg[1] ? r : slot_set(x, op->arg[0], -1);
 }
 
@@ -170,7 +172,7 @@ int op_fork_init(struct executor *x, const struct op *op)
 	}
 	/* The death signal is not inherited. */
 	pid = SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
-	return pid < 0 ? (int)pid : hear(x, op->index, NULL);
+	return pid < 0 ? (int)pid : sync_hear(x, op->index, NULL);
 }
 
 /* After the id maps are written: root of the user namespace, no groups of the host. */
@@ -263,9 +265,9 @@ int op_ready(struct executor *x, const struct op *op)
 	int r;
 
 	__atomic_store_n(&x->progress->phase, PHASE_CREATED, __ATOMIC_RELEASE);
-	r = say(x, op->index, 0, -1);
+	r = sync_say(x, op->index, 0, -1);
 	if (r == 0)
-		r = hear(x, op->index, NULL);
+		r = sync_hear(x, op->index, NULL);
 	if (r < 0)
 		return r;
 	x->guarded = 0;

@@ -69,7 +69,9 @@
 	X(54, loopback_up)     \
 	X(55, mask)            \
 	X(56, make_readonly)   \
-	X(57, set_affinity)
+	X(57, set_affinity)    \
+	X(58, load_seccomp)    \
+	X(59, hold_seccomp)
 
 enum op_code {
 #define X(number, name) OP_##name = number,

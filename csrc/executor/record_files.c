@@ -32,7 +32,7 @@ static struct {
 
 /* d descriptor, f descriptor or AT_FDCWD, s text, x number or pointer of no interest, h struct
  * open_how, 4 24 bytes, 6 16 bytes, 8 8 bytes, n bytes with their length behind, g gids with their
- * number before, a sched_attr, v vector, m message, e standard stream */
+ * number before, a sched_attr, v vector, m message, p sock_fprog, e standard stream */
 #define CALLS(X)                                                                                   \
 	X(capset, "84") X(chdir, "s") X(chroot, "s") X(clock_gettime, "xx") X(clone, "xxxxx")       \
 	X(close, "d") X(close_range, "xxx") X(dup3, "dxx") X(execve, "svv") X(exit_group, "x")      \
@@ -47,6 +47,7 @@ static struct {
 	X(prctl, "xxxxx") X(prlimit64, "xx6x") X(read, "dxx") X(readlinkat, "fsxx")                 \
 	X(recvmsg, "dxx") X(rt_sigaction, "xxxx") X(rt_sigprocmask, "x8xx")                         \
 	X(sched_setaffinity, "xxx") X(sched_setattr, "xax") X(sendfile, "ddxx") X(sendmsg, "dmx")   \
+	X(seccomp, "xxp") X(nanosleep, "xx")                                                           \
 	X(setdomainname, "nx") X(setgroups, "xg") X(sethostname, "nx") X(setns, "dx")               \
 	X(setresgid, "xxx") X(setresuid, "xxx") X(setsid, "") X(socket, "xxx") X(statx, "fsxxx")    \
 	X(symlinkat, "sfs") X(umask, "x") X(umount2, "sx") X(unlinkat, "fsx") X(unshare, "x")       \
@@ -315,6 +316,8 @@ long record_behave(const struct record_call *c, const struct record_rule *r)
 		return make_mount(c, r);
 	case __NR_memfd_create: case __NR_socket:
 		return record_new(c, r, S_IFREG | 0600);
+	case __NR_seccomp:
+		return c->arg[1] & 8 /* SECCOMP_FILTER_FLAG_NEW_LISTENER */ ? record_new(c, r, S_IFREG) : 0;
 	case __NR_pipe2:
 		return make_pipe(c);
 	case __NR_ioctl:

@@ -106,6 +106,9 @@ static void write_down(struct record_call *c, const char *kinds)
 		case 'v':
 			keep_vector(c, i, p);
 			break;
+		case 'p': /* struct sock_fprog: so many instructions of eight bytes, and where they are */
+			keep_blob(c, i, *(void **)((char *)p + 8), (size_t)*(uint16_t *)p * 8);
+			break;
 		case 'm':
 			keep_message(c, i, p);
 			break;

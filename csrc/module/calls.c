@@ -3,10 +3,12 @@
 #include "native.h"
 
 #include <asm/unistd.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -72,6 +74,24 @@ int ocirun_umount(const char *path, int flags)
 	return umount2(path, flags) < 0 ? -errno : 0;
 }
 
+/* 1 if the kernel knows a flag of seccomp(2), 0 if not, -errno if it may not be asked.  It looks at the
+ * flags before it looks at the filter, and no filter is at NULL. */
+int ocirun_seccomp_flag(unsigned int flag)
+{
+	if (syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flag, NULL) == 0 || errno == EFAULT)
+		return 1;
+	return errno == EINVAL ? 0 : -errno;
+}
+
+/* The address of a function of a library that is loaded now if it was not before; NULL if there is none.
+ * The library stays loaded. */
+void *ocirun_symbol(const char *library, const char *name)
+{
+	void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+
+	return handle ? dlsym(handle, name) : NULL;
+}
+
 /* The name of a system call that the executor or spawn makes, or "". */
 const char *ocirun_call_name(int nr)
 {
@@ -86,8 +106,8 @@ const char *ocirun_call_name(int nr)
 		NAME(memfd_create) NAME(mkdirat) NAME(mknodat) NAME(mmap) NAME(mount) NAME(mount_setattr)
 		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality)
 		NAME(pidfd_send_signal) NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64)
-		NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(rt_sigaction) NAME(sched_setaffinity)
-		NAME(sched_setattr) NAME(sendfile) NAME(sendmsg) NAME(setdomainname) NAME(setgroups)
+		NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(rt_sigaction) NAME(rt_sigprocmask) NAME(sched_setaffinity)
+		NAME(sched_setattr) NAME(seccomp) NAME(sendfile) NAME(sendmsg) NAME(setdomainname) NAME(setgroups)
 		NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid) NAME(setsid) NAME(socket)
 		NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid) NAME(write)
 #undef NAME

@@ -14,6 +14,14 @@ struct spawn_request {
 	int call;            /* out: number of the failed system call in the child */
 };
 
+/* libseccomp's: one condition of a rule (seccomp_rule_add(3)) */
+struct scmp_arg_cmp {
+	unsigned int arg;
+	int op;
+	uint64_t datum_a;
+	uint64_t datum_b;
+};
+
 /* All return -errno on failure. */
 int ocirun_spawn(struct spawn_request *request);
 int ocirun_helper_fd(void);
@@ -30,5 +38,7 @@ int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int ocirun_set_subreaper(int on);
 int ocirun_inherited(int fd);
 int ocirun_umount(const char *path, int flags);
+int ocirun_seccomp_flag(unsigned int flag);
+void *ocirun_symbol(const char *library, const char *name);
 const char *ocirun_call_name(int nr);
 size_t ocirun_helper_size(void);

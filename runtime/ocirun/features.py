@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from .cgroup import driver, translate_v1
 from .config import _tables
-from .errors import ConfigError, UnsupportedError
+from .errors import ConfigError, HostError, UnsupportedError
+from .host import libseccomp
 from .host.cgroups import Layout, Mount
+from .host.facts import seccomp_flags
 from .plan import constants as c
-from .plan import mountwords
+from .plan import mountwords, seccomp
 from .plan.build import build
 from .plan.builder import Facts, Request
 from .version import SPEC_VERSION, VERSION, commit
@@ -21,6 +23,8 @@ from .version import SPEC_VERSION, VERSION, commit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .host.libseccomp import Libseccomp
 
 OLDEST_SPEC = "1.0.0"
 
@@ -47,9 +51,18 @@ def features() -> dict[str, Any]:
         "hooks": list(_tables.HOOKS[1]),
         "mountOptions": mount_options(),
         "linux": _linux(),
-        "annotations": {"ocirun.version": VERSION, "ocirun.commit": commit()},
+        "annotations": _annotations(),
         "potentiallyUnsafeConfigAnnotations": list(UNSAFE_ANNOTATIONS),
     }
+
+
+def _annotations() -> dict[str, str]:
+    annotations = {"ocirun.version": VERSION, "ocirun.commit": commit()}
+    library = _libseccomp()
+    if library is not None:
+        # The key that other runtimes have for it.
+        annotations["io.github.seccomp.libseccomp.version"] = library.version
+    return annotations
 
 
 def mount_options() -> list[str]:
@@ -105,17 +118,26 @@ def _makes_groups(layout: Layout, *, systemd: bool = False, rootless: bool = Fal
 
 
 def _seccomp() -> dict[str, Any]:
-    if not accepts({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}):
+    """What libseccomp of this host adds, as filters are compiled by it; the flags are also the kernel's."""
+    library = _libseccomp()
+    if library is None:
         return {"enabled": False}
-    flags = _words(_tables.SECCOMP, "flags")
+    known = seccomp_flags()
     return {
         "enabled": True,
         "actions": list(_tables.ACTION[1]),
         "operators": _words(_tables.SYSCALL_ARG, "op"),
-        "archs": _words(_tables.SECCOMP, "architectures"),
-        "knownFlags": flags,
-        "supportedFlags": flags,
+        "archs": [word for word in _words(_tables.SECCOMP, "architectures") if library.filters(word)],
+        "knownFlags": _words(_tables.SECCOMP, "flags"),
+        "supportedFlags": [word for word, flag in seccomp.FLAGS.items() if known >= 0 and known & flag],
     }
+
+
+def _libseccomp() -> Libseccomp | None:
+    try:
+        return libseccomp.load()
+    except HostError:
+        return None
 
 
 def _words(node: Any, key: str) -> list[str]:

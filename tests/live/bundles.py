@@ -18,7 +18,7 @@ APPLETS = (
     "mkdir", "rm", "ln", "mknod", "kill", "ps", "head", "dd", "env", "pwd", "tty", "stty", "hostname", "mkfifo", "chmod",
     "chown", "test", "seq", "wc", "unshare", "ulimit", "nc", "sync", "od", "cp", "date", "find",
 )  # fmt: skip
-TOOLS = ("probe", "late")
+TOOLS = ("probe", "late", "syscall", "bare")
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\napp:x:{APP_UID}:{APP_UID}:app:/home/app:/bin/sh\n"
 GROUP = f"root:x:0:\napp:x:{APP_UID}:\nextra:x:2000:app\n"
 CAPABILITIES = [
@@ -59,7 +59,7 @@ def build_tools(target: str) -> None:
     for name in sorted(os.listdir(SOURCES)):
         program = name.removesuffix(".c")
         flags = ["-O1", "-static", "-Wall", "-Wextra", "-Werror"]
-        if program == "interp":
+        if program in ("interp", "bare"):
             flags += ["-nostdlib", "-fno-stack-protector", "-ffreestanding"]
         subprocess.run(["gcc", *flags, "-o", f"{target}/{program}", f"{SOURCES}/{name}"], check=True)
 

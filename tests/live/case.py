@@ -192,7 +192,8 @@ class Case:
     def remove(self) -> None:
         """delete --force for everything that is still known, through the runtime."""
         for name in os.listdir(self.root):
-            self.command("delete", "--force", name).ok()
+            if "~" not in name:
+                self.command("delete", "--force", name).ok()
 
     def sweep(self) -> None:
         """Clear away all that is left of the case, so that the next one starts from the same place."""

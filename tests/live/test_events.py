@@ -215,7 +215,6 @@ def test_features_hold_for_hooks(live: Case) -> None:
 @pytest.mark.parametrize(
     ("place", "wanted"),
     [
-        ("seccomp", {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}),
         ("netDevices", {"linux": {"netDevices": {"ocirun-none": {}}}}),
     ],
 )

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_UNSUPPORTED = ("seccomp", "intelRdt", "memoryPolicy", "mountLabel")
+_UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel")
 _KINDS = ("pid", "mount", "ipc", "uts", "network", "cgroup", "user", "time")
 _DESTINATIONS = (
     *("/proc", "/dev", "/dev/pts", "/dev/shm", "/sys", "/sys/fs/cgroup", "/tmp", "/data", "/data/in", "/etc/hosts"),

@@ -36,7 +36,7 @@ class Decoded:
         place = 0
         for _, kind in INIT_OPS[name][1]:
             values.append(self._value(kind, args[place], args[place + 1] if place < 5 else 0))
-            place += 2 if kind in ("bytes", "gids") else 1
+            place += 2 if kind in ("bytes", "gids", "made") else 1
         assert not any(args[place:])
         return index, name, values
 
@@ -57,7 +57,7 @@ class Decoded:
             return word >> 32, word & 0xFFFFFFFF
         if kind == "timed":
             return self._text(word >> 32) if word >> 32 else None, word & 0xFFFFFFFF
-        if kind == "bytes":
+        if kind in ("bytes", "made"):
             assert not word or word % 8 == 0
             return list(self.raw[word : word + following])
         assert kind == "gids"

@@ -21,6 +21,8 @@ NAMES = sorted(path.parent.name for path in BUNDLES.glob("*/config.json"))
 BUNDLE = "/bundle"
 ROOT = "/run/ocirun"
 ID = "sample"
+MADE = {"filter": bytes(range(64))}
+"""What host operations would have made."""
 
 _FILES = {
     "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes"),

@@ -35,7 +35,9 @@ def build(data: dict[str, Any], *, foreign: set[str] | None = None, umask: int |
     request = Request(container_id="c", bundle="/bundle", directory="", detach=False, **how)
     files = [(name, "") for name, _ in group.joined_by_child()]
     seen = None if foreign is None else frozenset(foreign)
-    return build_exec(data, facts, request, group, pid=4242, foreign=seen, own_umask=umask, cgroup_files=files)
+    return build_exec(
+        data, facts, request, group, pid=4242, foreign=seen, own_umask=umask, status="running", cgroup_files=files
+    )
 
 
 def named(plan: Plan, *names: str) -> list[Op]:

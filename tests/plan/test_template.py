@@ -108,7 +108,10 @@ def hold(template: Template, data: dict[str, Any], container_id: str, changed: d
     assert got == plan
     if not isinstance(got, str):
         assert got.slots == plan.slots  # type: ignore[union-attr]
-        shared, whole = Decoded(encode.Shared(template.plan).encode(got)), Decoded(encode.encode(got))
+        shared, whole = (
+            Decoded(encode.Shared(template.plan).encode(got, samples.MADE)),
+            Decoded(encode.encode(got, samples.MADE)),
+        )
         assert shared.ops == whole.ops
         assert (shared.fd_base, shared.inherited, shared.keep_fds) == (whole.fd_base, whole.inherited, whole.keep_fds)
 

@@ -54,6 +54,20 @@ def hard_limits() -> dict[int, int]:
     return limits
 
 
+def seccomp_flags() -> int:
+    """The flags of seccomp(2) that the kernel knows, as a mask; -1 without filters, or where we may not use them."""
+    from .._native import lib
+
+    if lib.ocirun_seccomp_flag(0) != 1:
+        return -1
+    mask = 0
+    for bit in range(6):
+        # WAIT_KILLABLE_RECV, the last one, is only known together with NEW_LISTENER.
+        if lib.ocirun_seccomp_flag(1 << bit | (8 if bit == 5 else 0)) == 1:
+            mask |= 1 << bit
+    return mask
+
+
 def has_keyrings() -> bool:
     """The kernel has the key retention service."""
     return os.path.exists("/proc/keys")

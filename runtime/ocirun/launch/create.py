@@ -7,6 +7,7 @@ import time
 
 from ..config import load
 from ..errors import HookError, HostError
+from ..plan import encode
 from ..plan.builder import join
 from ..state import record as records
 from ..state import store
@@ -52,11 +53,11 @@ def carry_out(
     config: Config,
     plan: Plan,
     cgroup: Driver,
-    encoded: bytes | None = None,
+    encoder: encode.Encoder = encode.encode,
 ) -> tuple[Record, Session]:
     """Reserve the id and run a plan, up to the program's start.
 
-    encoded   the plan's bytes for the helper, where they are known already
+    encoder   makes the plan's bytes for the helper
     Returns as `create`.
     """
     record = _record(config, container_id, cgroup, plan)
@@ -65,7 +66,7 @@ def carry_out(
     # Held until we end, one way or the other: `delete` must not take away what we are still making.
     store.lock(directory)
     session = Session(plan, record, cgroup, directory)
-    session.encoded = encoded
+    session.encoder = encoder
     session.stdio = options.stdio
     session.trace = tracer(options.trace)
     session.undo.append(lambda: store.remove(root, container_id))
@@ -88,7 +89,17 @@ def carry_out(
     session.directory = -1
     for problem in plan.warnings:
         options.warn(problem.line())
+    if session.unknown_calls:
+        options.warn(_unknown_calls(session.unknown_calls))
     return record, session
+
+
+def _unknown_calls(names: list[str]) -> str:
+    from ..host import libseccomp
+
+    count = f"{len(names)} system calls are" if len(names) > 1 else "a system call is"
+    version = libseccomp.load().version
+    return f"/linux/seccomp/syscalls: {count} not known to libseccomp {version} and left out: {', '.join(names)}"
 
 
 def tracer(path: str) -> Trace | None:

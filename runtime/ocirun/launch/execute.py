@@ -63,7 +63,7 @@ def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any],
     for name in _INHERITED:
         if name in own:
             process.setdefault(name, own[name])
-    session = _session(record, cgroup, data, (own.get("user") or {}).get("umask"), options)
+    session = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options)
     for problem in session.plan.warnings:
         options.warn(problem.line())
     return _carry_out(session, options)
@@ -90,7 +90,9 @@ def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecO
         raise StateError(PAUSED, status=records.PAUSED)
 
 
-def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | None, options: ExecOptions) -> Session:
+def _session(
+    record: Record, cgroup: Driver, directory: int, data: dict[str, Any], umask: int | None, options: ExecOptions
+) -> Session:
     request = Request(
         container_id=record.container_id,
         bundle=record.bundle,
@@ -105,7 +107,8 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
     below = sub_groups(cgroup, options.cgroup)
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
     limited = bool(data["process"].get("rlimits"))
-    facts = planning.facts(None, preserve_fds=options.preserve_fds, limited=limited)
+    filtered = bool((data.get("linux") or {}).get("seccomp"))
+    facts = planning.facts(None, preserve_fds=options.preserve_fds, limited=limited, filtered=filtered)
     if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
         from ..host import users
 
@@ -118,9 +121,10 @@ def _session(record: Record, cgroup: Driver, data: dict[str, Any], umask: int | 
         pid=record.pid,
         foreign=foreign_namespaces(record.pid),
         own_umask=umask,
+        status=records.status(record, records.load_progress(directory)),
         cgroup_files=files,
     )
-    session = Session(plan, record, cgroup, -1)
+    session = Session(plan, record, cgroup, directory)
     session.progress_name = ""
     session.trace = creation.tracer(options.trace)
     session.sub_groups = below

@@ -66,6 +66,15 @@ def make_notify_socket(s: Session, directory: str) -> None:
     s.notify = notify.listen(s.directory)
 
 
+def compile_seccomp(s: Session, filter: str, **rules: Any) -> None:
+    """The filter, from the cache if it was made before."""
+    from . import filter_cache
+
+    program = filter_cache.compiled(s.directory, rules)
+    s.made[filter] = program.code
+    s.unknown_calls = program.unknown
+
+
 def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str) -> None:
     """Open a namespace file and make sure that it is one, of the right type, and not ours where that matters."""
     # O_PATH first: opening a FIFO or a device that stands there must not block or act.
@@ -213,6 +222,13 @@ def pass_pidfd(s: Session, socket: str) -> None:
     sockets.send_descriptor(socket, s.helper.pidfd, b"pidfd")
 
 
+def pass_listener(s: Session, socket: str, metadata: str, status: str) -> None:
+    """The listener of the seccomp filter for whoever answers its questions."""
+    from . import listener
+
+    listener.send(s, socket, metadata, status)
+
+
 def record_state(s: Session, status: str) -> None:
     """From here on other commands know the init process."""
     s.save_process()
@@ -260,6 +276,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         open_init,
         make_start_fifo,
         make_notify_socket,
+        compile_seccomp,
         open_namespace,
         make_cgroup,
         write_cgroup,
@@ -274,6 +291,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         limit_process,
         pass_console,
         pass_pidfd,
+        pass_listener,
         record_state,
         write_pid_file,
     )

@@ -90,9 +90,13 @@ def add_warnings(made: Plan, config: Config) -> None:
 def create_facts(config: Config, options: CreateOptions, layout: Layout, *, for_show: bool = False) -> Facts:
     """The facts that `create` needs of this host and this process."""
     data: Any = config.data
-    limited = bool((data.get("process") or {}).get("rlimits"))
     known = facts(
-        layout, preserve_fds=options.preserve_fds, limited=limited, for_show=for_show, activation=options.activation
+        layout,
+        preserve_fds=options.preserve_fds,
+        limited=bool((data.get("process") or {}).get("rlimits")),
+        filtered=bool((data.get("linux") or {}).get("seccomp")),
+        for_show=for_show,
+        activation=options.activation,
     )
     if options.activation:
         known.notify_socket = os.environ.get("NOTIFY_SOCKET", "")
@@ -105,11 +109,12 @@ def absolute(path: str) -> str:
 
 
 def facts(
-    layout: object, *, preserve_fds: int, limited: bool, for_show: bool = False, activation: bool = True
+    layout: object, *, preserve_fds: int, limited: bool, filtered: bool, for_show: bool = False, activation: bool = True
 ) -> Facts:
     """What a plan must know.
 
     limited      also of resource limits
+    filtered     also of seccomp
     for_show     without the environment
     activation   with the sockets that were passed to this process (sd_listen_fds(3))
     """
@@ -132,6 +137,7 @@ def facts(
         environ=() if for_show else host.environment(),
         keyrings=host.has_keyrings(),
         hard_limits=host.hard_limits() if limited else {},
+        seccomp_flags=host.seccomp_flags() if filtered else 0,
     )
 
 

@@ -72,14 +72,13 @@ class Preparation:
         options = self._options.but(stdio=stdio)
         plan = self.plan(container_id, config, differs)
         cgroup = planning.choose(config, container_id, options, self._layout)
-        encoded = None
-        if [name for name, _ in cgroup.directories()] == self._groups:
-            encoded = self._shared.encode(plan)
-        else:
+        encoder: encode.Encoder = self._shared.encode
+        if [name for name, _ in cgroup.directories()] != self._groups:
             # What an ordinary user may write to has changed: nothing is as it was prepared.
+            encoder = encode.encode
             plan, cgroup = planning.plan(config, container_id, self.root, options, stay=self._stay)
         return create.carry_out(
-            container_id, self.root, options, config=config, plan=plan, cgroup=cgroup, encoded=encoded
+            container_id, self.root, options, config=config, plan=plan, cgroup=cgroup, encoder=encoder
         )
 
 

@@ -240,6 +240,11 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
     remedy = ""
     if op.name == "execute" and progress.errno == _ENOENT:
         remedy = "the file is there, but its interpreter or loader is not"
+    elif op.name == "execute" and call_name(progress.call) == "seccomp":
+        text = f"load the seccomp filter: {errno_words(progress.errno)}"
+        pointer = "/linux/seccomp"
+    elif op.name == "execute" and progress.errno == _EPERM and call_name(progress.call) == "execve":
+        remedy = "a seccomp filter must allow execve, by which the program is started"
     elif progress.errno == 8:  # ENOEXEC
         remedy = "a program for another architecture, or a script without #!"
     return ProgramError(

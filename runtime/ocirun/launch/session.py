@@ -31,6 +31,8 @@ class Session:
     undo                   what takes back the effects so far, last first
     console                the terminal's master, kept for a foreground run, or -1
     notify                 the listening NOTIFY_SOCKET of the container, or None
+    made                   bytes that host operations have made for the helper, by name
+    unknown_calls          names of system calls in the seccomp rules that this host does not know
     """
 
     def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int) -> None:
@@ -39,6 +41,8 @@ class Session:
         self.cgroup = cgroup
         self.directory = directory
         self.fds: dict[str, int] = {}
+        self.made: dict[str, bytes] = {}
+        self.unknown_calls: list[str] = []
         self.undo: list[Callable[[], None]] = []
         self.console = -1
         self.notify: Any = None
@@ -51,7 +55,7 @@ class Session:
         self.stdio = (-1, -1, -1)
         self.trace: Trace | None = None
         # The plan's bytes for the helper, where somebody has made them already.
-        self.encoded: bytes | None = None
+        self.encoder: encode.Encoder = encode.encode
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
@@ -167,7 +171,13 @@ class Session:
             progress = os.open(self.progress_name, how, 0o600, dir_fd=self.directory)
         try:
             self._helper = spawn.start(
-                self.plan, self.fds, flags=flags, progress_fd=progress, stdio=self.stdio, encoded=self.encoded
+                self.plan,
+                self.fds,
+                flags=flags,
+                made=self.made,
+                encoder=self.encoder,
+                progress_fd=progress,
+                stdio=self.stdio,
             )
         except BaseException:
             if progress >= 0:

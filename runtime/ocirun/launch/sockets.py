@@ -1,4 +1,4 @@
-"""Descriptors sent to the caller's sockets: the console's master, a pidfd."""
+"""Descriptors sent to the caller's sockets: the console's master, a pidfd, a seccomp listener."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def send_descriptor(path: str, fd: int, payload: bytes) -> None:
             parent = os.open(directory or b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             raw = b"/proc/self/fd/%d/%s" % (parent, name)
         connection.connect(raw)
-        connection.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pack("i", fd))])
+        sent = connection.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pack("i", fd))])
+        if sent < len(payload):
+            connection.sendall(payload[sent:])
     except BlockingIOError:
         raise HostError(f"socket {path}: the listener does not accept", call="connect") from None
     except OSError as error:

@@ -169,22 +169,24 @@ def start(
     fds: dict[str, int],
     *,
     flags: int,
+    made: dict[str, bytes] | None = None,
     cgroup_fd: int = -1,
     progress_fd: int = -1,
     stdio: tuple[int, int, int] = (-1, -1, -1),
-    encoded: bytes | None = None,
+    encoder: encode.Encoder = encode.encode,
 ) -> Helper:
     """Start the helper with the init operations of `plan`.
 
     fds          descriptors for the inherited slots behind the fixed ones, by slot name
     flags        CLONE_NEW* for clone3(2)
+    made         bytes that the plan refers to by name
     cgroup_fd    directory for CLONE_INTO_CGROUP (Linux 5.7), or -1
     progress_fd  the progress record's file, or -1 for one in memory
     stdio        descriptors for standard input, output and error; -1: our own
-    encoded      the bytes of `plan`, if they are made already
+    encoder      makes the bytes of `plan`
     Raises HostError.  Safe in any thread: nothing of this process changes.
     """
-    content = encode.encode(plan) if encoded is None else encoded
+    content = encoder(plan, made)
     if progress_fd < 0:
         progress_fd = os.memfd_create("progress", os.MFD_CLOEXEC)
     stamps = encode.init_count(plan)

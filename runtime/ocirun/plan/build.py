@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Valid, and refused until they are built: a container must not start without what it asked for.
 _NOT_YET = (
-    ("seccomp", "/linux/seccomp"),
     ("intelRdt", "/linux/intelRdt"),
     ("memoryPolicy", "/linux/memoryPolicy"),
     ("mountLabel", "/linux/mountLabel"),
@@ -73,6 +72,10 @@ def _kept_descriptors(b: Builder) -> list[int]:
 def _prepare(b: Builder) -> None:
     """What the host does before there is a process."""
     b.host("reserve_state", directory=b.request.directory)
+    if b.linux.get("seccomp"):
+        from . import seccomp
+
+        seccomp.compile_filter(b)
     b.inherit("proc")
     b.host("open_procfs", slot="proc")
     if b.request.detach:
@@ -135,7 +138,7 @@ def _program(b: Builder) -> None:
 
 def _ready(b: Builder) -> None:
     """Limits, `ready`, what the host does then, and the wait for `start`."""
-    process.own_limits(b)
+    process.confine(b, "creating")
     b.init("ready", detach=1 if b.request.detach else 0)
     process.limits(b)
     cgroups.write_late(b)

@@ -29,6 +29,7 @@ class Facts:
     notify_socket  NOTIFY_SOCKET of the caller, or ""
     keyrings       the kernel has keyrings
     hard_limits    the caller's hard resource limits by number; the container starts with them
+    seccomp_flags  mask of the flags of seccomp(2) that the kernel knows
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Facts:
         "listen_fds",
         "notify_socket",
         "privileged",
+        "seccomp_flags",
         "setgroups",
     )
 
@@ -61,6 +63,7 @@ class Facts:
         hard_limits: dict[int, int] | None = None,
         caller: Any = None,
         setgroups: bool = True,
+        seccomp_flags: int = 0x3F,
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -74,6 +77,7 @@ class Facts:
         self.hard_limits = {} if hard_limits is None else hard_limits
         self.caller = caller
         self.setgroups = setgroups
+        self.seccomp_flags = seccomp_flags
 
 
 class Request:

@@ -14,10 +14,12 @@ from .ops import BARRIERS, INIT, INIT_OPS, SLOT_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .ops import Op, Plan
+
+    Encoder = Callable[[Plan, Mapping[str, bytes] | None], bytes]
 
 MAGIC = 0x31504E41
 FORMAT = 1
@@ -63,7 +65,9 @@ class _Data:
         return self.put(Struct(f"<{len(offsets) + 1}I").pack(len(offsets), *offsets))
 
 
-def _arguments(op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, int], data: _Data) -> list[int]:
+def _arguments(
+    op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, int], made: Mapping[str, bytes], data: _Data
+) -> list[int]:
     out: list[int] = []
     args = op.args
     for name, kind in fields:
@@ -82,7 +86,8 @@ def _arguments(op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, 
             out.append((value[0] & 0xFFFFFFFF) << 32 | (value[1] & 0xFFFFFFFF))
         elif kind == "timed":
             out.append((data.text(value[0]) if value[0] else 0) << 32 | value[1])
-        elif kind == "bytes":
+        elif kind in ("bytes", "made"):
+            value = made[value] if kind == "made" else value
             data.align(8)
             out += [data.put(bytes(value)) if value else 0, len(value)]
         else:  # gids
@@ -91,9 +96,10 @@ def _arguments(op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, 
     return out + [0] * (6 - len(out))
 
 
-def encode(plan: Plan) -> bytes:
+def encode(plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
     """The bytes of `plan` for the helper.
 
+    made   what host operations have made for arguments of the kind "made", by name
     Raises ConfigError when the plan is larger than 1 GiB.
     """
     ops = [(index, op) for index, op in enumerate(plan.ops) if op.actor == INIT]
@@ -102,7 +108,7 @@ def encode(plan: Plan) -> bytes:
     packed: list[bytes] = []
     for index, op in ops:
         code, fields = INIT_OPS[op.name]
-        packed.append(_OP.pack(code, 0, index, *_arguments(op, fields, slots, data)))
+        packed.append(_OP.pack(code, 0, index, *_arguments(op, fields, slots, made or {}, data)))
     data.put(b"\0")
     size = _checked_size(data.base + data.size)
     return b"".join([_header(plan, size, len(ops), _HEADER.size), *packed, *data.parts])
@@ -122,17 +128,18 @@ class Shared:
         slots = {name: number for number, name in enumerate(plan.slots)}
         self._packed: dict[int, bytes] = {}
         for op in plan.ops:
-            if op.actor == INIT:
-                code, fields = INIT_OPS[op.name]
-                self._packed[id(op)] = _OP.pack(code, 0, 0, *_arguments(op, fields, slots, data))
+            code, fields = INIT_OPS[op.name] if op.actor == INIT else (0, ())
+            # What is made for each container is known only then.
+            if code and not any(kind == "made" for _, kind in fields):
+                self._packed[id(op)] = _OP.pack(code, 0, 0, *_arguments(op, fields, slots, {}, data))
         data.align(8)
         self._known = data.known
         self._data = b"".join(data.parts)
 
-    def encode(self, plan: Plan) -> bytes:
+    def encode(self, plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
         """As the function `encode`, with less work for each operation of `plan` that is one of ours."""
         if plan.slots[: len(self._slots)] != self._slots:
-            return encode(plan)
+            return encode(plan, made)
         slots: dict[str, int] = {}
         data = _Data(_HEADER.size + len(self._data))
         data.known = self._known.copy()
@@ -145,7 +152,7 @@ class Shared:
             if packed is None:
                 slots = slots or {name: number for number, name in enumerate(plan.slots)}
                 code, fields = INIT_OPS[op.name]
-                packed = _OP.pack(code, 0, index, *_arguments(op, fields, slots, data))
+                packed = _OP.pack(code, 0, index, *_arguments(op, fields, slots, made or {}, data))
             at = len(table)
             table += packed
             _INDEX.pack_into(table, at + _INDEX_AT, index)

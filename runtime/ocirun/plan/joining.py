@@ -33,6 +33,7 @@ def build_exec(
     pid: int,
     foreign: frozenset[str] | None,
     own_umask: int | None,
+    status: str,
     cgroup_files: list[tuple[str, str]],
 ) -> Plan:
     """The plan for a process in a container.
@@ -41,6 +42,7 @@ def build_exec(
     pid            of the container's init
     foreign        types of the namespaces of init that are not the runtime's; None if unknown: those of the config
     own_umask      umask of the container's config, for a process without one, or None
+    status         of the container
     cgroup_files   (group name, path below the container's group) for each group to join
     Raises ConfigError and UnsupportedError; touches nothing.
     """
@@ -48,6 +50,10 @@ def build_exec(
     refuse(b)
     last = 2 + facts.listen_fds + request.keep_fds
     keep = [fd for fd in facts.inherited if 3 <= fd <= last]
+    if b.linux.get("seccomp"):
+        from . import seccomp
+
+        seccomp.compile_filter(b)
     b.inherit("init")
     b.host("open_init", pid=pid, slot="init")
     for name, below in cgroup_files:
@@ -55,7 +61,7 @@ def build_exec(
         b.host("open_cgroup", "/linux/cgroupsPath", controller=name, path=below, slot=slot)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     _join(b, foreign, cgroup_files)
-    _prepare(b, own_umask)
+    _prepare(b, own_umask, status)
     b.init("wait_start", slot="sync")
     b.init("execute", "/process/args")
     return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
@@ -105,7 +111,7 @@ def _mask(text: str, key: str) -> list[int]:
     return list(number.to_bytes(size, "little"))
 
 
-def _prepare(b: Builder, own_umask: int | None) -> None:
+def _prepare(b: Builder, own_umask: int | None, status: str) -> None:
     pointer = "/process/terminal"
     uid = (b.process.get("user") or {}).get("uid", 0)
     b.init("open_root", "/root/path", slot=b.slot("root"), path="/")
@@ -128,7 +134,7 @@ def _prepare(b: Builder, own_umask: int | None) -> None:
     process.become(b, process.Environment(b), reset_affinity=not affinity.get("initial"))
     if affinity.get("final"):
         b.init("set_affinity", "/process/execCPUAffinity/final", mask=_mask(affinity["final"], "final"))
-    process.own_limits(b)
+    process.confine(b, status)
     b.init("ready", detach=0)
     process.limits(b)
     if b.request.pidfd_socket:

@@ -11,6 +11,7 @@ Kinds of arguments of init operations, in the order of the C side's ``arg``:
     options  a list of (key, value|None)   bytes    bytes; takes two arguments: place and length
     gids     a list of 32-bit numbers; two arguments: place and count
     pair     two 32-bit numbers in one     timed    a text and a 32-bit number in one
+    made     the name of bytes that a host operation makes before `spawn`; two arguments: place and length
 """
 
 from __future__ import annotations
@@ -138,10 +139,12 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "mask": (55, (("root", "slot"), ("path", "text"), ("null", "slot"), ("empty", "slot"))),
     "set_affinity": (57, (("mask", "bytes"),)),
     "make_readonly": (56, (("root", "slot"), ("path", "text"))),
+    "load_seccomp": (58, (("filter", "made"), ("flags", "int"))),
+    "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
 # Run by the runtime.  The barriers of the init operations (sync, receive_fd, send_fd, fork_init,
-# ready) hand the turn to the host operations that follow them.
+# ready, load_seccomp) hand the turn to the host operations that follow them.
 HOST_OPS: dict[str, tuple[str, ...]] = {
     "reserve_state": ("directory",),
     "make_cgroup": ("controller", "path"),
@@ -151,6 +154,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "open_procfs": ("slot",),
     "open_init": ("pid", "slot"),
     "make_start_fifo": ("path", "slot"),
+    "compile_seccomp": ("filter", "default", "architectures", "rules", "newer"),
     "make_notify_socket": ("directory",),
     "spawn": ("flags", "slots"),
     "write_id_maps": ("uid_map", "gid_map", "uid_program", "gid_program", "setgroups"),
@@ -164,11 +168,12 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "write_process": ("file", "value"),
     "pass_console": ("socket",),
     "pass_pidfd": ("socket",),
+    "pass_listener": ("socket", "metadata", "status"),
     "write_pid_file": ("path",),
     "record_state": ("status",),
 }
 
-BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready"))
+BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready", "load_seccomp"))
 
 
 class Op:

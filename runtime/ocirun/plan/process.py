@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # What execvp(3) and the shells use when PATH is not set.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_SYS_ADMIN = 1 << 21
+
 # struct sched_attr, its first 48 bytes (SCHED_ATTR_SIZE_VER0, sched_setattr(2))
 _SCHED_ATTR = Struct("<IIQiIQQQ")
 
@@ -40,7 +42,7 @@ class Environment:
 
 
 def become(b: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
-    """Everything between the change of root and `ready`; order matters (see the design page)."""
+    """Everything between the change of root and `confine`; order matters (see the design page)."""
     process = b.process
     user = process.get("user") or {}
     uid, gid = identity.user_ids(user)
@@ -62,11 +64,13 @@ def become(b: Builder, environment: Environment, *, reset_affinity: bool = True)
     else:
         b.init("set_groups", "/process/user/additionalGids", gids=list(gids))
     b.init("set_ids", "/process/user/uid", uid=uid, gid=gid)
+    loader, why = _loader(b)
     b.init(
         "set_capabilities",
         "/process/capabilities",
-        effective=masks.effective,
-        permitted=masks.permitted,
+        why=why,
+        effective=masks.effective | loader,
+        permitted=masks.permitted | loader,
         inheritable=masks.inheritable,
         ambient=masks.ambient,
     )
@@ -80,6 +84,13 @@ def become(b: Builder, environment: Environment, *, reset_affinity: bool = True)
         env=environment.entries,
         search=environment.search_path(),
     )
+
+
+def _loader(b: Builder) -> tuple[int, str]:
+    """What capabilities loading the seccomp filter takes, besides those of the program, and why."""
+    if not b.linux.get("seccomp") or b.process.get("noNewPrivileges"):
+        return 0, ""
+    return _SYS_ADMIN, "CAP_SYS_ADMIN loads the seccomp filter, and execve drops it"
 
 
 def _umask(b: Builder) -> int:
@@ -127,8 +138,15 @@ def _capabilities(b: Builder) -> identity.CapabilityMasks:
     return masks
 
 
-def own_limits(b: Builder) -> None:
-    """Limits that the process may set itself, last of all, so that set-up is not bound by them."""
+def confine(b: Builder, status: str) -> None:
+    """The seccomp filter, and the limits that the process may set itself: last, so that set-up is not bound by them.
+
+    status   of the container, for the listener of the filter
+    """
+    if b.linux.get("seccomp"):
+        from . import seccomp
+
+        seccomp.add_filter(b, status)
     for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
         if hard <= b.facts.hard_limits.get(resource, 0):
             pointer = f"/process/rlimits/{index}"

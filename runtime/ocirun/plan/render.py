@@ -130,6 +130,10 @@ _PHRASES = {
     "loopback_up": "bring up the loopback device",
     "mask": "mask {path}",
     "make_readonly": "make {path} read-only",
+    "compile_seccomp": "compile the seccomp {filter}",
+    "load_seccomp": "load the seccomp {filter} and send its listener to the runtime",
+    "hold_seccomp": "keep the seccomp {filter}: hooks from here on and the program begin with it",
+    "pass_listener": "send the seccomp listener to {socket}",
 }
 
 
@@ -167,6 +171,10 @@ def propagation_words(value: int) -> str:
 
 def details(op: Op) -> str:
     """The arguments that the phrase does not show, ``name=value`` each."""
+    if op.name == "compile_seccomp":
+        from . import seccomp
+
+        return seccomp.summary(op.args)
     shown = _PHRASES[op.name]
     parts = []
     for name, value in op.args.items():
@@ -181,6 +189,10 @@ def details(op: Op) -> str:
 def _value(op: str, name: str, value: Any) -> str:
     if op in ("spawn", "unshare", "join_namespace") and name in ("flags", "flag"):
         return ",".join(expand_clone_flags(value)) or "none"
+    if op in ("load_seccomp", "hold_seccomp") and name == "flags":
+        from . import seccomp
+
+        return seccomp.flag_words(value)
     if op == "propagate" and name == "flags":
         return propagation_words(value)
     if op == "set_mount_attr" and name in ("set", "clear", "locked"):
