@@ -6,7 +6,6 @@ import ast
 import encodings
 import encodings.aliases
 import encodings.utf_8
-import marshal
 from pathlib import Path
 
 import pack
@@ -46,5 +45,5 @@ def start_modules() -> str:
     text = "/* Made by csrc/build.py from csrc/start/boot.py and the standard library. */\n"
     for name, path in (*files.items(), ("boot", BOOT)):
         shown = "boot.py" if path == BOOT else str(path)
-        text += array(f"{name}_code", marshal.dumps(pack.compiled(path.read_bytes(), shown)))
+        text += array(f"{name}_code", pack.code_of(path, shown))
     return text
