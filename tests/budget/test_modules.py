@@ -42,6 +42,8 @@ FORBIDDEN = {
     *("importlib", "inspect", "json", "jsonschema", "logging", "orjson", "pathlib", "re", "shutil", "signal", "site"),
     *("socket", "subprocess", "tempfile", "threading", "traceback", "typing", "warnings", "cffi", "_ctypes"),
 }
+# What only a failure or a rare request needs.
+FAILURES = ("launch.report", "plan.render", "launch.hooks", "launch.sockets", "launch.notify")
 # Parts of ours that a command does without: the second command of a container reads no config.
 WITHOUT = {
     "state": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create", "launch.session"),
@@ -51,8 +53,8 @@ WITHOUT = {
     "resume": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create"),
     "start": ("config", "plan.build", "launch.create", "launch.session", "launch.hostops"),
     "delete": ("plan.build", "launch.create", "launch.session", "launch.hostops"),
-    "create": ("launch.start", "launch.foreground", "launch.terminal", "cgroup.usage", "host.probe"),
-    "run": ("launch.start", "cgroup.usage", "host.probe", "launch.terminal"),
+    "create": ("launch.start", "launch.foreground", "launch.terminal", "cgroup.usage", "host.probe", *FAILURES),
+    "run": ("launch.start", "cgroup.usage", "host.probe", "launch.terminal", *FAILURES),
     "spec": ("config", "plan", "cgroup", "state", "launch", "_native", "container"),
     "--version": ("config", "plan", "cgroup", "state", "launch", "_native", "container"),
     "explain": ("launch.foreground", "launch.start", "cgroup.usage", "host.probe"),

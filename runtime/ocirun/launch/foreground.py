@@ -6,7 +6,7 @@ import os
 
 from ..errors import ContainerNotFoundError
 from . import create as creation
-from . import destroy, notify, spawn
+from . import destroy, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def run(
             raise
         if signals is None:
             if session.notify is not None:
+                from . import notify
+
                 notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
             return 0
         code = wait(session, signals, console)
@@ -151,9 +153,12 @@ def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
         ready = dict(waiter.poll())
         if console is not None:
             console.serve(ready, waiter)
-        if listener in ready and notify.take(session.notify):
-            # From now on we are the service's main process, as we end with the container.
-            notify.send(os.environ["NOTIFY_SOCKET"], os.getpid())
+        if listener in ready:
+            from . import notify
+
+            if notify.take(session.notify):
+                # From now on we are the service's main process, as we end with the container.
+                notify.send(os.environ["NOTIFY_SOCKET"], os.getpid())
         if signals.fd in ready:
             for number in signals.take():
                 if number == _SIGWINCH:

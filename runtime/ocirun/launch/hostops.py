@@ -11,7 +11,6 @@ import os
 from .._native import lib
 from ..errors import HostError, StateError, errno_words
 from ..plan.constants import MS_SLAVE, NAMESPACE_FILES, NAMESPACE_FLAGS
-from . import sockets
 from .spawn import check
 
 TYPE_CHECKING = False
@@ -211,6 +210,8 @@ def pass_console(s: Session, socket: str) -> None:
     if not socket:
         s.console = master
         return
+    from . import sockets
+
     try:
         sockets.send_descriptor(socket, master, b"/dev/ptmx")
     finally:
@@ -219,6 +220,8 @@ def pass_console(s: Session, socket: str) -> None:
 
 def pass_pidfd(s: Session, socket: str) -> None:
     """A pidfd of the init process for the caller."""
+    from . import sockets
+
     sockets.send_descriptor(socket, s.helper.pidfd, b"pidfd")
 
 

@@ -9,7 +9,7 @@ from ..errors import HookError, HostError, OcirunError
 from ..host import facts as host
 from ..plan import encode
 from ..plan.ops import HOST
-from . import hooks, hostops, report, spawn
+from . import hostops, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,8 +154,12 @@ class Session:
             else:
                 hostops.run(self, op.name, op.args)
         except OSError as error:
+            from . import report
+
             raise report.host_error(op, index, error) from None
         except OcirunError as error:
+            from . import report
+
             failure = report.host_error(op, index, error)
             if failure.pointer and not failure.message.startswith(failure.pointer):
                 failure.message = f"{failure.pointer}: {failure.message}"
@@ -191,6 +195,8 @@ class Session:
 
     def run_hook(self, index: int) -> None:
         """One hook of the runtime's namespaces."""
+        from . import hooks
+
         op = self.plan.ops[index]
         state = hooks.state_json(
             self.record.container_id,
@@ -232,6 +238,8 @@ class Session:
             return error
         if isinstance(error, HostError) and error.call not in ("sendmsg", "recvmsg"):
             return error
+        from . import report
+
         helper.close_sync()
         ended = spawn.end(helper.pidfd, grace=1.0)
         os.close(helper.pidfd)
