@@ -158,8 +158,13 @@ class Place:
                 except OSError:
                     pass
 
-    def bundle(self, name: str, *args: str, mounts: Sequence[dict[str, Any]] = (), **linux: Any) -> str:
-        """A bundle for a program: what an engine's config has, and these mounts and parts of ``linux``; its path."""
+    def bundle(
+        self, name: str, *args: str, mounts: Sequence[dict[str, Any]] = (), cgroup: str | None = None, **linux: Any
+    ) -> str:
+        """A bundle for a program: what an engine's config has, and these mounts and parts of ``linux``; its path.
+
+        cgroup   its cgroupsPath, "" for the runtime's choice, None for one that is named like the bundle
+        """
         path = f"{self.top}/{name}"
         os.makedirs(path, exist_ok=True)
         config = {
@@ -176,7 +181,7 @@ class Place:
             },
             "mounts": [*MOUNTS, *mounts],
             "linux": {
-                "cgroupsPath": f"/{self.group}/{name}",
+                **({} if cgroup == "" else {"cgroupsPath": cgroup or f"/{self.group}/{name}"}),
                 "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount")],
                 "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list"],
                 "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
