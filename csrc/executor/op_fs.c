@@ -123,3 +123,24 @@ int op_write_proc(struct executor *x, const struct op *op)
 		r = -EIO;
 	return r < 0 ? r : 0;
 }
+
+/* arg: as write_proc.  An attribute that a security module keeps for this task. */
+int op_set_label(struct executor *x, const struct op *op)
+{
+	return op_write_proc(x, op);
+}
+
+/* arg: mount slot, label.  Of the root of a file system that takes no option
+ * for it.  The mount is the working directory, never a path. */
+int op_set_file_label(struct executor *x, const struct op *op)
+{
+	const char *label = plan_text(x, op->arg[1]);
+	int fd = slot_fd(x, op->arg[0]), r;
+
+	if (fd < 0 || !label)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	r = (int)SYS1(x, __NR_fchdir, fd);
+	if (r == 0)
+		r = (int)SYS5(x, __NR_setxattr, ".", "security.selinux", label, text_length(label) + 1, 0);
+	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+}

@@ -63,6 +63,17 @@ int op_set_affinity(struct executor *x, const struct op *op)
 	return mask ? (int)SYS3(x, __NR_sched_setaffinity, 0, op->arg[1], mask) : fault(x, FAULT_PLAN, 0, EINVAL);
 }
 
+/* arg: mode and flags, offset of the nodes as a bit set, its size in bytes */
+int op_set_memory_policy(struct executor *x, const struct op *op)
+{
+	const void *nodes = plan_bytes(x, op->arg[1], op->arg[2]);
+
+	if (op->arg[2] && !nodes)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	/* The kernel counts one bit less than it is told. */
+	return (int)SYS3(x, __NR_set_mempolicy, op->arg[0], nodes, op->arg[2] ? op->arg[2] * 8 + 1 : 0);
+}
+
 /* arg: resource, soft, hard */
 int op_set_rlimit(struct executor *x, const struct op *op)
 {

@@ -77,8 +77,8 @@ int op_change_root(struct executor *x, const struct op *op)
 	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
 }
 
-/* An empty read-only directory, from a tmpfs that has room for nothing. */
-static int empty_directory(struct executor *x)
+/* An empty read-only directory, from a tmpfs that has room for nothing; with an SELinux context or NULL. */
+static int empty_directory(struct executor *x, const char *context)
 {
 	int fs = (int)SYS2(x, __NR_fsopen, "tmpfs", FSOPEN_CLOEXEC), r = fs;
 
@@ -86,6 +86,8 @@ static int empty_directory(struct executor *x)
 		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", "1", 0);
 	if (r >= 0)
 		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "755", 0);
+	if (r >= 0 && context)
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "context", context, 0);
 	if (r >= 0)
 		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
 	if (r >= 0)
@@ -107,7 +109,7 @@ static int put_on(struct executor *x, int mount, int target)
 }
 
 /* arg: root slot, path, slot of the host's /dev/null, slot of the empty
- * directory (made at first use).  Only a missing path is passed over; that it
+ * directory (made at first use), its SELinux context or 0.  Only a missing path is passed over; that it
  * is this path which is missing is certain, as nothing else is looked up. */
 int op_mask(struct executor *x, const struct op *op)
 {
@@ -128,7 +130,7 @@ int op_mask(struct executor *x, const struct op *op)
 		quiet_close(cover);
 	} else if (r == 0 && empty < 0) {
 		/* Attached first: a mount can be copied only once it is in our namespace. */
-		cover = r = empty_directory(x);
+		cover = r = empty_directory(x, plan_text(x, op->arg[4]));
 		if (r >= 0)
 			r = put_on(x, cover, target);
 		if (r >= 0)

@@ -71,7 +71,10 @@
 	X(56, make_readonly)   \
 	X(57, set_affinity)    \
 	X(58, load_seccomp)    \
-	X(59, hold_seccomp)
+	X(59, hold_seccomp)    \
+	X(60, set_memory_policy) \
+	X(61, set_label)       \
+	X(62, set_file_label)
 
 enum op_code {
 #define X(number, name) OP_##name = number,

@@ -48,6 +48,7 @@ static struct {
 	X(recvmsg, "dxx") X(rt_sigaction, "xxxx") X(rt_sigprocmask, "x8xx")                         \
 	X(sched_setaffinity, "xxx") X(sched_setattr, "xax") X(sendfile, "ddxx") X(sendmsg, "dmx")   \
 	X(seccomp, "xxp") X(nanosleep, "xx")                                                           \
+	X(set_mempolicy, "xxx") X(setxattr, "ssnxx")                                             \
 	X(setdomainname, "nx") X(setgroups, "xg") X(sethostname, "nx") X(setns, "dx")               \
 	X(setresgid, "xxx") X(setresuid, "xxx") X(setsid, "") X(socket, "xxx") X(statx, "fsxxx")    \
 	X(symlinkat, "sfs") X(umask, "x") X(umount2, "sx") X(unlinkat, "fsx") X(unshare, "x")       \

@@ -225,3 +225,12 @@ def test_open_path_nofollow(kind: int) -> None:
     result = open_path(flags)
     assert result.names() == ["openat2", "statx", "mknodat", "openat", "close", "statx"]
     assert result.of("openat")[0].args[2] & 0o400000, "O_NOFOLLOW"
+
+
+def test_label_of_a_mount() -> None:
+    result = run_ops(
+        op("new_filesystem", slot="m", type="mqueue", options=[]), op("set_file_label", slot="m", label="l")
+    )
+    assert result.names()[-3:] == ["fchdir", "setxattr", "chdir"]
+    (call,) = result.of("setxattr")
+    assert (call.texts[0], call.texts[1], call.args[3]) == (".", "security.selinux", 2)

@@ -70,3 +70,12 @@ def test_write_proc() -> None:
 def test_short_write_to_proc_is_an_error() -> None:
     result = run_ops(op("write_proc", proc="proc", path="x", value="12"), rules=[rule("write", 1)])
     assert result.progress.errno == errno.EIO
+
+
+def test_set_label_goes_where_write_proc_goes() -> None:
+    how = {"proc": "proc", "path": "thread-self/attr/apparmor/exec", "value": "exec p"}
+    labelled, written = run_ops(op("set_label", **how)), run_ops(op("write_proc", **how))
+    assert [call.name for call in labelled.calls] == ["openat2", "write", "close"]
+    # BENEATH, NO_XDEV and NO_MAGICLINKS, below the procfs that the runtime has proven.
+    assert [call.blobs for call in labelled.calls] == [call.blobs for call in written.calls]
+    assert [call.texts for call in labelled.calls] == [call.texts for call in written.calls]

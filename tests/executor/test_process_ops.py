@@ -310,3 +310,12 @@ def test_start_needs_the_word() -> None:
     result = run_ops(op("wait_start", slot="start"), op("no_new_privs"), rules=[rule("read", 5)])
     assert (result.outcome, result.status) == (EXITED, 1)
     assert result.names() == ["read"]
+
+
+def test_set_memory_policy() -> None:
+    result = run_ops(op("set_memory_policy", mode=2 | 1 << 15, nodes=[9, 0, 0, 0, 0, 0, 0, 0]))
+    (call,) = result.of("set_mempolicy")
+    # The kernel takes the number of bits plus one.
+    assert (call.args[0], call.args[2]) == (2 | 1 << 15, 65)
+    result = run_ops(op("set_memory_policy", mode=4, nodes=[]))
+    assert result.of("set_mempolicy")[0].args[:3] == [4, 0, 0]

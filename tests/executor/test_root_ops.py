@@ -82,6 +82,12 @@ def test_mask_of_directories_shares_one_empty_one() -> None:
     assert {call.fd for call in result.of("open_tree")} == {empty.result}
 
 
+def test_mask_of_a_directory_with_a_label() -> None:
+    result = run_ops(op("mask", root="ns", path="/p", null="tasks", empty="e", label="u:r:t:s0"))
+    assert [call.texts.get(3) for call in result.of("fsconfig") if call.texts.get(2) == "context"] == ["u:r:t:s0"]
+    assert not [call for call in mask(paths=("/a",)).of("fsconfig") if call.texts.get(2) == "context"]
+
+
 def test_only_a_missing_path_is_passed_over() -> None:
     for error in (errno.ENOENT, errno.ENOTDIR):
         for result in (

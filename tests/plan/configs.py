@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_UNSUPPORTED = ("intelRdt", "memoryPolicy", "mountLabel")
+_UNSUPPORTED = ("intelRdt",)
 _KINDS = ("pid", "mount", "ipc", "uts", "network", "cgroup", "user", "time")
 _DESTINATIONS = (
     *("/proc", "/dev", "/dev/pts", "/dev/shm", "/sys", "/sys/fs/cgroup", "/tmp", "/data", "/data/in", "/etc/hosts"),
@@ -33,8 +33,6 @@ _PATHS = ("/proc/kcore", "/sys/firmware", "/etc/secret", "/x/", "//x", "/proc/sy
 def _without_unsupported(data: dict[str, Any]) -> dict[str, Any]:
     for key in _UNSUPPORTED:
         data.get("linux", {}).pop(key, None)
-    for key in ("apparmorProfile", "selinuxLabel"):
-        data["process"].pop(key, None)
     return data
 
 

@@ -90,7 +90,6 @@ def test_any_config(data: dict[str, Any], request_: dict[str, Any], facts: dict[
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
-        ({"mountLabel": "x"}, "/linux/mountLabel"),
         ({"intelRdt": {"closID": "x"}}, "/linux/intelRdt"),
     ],
 )
@@ -100,14 +99,6 @@ def test_what_is_not_built_is_refused(change: dict[str, Any], pointer: str) -> N
     with pytest.raises(UnsupportedError) as caught:
         plan(data)
     assert caught.value.pointer == pointer
-
-
-@pytest.mark.parametrize("key", ["apparmorProfile", "selinuxLabel"])
-def test_labels_are_refused(key: str) -> None:
-    data = config("hello")
-    data["process"] = {**data["process"], key: "x"}
-    with pytest.raises(UnsupportedError):
-        plan(data)
 
 
 def test_without_process() -> None:

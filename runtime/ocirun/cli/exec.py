@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocirun.cli.options import TRACE
 from ocirun.cli.table import MANY, NUMBER, TEXT, Command, Option
-from ocirun.errors import OcirunError, UnsupportedError, UsageError
+from ocirun.errors import OcirunError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def execute(call: Call) -> int:
     values = call.values
     detach = values.flag("detach")
     try:
-        _refuse(call)
         container = Container.load(call.id, root=call.settings.root)
         options = ExecOptions(
             console_socket=values.text("console-socket"),
@@ -73,12 +72,6 @@ def execute(call: Call) -> int:
     except OcirunError as error:
         error.message = f"exec failed: {error.message}"
         raise
-
-
-def _refuse(call: Call) -> None:
-    for name in ("process-label", "apparmor"):
-        if call.values.text(name):
-            raise UnsupportedError(f"--{name} is not supported by this version")
 
 
 def _process(call: Call, container: Any) -> dict[str, Any]:
@@ -102,6 +95,9 @@ def _process(call: Call, container: Any) -> dict[str, Any]:
         process["terminal"] = True
     if values.flag("no-new-privs"):
         process["noNewPrivileges"] = True
+    for flag, key in (("process-label", "selinuxLabel"), ("apparmor", "apparmorProfile")):
+        if values.text(flag):
+            process[key] = values.text(flag)
     _identity(process, call)
     _capabilities(process, values.many("cap"))
     return process

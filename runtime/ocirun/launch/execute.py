@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 # What a process has of the container unless its description says otherwise: what confines it, and how it is
 # scheduled. Its environment, user, directory and no_new_privs are its own.
-_INHERITED = ("capabilities", "rlimits", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity")
+_INHERITED = (
+    *("capabilities", "rlimits", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity"),
+    *("apparmorProfile", "selinuxLabel"),
+)
 
 
 def saved_config(directory: int, record: Record) -> dict[str, Any]:
@@ -106,9 +109,7 @@ def _session(
     )
     below = sub_groups(cgroup, options.cgroup)
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
-    limited = bool(data["process"].get("rlimits"))
-    filtered = bool((data.get("linux") or {}).get("seccomp"))
-    facts = planning.facts(None, preserve_fds=options.preserve_fds, limited=limited, filtered=filtered)
+    facts = planning.facts(None, data, preserve_fds=options.preserve_fds)
     if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
         from ..host import users
 

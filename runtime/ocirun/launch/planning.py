@@ -90,14 +90,7 @@ def add_warnings(made: Plan, config: Config) -> None:
 def create_facts(config: Config, options: CreateOptions, layout: Layout, *, for_show: bool = False) -> Facts:
     """The facts that `create` needs of this host and this process."""
     data: Any = config.data
-    known = facts(
-        layout,
-        preserve_fds=options.preserve_fds,
-        limited=bool((data.get("process") or {}).get("rlimits")),
-        filtered=bool((data.get("linux") or {}).get("seccomp")),
-        for_show=for_show,
-        activation=options.activation,
-    )
+    known = facts(layout, data, preserve_fds=options.preserve_fds, for_show=for_show, activation=options.activation)
     if options.activation:
         known.notify_socket = os.environ.get("NOTIFY_SOCKET", "")
     return known
@@ -109,15 +102,19 @@ def absolute(path: str) -> str:
 
 
 def facts(
-    layout: object, *, preserve_fds: int, limited: bool, filtered: bool, for_show: bool = False, activation: bool = True
+    layout: object, data: dict[str, Any], *, preserve_fds: int, for_show: bool = False, activation: bool = True
 ) -> Facts:
-    """What a plan must know.
+    """What the plan of a config must know; what few configs need is asked for those alone.
 
-    limited      also of resource limits
-    filtered     also of seccomp
     for_show     without the environment
     activation   with the sockets that were passed to this process (sd_listen_fds(3))
     """
+    process, linux = data.get("process") or {}, data.get("linux") or {}
+    apparmor, selinux = "", False
+    if process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"):
+        from ..host import security
+
+        apparmor, selinux = security.apparmor_file(), security.selinux()
     permitted, bounding = host.own_capabilities()
     listen = _listen_fds() if activation else 0
     caller = None
@@ -136,8 +133,10 @@ def facts(
         listen_fds=listen,
         environ=() if for_show else host.environment(),
         keyrings=host.has_keyrings(),
-        hard_limits=host.hard_limits() if limited else {},
-        seccomp_flags=host.seccomp_flags() if filtered else 0,
+        hard_limits=host.hard_limits() if process.get("rlimits") else {},
+        seccomp_flags=host.seccomp_flags() if linux.get("seccomp") else 0,
+        apparmor=apparmor,
+        selinux=selinux,
     )
 
 

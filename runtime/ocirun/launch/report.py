@@ -94,7 +94,8 @@ def _pointer(op: Op, progress: Progress) -> str:
     """The config value that is to blame: for a refused file system option that very string."""
     places = op.args.get("places") or ()
     if progress.fault == OPTION and progress.detail < len(places) and places[progress.detail] is not None:
-        return f"{op.pointer}/options/{places[progress.detail]}"
+        place = places[progress.detail]
+        return place if isinstance(place, str) else f"{op.pointer}/options/{place}"
     return op.pointer
 
 
@@ -158,6 +159,13 @@ _REMEDIES = {
     ("open_path", 20): "source and destination must both be directories or both be files",
     ("new_filesystem", 19): "the kernel has no such file system type",
     ("set_scheduler", _EPERM): "in a cgroup v1 cpu group a real-time policy needs resources.cpu.realtimeRuntime",
+    ("set_label", _ENOENT): "the profile must be loaded; see `aa-status`",
+    ("set_label", _EINVAL): "the security module does not take this label; see `seinfo -t` or `aa-status`",
+    ("set_label", _EACCES): "the policy does not let the runtime's own domain choose this label",
+    ("set_label", 18): "something is mounted over a file of the host's /proc",
+    ("set_memory_policy", _EINVAL): "the nodes must exist and be in the cpuset; see `numactl --hardware`. "
+    "MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
+    ("set_memory_policy", 38): "the kernel is built without NUMA",
     ("open_root", _ENOENT): "root.path must be a directory",
     ("open_root", _EACCES): "every directory above it must be searchable for the root of the user namespace",
     ("set_ids", _EINVAL): "the id is not mapped in the user namespace",

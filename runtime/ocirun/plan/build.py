@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from .builder import Facts, Request
 
 # Valid, and refused until they are built: a container must not start without what it asked for.
-_NOT_YET = (
-    ("intelRdt", "/linux/intelRdt"),
-    ("memoryPolicy", "/linux/memoryPolicy"),
-    ("mountLabel", "/linux/mountLabel"),
-)
+_NOT_YET = (("intelRdt", "/linux/intelRdt"),)
 
 
 def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> Plan:
@@ -51,10 +47,6 @@ def refuse(b: Builder) -> None:
     """Raise for what is valid and not built yet."""
     for key, pointer in _NOT_YET:
         if b.linux.get(key):
-            raise UnsupportedError(f"{pointer}: {key} is not supported by this version", pointer=pointer)
-    for key in ("apparmorProfile", "selinuxLabel"):
-        if b.process.get(key):
-            pointer = f"/process/{key}"
             raise UnsupportedError(f"{pointer}: {key} is not supported by this version", pointer=pointer)
     if not b.process:
         raise b.error("/process", "is missing: there is nothing to run", expected="an object")
@@ -90,6 +82,10 @@ def _prepare(b: Builder) -> None:
 def _names(b: Builder) -> None:
     """In the new namespaces: keys, names, sysctls."""
     if b.facts.keyrings and not b.request.no_new_keyring:
+        if b.process.get("selinuxLabel"):
+            from . import labels
+
+            labels.for_keyring(b)
         b.init("join_keyring", name=f"_ses.{b.request.container_id}")
     if "hostname" in b.data and b.data["hostname"] is not None:
         b.init("set_hostname", "/hostname", name=b.data["hostname"])
@@ -132,7 +128,11 @@ def _change_root(b: Builder) -> None:
 
 
 def _program(b: Builder) -> None:
-    """Credentials, directory, environment, the program."""
+    """Labels, credentials, directory, environment, the program."""
+    if b.process.get("apparmorProfile") or b.process.get("selinuxLabel"):
+        from . import labels
+
+        labels.for_program(b)
     process.become(b, process.Environment(b))
 
 

@@ -28,11 +28,14 @@ class Facts:
     environ        the caller's environment as ``KEY=value``, for hooks without one
     notify_socket  NOTIFY_SOCKET of the caller, or ""
     keyrings       the kernel has keyrings
+    apparmor       file below /proc/PID for the AppArmor profile of the program, "" where AppArmor is off
+    selinux        SELinux is on
     hard_limits    the caller's hard resource limits by number; the container starts with them
     seccomp_flags  mask of the flags of seccomp(2) that the kernel knows
     """
 
     __slots__ = (
+        "apparmor",
         "caller",
         "capabilities",
         "environ",
@@ -45,6 +48,7 @@ class Facts:
         "notify_socket",
         "privileged",
         "seccomp_flags",
+        "selinux",
         "setgroups",
     )
 
@@ -64,6 +68,8 @@ class Facts:
         caller: Any = None,
         setgroups: bool = True,
         seccomp_flags: int = 0x3F,
+        apparmor: str = "attr/apparmor/exec",
+        selinux: bool = True,
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -78,6 +84,8 @@ class Facts:
         self.caller = caller
         self.setgroups = setgroups
         self.seccomp_flags = seccomp_flags
+        self.apparmor = apparmor
+        self.selinux = selinux
 
 
 class Request:

@@ -65,7 +65,12 @@ def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptio
     top, slot = b.slot("cgroup_top"), b.slot("mount")
     flags = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
     b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=flags)
-    b.init("new_filesystem", pointer, slot=top, type="tmpfs", options=[("mode", "755")], attributes=attributes)
+    options: list[tuple[str, str | None]] = [("mode", "755")]
+    if b.linux.get("mountLabel"):
+        from .labels import mount_context
+
+        options.append(("context", mount_context(b, "tmpfs", parsed)))
+    b.init("new_filesystem", pointer, slot=top, type="tmpfs", options=options, attributes=attributes)
     b.init("attach", pointer, slot=top, target="target")
     own_namespace = "cgroup" in b.new and not b.user_namespace
     for hierarchy in b.cgroup.hierarchies():

@@ -56,6 +56,9 @@ def build_exec(
         seccomp.compile_filter(b)
     b.inherit("init")
     b.host("open_init", pid=pid, slot="init")
+    if b.process.get("apparmorProfile") or b.process.get("selinuxLabel"):
+        b.inherit("proc")
+        b.host("open_procfs", slot="proc")
     for name, below in cgroup_files:
         slot = b.inherit(f"cgroup_{name}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=name, path=below, slot=slot)
@@ -96,19 +99,28 @@ def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[s
         b.init("change_root", "/root/path", root="root")
     if user:
         b.init("become_root", kinds["user"], drop_groups=1 if b.groups else 0)
+    if "proc" in b.slots:
+        from . import labels
+
+        labels.for_program(b)
+        if _own_keyring(b):
+            labels.for_keyring(b)
+        b.init("close", slot="proc")
     b.init("fork_init", why="a pid namespace holds for children only", flags=0)
     b.init("new_session")
-    if b.facts.keyrings and not b.request.no_new_keyring:
+    if _own_keyring(b):
         b.init("join_keyring", name=f"_ses.{b.request.container_id}")
+
+
+def _own_keyring(b: Builder) -> bool:
+    return b.facts.keyrings and not b.request.no_new_keyring
 
 
 def _mask(text: str, key: str) -> list[int]:
     """A list of processors as the bytes of a cpu_set_t."""
-    from .scheduling import cpu_list
+    from .scheduling import bit_set, cpu_list
 
-    number = cpu_list(text, pointer=f"/process/execCPUAffinity/{token(key)}")
-    size = max(8, (number.bit_length() + 63) // 64 * 8)
-    return list(number.to_bytes(size, "little"))
+    return bit_set(cpu_list(text, pointer=f"/process/execCPUAffinity/{token(key)}"))
 
 
 def _prepare(b: Builder, own_umask: int | None, status: str) -> None:

@@ -193,7 +193,11 @@ def _filesystem(
     attributes = parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set
     kept = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
     config = [(key, value) for key, value, _ in kept]
-    places: list[int | None] = [place for _, _, place in kept]
+    places: list[int | str | None] = [place for _, _, place in kept]
+    labels = _labels(b)
+    if labels is not None and (context := labels.mount_context(b, fstype, parsed)):
+        config.append(("context", context))
+        places.append(labels.MOUNT_LABEL)
     if mount.get("source"):
         config.insert(0, ("source", mount["source"]))
         places.insert(0, None)
@@ -209,6 +213,8 @@ def _filesystem(
         attributes=attributes,
         mode_from="target" if inherit else None,
     )
+    if labels is not None:
+        labels.label_root(b, fstype, slot)
     if parsed.tmpcopyup:
         b.init("copy_up", pointer, slot=slot, source="target")
     if mapping is not None:
@@ -219,12 +225,26 @@ def _filesystem(
     return slot if late else ""
 
 
+def _labels(b: Builder) -> Any:
+    """The module that knows mountLabel, where there is one."""
+    if not b.linux.get("mountLabel"):
+        return None
+    from . import labels
+
+    return labels
+
+
 def _classic(
     b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, reason: str
 ) -> None:
     if parsed.tmpcopyup:
         raise b.error(pointer, f"tmpcopyup on {destination} cannot go with an option that needs mount(2): {reason}")
     data = parsed.data_text
+    labels = _labels(b)
+    if labels is not None and (context := labels.mount_context(b, mount["type"], parsed)):
+        data += ("," if data else "") + f'context="{context}"'
+        if len(data.encode()) > o.MOUNT_DATA_MAX:
+            raise b.error(labels.MOUNT_LABEL, f"with it the options of {destination} are longer than a page")
     b.init(
         "mount_classic",
         pointer,

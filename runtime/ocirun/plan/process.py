@@ -99,7 +99,12 @@ def _umask(b: Builder) -> int:
 
 
 def _scheduling(b: Builder) -> None:
-    if not (b.process.get("scheduler") or b.process.get("ioPriority") or b.linux.get("personality")):
+    if not (
+        b.process.get("scheduler")
+        or b.process.get("ioPriority")
+        or b.linux.get("personality")
+        or b.linux.get("memoryPolicy")
+    ):
         return
     from . import scheduling
 
@@ -129,6 +134,10 @@ def _scheduling(b: Builder) -> None:
     persona = scheduling.personality(b.linux.get("personality"))
     if persona is not None:
         b.init("set_personality", "/linux/personality", persona=persona)
+    policy = scheduling.memory_policy(b.linux.get("memoryPolicy"))
+    if policy is not None:
+        mode, nodes = policy
+        b.init("set_memory_policy", "/linux/memoryPolicy", mode=mode, nodes=scheduling.bit_set(nodes))
 
 
 def _capabilities(b: Builder) -> identity.CapabilityMasks:

@@ -129,6 +129,9 @@ _PHRASES = {
     "execute": "execute the program",
     "loopback_up": "bring up the loopback device",
     "mask": "mask {path}",
+    "set_memory_policy": "set the memory policy",
+    "set_label": "write {value} to /proc/{path}",
+    "set_file_label": "give the mount the label {label}",
     "make_readonly": "make {path} read-only",
     "compile_seccomp": "compile the seccomp {filter}",
     "load_seccomp": "load the seccomp {filter} and send its listener to the runtime",
@@ -215,7 +218,7 @@ def _value(op: str, name: str, value: Any) -> str:
         return f"{len(value)} variables"
     if name in ("recursive", "tolerate", "replace", "detach", "keep") and not value:
         return ""
-    if name in ("state_head", "state_tail", "attr", "mask"):
+    if name in ("state_head", "state_tail", "attr", "mask", "nodes"):
         return ""
     if isinstance(value, (list, tuple)):
         return jsonio.dumps(value)

@@ -162,12 +162,18 @@ def protect(b: Builder) -> None:
 
 def _mask(b: Builder) -> None:
     paths = b.linux.get("maskedPaths") or ()
+    context = {}
+    if paths and b.linux.get("mountLabel"):
+        from .labels import mount_context
+
+        context = {"label": mount_context(b, "tmpfs")}
     done: set[str] = set()
     for index, path in enumerate(paths):
         if clean(path) in done:
             continue
         done.add(clean(path))
-        b.init("mask", f"/linux/maskedPaths/{index}", root="root", path=path, null="null", empty=b.slot("empty"))
+        pointer, empty = f"/linux/maskedPaths/{index}", b.slot("empty")
+        b.init("mask", pointer, root="root", path=path, null="null", empty=empty, **context)
 
 
 def open_null(b: Builder) -> None:

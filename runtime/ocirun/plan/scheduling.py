@@ -1,4 +1,4 @@
-"""When and where the container's process runs, as numbers: scheduler, I/O priority, personality, CPUs.
+"""When and where the container's process runs, as numbers: scheduler, I/O priority, personality, CPUs, memory nodes.
 
 Pure functions from parts of ``process`` and ``linux`` in config.json.  Each
 raises ConfigError, with the pointer of the value, where the kernel would only
@@ -170,6 +170,31 @@ def personality(block: Mapping[str, Any] | None, *, pointer: str = "/linux/perso
     if problems:
         raise ConfigError(problems)
     return persona
+
+
+def memory_policy(block: Mapping[str, Any] | None, *, pointer: str = "/linux/memoryPolicy") -> tuple[int, int] | None:
+    """``linux.memoryPolicy`` as (mode and flags, mask of nodes) for set_mempolicy(2), or None where absent.
+
+    Which modes take nodes and flags is for the rules of the config (rules/rare.py).
+    """
+    if block is None:
+        return None
+    mode = c.MEMORY_POLICIES.get(block.get("mode", ""))
+    if mode is None:
+        message = f"{block.get('mode', '')!a} is not a memory policy"
+        raise ConfigError([Problem(f"{pointer}/mode", message, expected=", ".join(c.MEMORY_POLICIES))])
+    for index, flag in enumerate(block.get("flags") or ()):
+        if flag not in c.MEMORY_POLICY_FLAGS:
+            message = f"{flag!a} is not a flag of a memory policy"
+            raise ConfigError([Problem(f"{pointer}/flags/{index}", message, found=flag)])
+        mode |= c.MEMORY_POLICY_FLAGS[flag]
+    nodes = block.get("nodes") or ""
+    return mode, cpu_list(nodes, pointer=f"{pointer}/nodes", limit=c.NODE_MAX) if nodes else 0
+
+
+def bit_set(mask: int) -> list[int]:
+    """A mask as the bytes of a bit set of whole 64-bit words; none for 0."""
+    return list(mask.to_bytes((mask.bit_length() + 63) // 64 * 8, "little"))
 
 
 def cpu_list(text: str, *, pointer: str, limit: int = CPU_MAX) -> int:

@@ -33,6 +33,9 @@ def check(data: dict[str, Any], report: Report) -> None:
         return
     if report.sound("/process/args") and process["args"][0] == "":
         report.add("/process/args/0", "names no program", expected="a program", found="an empty string")
+    for key in ("apparmorProfile", "selinuxLabel"):
+        if process.get(key) and report.sound(f"/process/{key}") and "\n" in process[key]:
+            report.wrong(f"/process/{key}", "one line", process[key])
     if process.get("rlimits") and report.sound("/process/rlimits"):
         _rlimits(process["rlimits"], report)
     if process.get("capabilities") and report.sound("/process/capabilities"):

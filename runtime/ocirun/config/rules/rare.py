@@ -51,6 +51,11 @@ def _memory_policy(policy: dict[str, Any], report: Report) -> None:
             report.wrong(f"{place}/nodes", fault, nodes)
     elif mode != "MPOL_PREFERRED":
         report.add(f"{place}/nodes", f"is required for {mode}", expected="a list of nodes")
+    if not nodes and mode in ("MPOL_LOCAL", "MPOL_PREFERRED"):
+        for index, flag in enumerate(flags):
+            if flag in ("MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"):
+                text = f"{flag} has no meaning without nodes"
+                report.add(f"{place}/flags/{index}", text, expected="linux.memoryPolicy.nodes", found=flag)
     if "MPOL_F_STATIC_NODES" in flags and "MPOL_F_RELATIVE_NODES" in flags:
         text = "holds MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES, which exclude each other"
         report.add(f"{place}/flags", text, expected="one of the two")
