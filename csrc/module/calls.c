@@ -107,9 +107,10 @@ const char *ocirun_call_name(int nr)
 		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality)
 		NAME(pidfd_send_signal) NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64)
 		NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(rt_sigaction) NAME(rt_sigprocmask) NAME(sched_setaffinity)
-		NAME(sched_setattr) NAME(seccomp) NAME(sendfile) NAME(sendmsg) NAME(set_mempolicy) NAME(setdomainname) NAME(setgroups)
-		NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid) NAME(setsid) NAME(setxattr) NAME(socket)
-		NAME(statx) NAME(symlinkat) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid) NAME(write)
+		NAME(sched_setattr) NAME(seccomp) NAME(sendfile) NAME(sendmsg) NAME(set_mempolicy)
+		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid)
+		NAME(setsid) NAME(setxattr) NAME(socket) NAME(statx) NAME(symlinkat)
+		NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid) NAME(write)
 #undef NAME
 	default:
 		return "";
