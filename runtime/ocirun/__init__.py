@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ocirun.container import Container as Container
     from ocirun.container import CreateOptions as CreateOptions
     from ocirun.container import ExecOptions as ExecOptions
+    from ocirun.container import delete as delete
     from ocirun.container import explain as explain
     from ocirun.container import list_states as list_states
     from ocirun.errors import ConfigError as ConfigError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "explain", "list_states"),
+    "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states"),
     "ocirun.runner": ("run",),
     "ocirun.running.outcome": ("Outcome",),
     "ocirun.running.prepared": ("Prepared",),

@@ -10,37 +10,31 @@ import os
 from .errors import (
     ContainerNotFoundError,
     HookError,
-    HostError,
     OcirunError,
     StateDamagedError,
     StateError,
 )
+from .handle import Handle
 from .launch.options import CreateOptions, ExecOptions
 from .state import record as records
 from .state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from .cgroup.driver import Driver
     from .plan.ops import Plan
-    from .state.record import Record
-
-SIGKILL = 9
+    from .running.outcome import Outcome
 
 
-class Container:
-    """A container that exists.  Made by `create` or `load`, never directly."""
+class Container(Handle):
+    """A container that exists.  Made by `create` or `load`, never directly.
 
-    __slots__ = ("_cgroup", "_record", "id", "root")
+    Its methods may be called from any thread.
+    """
 
-    def __init__(self, container_id: str, root: str, record: Record) -> None:
-        self.id = container_id
-        self.root = root
-        self._record = record
-        self._cgroup: Driver | None = None
+    __slots__ = ()
 
     @classmethod
     def create(cls, container_id: str, *, root: str, options: CreateOptions) -> Container:
@@ -67,79 +61,6 @@ class Container:
         finally:
             os.close(directory)
 
-    @property
-    def cgroup(self) -> Driver:
-        """The driver that the container was created with."""
-        if self._cgroup is None:
-            from .cgroup import driver
-
-            self._cgroup = driver.from_record(self._record.cgroup)
-        return self._cgroup
-
-    @property
-    def pid(self) -> int:
-        """Pid of the init process, 0 before there is one."""
-        return self._record.pid
-
-    def _directory(self) -> int:
-        return store.open_container(self.root, self.id)
-
-    def _locked(self, *, force: bool = False) -> int:
-        """`_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
-
-        force   end a creation that holds the lock, and go on without it if it is not given back soon: the
-                creation may be waiting for a hook, and the hook for us
-        """
-        directory = self._directory()
-        try:
-            if not store.lock(directory, 0):
-                self._record = records.load(directory)
-                killed = force and records.end_init(self._record)
-                store.lock(directory, 1.0 if killed else 10.0)
-            if store.is_removed(directory):
-                raise ContainerNotFoundError("container does not exist")
-        except BaseException:
-            os.close(directory)
-            raise
-        return directory
-
-    def status(self) -> str:
-        """creating, created, running, paused or stopped."""
-        directory = self._directory()
-        try:
-            if not self._record.pid and not store.lock(directory, 0):
-                return records.CREATING  # somebody is at it
-            return self._status(directory)
-        finally:
-            os.close(directory)
-
-    def _status(self, directory: int) -> str:
-        status = records.status(self._record, records.load_progress(directory))
-        if status in (records.CREATED, records.RUNNING):
-            with self.cgroup as cgroup:
-                if cgroup.frozen():
-                    return records.PAUSED
-        return status
-
-    def state(self) -> dict[str, Any]:
-        """The state as the OCI spec and runc print it."""
-        from .host import facts as host
-        from .version import SPEC_VERSION
-
-        record = self._record
-        status = self.status()
-        return {
-            "ociVersion": SPEC_VERSION,
-            "id": self.id,
-            "pid": 0 if status == records.STOPPED else record.pid,
-            "status": status,
-            "bundle": record.bundle,
-            "rootfs": record.rootfs,
-            "created": record.created,
-            "annotations": record.annotations,
-            "owner": host.user_name(record.owner),
-        }
-
     def start(self) -> None:
         """Run the program of a created container, and its startContainer and poststart hooks.
 
@@ -158,7 +79,7 @@ class Container:
             listener = notify.in_start(directory)
             start.start(self._record, directory)
             if listener is not None:
-                self._wait_ready(listener)
+                notify.wait_started(listener, self._record)
             if "poststart" in self._record.hooks:
                 self._run_hooks("poststart", "running", directory)
         except HookError:
@@ -167,48 +88,69 @@ class Container:
         finally:
             os.close(directory)
 
-    def _wait_ready(self, listener: Any) -> None:
-        from .launch import notify
-
-        pidfd = records.open_init(self._record)
-        if pidfd >= 0:
-            notify.wait_ready(listener, pidfd, os.environ["NOTIFY_SOCKET"], self._record.pid)
-            os.close(pidfd)
-        listener.close()
-
     def kill(self, signal: int, *, all: bool = False) -> None:
         """Send a signal to the init process, or to every process of the container.
 
         Raises StateError "container not running" for a stopped one (not with `all`).
         """
-        # The end of init ends all others of its own pid namespace; where that is shared or the host's,
-        # killing init alone would leave the rest.
-        everyone = all or (signal == SIGKILL and self._record.shared_pids)
+        from .launch import kill
+
         with self.cgroup as cgroup:
-            if everyone:
-                cgroup.kill(signal)
-            if not all:
-                self._kill_init(signal, cgroup, may_be_gone=everyone)
+            kill.send(self._record, cgroup, signal, all=all)
 
-    def _kill_init(self, signal: int, cgroup: Driver, *, may_be_gone: bool) -> None:
-        import _signal
+    def open_pidfd(self) -> int:
+        """A pidfd of its first process, ready for reading when that has ended; -1 when that is gone.
 
-        pidfd = records.open_init(self._record)
+        The caller closes it.  Raises StateError while the container is being created.
+        """
+        from .running import ending
+
+        return ending.open_pidfd(self._record)
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait until its first process has ended.
+
+        timeout   seconds, None for no limit
+        Returns the exit code, 128 plus the signal if one ended it, or None if that is not known: only the
+        process that has created the container may ask for it, until `delete`.
+        Raises TimeoutError, StateError while the container is being created.
+        """
+        from .running import ending
+
+        pidfd = ending.open_pidfd(self._record)
         if pidfd < 0:
-            if may_be_gone:
-                return
-            raise StateError("container not running", status=records.STOPPED)
+            return None
         try:
-            _signal.pidfd_send_signal(pidfd, signal)
-            if signal == SIGKILL and cgroup.frozen():
-                # On cgroup v1 a frozen process does not even die.
-                cgroup.thaw()
-        except ProcessLookupError:
-            raise StateError("container not running", status=records.STOPPED) from None
-        except OSError as error:
-            raise HostError.from_os(f"kill {self._record.pid}", error, call="pidfd_send_signal") from None
+            ending.wait(pidfd, timeout)
+            return ending.status(pidfd)
         finally:
             os.close(pidfd)
+
+    def run(
+        self,
+        args: Sequence[str],
+        *,
+        process: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: tuple[int, int] | None = None,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        output_limit: int = 1 << 20,
+    ) -> Outcome:
+        """Run one more program in a created or running container, to its end, with its output kept.
+
+        process    ``process`` of config.json for it, in place of the container's; its args are `args`
+        env        added to the environment
+        cwd        in place of the directory
+        user       uid and gid in place of the user's
+        The others are those of `ocirun.run`, but a time-out kills this program alone, and the outcome tells no
+        usage.  Raises StateError, ConfigError, ProgramError, StepError, HostError.
+        """
+        from .running import inside, watch
+
+        make = inside.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
+        return watch.run(inside.Inside(output_limit), make, stdin=stdin, timeout=timeout)
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.
@@ -292,11 +234,6 @@ class Container:
 
         return stats.watch(self._record, self.cgroup, interval)
 
-    def _refuse_stopped(self, text: str) -> None:
-        status = self.status()
-        if status not in (records.CREATED, records.RUNNING, records.PAUSED):
-            raise StateError(text, status=status)
-
     def delete(self, *, force: bool = False) -> list[str]:
         """Remove the container: its processes if allowed, its cgroup, its state; then the poststop hooks.
 
@@ -310,7 +247,6 @@ class Container:
         try:
             # What another command has changed before we had the lock.
             self._record = records.load(directory)
-            self._cgroup = None
             status = self._status(directory)
             if status not in (records.STOPPED, records.CREATED) and not force:
                 raise StateError(

@@ -5,26 +5,22 @@
     assert outcome.ok and outcome.stdout == b"42\\n"
 
 Safe from any thread, with any number of calls at once: nothing of this process
-changes, and no other program is started.  asyncio: ``await asyncio.to_thread(ocirun.run, ...)``.
+changes, and no other program is started.  asyncio: `ocirun.aio`.
 """
 
 from __future__ import annotations
 
 import os
 
-from .launch import create as creation
-from .launch.options import CreateOptions
 from .roots import default_root
-from .running import changes, watch
-from .running.course import OUTPUT_LIMIT
-from .running.prepared import new_id
+from .running import once, watch
+from .running.course import OUTPUT_LIMIT, Course
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .running.course import Make
     from .running.outcome import Outcome
 
 
@@ -62,7 +58,7 @@ def run(
     root          the state root; "" is the default one
     Raises ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
-    make = making(
+    make = once.making(
         bundle,
         config,
         container_id,
@@ -75,20 +71,5 @@ def run(
         pids=pids,
         cpus=cpus,
     )
-    return watch.run(root or default_root(os.environ), make, stdin=stdin, timeout=timeout, output_limit=output_limit)
-
-
-def making(bundle: str, config: Mapping[str, Any] | None, container_id: str, root: str, **own: Any) -> Make:
-    """What creates the container of one run, for a `Course`; an error of the config is raised here.
-
-    own   args, env, cwd, mounts, memory, pids, cpus, as of `run`
-    """
-    base = changes.read(os.path.abspath(bundle or "."), config)
-    checked, _ = changes.apply(base, **own)
-    name, where = container_id or new_id(), root or default_root(os.environ)
-
-    def make(stdio: tuple[int, int, int]) -> Any:
-        options = CreateOptions(stdio=stdio, activation=False)
-        return creation.create(name, where, options, stay=True, config=checked)
-
-    return make
+    course = Course(root or default_root(os.environ), output_limit)
+    return watch.run(course, make, stdin=stdin, timeout=timeout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,12 +12,16 @@ from pathlib import Path
 import pytest
 
 import ocirun
+from ocirun import Container, CreateOptions
+from ocirun.config import load
+from ocirun.launch import create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Runner = Callable[..., ocirun.Outcome]
+    Make = Callable[..., Container]
 
 SAMPLES = Path(__file__).resolve().parents[2] / "bundles"
 
@@ -48,3 +54,26 @@ def run(bundle: str, root: str) -> Runner:
 def shell(script: str) -> tuple[str, str, str]:
     """The arguments that run a script."""
     return "/bin/sh", "-c", script
+
+
+@pytest.fixture
+def make(bundle: str, root: str) -> Iterator[Make]:
+    """Creates containers of a config with another program; they are deleted at the end."""
+    made: list[Container] = []
+    null = os.open("/dev/null", os.O_RDWR)
+
+    def call(*args: str, **changes: object) -> Container:
+        config = load.load(bundle)
+        config.data["process"]["args"] = list(args)
+        config.raw = json.dumps(config.data).encode()
+        name = f"api-{os.getpid()}-{len(made)}"
+        options = CreateOptions(bundle=bundle, stdio=(null, null, null), **changes)  # type: ignore[arg-type]
+        record, session = create.create(name, root, options, stay=False, config=config)
+        session.close()
+        made.append(Container(name, root, record))
+        return made[-1]
+
+    yield call
+    os.close(null)
+    for container in made:
+        ocirun.delete(container.id, root=root, force=True)

@@ -20,7 +20,7 @@ LAYERS = {
     "config": 1, "host": 1,
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
-    "container": 4,
+    "handle": 4, "container": 4,
     "running": 4, "runner": 5, "aio": 5, "audit": 5, "features": 5,
     "cli": 6,
 }  # fmt: skip
@@ -32,6 +32,7 @@ NEIGHBOURS = {
     ("stats", "state"),
     ("signals", "errors"),
     ("container", "running"),
+    ("container", "handle"),
 }
 
 # The command line uses the API, and these below it.

@@ -44,6 +44,14 @@ def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any],
 
     process   an object like ``process`` of config.json; checked here
     """
+    return _carry_out(session(record, cgroup, directory, process, options), options)
+
+
+def session(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> Session:
+    """What will run a process in a container that is there, with nothing of it done yet.
+
+    Raises StateError, ConfigError, UsageError, UnsupportedError.
+    """
     data = saved_config(directory, record)
     own: dict[str, Any] = data.get("process") or {}
     data["process"] = process = dict(process)
@@ -66,10 +74,10 @@ def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any],
     for name in _INHERITED:
         if name in own:
             process.setdefault(name, own[name])
-    session = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options)
-    for problem in session.plan.warnings:
+    made = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options)
+    for problem in made.plan.warnings:
         options.warn(problem.line())
-    return _carry_out(session, options)
+    return made
 
 
 def _check_process(data: dict[str, Any], source: str) -> None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import os
 
+from ..state import record as records
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ..state.record import Record
 
 _READY = b"READY=1"
 _MESSAGE_MAX = 4096
@@ -88,3 +92,12 @@ def send(target: str, main_pid: int) -> None:
         pass
     finally:
         sender.close()
+
+
+def wait_started(listener: Any, record: Record) -> None:
+    """`wait_ready` for the first process of a container; the listener is closed."""
+    pidfd = records.open_init(record)
+    if pidfd >= 0:
+        wait_ready(listener, pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
+        os.close(pidfd)
+    listener.close()

@@ -103,9 +103,9 @@ class Course:
         self.streams = {stream.fd: stream for stream in self._outputs}
         self.pidfd = session.helper.pidfd
 
-    def end_time(self, timeout: float | None) -> float | None:
-        """The moment, on the monotonic clock, at which `timeout` seconds are over; None for none."""
-        return None if timeout is None else self._begun + timeout
+    def left(self, timeout: float | None) -> float | None:
+        """How many of `timeout` seconds since the program's start are left, below 0 too; None for no limit."""
+        return None if timeout is None else self._begun + timeout - time.monotonic()
 
     def read(self, fd: int) -> bool:
         """Read an output that is ready; False when it has ended and need not be watched any more."""
@@ -115,13 +115,13 @@ class Course:
         return False
 
     def kill(self) -> None:
-        """SIGKILL to everything in the container."""
+        """SIGKILL to the program, and to everything in a container of its own."""
         import _signal
 
         session = self._session
         if session is None:
             return
-        session.cgroup.kill(9)
+        self._kill(session)
         try:
             _signal.pidfd_send_signal(session.helper.pidfd, 9)
         except OSError:
@@ -142,7 +142,7 @@ class Course:
             stderr=b"".join(err.kept),
             stdout_cut=out.cut,
             stderr_cut=err.cut,
-            usage=self._session.cgroup.usage() if self._session is not None else {},
+            usage=self._usage(self._session) if self._session is not None else {},
         )
 
     def close(self) -> None:
@@ -152,11 +152,20 @@ class Course:
         self.pidfd = -1
         try:
             if session is not None:
-                session.close()
-                foreground.remove(self._root, session.record, session.cgroup)
+                self._remove(session)
         finally:
             while self._fds:
                 os.close(self._fds.pop())
+
+    def _kill(self, session: Session) -> None:
+        session.cgroup.kill(9)
+
+    def _usage(self, session: Session) -> dict[str, int]:
+        return session.cgroup.usage()
+
+    def _remove(self, session: Session) -> None:
+        session.close()
+        foreground.remove(self._root, session.record, session.cgroup)
 
     def _input(self, content: bytes) -> int:
         """Standard input is a file in memory: nobody has to feed it, and it has an end."""

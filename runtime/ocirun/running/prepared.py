@@ -8,7 +8,8 @@ from ..launch.options import CreateOptions
 from ..launch.prepare import Preparation
 from ..roots import default_root
 from . import changes, watch
-from .course import OUTPUT_LIMIT
+from .course import OUTPUT_LIMIT, Course
+from .once import new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Prepared:
         make = self.making(
             container_id, args=args, env=env, cwd=cwd, mounts=mounts, memory=memory, pids=pids, cpus=cpus
         )
-        return watch.run(self.root, make, stdin=stdin, timeout=timeout, output_limit=output_limit)
+        return watch.run(Course(self.root, output_limit), make, stdin=stdin, timeout=timeout)
 
     def plan(self, container_id: str = "", **own: Any) -> Plan:
         """The plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
@@ -112,8 +113,3 @@ class Prepared:
         return changes.apply(
             self._base, args=args, env=env, cwd=cwd, mounts=mounts, memory=memory, pids=pids, cpus=cpus
         )
-
-
-def new_id() -> str:
-    """An id for a container that nobody else names."""
-    return f"run-{os.urandom(8).hex()}"

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import time
-
 from ..errors import HostError
-from .course import KILL_LIMIT, Course
+from .course import KILL_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .course import Make
+    from .course import Course, Make
     from .outcome import Outcome
 
 
-def run(root: str, make: Make, *, stdin: bytes, timeout: float | None, output_limit: int) -> Outcome:
+def run(course: Course, make: Make, *, stdin: bytes, timeout: float | None) -> Outcome:
     """Begin a course, watch it to its end, close it.
 
-    timeout   seconds until everything in the container is killed, None for no limit
+    timeout   seconds until it is killed, None for no limit
     """
-    course = Course(root, output_limit)
     try:
         course.begin(make, stdin)
-        return course.outcome(timed_out=_serve(course, course.end_time(timeout)))
+        return course.outcome(timed_out=_serve(course, timeout))
     finally:
         course.close()
 
 
-def _serve(course: Course, end: float | None) -> bool:
+def _serve(course: Course, timeout: float | None) -> bool:
     """Read the output until the program has ended; True if its time was over first."""
     import select
 
@@ -36,12 +33,11 @@ def _serve(course: Course, end: float | None) -> bool:
         waiter.register(fd, select.POLLIN)
     timed_out = False
     while True:
-        left = None if end is None else end - time.monotonic()
+        left = course.left(timeout)
         if left is not None and left <= 0:
             if timed_out:
                 raise unkillable()
-            timed_out = True
-            end = time.monotonic() + KILL_LIMIT
+            timed_out, timeout = True, (timeout or 0) - left + KILL_LIMIT
             course.kill()
             continue
         ready = waiter.poll(None if left is None else int(left * 1000) + 1)

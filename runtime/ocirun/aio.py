@@ -1,0 +1,178 @@
+"""The API for asyncio: programs and containers are waited for by descriptors, not by threads.
+
+    from ocirun import aio
+    outcome = await aio.run("bundle", args=["sleep", "1"], timeout=2.0)
+
+What only waits (a program's end and its output) is watched by the event loop.
+What makes and removes a container takes some milliseconds, more with hooks,
+and is done in the loop's default executor, so that the loop goes on.  A task
+that is cancelled kills what it runs, removes the container, and ends then.
+A program dies with the thread that started it, so an executor of your own must
+keep its threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from .roots import default_root
+from .running import ending, inside, once, watch
+from .running.course import KILL_LIMIT, OUTPUT_LIMIT, Course
+from .running.prepared import Prepared
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeVar
+
+    from .container import Container
+    from .running.course import Make
+    from .running.outcome import Outcome
+
+    T = TypeVar("T")
+
+
+async def run(
+    bundle: str | Prepared = "",
+    *,
+    config: Mapping[str, Any] | None = None,
+    args: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    mounts: Sequence[Mapping[str, Any]] = (),
+    stdin: bytes = b"",
+    timeout: float | None = None,
+    memory: int | None = None,
+    pids: int | None = None,
+    cpus: float | None = None,
+    output_limit: int = OUTPUT_LIMIT,
+    container_id: str = "",
+    root: str = "",
+) -> Outcome:
+    """Run one program in a container of its own, and remove the container.
+
+    bundle   as of `ocirun.run`, or a `Prepared`, which has its `config` and `root` already
+    The other parameters, their units and the errors are those of `ocirun.run`.
+    """
+    own: dict[str, Any] = {
+        "args": args, "env": env, "cwd": cwd, "mounts": mounts, "memory": memory, "pids": pids, "cpus": cpus
+    }  # fmt: skip
+    if isinstance(bundle, Prepared):
+        if config is not None or root:
+            raise TypeError("a Prepared has its config and its root already")
+        return await _watch(
+            Course(bundle.root, output_limit), lambda: bundle.making(container_id, **own), stdin, timeout
+        )
+    return await _watch(
+        Course(root or default_root(os.environ), output_limit),
+        lambda: once.making(bundle, config, container_id, root, **own),
+        stdin,
+        timeout,
+    )
+
+
+async def run_in(
+    container: Container,
+    args: Sequence[str],
+    *,
+    process: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    user: tuple[int, int] | None = None,
+    stdin: bytes = b"",
+    timeout: float | None = None,
+    output_limit: int = OUTPUT_LIMIT,
+) -> Outcome:
+    """Run one more program in a container; parameters, units and errors are those of `Container.run`."""
+    return await _watch(
+        inside.Inside(output_limit),
+        lambda: inside.making(container.record, container.root, args, process=process, env=env, cwd=cwd, user=user),
+        stdin,
+        timeout,
+    )
+
+
+async def wait(container: Container, timeout: float | None = None) -> int | None:
+    """Until the first process of a container has ended; result and errors are those of `Container.wait`."""
+    pidfd = container.open_pidfd()
+    if pidfd < 0:
+        return None
+    try:
+        async with asyncio.timeout(timeout):
+            await _readable(pidfd)
+        return ending.status(pidfd)
+    finally:
+        os.close(pidfd)
+
+
+async def _watch(course: Course, making: Callable[[], Make], stdin: bytes, timeout: float | None) -> Outcome:
+    """Begin a course, watch it to its end, close it: also if the task is cancelled at any point."""
+    try:
+        await _thread(lambda: course.begin(making(), stdin))
+        timed_out = await _serve(course, timeout)
+        return course.outcome(timed_out=timed_out)
+    finally:
+        await _thread(course.close)
+
+
+async def _serve(course: Course, timeout: float | None) -> bool:
+    """Read the output until the program has ended; True if its time was over first."""
+    loop = asyncio.get_running_loop()
+    watched = list(course.streams)
+
+    def read(fd: int) -> None:
+        if not course.read(fd):
+            loop.remove_reader(fd)
+            watched.remove(fd)
+
+    for fd in watched:
+        loop.add_reader(fd, read, fd)
+    try:
+        try:
+            async with asyncio.timeout(course.left(timeout)):
+                await _readable(course.pidfd)
+            return False
+        except TimeoutError:
+            await _thread(course.kill)
+        try:
+            async with asyncio.timeout(KILL_LIMIT):
+                await _readable(course.pidfd)
+        except TimeoutError:
+            raise watch.unkillable() from None
+        return True
+    finally:
+        for fd in watched:
+            loop.remove_reader(fd)
+
+
+async def _readable(fd: int) -> None:
+    """Until a descriptor is ready for reading."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        loop.remove_reader(fd)
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(fd, tell)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)
+
+
+async def _thread(function: Callable[[], T]) -> T:
+    """The result of a function that is run in the loop's executor, to its end even if the task is cancelled."""
+    future = asyncio.get_running_loop().run_in_executor(None, function)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        future.exception()  # looked at, so that the loop does not call it forgotten
+        raise cancelled
+    return future.result()

@@ -1,0 +1,111 @@
+"""The handle of a container: its record, its directory, its status."""
+
+from __future__ import annotations
+
+import os
+
+from .errors import ContainerNotFoundError, StateError
+from .state import record as records
+from .state import store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .cgroup.driver import Driver
+    from .state.record import Record
+
+
+class Handle:
+    """What is known of a container, and what can be asked about it.
+
+    id, root   its id and the state root
+    """
+
+    __slots__ = ("_record", "id", "root")
+
+    def __init__(self, container_id: str, root: str, record: Record) -> None:
+        self.id = container_id
+        self.root = root
+        self._record = record
+
+    @property
+    def cgroup(self) -> Driver:
+        """The driver that the container was created with; a new one, as threads must not share one."""
+        from .cgroup import driver
+
+        return driver.from_record(self._record.cgroup)
+
+    @property
+    def record(self) -> Record:
+        """What the state directory says of it."""
+        return self._record
+
+    @property
+    def pid(self) -> int:
+        """Pid of the init process, 0 before there is one."""
+        return self._record.pid
+
+    def _directory(self) -> int:
+        return store.open_container(self.root, self.id)
+
+    def _locked(self, *, force: bool = False) -> int:
+        """`_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
+
+        force   end a creation that holds the lock, and go on without it if it is not given back soon: the
+                creation may be waiting for a hook, and the hook for us
+        """
+        directory = self._directory()
+        try:
+            if not store.lock(directory, 0):
+                self._record = records.load(directory)
+                killed = force and records.end_init(self._record)
+                store.lock(directory, 1.0 if killed else 10.0)
+            if store.is_removed(directory):
+                raise ContainerNotFoundError("container does not exist")
+        except BaseException:
+            os.close(directory)
+            raise
+        return directory
+
+    def status(self) -> str:
+        """creating, created, running, paused or stopped."""
+        directory = self._directory()
+        try:
+            if not self._record.pid and not store.lock(directory, 0):
+                return records.CREATING  # somebody is at it
+            return self._status(directory)
+        finally:
+            os.close(directory)
+
+    def _status(self, directory: int) -> str:
+        status = records.status(self._record, records.load_progress(directory))
+        if status in (records.CREATED, records.RUNNING):
+            with self.cgroup as cgroup:
+                if cgroup.frozen():
+                    return records.PAUSED
+        return status
+
+    def state(self) -> dict[str, Any]:
+        """The state as the OCI spec and runc print it."""
+        from .host import facts as host
+        from .version import SPEC_VERSION
+
+        record = self._record
+        status = self.status()
+        return {
+            "ociVersion": SPEC_VERSION,
+            "id": self.id,
+            "pid": 0 if status == records.STOPPED else record.pid,
+            "status": status,
+            "bundle": record.bundle,
+            "rootfs": record.rootfs,
+            "created": record.created,
+            "annotations": record.annotations,
+            "owner": host.user_name(record.owner),
+        }
+
+    def _refuse_stopped(self, text: str) -> None:
+        status = self.status()
+        if status not in (records.CREATED, records.RUNNING, records.PAUSED):
+            raise StateError(text, status=status)

@@ -1,0 +1,86 @@
+"""One more program in a container that is there: the course of an exec."""
+
+from __future__ import annotations
+
+import os
+
+from ..cgroup import driver
+from ..launch import execute
+from ..launch.options import ExecOptions
+from ..launch.stall import Stall
+from ..state import store
+from .course import Course
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ..launch.session import Session
+    from ..state.record import Record
+    from .course import Make
+
+
+class Inside(Course):
+    """A course that ends with its program; the container goes on.
+
+    A time-out kills the program alone: what else it has started belongs to the container.
+    """
+
+    def __init__(self, output_limit: int) -> None:
+        super().__init__("", output_limit)
+
+    def _kill(self, session: Session) -> None:
+        """SIGKILL to the program."""
+
+    def _usage(self, session: Session) -> dict[str, int]:
+        del session
+        return {}
+
+    def _remove(self, session: Session) -> None:
+        session.take_back()
+        session.close()
+
+
+def making(
+    record: Record,
+    root: str,
+    args: Sequence[str],
+    *,
+    process: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    user: tuple[int, int] | None = None,
+) -> Make:
+    """What starts the program of an `Inside`; see `Container.run`."""
+    directory = store.open_container(root, record.container_id)
+    try:
+        own = execute.base_process(directory, record) if process is None else {**process, "terminal": False}
+    finally:
+        os.close(directory)
+    own["args"] = list(args)
+    if env:
+        own["env"] = [*(own.get("env") or ()), *(f"{key}={value}" for key, value in env.items())]
+    if cwd is not None:
+        own["cwd"] = cwd
+    if user is not None:
+        own["user"] = {**(own.get("user") or {}), "uid": user[0], "gid": user[1]}
+
+    def make(stdio: tuple[int, int, int]) -> tuple[Record, Session]:
+        directory = store.open_container(root, record.container_id)
+        try:
+            # Not the driver of the handle: several programs may be started at once.
+            cgroup = driver.from_record(record.cgroup)
+            session = execute.session(record, cgroup, directory, own, ExecOptions())
+            session.stdio = stdio
+            session.idle = Stall(cgroup, None, ignore_paused=False)
+            try:
+                session.create()
+            except BaseException:
+                session.close()
+                raise
+            return record, session
+        finally:
+            os.close(directory)
+
+    return make

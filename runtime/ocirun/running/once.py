@@ -1,0 +1,38 @@
+"""What creates the container of a single run."""
+
+from __future__ import annotations
+
+import os
+
+from ..launch import create as creation
+from ..launch.options import CreateOptions
+from ..roots import default_root
+from . import changes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .course import Make
+
+
+def new_id() -> str:
+    """An id for a container that nobody else names."""
+    return f"run-{os.urandom(8).hex()}"
+
+
+def making(bundle: str, config: Mapping[str, Any] | None, container_id: str, root: str, **own: Any) -> Make:
+    """What creates the container of one run, for a `Course`; an error of the config is raised here.
+
+    own   args, env, cwd, mounts, memory, pids, cpus, as of `run`
+    """
+    base = changes.read(os.path.abspath(bundle or "."), config)
+    checked, _ = changes.apply(base, **own)
+    name, where = container_id or new_id(), root or default_root(os.environ)
+
+    def make(stdio: tuple[int, int, int]) -> Any:
+        options = CreateOptions(stdio=stdio, activation=False)
+        return creation.create(name, where, options, stay=True, config=checked)
+
+    return make

@@ -1,0 +1,129 @@
+"""`Container` as a Python program uses it: the whole life, waiting, programs inside with their output."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+import ocirun
+from ocirun import Container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .conftest import Make
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+
+def test_the_whole_life(make: Make, root: str) -> None:
+    container = make("/bin/sleep", "600")
+    assert container.status() == "created"
+    container.start()
+    assert container.status() == "running"
+    assert Container.load(container.id, root=root).state()["pid"] == container.pid
+    container.pause()
+    assert container.status() == "paused"
+    container.resume()
+    container.update({"pids": {"limit": 20}})
+    assert container.stats()["pids"]["limit"] == 20
+    assert container.pids() == [container.pid]
+    container.kill(9)
+    assert container.wait(10) == 137
+    assert container.status() == "stopped"
+    container.delete()
+    with pytest.raises(ocirun.ContainerNotFoundError):
+        container.status()
+
+
+def test_wait(make: Make, root: str) -> None:
+    container = make("/bin/sh", "-c", "read x < /proc/self/fd/0; sleep 0.2; exit 7")
+    with pytest.raises(TimeoutError):
+        container.wait(0.01)
+    container.start()
+    assert container.wait() == 7
+    assert container.wait(0) == 7, "who asks does not take it away"
+    assert Container.load(container.id, root=root).wait() == 7
+    container.delete()
+    assert container.wait() is None
+
+
+def test_wait_of_somebody_else(make: Make, root: str) -> None:
+    """A process that is not the parent learns when, not how."""
+    container = make("/bin/sleep", "600")
+    container.start()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = Container.load(container.id, root=root).wait(20)
+        os.write(writer, repr(answer).encode())
+        os._exit(0)
+    container.kill(9)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100) == b"None"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_run_inside(make: Make) -> None:
+    container = make("/bin/sleep", "600")
+    container.start()
+    outcome = container.run(["/bin/sh", "-c", "cat; echo err >&2; exit 3"], stdin=b"in")
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, b"in", b"err\n")
+    assert (outcome.memory_peak, outcome.cpu_seconds, outcome.oom_killed) == (None, None, False)
+    own = container.run(["/bin/sh", "-c", "echo $A $(pwd) $(id -u):$(id -g)"], env={"A": "b"}, cwd="/tmp", user=(5, 6))
+    assert own.stdout == b"b /tmp 5:6\n"
+    base = container.base_process()
+    assert container.run(["/bin/pwd"], process={**base, "cwd": "/proc"}).stdout == b"/proc\n"
+    assert container.status() == "running"
+
+
+def test_a_time_out_inside_ends_that_program_alone(make: Make) -> None:
+    container = make("/bin/sleep", "600")
+    container.start()
+    begin = time.monotonic()
+    outcome = container.run(["/bin/sh", "-c", "echo before; exec sleep 60"], timeout=0.3)
+    assert (outcome.timed_out, outcome.limit, outcome.signal, outcome.stdout) == (True, "time", 9, b"before\n")
+    assert time.monotonic() - begin < 8
+    assert container.status() == "running"
+    assert container.pids() == [container.pid]
+
+
+def test_errors_inside(make: Make) -> None:
+    container = make("/bin/sleep", "600")
+    container.start()
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(ocirun.ProgramError) as missing:
+        container.run(["/no/such"])
+    assert missing.value.pointer == "/process/args/0"
+    with pytest.raises(ocirun.ConfigError) as wrong:
+        container.run(["/bin/true"], cwd="relative")
+    assert wrong.value.pointer == "/process/cwd"
+    assert set(os.listdir("/proc/self/fd")) == before
+    container.kill(9)
+    container.wait(10)
+    with pytest.raises(ocirun.StateError, match="stopped"):
+        container.run(["/bin/true"])
+
+
+def test_one_handle_in_many_threads(make: Make) -> None:
+    container = make("/bin/sleep", "600")
+    container.start()
+    problems: list[object] = []
+
+    def work(number: int) -> None:
+        for turn in range(4):
+            outcome = container.run(["/bin/echo", f"{number}.{turn}"])
+            if outcome.stdout != f"{number}.{turn}\n".encode() or container.status() != "running":
+                problems.append(outcome)
+
+    before = set(os.listdir("/proc/self/fd"))
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert set(os.listdir("/proc/self/fd")) == before
