@@ -95,6 +95,8 @@ import os, signal, sys, threading
 sys.path.insert(0, sys.argv[1])
 from ocirun.container import Container, CreateOptions
 
+FIELDS = ("Cap", "SigPnd", "SigBlk", "SigIgn", "SigCgt", "NoNew", "Uid")
+
 def snapshot():
     mask = os.umask(0)
     os.umask(mask)
@@ -108,7 +110,8 @@ def snapshot():
         "signals": [str(signal.getsignal(number)) for number in signal.valid_signals()],
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "environment": dict(os.environ),
-        "status": [line for line in open("/proc/self/status") if line.startswith(("Cap", "Sig", "NoNew", "Uid"))],
+        # Not SigQ, which counts for all processes of the user.
+        "status": [line for line in open("/proc/self/status") if line.startswith(FIELDS)],
         "namespaces": [os.readlink(f"/proc/self/ns/{name}") for name in sorted(os.listdir("/proc/self/ns"))],
         "cgroup": open("/proc/self/cgroup").read(),
         "mounts": len(open("/proc/self/mountinfo").readlines()),
