@@ -55,13 +55,26 @@ SHM: dict[str, Any] = {
 
 
 def build_tools(target: str) -> None:
-    """Compile every program of csrc into a directory, static; raises CalledProcessError."""
+    """Compile every program of csrc into a directory, static; raises CalledProcessError.
+
+    Those in ``OCIRUN_TEST_TOOLS`` are taken instead where that is set, and what is up to date stays.
+    """
+    ready = os.environ.get("OCIRUN_TEST_TOOLS")
+    if ready:
+        shutil.copytree(ready, target, dirs_exist_ok=True)
+        return
     for name in sorted(os.listdir(SOURCES)):
         program = name.removesuffix(".c")
+        if _newer(f"{target}/{program}", f"{SOURCES}/{name}"):
+            continue
         flags = ["-O1", "-static", "-Wall", "-Wextra", "-Werror"]
         if program in ("interp", "bare"):
             flags += ["-nostdlib", "-fno-stack-protector", "-ffreestanding"]
         subprocess.run(["gcc", *flags, "-o", f"{target}/{program}", f"{SOURCES}/{name}"], check=True)
+
+
+def _newer(path: str, source: str) -> bool:
+    return os.path.exists(path) and os.stat(path).st_mtime > os.stat(source).st_mtime
 
 
 def make_image(image: str, tools: str) -> None:

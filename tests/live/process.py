@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIMIT = 15.0  # seconds a command may take unless told otherwise
+# Factor on all limits of time, for a machine that is emulated.
+PATIENCE = float(os.environ.get("OCIRUN_TEST_PATIENCE") or 1)
 BARE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 _own: set[int] = set()
@@ -149,7 +151,7 @@ def wait_end(proc: subprocess.Popen[bytes], limit: float) -> bool:
     poller = select.poll()
     pidfd = os.pidfd_open(proc.pid)
     poller.register(pidfd, select.POLLIN)
-    end = time.monotonic() + limit
+    end = time.monotonic() + limit * PATIENCE
     try:
         while not poller.poll(3):
             reap()
@@ -200,6 +202,7 @@ def reap() -> None:
 
 def eventually(condition: Callable[[], object], what: str, limit: float = 5.0) -> None:
     """Wait until the condition holds; fail with `what` when it does not in time."""
+    limit *= PATIENCE
     end = time.monotonic() + limit
     while not condition():
         reap()
@@ -211,7 +214,7 @@ def end_all(limit: float = 3.0) -> list[str]:
     """Kill everything below us and wait for it; gives one line for each process there was."""
     reap()
     left = [f"{pid} {describe(pid)}" for pid in descendants() if not is_zombie(pid)]
-    end = time.monotonic() + limit
+    end = time.monotonic() + limit * PATIENCE
     while descendants() and time.monotonic() < end:
         for pid in descendants():
             try:

@@ -1,0 +1,126 @@
+"""Builds the guest: a Debian root file system, its kernel and a ram disk, all from Debian's packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from . import agent, guest, initrd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Sparse; tests that write much have room.
+ROOT_SIZE = "2G"
+PROGRAMS = {"mmdebstrap": "mmdebstrap", "dpkg-deb": "dpkg", "mke2fs": "e2fsprogs"}
+
+
+class BuildError(Exception):
+    """The image cannot be made; the text says why."""
+
+
+def build(directory: str) -> None:
+    """Make ``vmlinuz``, ``initrd`` and ``root.img`` in a directory.
+
+    Needs root and Debian's archive.  Raises BuildError.
+    """
+    if os.geteuid() != 0:
+        raise BuildError("the image can only be built by root")
+    root, packages = f"{directory}/root", f"{directory}/packages"
+    os.mkdir(packages)
+    try:
+        _bootstrap(root, packages)
+        kernel = _unpack_kernel(packages, f"{directory}/kernel")
+        shutil.copy(f"{directory}/kernel/boot/vmlinuz-{kernel}", f"{directory}/vmlinuz")
+        modules = f"{root}/usr/lib/modules/{kernel}"
+        _copy_modules(f"{directory}/kernel/lib/modules/{kernel}", modules)
+        _call(["chroot", root, "depmod", kernel])
+        initrd.write(f"{directory}/initrd", f"{root}/bin/busybox", modules)
+        _configure(root)
+        _call(
+            [
+                "mke2fs",
+                "-q",
+                "-t",
+                "ext4",
+                "-O",
+                "^has_journal",
+                "-m",
+                "0",
+                "-d",
+                root,
+                f"{directory}/root.img",
+                ROOT_SIZE,
+            ]
+        )
+    finally:
+        for place in (root, packages, f"{directory}/kernel"):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _bootstrap(root: str, packages: str) -> None:
+    # The kernel is only unpacked: installing it would bring the tools that make ram disks.
+    fetch = (
+        f"cd {packages} && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && export APT_CONFIG && apt-get -q download "
+        f"$(apt-cache depends {guest.KERNEL} | sed -n 's/ *Depends: \\(linux-image-.*\\)/\\1/p' | head -n 1)"
+    )
+    options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
+    options += ["--dpkgopt=force-unsafe-io", '--aptopt=APT::Install-Recommends "false"']
+    # A machine's clock may be ahead of the archive's signature.
+    options += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Check-Valid-Until "false"']
+    include = f"--include={','.join(guest.PACKAGES)}"
+    _call(["mmdebstrap", "--mode=root", "--variant=apt", "--components=main", include, *options,
+           f"--customize-hook={fetch}", guest.SUITE, root])  # fmt: skip
+
+
+def _unpack_kernel(packages: str, target: str) -> str:
+    """Unpack the kernel's package; returns the kernel's version."""
+    for name in os.listdir(packages):
+        _call(["dpkg-deb", "-x", f"{packages}/{name}", target])
+    return os.listdir(f"{target}/lib/modules")[0]
+
+
+def _copy_modules(source: str, target: str) -> None:
+    os.makedirs(target, exist_ok=True)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copy(f"{source}/{name}", target)
+    for name in guest.MODULES:
+        place = f"kernel/{name}"
+        if os.path.isdir(f"{source}/{place}"):
+            shutil.copytree(f"{source}/{place}", f"{target}/{place}", dirs_exist_ok=True)
+        for suffix in (".ko", ".ko.xz"):
+            if os.path.exists(f"{source}/{place}{suffix}"):
+                os.makedirs(os.path.dirname(f"{target}/{place}"), exist_ok=True)
+                shutil.copy(f"{source}/{place}{suffix}", os.path.dirname(f"{target}/{place}"))
+
+
+def _configure(root: str) -> None:
+    _call(["chroot", root, "useradd", "-m", "-s", "/bin/bash", "-u", str(guest.UID), guest.USER])
+    for name, text in guest.FILES.items():
+        _write(f"{root}/{name}", text)
+    for name, target in guest.LINKS.items():
+        path = f"{root}/{name}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path):
+            os.unlink(path)
+        os.symlink(target, path)
+    with open(agent.__file__, encoding="utf-8") as file:
+        _write(f"{root}{guest.AGENT}", file.read())
+
+
+def _write(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.islink(path):
+        os.unlink(path)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _call(argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        sys.stderr.buffer.write(done.stdout[-4000:])
+        raise BuildError(f"{argv[0]} ended with status {done.returncode}")

@@ -1,0 +1,78 @@
+"""The checkout as a tar archive on the guest's second disk; it is unpacked at the path that it has here.
+
+The program `build/bin/ocirun` knows its checkout by an absolute path, and so
+do the tests.  The virtual environment comes along without the tools that only
+the host needs, with the guest's own interpreter.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+from live import bundles
+
+from . import machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from tarfile import TarInfo
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+INTERPRETER = "/usr/bin/python3"
+# Programs that live tests put into containers, so that the guest needs no compiler.
+TOOLS = f"{CHECKOUT}/build/test-tools"
+ENVIRONMENT = {"OCIRUN_TEST_TOOLS": TOOLS, "OCIRUN_TEST_PATIENCE": "15"}
+# Unpacks /dev/vdb past the page cache, in which the snapshot could have older contents.
+UNPACK = ["sh", "-c", "dd if=/dev/vdb bs=1M iflag=direct status=none | tar -xPf -"]
+
+# Of the virtual environment there, whose packages are those from here.
+_VENV = f"home = {os.path.dirname(INTERPRETER)}\ninclude-system-site-packages = false\n"
+
+_SKIPPED = frozenset((".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "dist"))
+# What compiles and checks the code, beside it half a hundred megabytes.
+_HOST_ONLY = ("mypy", "ruff", "pip", "setuptools", "pkg_resources", "hatchling", "pycparser", "ast_serialize", "librt")
+
+
+def write(path: str, extra: Mapping[str, str] | None = None) -> None:
+    """Make the disk.
+
+    extra   more to take along: path in the guest -> file or directory here
+    Raises OSError, ValueError where it is too much.
+    """
+    os.makedirs(TOOLS, exist_ok=True)
+    bundles.build_tools(TOOLS)
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(CHECKOUT, CHECKOUT, filter=_wanted)
+        _add_text(archive, f"{CHECKOUT}/.venv/pyvenv.cfg", _VENV)
+        for target, source in (extra or {}).items():
+            archive.add(source, target)
+    size = os.path.getsize(path)
+    if size > machine.SHARE_SIZE:
+        raise ValueError(f"the checkout has {size} bytes, more than the guest's second disk")
+    os.truncate(path, machine.SHARE_SIZE)
+
+
+def _wanted(entry: TarInfo) -> TarInfo | None:
+    """The archive's entry for a file of the checkout, None for what stays here."""
+    below = os.path.relpath("/" + entry.name, CHECKOUT).split(os.sep)
+    if below[-1] in _SKIPPED:
+        return None
+    if below[0] == "bundles" and len(below) > 2 and below[2].startswith((".rootfs", "rootfs")):
+        return None
+    if below[0] == ".venv":
+        if below[1:] == ["pyvenv.cfg"] or below[-1].startswith(_HOST_ONLY) or "__mypyc." in below[-1]:
+            return None
+        if below[1:2] == ["bin"] and below[-1].startswith("python"):
+            entry.type, entry.linkname, entry.size = tarfile.SYMTYPE, INTERPRETER, 0
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
+def _add_text(archive: tarfile.TarFile, path: str, text: str) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size = len(text)
+    archive.addfile(entry, io.BytesIO(text.encode()))

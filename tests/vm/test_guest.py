@@ -1,0 +1,69 @@
+"""Runs a part of the tests in the guest, where cgroups are v2 and made by systemd; one result here for each file there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from . import link, share, store
+
+# Named here, since everything would take too long in a guest that is emulated.
+FILES = (
+    "tests/cgroup/test_layout.py",
+    "tests/vm/inside/check_host.py",
+)
+LIMIT = 1500.0
+REPORT = "/tmp/report.xml"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ET.Element]]:
+    """File -> its test cases, as pytest in the guest reported them."""
+    lack = store.missing() or ("the guest needs root" if os.geteuid() else "")
+    if lack and os.environ.get("VM_REQUIRED") == "1":
+        pytest.fail(lack, pytrace=False)
+    if lack:
+        pytest.skip(lack)
+    disk = str(tmp_path_factory.mktemp("vm") / "disk")
+    share.write(disk)
+    output: list[bytes] = []
+    with store.start(store.accelerator(), disk) as running:
+        if running.agent.run(share.UNPACK, err=output.append):
+            pytest.fail(f"the checkout cannot be unpacked: {_text(output)}", pytrace=False)
+        argv = [f"{share.CHECKOUT}/.venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short"]
+        argv += ["-o", "junit_family=xunit1", f"--junit-xml={REPORT}", *FILES]
+        try:
+            how = {"cwd": share.CHECKOUT, "env": share.ENVIRONMENT}
+            running.agent.run(argv, timeout=LIMIT, out=output.append, err=output.append, **how)
+        except link.MachineEnded as error:
+            pytest.fail(f"{error}\n{running.console()}\n{_text(output)}", pytrace=False)
+        sys.stdout.write(_text(output))
+        lines: list[bytes] = []
+        if running.agent.run(["cat", REPORT], out=lines.append):
+            pytest.fail(f"no report from the guest: {_text(output)[-8000:]}", pytrace=False)
+    found: dict[str, list[ET.Element]] = {}
+    for case in ET.fromstring(b"".join(lines)).iter("testcase"):
+        found.setdefault(case.get("file") or "", []).append(case)
+    return found
+
+
+def _text(parts: list[bytes]) -> str:
+    return b"".join(parts).decode(errors="replace")
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", FILES)
+def test_in_the_guest(report: dict[str, list[ET.Element]], name: str) -> None:
+    cases = report.get(name, [])
+    assert cases, f"nothing of {name} ran in the guest"
+    wrong = []
+    for case in cases:
+        for kind in ("failure", "error", "skipped"):
+            # What is skipped there, where all is at hand, would be tested nowhere.
+            for found in case.iter(kind):
+                wrong.append(f"{kind}: {case.get('name')}: {found.get('message')}\n{found.text or ''}")
+    if wrong:
+        pytest.fail(f"in the guest, {len(wrong)} of {len(cases)}:\n" + "\n".join(wrong), pytrace=False)
