@@ -69,6 +69,8 @@ HELPER = {
     "set_ids": rf"prctl\(PR_SET_KEEPCAPS, 1|setresgid\({{gid}}, {{gid}}|setresuid\({{uid}}, {{uid}}|{_PRCTL}",
     "set_capabilities": r"prctl\(PR_CAP_AMBIENT|capset\(|prctl\(PR_SET_KEEPCAPS, 0",
     "change_dir": _CHDIR,
+    "hold_seccomp": "",
+    "execute": r"seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG",
     "ready": _PRCTL,
     "loopback_up": r"ioctl\(\d+<[^>]*>, SIOC[GS]IFFLAGS",
     "mask": rf"{_CLONE}|{_ATTACH}|fsopen\(\"tmpfs\"|{_OPTIONS}|fsmount\(",
@@ -89,7 +91,7 @@ def _opens_for_reading(call: str) -> bool:
 def _answers(call: str) -> bool:
     """A question, not a change."""
     return (
-        re.match(r"prlimit64\(0, \w+, NULL", call) is not None
+        re.match(r"prlimit64\(0, \w+, NULL|seccomp\(SECCOMP_SET_MODE_FILTER, \S+, NULL", call) is not None
         or re.search(r"TCGETS|SIOCGIFFLAGS|NS_GET_NSTYPE", call) is not None
     )
 
@@ -141,7 +143,7 @@ def shown(bundle: Callable[..., Path], tmp_path: Path) -> Callable[[str], tuple[
     return both
 
 
-SAMPLES = ["hello", "mounts", "readonly", "devices", "userns", "unprivileged", "clock", "join", "limits"]
+SAMPLES = ["hello", "mounts", "readonly", "devices", "userns", "unprivileged", "clock", "join", "limits", "seccomp"]
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -210,6 +212,11 @@ def _strange_on_host(plan: dict[str, Any], calls: list[str], directory: str) -> 
             allowed.append(
                 r"(openat\([^,]*, \"/proc/\d+/|write\(\d+</proc/\d+/)(uid_map|gid_map|timens_offsets|oom_score)"
             )
+        elif op["op"] == "compile_seccomp":
+            # The library asks what the kernel has and writes to a file in memory; the filter is kept at the root.
+            allowed.append(r"seccomp\(SECCOMP_SET_MODE_STRICT, 0x1, NULL\) = -1|seccomp\(SECCOMP_GET_")
+            allowed.append(r"write\(\d+</?memfd:filter")
+            allowed.append(rf"\w+\(\d+<{re.escape(directory.rpartition('/')[0])}(/seccomp~[^>]*>|>, \"seccomp~\")")
         elif op["op"] == "limit_process":
             allowed.append(r"prlimit64\([1-9]\d*, ")
         elif op["op"] == "fork_init":

@@ -11,7 +11,7 @@ from plan.samples import NAMES, sample
 from ocirun.plan import encode
 from ocirun.plan.ops import Plan
 
-from .recorder import EXECUTED, REFUSED, op, run_bytes, sources
+from .recorder import EXECUTED, MADE, REFUSED, op, run_bytes, sources
 
 SECONDS = 8
 ROUNDS = 1500
@@ -50,6 +50,8 @@ def every_operation() -> Plan:
         op("set_groups", gids=[1, 2, 3]),
         op("copy_up", slot="root", source="root"),
         op("find_home", uid=0),
+        op("load_seccomp", filter="filter", flags=8),
+        op("hold_seccomp", filter="filter", flags=0),
         op("find_program", args=["a", "b"], env=["c"], search="/x:/y"),
         op("execute"),
     ]
@@ -62,7 +64,7 @@ def test_damaged_plans(fuzzer: str, tmp_path: Path, seed: int) -> None:
     files = []
     for number, plan in enumerate([every_operation(), *map(sample, NAMES)]):
         path = tmp_path / f"plan{number}"
-        path.write_bytes(encode.encode(plan))
+        path.write_bytes(encode.encode(plan, MADE))
         files.append(str(path))
     result = subprocess.run(
         [fuzzer, str(SECONDS), str(ROUNDS), str(seed), *files], capture_output=True, text=True, check=False

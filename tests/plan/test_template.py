@@ -174,4 +174,4 @@ def test_every_hole_is_filled() -> None:
         template = Template(data, facts(notify_socket="/n"), request(HOLE, detach=True), group(data, HOLE))
         plan = template.fill("real", data, frozenset())
         assert HOLE not in repr(plan.record())
-        assert HOLE not in encode.encode(plan).decode("utf-8", "replace")
+        assert HOLE not in encode.encode(plan, samples.MADE).decode("utf-8", "replace")

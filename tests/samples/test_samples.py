@@ -67,6 +67,14 @@ the program runs
         "/etc/secret holds 0 bytes, /secrets holds 0 files",
         "/old/letter: copied from the image",
     ],
+    "seccomp": [
+        "mode 2",
+        "can't create directory '/new': Disk quota exceeded",
+        "permission denied (are you root?), though I have CAP_SYS_ADMIN",
+        "exit status 159",
+        "Address family not supported by protocol",
+        "all the rest is allowed: Linux, root",
+    ],
     "unprivileged": [
         "uid=1000(ada) gid=1000(ada) groups=4,2000",
         "called with 2 arguments: 'an argument' and ''; in /home/ada",
