@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+from profiles import engine_profile
+
 from . import runtimes
 
 TYPE_CHECKING = False
@@ -166,6 +168,24 @@ def many_mounts(place: Place, runs: int) -> list[Series]:
     return [_without_first(series)]
 
 
+def filtered(place: Place, runs: int) -> list[Series]:
+    """`run` under an engine's seccomp profile: compiled before, and compiled anew."""
+    bundle = place.bundle("filtered", "/bin/true", seccomp=engine_profile())
+    found = []
+    for name, cold in (("run with a filter", False), ("run with a new filter", True)):
+        series = Series(name)
+
+        def once(runtime: Runtime, series: Series = series, cold: bool = cold) -> None:
+            if cold:
+                for cache in runtimes.CACHES:
+                    shutil.rmtree(f"{runtime.root}/{cache}", ignore_errors=True)
+            series.add(runtime, runtime.call("run", "--bundle", bundle, "c-filtered") * MILLISECONDS)
+
+        _turns(place, max(3, runs // 2), 0.0, once)
+        found.append(_without_first(series))
+    return found
+
+
 def memory(place: Place, runs: int) -> list[Series]:
     """Peak memory of the largest process of `run`."""
     bundle = place.bundle("memory", "/bin/true")
@@ -241,6 +261,7 @@ ALL: dict[str, Callable[[Place, int], list[Series]]] = {
     "commands": commands,
     "list": listing,
     "mounts": many_mounts,
+    "seccomp": filtered,
     "memory": memory,
     "limit": limit,
 }

@@ -23,6 +23,7 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 DEFAULT = os.path.join(CHECKOUT, "build", "bin", "ocirun")
 PEERS = ("runc", "crun")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+CACHES = ("seccomp~", ".cache")  # of compiled filters, below the state root: ocirun's, crun's
 LIMIT = 120  # seconds a command may take
 PR_SET_CHILD_SUBREAPER = 36
 BUSYBOX = "/bin/busybox"

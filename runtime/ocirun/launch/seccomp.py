@@ -99,8 +99,9 @@ def _action(action: list[Any]) -> int:
 def _add(target: libseccomp.Filter, rule: dict[str, Any], action: int, numbers: dict[str, int]) -> None:
     args = rule.get("args") or []
     conditions = libseccomp.conditions(args)
-    for index, name in enumerate(rule["names"]):
-        number = numbers[name]
+    names = [(numbers[name], index, name) for index, name in enumerate(rule["names"])]
+    # The highest number first: libseccomp keeps a sorted list, and walks along it to the place of each.
+    for number, index, name in sorted(names, reverse=True):
         if number == libseccomp.UNKNOWN_CALL:
             continue
         result = target.add(action, number, len(args), conditions)
