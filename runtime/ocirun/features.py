@@ -9,6 +9,7 @@ announced.
 from __future__ import annotations
 
 from .cgroup import driver, translate_v1
+from .cgroup.unit import Manager
 from .config import _tables
 from .errors import ConfigError, HostError, UnsupportedError
 from .host import libseccomp
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 OLDEST_SPEC = "1.0.0"
 
-# No annotation of config.json changes what we do.
-UNSAFE_ANNOTATIONS: tuple[str, ...] = ()
+# Annotations of config.json that change what we do, as prefixes: whoever passes on those of others must know them.
+UNSAFE_ANNOTATIONS: tuple[str, ...] = ("org.systemd.property.",)
 
 _MAPPING = {"containerID": 0, "hostID": 0, "size": 1}
 _IDMAPPED = {
@@ -103,15 +104,15 @@ def _cgroup() -> dict[str, bool]:
     return {
         "v1": _makes_groups(v1),
         "v2": _makes_groups(v2),
-        "systemd": _makes_groups(v2, systemd=True),
-        "systemdUser": _makes_groups(v2, systemd=True, rootless=True),
+        "systemd": _makes_groups(v2, manager=Manager()),
+        "systemdUser": _makes_groups(v2, manager=Manager(user=True, control_group="/user"), rootless=True),
         "rdma": "rdma" in translate_v1.BLOCKS,
     }
 
 
-def _makes_groups(layout: Layout, *, systemd: bool = False, rootless: bool = False) -> bool:
+def _makes_groups(layout: Layout, *, manager: Manager | None = None, rootless: bool = False) -> bool:
     try:
-        driver.choose(layout, container_id="a", systemd=systemd, rootless=rootless)
+        driver.choose(layout, container_id="a", manager=manager, rootless=rootless)
     except UnsupportedError:
         return False
     return True

@@ -20,21 +20,25 @@ from there.  The life of a container's cgroup:
 
 from __future__ import annotations
 
-from ..errors import StateDamagedError, UnsupportedError
+from ..errors import HostError, StateDamagedError, UnsupportedError
 from . import place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ..host.cgroups import Layout
     from .oom import OomWatch
     from .place import Group, Hierarchy
+    from .systemd import SystemdDriver
     from .translate import Setting
+    from .translate_systemd import Property
+    from .unit import Manager, Unit
 
 NONE = "none"
 V1 = "v1"
+SYSTEMD = "systemd"
 
 
 class Driver:
@@ -48,19 +52,24 @@ class Driver:
     found     names of the groups that existed before us, empty; known after `check`
     prepared  the directories exist and are ours
     devices   device rules can be enforced
+    adopts    `prepare` takes over groups that were just made for us, with our process in them
+    attaches  another process does not join by itself, but is moved by `attach` (SystemdDriver)
     """
 
-    __slots__ = ("_layout", "checked", "devices", "found", "groups", "prepared")
+    __slots__ = ("_layout", "adopts", "checked", "devices", "found", "groups", "prepared")
 
     kind = NONE
     joins = False
     refuses = False
+    attaches = False
+    unit: Unit | None = None
 
     def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
         self.groups = list(groups)
         self.checked = False
         self.found: set[str] = set()
         self.prepared = False
+        self.adopts = False
         self.devices = devices
         self._layout = layout
 
@@ -104,6 +113,30 @@ class Driver:
             "found": sorted(self.found),
             "prepared": self.prepared,
         }
+
+    def unit_properties(self, settings: Sequence[Setting]) -> list[Property]:
+        """What systemd has to be told for the unit and these settings; only with a `unit`."""
+        del settings
+        return []
+
+    def properties_of(self, settings: Sequence[Setting]) -> list[Property]:
+        """What systemd has to be told for these settings; only with a `unit`."""
+        del settings
+        return []
+
+    # Verbs of a driver with a unit; a plan for any other has no such operation.
+
+    def start(self, pid: int, properties: Sequence[Property]) -> None:
+        """Have systemd start the unit with this process in it, and take its cgroup over."""
+        raise _no_unit(f"start with process {pid} and {len(properties)} properties")
+
+    def set(self, properties: Sequence[Property]) -> None:
+        """Change properties of the unit."""
+        raise _no_unit(f"set {len(properties)} properties")
+
+    def attach(self, pid: int, below: str = "") -> None:
+        """Have systemd move a process into the unit."""
+        raise _no_unit(f"attach process {pid} {below}")
 
     # Verbs.
 
@@ -220,13 +253,16 @@ def choose(
     *,
     cgroups_path: str = "",
     container_id: str,
-    systemd: bool = False,
+    manager: Manager | None = None,
+    annotations: Mapping[str, str] | None = None,
     rootless: bool = False,
     disabled: bool = False,
 ) -> Driver:
     """The driver for a new container.
 
     cgroups_path   ``linux.cgroupsPath``, or ""
+    manager        the instance of systemd that is to make the cgroup; None to make it ourselves
+    annotations    of config.json; those of systemd's properties are read
     rootless       use only the hierarchies in which we may make groups, be it none; device rules need the
                    rights of the host's root
     disabled       the caller asked for no cgroup (``--cgroup-manager disabled``)
@@ -236,10 +272,8 @@ def choose(
 
     if disabled:
         return Driver()
-    if systemd:
-        raise UnsupportedError(
-            "cgroups made by systemd are not supported by this version", remedy="leave out --systemd-cgroup"
-        )
+    if manager is not None:
+        return _in_unit(layout, manager, cgroups_path, container_id, annotations or {}, rootless=rootless)
     if layout.mode in ("v1", "hybrid"):
         groups = place.groups(layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless)
         if groups:
@@ -259,11 +293,37 @@ def choose(
     )
 
 
+def _in_unit(
+    layout: Layout,
+    manager: Manager,
+    cgroups_path: str,
+    container_id: str,
+    annotations: Mapping[str, str],
+    *,
+    rootless: bool,
+) -> SystemdDriver:
+    """The driver for a unit, and in it the one for the files of its cgroup."""
+    from . import translate_systemd
+    from .systemd import SystemdDriver
+    from .unit import unit
+
+    wanted = unit(cgroups_path, container_id, manager)
+    inner = choose(layout, cgroups_path=wanted.group, container_id=container_id, rootless=rootless)
+    properties = translate_systemd.unit_properties(
+        wanted, manager, container_id=container_id, unified=layout.mode == "v2", annotations=annotations
+    )
+    return SystemdDriver(inner, wanted, version=manager.version, properties=properties)
+
+
 def from_record(record: Any) -> Driver:
     """The driver that `record` describes.  Raises StateDamagedError for anything it never wrote."""
     kind = record.get("driver") if isinstance(record, dict) else None
     if kind == NONE:
         return Driver()
+    if kind == SYSTEMD:
+        from . import systemd
+
+        return systemd.from_record(record)
     if kind != V1:
         raise StateDamagedError(f"the saved state names no known cgroup driver: {kind!a}")
     from .v1 import V1Driver
@@ -281,6 +341,10 @@ def from_record(record: Any) -> Driver:
 
 def _no_group(what: str) -> UnsupportedError:
     return UnsupportedError(f"the container has no cgroup of its own, so it cannot be {what}")
+
+
+def _no_unit(what: str) -> HostError:
+    return HostError(f"internal: the container has no unit to {what}")
 
 
 def _is_texts(value: object) -> bool:

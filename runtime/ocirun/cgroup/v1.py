@@ -79,7 +79,7 @@ class V1Driver(Driver):
         if made:
             self._made.append(group)
             self.found.discard(group.name)
-        elif not self.checked or group.name not in self.found:
+        elif not self.adopts and (not self.checked or group.name not in self.found):
             # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
             self.found.add(group.name)
             group_steps.refuse_members(fd, group)

@@ -114,6 +114,31 @@ def make_cgroup(s: Session, controller: str, path: str) -> None:
         s.cgroup.prepare()
 
 
+def start_unit(s: Session, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
+    """The unit with the helper in it; what is recorded before tells a later `delete` of it."""
+    s.cgroup_made = True
+    s.cgroup.check()
+    s.record.cgroup = s.cgroup.record()
+    s.record.save(s.directory)
+    s.undo.append(s.remove_cgroup)
+    s.cgroup.start(s.helper.pid, properties)
+
+
+def set_unit(s: Session, unit: str, properties: list[Any]) -> None:
+    """Limits that come last."""
+    s.cgroup.set(properties)
+
+
+def attach_unit(s: Session, unit: str, below: str) -> None:
+    """Another process of the container."""
+    s.cgroup.attach(s.helper.pid, below)
+
+
+def place_process(s: Session) -> None:
+    """The helper into all hierarchies, by the runtime."""
+    s.cgroup.place(s.helper.pid)
+
+
 def write_cgroup(s: Session, controller: str, path: str, file: str, value: str) -> None:
     """One limit."""
     s.cgroup.write(controller, file, value)
@@ -282,6 +307,10 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         compile_seccomp,
         open_namespace,
         make_cgroup,
+        start_unit,
+        set_unit,
+        attach_unit,
+        place_process,
         write_cgroup,
         open_cgroup,
         write_id_maps,

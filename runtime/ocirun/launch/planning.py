@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..config import load
-from ..errors import UnsupportedError, UsageError
+from ..errors import UsageError
 from ..host import facts as host
 from ..plan.build import build
 from ..plan.builder import Facts, Request, join
@@ -49,12 +49,17 @@ def choose(config: Config, container_id: str, options: CreateOptions, layout: La
     """The cgroup driver for a container, by its config, the options and the hierarchies of the host."""
     from ..cgroup import driver
 
-    if options.systemd_cgroup or options.cgroup_manager == "systemd":
-        raise UnsupportedError("the systemd cgroup driver is not supported by this version")
+    manager = None
+    if options.cgroup_manager == "systemd" or (options.systemd_cgroup and not options.cgroup_manager):
+        from ..cgroup import systemd
+
+        manager = systemd.find(user=not host.privileged())
     return driver.choose(
         layout,
         cgroups_path=(config.data.get("linux") or {}).get("cgroupsPath") or "",
         container_id=container_id,
+        manager=manager,
+        annotations=config.data.get("annotations") or {},
         disabled=options.cgroup_manager == "disabled",
         rootless=is_rootless(options),
     )

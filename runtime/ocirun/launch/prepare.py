@@ -73,8 +73,9 @@ class Preparation:
         plan = self.plan(container_id, config, differs)
         cgroup = planning.choose(config, container_id, options, self._layout)
         encoder: encode.Encoder = self._shared.encode
-        if [name for name, _ in cgroup.directories()] != self._groups:
-            # What an ordinary user may write to has changed: nothing is as it was prepared.
+        if cgroup.unit is not None or [name for name, _ in cgroup.directories()] != self._groups:
+            # What an ordinary user may write to has changed: nothing is as it was prepared.  And the name of a
+            # unit is more than the id with words around it.
             encoder = encode.encode
             plan, cgroup = planning.plan(config, container_id, self.root, options, stay=self._stay)
         return create.carry_out(

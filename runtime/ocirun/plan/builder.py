@@ -155,6 +155,7 @@ class Builder:
         # The slots asked for, in order, each with whether it is inherited.
         self.asked: list[tuple[str, bool]] = []
         self.warnings: list[Problem] = []
+        self.settings: list[Setting] = []
         self.late_settings: list[Setting] = []
         self.late_readonly: list[tuple[str, str]] = []
         self.id_maps = ("", "")

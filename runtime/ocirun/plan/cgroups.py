@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def make_cgroup(b: Builder) -> None:
-    """Make the directories, write the limits, open the files by which the helper joins."""
-    for controller, path in b.cgroup.directories():
+    """Make the directories, write the limits, open the files by which the helper joins.
+
+    systemd makes the cgroup when there is a process to put into it: then all but the limits is left to
+    `enter_unit`.
+    """
+    for controller, path in () if b.cgroup.unit else b.cgroup.directories():
         b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
     settings, warnings = translate.translate(
         b.cgroup.kind,
@@ -24,12 +28,41 @@ def make_cgroup(b: Builder) -> None:
     )
     b.warnings += warnings
     b.late_settings = [setting for setting in settings if _is_late(setting)]
-    for setting in settings:
-        if not _is_late(setting):
-            _write(b, setting)
+    b.settings = [setting for setting in settings if not _is_late(setting)]
+    if b.cgroup.unit:
+        return
+    for setting in b.settings:
+        _write(b, setting)
     for controller, path in b.cgroup.joined_by_child():
         slot = b.inherit(f"cgroup_{controller}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
+
+
+def enter_unit(b: Builder) -> None:
+    """Have systemd start the unit with the helper in it, and write the limits, before the helper goes on."""
+    unit = b.cgroup.unit
+    if unit is None:
+        return
+    b.init("sync")
+    properties = b.cgroup.unit_properties(b.settings)
+    b.host(
+        "start_unit",
+        "/linux/cgroupsPath",
+        unit=unit.name,
+        slice=unit.slice,
+        instance=unit.instance,
+        properties=[list(one) for one in properties],
+    )
+    for controller, path in b.cgroup.directories():
+        b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
+    if b.cgroup.joins or unit.is_slice:
+        b.host(
+            "place_process",
+            "/linux/cgroupsPath",
+            why="systemd puts a process into the hierarchies that it uses itself",
+        )
+    for setting in b.settings:
+        _write(b, setting)
 
 
 def _is_late(setting: translate.Setting) -> bool:
@@ -39,6 +72,9 @@ def _is_late(setting: translate.Setting) -> bool:
 
 def write_late(b: Builder) -> None:
     """Settings that would hinder the set-up, once it is done."""
+    if b.cgroup.unit and b.late_settings:
+        properties = b.cgroup.properties_of(b.late_settings)
+        b.host("set_unit", "/linux/resources", unit=b.cgroup.unit.name, properties=[list(one) for one in properties])
     for setting in b.late_settings:
         _write(b, setting)
 

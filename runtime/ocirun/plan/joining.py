@@ -75,6 +75,12 @@ def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[s
     affinity = b.process.get("execCPUAffinity") or {}
     if affinity.get("initial"):
         b.init("set_affinity", "/process/execCPUAffinity/initial", mask=_mask(affinity["initial"], "initial"))
+    if b.cgroup.attaches and b.cgroup.unit is not None:
+        # Out of a user's session only systemd may move a process to where the user's units are.
+        b.init("sync")
+        below = cgroup_files[0][1] if cgroup_files else ""
+        b.host("attach_unit", "/linux/cgroupsPath", unit=b.cgroup.unit.name, below=below)
+        cgroup_files = []
     for name, _ in cgroup_files:
         b.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
     kinds = {**b.new, **{kind: pointer for kind, (_, pointer) in b.joined.items()}}

@@ -13,6 +13,7 @@ from __future__ import annotations
 from ..config import sysctl
 from ..config.report import token
 from . import constants as c
+from .cgroups import enter_unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def enter(b: Builder) -> None:
         b.init("guard", dumpable=1)
     else:
         b.init("guard")
+    enter_unit(b)
     if b.cgroup.joins:
         for name in b.slots:
             if name.startswith("cgroup_"):

@@ -80,7 +80,7 @@ class Template:
     def _rebuilt(self, data: dict[str, Any], differs: frozenset[str]) -> Plan:
         base = self._base
         b = Builder(data, base.facts, base.request, base.cgroup)
-        b.late_settings, b.late_readonly = base.late_settings, base.late_readonly
+        b.late_settings, b.late_readonly, b.groups = base.late_settings, base.late_readonly, base.groups
         for (stretch, reads), made in zip(STRETCHES, self._stretches, strict=True):
             if not reads.isdisjoint(differs):
                 stretch(b)
