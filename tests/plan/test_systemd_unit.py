@@ -105,6 +105,7 @@ def test_exec(user: bool) -> None:
         foreign=None,
         own_umask=None,
         cgroup_files=files,
+        status="running",
     )
     names = rules.names(made)
     # A user's own processes are moved by the user's systemd, wherever they are.
