@@ -7,13 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import (
-    ContainerNotFoundError,
-    HookError,
-    OcirunError,
-    StateDamagedError,
-    StateError,
-)
+from .errors import ContainerNotFoundError, HookError, OcirunError, StateDamagedError, StateError
 from .handle import Handle
 from .launch.options import CreateOptions, ExecOptions
 from .state import record as records
@@ -194,11 +188,12 @@ class Container(Handle):
         with self.cgroup as cgroup:
             cgroup.thaw()
 
-    def update(self, resources: object, *, source: str = "resources") -> list[str]:
+    def update(self, resources: object, *, source: str = "resources", schemata: Sequence[str] = ()) -> list[str]:
         """Give a container that has not stopped new limits, all or none; returns warnings.
 
         resources   ``linux.resources`` of the spec, as plain values or JSON; what is absent stays as it is
         source      where they are from, for messages
+        schemata    lines for the schemata file of its resctrl group, such as ``L3:0=f``
         Raises StateError "container not running", ConfigError, HostError.
         """
         from . import resources as limits
@@ -207,7 +202,12 @@ class Container(Handle):
         try:
             self._refuse_stopped("container not running")
             with self.cgroup as cgroup:
-                return limits.update(directory, cgroup, resources, source=source)
+                if not schemata:
+                    return limits.update(directory, cgroup, resources, source=source)
+                from .launch import rdt
+
+                with rdt.Change(self._record, directory, schemata):
+                    return limits.update(directory, cgroup, resources, source=source)
         finally:
             os.close(directory)
 

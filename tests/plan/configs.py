@@ -13,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_UNSUPPORTED = ("intelRdt",)
 _KINDS = ("pid", "mount", "ipc", "uts", "network", "cgroup", "user", "time")
 _DESTINATIONS = (
     *("/proc", "/dev", "/dev/pts", "/dev/shm", "/sys", "/sys/fs/cgroup", "/tmp", "/data", "/data/in", "/etc/hosts"),
@@ -30,16 +29,10 @@ _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "pos
 _PATHS = ("/proc/kcore", "/sys/firmware", "/etc/secret", "/x/", "//x", "/proc/sys")
 
 
-def _without_unsupported(data: dict[str, Any]) -> dict[str, Any]:
-    for key in _UNSUPPORTED:
-        data.get("linux", {}).pop(key, None)
-    return data
-
-
 def bases() -> list[dict[str, Any]]:
     """What the random configs start from."""
     made = [config_samples.minimal(), config_samples.docker(), config_samples.full()]
-    return [_without_unsupported(copy.deepcopy(base)) for base in (*made, *map(samples.config, samples.NAMES))]
+    return [copy.deepcopy(base) for base in (*made, *map(samples.config, samples.NAMES))]
 
 
 _bases = bases()

@@ -87,20 +87,6 @@ def test_any_config(data: dict[str, Any], request_: dict[str, Any], facts: dict[
     assert made == plan(checked, facts=facts, **request_)
 
 
-@pytest.mark.parametrize(
-    ("change", "pointer"),
-    [
-        ({"intelRdt": {"closID": "x"}}, "/linux/intelRdt"),
-    ],
-)
-def test_what_is_not_built_is_refused(change: dict[str, Any], pointer: str) -> None:
-    data = config("hello")
-    data["linux"] = {**data["linux"], **change}
-    with pytest.raises(UnsupportedError) as caught:
-        plan(data)
-    assert caught.value.pointer == pointer
-
-
 def test_without_process() -> None:
     data = config("hello")
     del data["process"]

@@ -26,6 +26,7 @@ class Container:
     id = "c1"
     processes: list[int] = []  # noqa: RUF012
     updates: list[tuple[object, str]] = []  # noqa: RUF012
+    lines: list[str] = []  # noqa: RUF012
     warnings: list[str] = []  # noqa: RUF012
     interval = 0.0
     failure: Exception | None = None
@@ -39,8 +40,9 @@ class Container:
     def pids(self) -> list[int]:
         return self.processes
 
-    def update(self, resources: object, *, source: str) -> list[str]:
+    def update(self, resources: object, *, source: str, schemata: list[str]) -> list[str]:
         self.updates.append((resources, source))
+        self.lines[:] = schemata
         if self.failure is not None:
             raise self.failure
         return self.warnings
@@ -108,10 +110,17 @@ def test_update_of_kernel_memory_is_ignored(name: str, capfd: Any) -> None:
     assert f"{name} is ignored" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["--l3-cache-schema", "--mem-bw-schema"])
-def test_update_of_intel_rdt_is_refused(name: str, capfd: Any) -> None:
-    assert main(["update", name, "L3:0=f", "--memory", "5", "c1"]) == 1
-    assert f"{name}: Intel RDT is not supported" in capfd.readouterr().err
+def test_update_of_intel_rdt(capfd: Any) -> None:
+    assert updated("--l3-cache-schema", "L3:0=f;1=3", "--mem-bw-schema=MB:0=20") == {}
+    assert Container.lines == ["L3:0=f;1=3", "MB:0=20"]
+    Container.updates.clear()
+    for name, line in (
+        ("--l3-cache-schema", "MB:0=1"),
+        ("--l3-cache-schema", "L3:0=1\nMB:0=1"),
+        ("--mem-bw-schema", "L3:0=f"),
+    ):
+        assert main(["update", name, line, "--memory", "5", "c1"]) == 1
+        assert f"option {name}: " in capfd.readouterr().err
     assert Container.updates == []
 
 

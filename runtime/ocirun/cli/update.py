@@ -6,7 +6,7 @@ import os
 
 from ocirun.cli.quantities import number, size
 from ocirun.cli.table import TEXT, Command, Option
-from ocirun.errors import HostError, UnsupportedError, UsageError
+from ocirun.errors import HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ with it the other options are ignored. Its rules for devices are ignored too: th
         _limit("blkio-weight", "N", "weight for block devices, 10 to 1000"),
         _hidden("kernel-memory"),
         _hidden("kernel-memory-tcp"),
-        _hidden("l3-cache-schema"),
-        _hidden("mem-bw-schema"),
+        Option("l3-cache-schema", kind=TEXT, metavar="LINE", help="cache masks of Intel RDT, such as L3:0=f;1=3"),
+        Option("mem-bw-schema", kind=TEXT, metavar="LINE", help="memory bandwidth of Intel RDT, such as MB:0=50"),
     ),
 )
 
@@ -106,16 +106,13 @@ def execute(call: Call) -> int:
         for name in ("kernel-memory", "kernel-memory-tcp"):
             if values.text(name):
                 call.warn(f"--{name} is ignored: the kernel has no separate limit for its own memory any more")
-    for warning in container.update(document, source=source):
+    for warning in container.update(document, source=source, schemata=[] if file else schemata(values)):
         call.warn(warning)
     return 0
 
 
 def limits(values: Values) -> dict[str, Any]:
-    """The resources that the options ask for.  Raises UsageError, UnsupportedError."""
-    for name in ("l3-cache-schema", "mem-bw-schema"):
-        if values.text(name):
-            raise UnsupportedError(f"option --{name}: Intel RDT is not supported by this version")
+    """The resources that the options ask for.  Raises UsageError."""
     document: dict[str, Any] = {}
     for name in values.given:
         text = values.text(name)
@@ -134,6 +131,18 @@ def limits(values: Values) -> dict[str, Any]:
             continue
         document.setdefault(place[0], {})[place[1]] = value
     return document
+
+
+def schemata(values: Values) -> list[str]:
+    """The lines for the resctrl group of the container.  Raises UsageError."""
+    lines = []
+    for name, start in (("l3-cache-schema", "L3"), ("mem-bw-schema", "MB:")):
+        line = values.text(name)
+        if line and (not line.startswith(start) or ":" not in line or "\n" in line):
+            raise UsageError(f"option --{name}: {line!a} is not one line that starts with {start.rstrip(':')}:")
+        if line:
+            lines.append(line)
+    return lines
 
 
 def _read(file: str) -> bytes:

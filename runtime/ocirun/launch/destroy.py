@@ -29,6 +29,10 @@ def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[s
     _kill(record, cgroup)
     cgroup.remove(kill=True)
     records.reap_init(record)
+    if record.rdt:
+        from . import rdt
+
+        rdt.remove(record.rdt)
     if record.host_mounts is not None:
         from . import hostmounts
 

@@ -144,6 +144,20 @@ def write_cgroup(s: Session, controller: str, path: str, file: str, value: str) 
     s.cgroup.write(controller, file, value)
 
 
+def make_rdt_group(s: Session, path: str, schemata: list[str], existing: int) -> None:
+    """A resctrl group, or a look at the one that is there."""
+    from . import rdt
+
+    rdt.make(s, path, schemata, existing=bool(existing))
+
+
+def join_rdt_group(s: Session, path: str) -> None:
+    """The finished process becomes a task of a resctrl group."""
+    from . import rdt
+
+    rdt.join(path, s.helper.pid)
+
+
 def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
     """The file by which the helper joins one hierarchy."""
     s.fds[slot] = s.cgroup.open_join(controller, s.below(controller))
@@ -313,6 +327,8 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         place_process,
         write_cgroup,
         open_cgroup,
+        make_rdt_group,
+        join_rdt_group,
         write_id_maps,
         write_time_offsets,
         write_process,

@@ -120,6 +120,11 @@ def facts(
         from ..host import security
 
         apparmor, selinux = security.apparmor_file(), security.selinux()
+    mount = ""
+    if linux.get("intelRdt") is not None:
+        from ..host import resctrl
+
+        mount = resctrl.mount_point()
     permitted, bounding = host.own_capabilities()
     listen = _listen_fds() if activation else 0
     caller = None
@@ -142,6 +147,7 @@ def facts(
         seccomp_flags=host.seccomp_flags() if linux.get("seccomp") else 0,
         apparmor=apparmor,
         selinux=selinux,
+        resctrl=mount,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..config import sysctl
 from ..config.report import token
-from ..errors import UnsupportedError
 from . import cgroups, hooks, mounts, namespaces, process, rootfs
 from . import constants as c
 from .builder import Builder
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from ..cgroup.driver import Driver
     from .builder import Facts, Request
 
-# Valid, and refused until they are built: a container must not start without what it asked for.
-_NOT_YET = (("intelRdt", "/linux/intelRdt"),)
-
 
 def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> Plan:
     """The plan for a checked config on a host.
@@ -32,7 +28,7 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
-    refuse(b)
+    need_process(b)
     for stretch, _ in STRETCHES:
         stretch(b)
     return finished(b)
@@ -43,11 +39,8 @@ def finished(b: Builder) -> Plan:
     return Plan(b.ops, b.slots, b.inherited, _kept_descriptors(b), b.warnings)
 
 
-def refuse(b: Builder) -> None:
-    """Raise for what is valid and not built yet."""
-    for key, pointer in _NOT_YET:
-        if b.linux.get(key):
-            raise UnsupportedError(f"{pointer}: {key} is not supported by this version", pointer=pointer)
+def need_process(b: Builder) -> None:
+    """Raise ConfigError where there is nothing to run."""
     if not b.process:
         raise b.error("/process", "is missing: there is nothing to run", expected="an object")
 
@@ -77,6 +70,10 @@ def _prepare(b: Builder) -> None:
         b.host("make_notify_socket", directory=f"{b.request.directory}/notify")
     namespaces.open_joined(b)
     cgroups.make_cgroup(b)
+    if b.linux.get("intelRdt") is not None:
+        from . import rdt
+
+        rdt.make(b)
 
 
 def _names(b: Builder) -> None:
@@ -142,6 +139,10 @@ def _ready(b: Builder) -> None:
     b.init("ready", detach=1 if b.request.detach else 0)
     process.limits(b)
     cgroups.write_late(b)
+    if b.linux.get("intelRdt") is not None:
+        from . import rdt
+
+        rdt.join(b)
     if b.request.pidfd_socket:
         b.host("pass_pidfd", socket=b.request.pidfd_socket)
     b.host("record_state", status="created")

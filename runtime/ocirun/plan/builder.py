@@ -30,6 +30,7 @@ class Facts:
     keyrings       the kernel has keyrings
     apparmor       file below /proc/PID for the AppArmor profile of the program, "" where AppArmor is off
     selinux        SELinux is on
+    resctrl        where resctrl is mounted, or ""
     hard_limits    the caller's hard resource limits by number; the container starts with them
     seccomp_flags  mask of the flags of seccomp(2) that the kernel knows
     """
@@ -47,6 +48,7 @@ class Facts:
         "listen_fds",
         "notify_socket",
         "privileged",
+        "resctrl",
         "seccomp_flags",
         "selinux",
         "setgroups",
@@ -70,6 +72,7 @@ class Facts:
         seccomp_flags: int = 0x3F,
         apparmor: str = "attr/apparmor/exec",
         selinux: bool = True,
+        resctrl: str = "/sys/fs/resctrl",
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -86,6 +89,7 @@ class Facts:
         self.seccomp_flags = seccomp_flags
         self.apparmor = apparmor
         self.selinux = selinux
+        self.resctrl = resctrl
 
 
 class Request:

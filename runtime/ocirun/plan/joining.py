@@ -12,7 +12,7 @@ from __future__ import annotations
 from ..config.report import token
 from . import constants as c
 from . import process
-from .build import refuse
+from .build import need_process
 from .builder import Builder
 from .ops import Plan
 
@@ -47,7 +47,7 @@ def build_exec(
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
-    refuse(b)
+    need_process(b)
     last = 2 + facts.listen_fds + request.keep_fds
     keep = [fd for fd in facts.inherited if 3 <= fd <= last]
     if b.linux.get("seccomp"):
@@ -155,6 +155,10 @@ def _prepare(b: Builder, own_umask: int | None, status: str) -> None:
     process.confine(b, status)
     b.init("ready", detach=0)
     process.limits(b)
+    if b.linux.get("intelRdt") is not None:
+        from . import rdt
+
+        rdt.join(b)
     if b.request.pidfd_socket:
         b.host("pass_pidfd", socket=b.request.pidfd_socket)
     if b.request.pid_file:

@@ -158,6 +158,8 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "attach_unit": ("unit", "below"),
     "place_process": (),
     "open_namespace": ("path", "type", "slot", "not_own_for"),
+    "make_rdt_group": ("path", "schemata", "existing"),
+    "join_rdt_group": ("path",),
     "open_procfs": ("slot",),
     "open_init": ("pid", "slot"),
     "make_start_fifo": ("path", "slot"),

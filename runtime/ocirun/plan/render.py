@@ -54,6 +54,8 @@ _PHRASES = {
     "make_cgroup": "make the {controller} cgroup {path}",
     "write_cgroup": "write {value} to {file} of the {controller} cgroup",
     "open_cgroup": "open the tasks of the {controller} cgroup",
+    "make_rdt_group": "make the resctrl group {path}",
+    "join_rdt_group": "put the process into the resctrl group {path}",
     "open_namespace": "open the {type} namespace {path}",
     "open_init": "open a pidfd of init, process {pid}",
     "open_procfs": "open the host's procfs",
@@ -224,6 +226,8 @@ def _value(op: str, name: str, value: Any) -> str:
         return ""
     if name in ("state_head", "state_tail", "attr", "mask", "nodes"):
         return ""
+    if name == "existing":
+        return "must be there" if value else ""
     if isinstance(value, (list, tuple)):
         return jsonio.dumps(value)
     return str(value)

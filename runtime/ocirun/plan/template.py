@@ -10,7 +10,7 @@ the operations of the others are taken over.  What comes out is the plan that
 
 from __future__ import annotations
 
-from .build import STRETCHES, finished, refuse
+from .build import STRETCHES, finished, need_process
 from .builder import Builder
 from .ops import Op, Plan
 
@@ -52,7 +52,7 @@ class Template:
         """
         self.hole = request.container_id
         b = Builder(data, facts, request, cgroup)
-        refuse(b)
+        need_process(b)
         self._stretches: list[_Stretch] = []
         for stretch, _ in STRETCHES:
             ops, asked, warnings = len(b.ops), len(b.asked), len(b.warnings)

@@ -82,6 +82,7 @@ class Record:
                       namespace of its own; else None
     late              what the helper does after start, to name it in an error: [number, name, pointer, args]
     shared_pids       init is not the first of a new pid namespace, so its end does not end the others
+    rdt               resctrl groups that were made for it
     own_keyring       init has a session keyring of its own, not that of the creator
     """
 
@@ -98,6 +99,7 @@ class Record:
         "own_keyring",
         "owner",
         "pid",
+        "rdt",
         "rootfs",
         "shared_pids",
         "start_time",
@@ -118,6 +120,7 @@ class Record:
         host_mounts: list[int] | None = None,
         shared_pids: bool = False,
         own_keyring: bool = True,
+        rdt: list[str] | None = None,
         late: list[list[Any]] | None = None,
         pid: int = 0,
         start_time: int = 0,
@@ -134,6 +137,7 @@ class Record:
         self.host_mounts = host_mounts
         self.shared_pids = shared_pids
         self.own_keyring = own_keyring
+        self.rdt = rdt or []
         self.late = late or []
         self.pid = pid
         self.start_time = start_time
@@ -153,7 +157,7 @@ class Record:
         store.write_file(directory, "state.json", jsonio.dumps(values).encode())
         # The text of a link is written in one step and cannot be cut: enough of the record to clean up
         # by, whatever happens to the file.
-        spare = jsonio.dumps([self.container_id, self.pid, self.start_time, self.boot_id, self.cgroup])
+        spare = jsonio.dumps([self.container_id, self.pid, self.start_time, self.boot_id, self.cgroup, self.rdt])
         if len(spare) < _LINK_MAX:
             store.write_link(directory, "spare", spare)
 
@@ -175,7 +179,12 @@ def load(directory: int) -> Record:
     for name, kind in _KINDS:
         if type(values[name]) is not kind:
             raise StateDamagedError(f"state.json: {name} has the wrong type", remedy=_REMEDY)
-    if not 0 <= values["pid"] <= _PID_MAX or not _is_late(values["late"]) or not _is_ids(values["host_mounts"]):
+    if (
+        not 0 <= values["pid"] <= _PID_MAX
+        or not _is_late(values["late"])
+        or not _is_ids(values["host_mounts"])
+        or not _is_texts(values["rdt"])
+    ):
         raise StateDamagedError("state.json: holds values that were never written", remedy=_REMEDY)
     return Record(values.pop("container_id"), **values)
 
@@ -189,6 +198,10 @@ def _is_late(entries: list[Any]) -> bool:
 
 def _is_ids(value: Any) -> bool:
     return value is None or (type(value) is list and all(type(item) is int for item in value))
+
+
+def _is_texts(value: Any) -> bool:
+    return type(value) is list and all(type(item) is str for item in value)
 
 
 _PID_MAX = 2**31 - 1
@@ -215,7 +228,7 @@ def load_spare(directory: int) -> Record | None:
     """What the link beside state.json tells: id, process and cgroup.  None without a good one."""
     try:
         values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
-        container_id, pid, start_time, boot, cgroup = values
+        container_id, pid, start_time, boot, cgroup, rdt = values
         store.check_id(container_id)
     except (OSError, ValueError, TypeError, InvalidIdError):
         return None
@@ -225,6 +238,7 @@ def load_spare(directory: int) -> Record | None:
         or type(start_time) is not int
         or type(boot) is not str
         or type(cgroup) is not dict
+        or not _is_texts(rdt)
     ):
         return None
     return Record(
@@ -239,6 +253,7 @@ def load_spare(directory: int) -> Record | None:
         boot_id=boot,
         pid=pid,
         start_time=start_time,
+        rdt=rdt,
     )
 
 

@@ -1,0 +1,74 @@
+"""Intel RDT: the resctrl group of the container, what is written to it, who joins it.
+
+Source: runtime-spec config-linux.md "IntelRdt"; Documentation/filesystems/resctrl.rst of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from ..errors import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from .builder import Builder
+
+PLACE = "/linux/intelRdt"
+
+
+def make(b: Builder) -> None:
+    """Make or check the group, and the monitoring group.  Raises UnsupportedError where resctrl is not mounted."""
+    block = b.linux["intelRdt"]
+    lines = schemata(block)
+    b.host(
+        "make_rdt_group",
+        f"{PLACE}/closID" if block.get("closID") else PLACE,
+        path=group(b),
+        schemata=lines,
+        # A class of service that somebody else set up is named alone.
+        existing=1 if block.get("closID") and not lines else 0,
+    )
+    if block.get("enableMonitoring"):
+        b.host("make_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(b), schemata=[], existing=0)
+
+
+def join(b: Builder) -> None:
+    """The process becomes a task of the groups: of the monitoring group second, as that is below the other."""
+    b.host("join_rdt_group", PLACE, path=group(b))
+    if b.linux["intelRdt"].get("enableMonitoring"):
+        b.host("join_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(b))
+
+
+def group(b: Builder) -> str:
+    """The directory of the group.  Raises UnsupportedError."""
+    return directory(b.facts.resctrl, b.linux["intelRdt"], b.request.container_id)
+
+
+def directory(top: str, block: Mapping[str, Any], container_id: str) -> str:
+    """``closID`` below `top`, where resctrl is mounted; `top` itself for "/"; by default the container's id.
+
+    Raises UnsupportedError where it is not mounted.
+    """
+    if not top:
+        raise UnsupportedError(
+            f"{PLACE}: there is no resctrl file system",
+            pointer=PLACE,
+            remedy="mount it: `mount -t resctrl resctrl /sys/fs/resctrl`; the processor must have RDT or the like",
+        )
+    name = block.get("closID") or container_id
+    return top if name == "/" else f"{top}/{name}"
+
+
+def monitor(b: Builder) -> str:
+    """The directory of the monitoring group."""
+    return f"{group(b)}/mon_groups/{b.request.container_id}"
+
+
+def schemata(block: Mapping[str, Any]) -> list[str]:
+    """The lines for the file ``schemata``, in the order in which the spec combines them."""
+    cache, bandwidth = block.get("l3CacheSchema") or "", block.get("memBwSchema") or ""
+    lines = [line for line in cache.split("\n") if line and not (bandwidth and line.startswith("MB:"))]
+    if bandwidth:
+        lines.append(bandwidth)
+    return lines + list(block.get("schemata") or ())
