@@ -15,6 +15,7 @@ shift
 mount --make-rprivate /
 mount --make-rshared /
 mount -t proc proc /proc
+umount --recursive --lazy /sys
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from .daemon import IMAGE
-from .schema import CONTAINER, NODE, UNCONFINED, messages
+from .schema import CONTAINER, NODE, RUNTIME_DEFAULT, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Client:
         """Run a sandbox; its id."""
         self._count += 1
         options = {"pid": pid, "network": NODE if host_network else 0}
-        context = {"namespace_options": options, "seccomp": {"profile_type": UNCONFINED}}
+        context = {"namespace_options": options, "seccomp": {"profile_type": RUNTIME_DEFAULT}}
         config = {
             "metadata": {"name": f"pod{self._count}", "uid": f"uid{self._count}", "namespace": "test"},
             "hostname": "" if host_network else f"pod{self._count}",
@@ -64,7 +64,7 @@ class Client:
         self._count += 1
         context = config.setdefault("linux", {}).setdefault("security_context", {})
         context.setdefault("namespace_options", self._pods[pod]["linux"]["security_context"]["namespace_options"])
-        context.setdefault("seccomp", {"profile_type": UNCONFINED})
+        context.setdefault("seccomp", {"profile_type": RUNTIME_DEFAULT})
         name = f"c{self._count}"
         full = {
             "metadata": {"name": name},

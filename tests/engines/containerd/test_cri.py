@@ -138,6 +138,7 @@ def test_security_context(cri: Client) -> None:
     shown = dict(line.split(":", 1) for line in cri.output(container, "cat", "/proc/self/status").splitlines())
     assert shown["Uid"].split() == ["1000"] * 4
     assert "2000" in shown["Groups"].split()
+    assert shown["Seccomp"].strip() == "2"
     assert (shown["NoNewPrivs"].strip(), shown["CapBnd"].strip().strip("0")) == ("1", "")
     assert "exit_code: 1" in str(cri("ExecSync", container_id=container, cmd=["touch", "/x"]))
     assert cri.output(container, "wc", "-c", "/proc/timer_list").split()[0] == "0"

@@ -95,6 +95,7 @@ def test_root_and_cgroup(ctr: Containerd) -> None:
         (["--mount", "type=bind,src=/etc,dst=/m,options=rbind:ro"], "touch /m/x 2>&1; true", "Read-only file system"),
         (["--device=/dev/fuse"], "stat -c '%t,%T' /dev/fuse", "a,e5"),
         (["--env=A=b"], "echo $A", "b"),
+        (["--seccomp"], "grep Seccomp: /proc/self/status", "Seccomp:\t2"),
         (["--net-host"], "readlink /proc/self/ns/net", "net:"),
         (["--cwd=/tmp"], "pwd", "/tmp"),
     ],

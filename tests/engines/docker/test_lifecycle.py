@@ -103,7 +103,7 @@ def test_commit_copy_export(docker: Docker) -> None:
     docker("cp", "c1:/file", f"{docker.machine.store}/copied")
     docker("cp", f"{docker.machine.store}/copied", "c1:/back")
     docker("exec", "c1", "cat", "/back").says("mine")
-    docker("run", "--rm", "--security-opt=seccomp=unconfined", "mine", "cat", "/file").says("mine")
+    docker("run", "--rm", "mine", "cat", "/file").says("mine")
     docker("rmi", "mine")
 
 
@@ -114,7 +114,6 @@ def test_terminal(docker: Docker) -> None:
         "run",
         "-ti",
         "--name=c1",
-        "--security-opt=seccomp=unconfined",
         "bb",
         "sh",
         rows=33,
@@ -170,7 +169,7 @@ def test_new_runtime_by_hangup(docker: Docker) -> None:
 
 
 def test_eight_at_once(docker: Docker) -> None:
-    script = "for i in 1 2 3 4 5 6 7 8; do docker run --rm --security-opt=seccomp=unconfined bb echo n$i & done; wait"
+    script = "for i in 1 2 3 4 5 6 7 8; do docker run --rm bb echo n$i & done; wait"
     assert sorted(docker.machine.run("sh", "-c", script).words) == [f"n{number}" for number in range(1, 9)]
 
 

@@ -1,0 +1,1 @@
+"""podman with conmon, as root and as an ordinary user, and buildah."""

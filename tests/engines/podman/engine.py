@@ -1,0 +1,135 @@
+"""podman and buildah on a machine of their own."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..machine import LIMIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..machine import Machine, Result
+    from ..runtime import Runtime
+
+IMAGE = "localhost/bb:latest"
+PAUSE = "localhost/pause:1"
+ADA = 1001  # an ordinary user of the machine
+
+CONFIG = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=10000:10000"]
+[engine]
+runtime = "{name}"
+runtime_supports_json = ["{name}"]
+runtime_supports_nocgroup = ["{name}"]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+infra_image = "{pause}"
+{extra}
+[engine.runtimes]
+{name} = ["/usr/local/bin/{name}"]
+[network]
+network_backend = "netavark"
+"""
+POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+
+
+class Podman:
+    """podman whose default runtime is the one under test.
+
+    machine  where it runs
+    runtime  the runtime under test
+    """
+
+    def __init__(self, machine: Machine, runtime: Runtime) -> None:
+        self.machine = machine
+        self.runtime = runtime
+        self.configure()
+        machine.write("/etc/containers/policy.json", POLICY)
+        machine.write("/etc/containers/registries.conf", 'unqualified-search-registries = ["localhost"]\n')
+        machine.write(
+            "/etc/containers/storage.conf",
+            '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n',
+        )
+        for name, line in (
+            ("passwd", f"ada:x:{ADA}:{ADA}::/home/ada:/bin/sh"),
+            ("group", f"ada:x:{ADA}:"),
+            ("subuid", "ada:200000:65536"),
+            ("subgid", "ada:200000:65536"),
+        ):
+            with open(f"{machine.store}/etc/{name}", "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        machine.run("install", "-d", "-o", str(ADA), "-g", str(ADA), "-m", "700", "/home/ada", f"/run/user/{ADA}").ok()
+
+    def configure(self, extra: str = "") -> None:
+        """Write containers.conf."""
+        text = CONFIG.format(name=self.runtime.name, pause=PAUSE, extra=extra)
+        self.machine.write("/etc/containers/containers.conf", text)
+
+    def load(self, rootfs: str) -> None:
+        """Import the images, for root and for ada."""
+        with open(rootfs, "rb") as file:
+            tar = file.read()
+        self("import", "-", IMAGE, stdin=tar)
+        self("import", "--change", 'ENTRYPOINT ["sleep","100000"]', "-", PAUSE, stdin=tar)
+
+    def __call__(
+        self,
+        *words: str,
+        check: bool = True,
+        stdin: bytes = b"",
+        limit: float = LIMIT,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+    ) -> Result:
+        """Run podman; unless `check` is False it has to succeed."""
+        result = self.machine.run("podman", *words, stdin=stdin, limit=limit, env=env, cwd=cwd)
+        return result.ok() if check else result
+
+    def run(self, *words: str, stdin: bytes = b"") -> Result:
+        """`podman run --rm OPTIONS IMAGE PROGRAM`: words before a "--" are options; the result is not checked."""
+        return self(*_line(["run", "--rm"], words), check=False, stdin=stdin)
+
+    def keep(self, *words: str) -> Result:
+        """The same without --rm: the container stays, and with -d it runs on."""
+        return self(*_line(["run"], words), check=False)
+
+    def as_ada(self, *words: str, stdin: bytes = b"", check: bool = True) -> Result:
+        """Run a command as the ordinary user."""
+        become = ["setpriv", f"--reuid={ADA}", f"--regid={ADA}", "--init-groups", "--inh-caps=-all"]
+        environment = ["env", "HOME=/home/ada", f"XDG_RUNTIME_DIR=/run/user/{ADA}", "USER=ada"]
+        result = self.machine.run(*become, *environment, *words, stdin=stdin, cwd="/home/ada")
+        return result.ok() if check else result
+
+    def inspect(self, name: str, what: str) -> str:
+        """One value of podman inspect, named as in a template."""
+        return self("inspect", "-f", "{{" + what + "}}", name).out.strip()
+
+    def until(self, condition: Callable[[], object], what: str, limit: float = 20) -> None:
+        """Wait until a condition holds."""
+        end = time.monotonic() + limit
+        while not condition():
+            assert time.monotonic() < end, f"not within {limit} s: {what}"
+            time.sleep(0.05)
+
+
+def _line(first: Sequence[str], words: tuple[str, ...]) -> list[str]:
+    cut = words.index("--") if "--" in words else -1
+    options, program = (words[:cut], words[cut + 1 :]) if cut >= 0 else ((), words)
+    return [*first, *options, IMAGE, *program]
+
+
+def state_roots(runtime: Runtime) -> list[str]:
+    """The directories where the runtime keeps its states when nobody tells it another."""
+    return [f"/run/{runtime.name}", f"/run/user/{ADA}/{runtime.name}"]
+
+
+def missing() -> str:
+    """A program that the tests need and that is not there, or ""."""
+    directories = [*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
+    for program in ("podman", "conmon", "buildah", "newuidmap"):
+        if not any(os.access(f"{where}/{program}", os.X_OK) for where in directories):
+            return program
+    return ""

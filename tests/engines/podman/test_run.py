@@ -1,0 +1,196 @@
+"""podman run, exec and the life of a container, as root."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ..terminal import Terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .engine import Podman
+
+
+def test_output_and_status(podman: Podman) -> None:
+    podman.run("echo", "hi").says("hi")
+    podman.run("sh", "-c", "exit 42").ends(42)
+    podman.run("-i", "--", "cat", stdin=b"given\n").says("given")
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "text"),
+    [
+        ("nosuchcmd", 127, 'exec: "nosuchcmd": executable file not found in $PATH'),
+        ("/no/such", 127, "no such file or directory"),
+        ("/etc/passwd", 126, "permission denied"),
+        ("/etc", 126, "permission denied"),
+    ],
+)
+def test_program_that_cannot_start(podman: Podman, program: str, code: int, text: str) -> None:
+    podman.run(program).ends(code, text)
+
+
+def test_exec(podman: Podman) -> None:
+    podman.keep("-d", "--name=c1", "--", "sleep", "1000").ok()
+    podman("exec", "c1", "echo", "e").says("e")
+    podman("exec", "c1", "sh", "-c", "exit 42", check=False).ends(42)
+    podman("exec", "c1", "nosuchcmd", check=False).ends(127, "executable file not found in $PATH")
+    lines = podman("exec", "-u", "app", "-w", "/tmp", "-e", "A=b", "c1", "sh", "-c", "id -u; pwd; echo $A").words
+    assert lines == ["1000", "/tmp", "b"]
+    podman("exec", "-i", "c1", "cat", stdin=b"x\n").says("x")
+    podman("exec", "-d", "c1", "sleep", "999")
+    podman.until(lambda: "sleep 999" in podman("top", "c1").out, "the program runs")
+    plain, more = (
+        int(podman("exec", *options, "c1", "grep", "CapEff", "/proc/self/status").words[1], 16)
+        for options in ([], ["--privileged"])
+    )
+    assert more > plain
+
+
+def test_preserved_descriptors(podman: Podman) -> None:
+    machine = podman.machine
+    machine.write(f"{machine.store}/three", "three\n")
+    script = f"exec 3<{machine.store}/three; podman run --rm --preserve-fds 1 localhost/bb:latest sh -c 'cat <&3; ls /proc/self/fd'"
+    assert machine.run("sh", "-c", script).words[0] == "three"
+    podman.keep("-d", "--name=c1", "--", "sleep", "1000").ok()
+    script = f"exec 3<{machine.store}/three; podman exec --preserve-fds 1 c1 sh -c 'cat <&3'"
+    machine.run("sh", "-c", script).says("three")
+
+
+def test_socket_activation_and_readiness(podman: Podman) -> None:
+    machine = podman.machine
+    machine.write(f"{machine.store}/three", "three\n")
+    inner = "podman run --rm localhost/bb:latest sh -c 'echo $LISTEN_FDS $LISTEN_PID; cat <&3'"
+    script = f"exec 3<{machine.store}/three; LISTEN_FDS=1 LISTEN_PID=$$ exec {inner}"
+    assert machine.run("sh", "-c", script).words == ["1", "1", "three"]
+    out = podman("run", "--rm", "--sdnotify=container", "localhost/bb:latest", "sh", "-c", "echo $NOTIFY_SOCKET",
+                 env={"NOTIFY_SOCKET": "/run/nobody-listens"}).out  # fmt: skip
+    assert out.strip() == "/run/notify/notify.sock"
+
+
+def test_life(podman: Podman) -> None:
+    podman.keep("-d", "--name=c1", "--", "sleep", "1000").ok()
+    podman("pause", "c1")
+    assert podman.inspect("c1", ".State.Status") == "paused"
+    podman("unpause", "c1")
+    assert "sleep 1000" in podman("top", "c1").out
+    assert podman("stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", "c1").words == ["c1", "1"]
+    podman("stop", "-t", "1", "c1")
+    assert podman.inspect("c1", ".State.ExitCode") == "137"
+    podman("start", "c1")
+    podman("restart", "-t", "0", "c1")
+    podman("kill", "c1")
+    podman.until(lambda: podman.inspect("c1", ".State.Status") == "exited", "the container is dead")
+    podman("rm", "-f", "-t", "0", "c1")
+    podman("create", "--name=c2", "localhost/bb:latest", "sleep", "1000")
+    podman("init", "c2")
+    assert podman.inspect("c2", ".State.Status") == "initialized"
+    podman("start", "c2")
+    assert "c2" in podman("ps").out
+
+
+def test_signals(podman: Podman) -> None:
+    script = "trap 'echo got it' USR1; trap 'exit 7' TERM; echo ready; while true; do sleep 0.1; done"
+    podman.keep("-d", "--name=c1", "--", "sh", "-c", script).ok()
+    podman.until(lambda: "ready" in podman("logs", "c1").out, "the handlers are set")
+    podman("kill", "-s", "USR1", "c1")
+    podman.until(lambda: "got it" in podman("logs", "c1").out, "the handler ran")
+    podman("stop", "-t", "20", "c1")
+    assert podman.inspect("c1", ".State.ExitCode") == "7"
+
+
+def test_host_processes(podman: Podman) -> None:
+    """Without a process namespace of its own, a container is ended through its cgroup."""
+    podman.keep("-d", "--pid=host", "--name=c1", "--", "sh", "-c", "sleep 999 & sleep 1000").ok()
+    podman("stop", "-t", "1", "c1")
+    assert not [args for args in podman.machine.processes().values() if args.startswith("sleep")]
+
+
+def test_update(podman: Podman) -> None:
+    podman.keep("-d", "--memory=32m", "--name=c1", "--", "sleep", "1000").ok()
+    podman("update", "--memory=64m", "--cpus=0.5", "c1")
+    files = "memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us"
+    assert podman("exec", "c1", "sh", "-c", f"cd /sys/fs/cgroup; cat {files}").words == [str(64 << 20), "50000"]
+    podman("exec", "c1", "dd", "if=/dev/zero", "of=/dev/null", "bs=4", "count=1")
+
+
+def test_out_of_memory(podman: Podman) -> None:
+    options = ["--name=c1", "--memory=32m", "--memory-swap=32m"]
+    podman.keep(*options, "--", "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1").ends(137)
+
+
+def test_user_namespace(podman: Podman) -> None:
+    podman.run("--uidmap=0:100000:65536", "--", "cat", "/proc/self/uid_map").ends(0, "100000")
+    podman.run("--uidmap=0:100000:65536", "--", "id", "-u").says("0")
+
+
+def test_terminal(podman: Podman) -> None:
+    terminal = Terminal(
+        podman.machine, "podman", "run", "-it", "--name=c1", "localhost/bb:latest", "sh", rows=33, columns=99
+    )
+    terminal.expect("#")
+    terminal.type("stty size; tty\n")
+    terminal.expect("33 99")
+    terminal.expect("/dev/pts/0")
+    terminal.follows(20, 70)
+    other = Terminal(podman.machine, "podman", "exec", "-it", "c1", "sh")
+    other.expect("#")
+    other.type("tty; exit 4\n")
+    other.expect("/dev/pts/1")
+    assert other.wait() == 4
+    terminal.type("\x10\x11")
+    terminal.wait()
+    terminal = Terminal(podman.machine, "podman", "attach", "c1")
+    terminal.type("\n")
+    terminal.expect("#")
+    terminal.type("exit 5\n")
+    assert terminal.wait() == 5
+
+
+def test_health(podman: Podman) -> None:
+    podman.keep(
+        "-d", "--name=c1", "--health-cmd=test -e /tmp/well", "--health-interval=disable", "--", "sleep", "1000"
+    ).ok()
+    podman("healthcheck", "run", "c1", check=False).ends(1)
+    podman("exec", "c1", "touch", "/tmp/well")
+    podman("healthcheck", "run", "c1")
+
+
+def test_cgroups(podman: Podman) -> None:
+    def memory(*options: str) -> str:
+        out = podman.run(*options, "--", "cat", "/proc/self/cgroup").ok().out
+        (found,) = re.findall(r":memory:(.*)", out)
+        return str(found)
+
+    assert re.fullmatch(r"/libpod_parent/above/libpod-[0-9a-f]{64}", memory("--cgroup-parent=/libpod_parent/above"))
+    assert re.fullmatch(r"/libpod_parent/libpod-[0-9a-f]{64}", memory("--cgroups=no-conmon"))
+    assert memory("--cgroupns=private") == "/"
+    if podman.runtime.ours:  # runc has no --cgroup-manager
+        assert memory("--cgroups=disabled") == "/"
+
+
+@pytest.mark.parametrize("kind", ["bind", "volume", "tmpfs", "read-only"])
+def test_file_systems(podman: Podman, kind: str) -> None:
+    store = podman.machine.store
+    podman.machine.write(f"{store}/shared/file", "kept\n")
+    if kind == "bind":
+        podman.run("-v", f"{store}/shared:/m:ro", "--", "sh", "-c", "cat /m/file && touch /m/x").ends(
+            1, "kept", "Read-only"
+        )
+    elif kind == "volume":
+        podman.run("-v", "vol:/data", "--", "sh", "-c", "echo kept > /data/x").ok()
+        podman.run("-v", "vol:/data", "--", "cat", "/data/x").says("kept")
+        podman("volume", "rm", "vol")
+    elif kind == "tmpfs":
+        podman.run("--tmpfs=/t:size=1m", "--", "sh", "-c", "touch /t/x; df -k /t").ends(0, "1024")
+    else:
+        podman.run("--read-only", "--", "touch", "/x").ends(1, "Read-only file system")
+
+
+def test_published_port(podman: Podman) -> None:
+    page = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
+    podman.keep("-d", "--name=c1", "-p", "127.0.0.1:8081:80", "--", "sh", "-c", page).ok()
+    fetch = ["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8081/"]
+    podman.until(lambda: podman.machine.run(*fetch).out == "hello\n", "the page is served")
