@@ -46,5 +46,6 @@ class Quiet:
         for state in self._states:
             where = f"/proc/{machine.pid}/root{state}"
             if os.path.isdir(where):
-                found |= {f"state {state}/{name}" for name in os.listdir(where)}
+                # A name with "~" is none of a container.
+                found |= {f"state {state}/{name}" for name in os.listdir(where) if "~" not in name}
         return found

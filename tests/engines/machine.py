@@ -213,6 +213,11 @@ class Machine:
         os.chmod(at, mode)
         return path
 
+    def fetch(self, url: str) -> str:
+        """What a web server inside answers, or "" when it does not."""
+        script = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=2).read().decode(), end='')"
+        return self.run("python3", "-I", "-c", script, url).out
+
     def processes(self) -> dict[int, str]:
         """Processes inside by their pid there, with their command lines; not the first one."""
         listed = self.run("ps", "-eo", "pid=,ppid=,args=").ok().out.splitlines()

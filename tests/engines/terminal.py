@@ -59,6 +59,12 @@ class Terminal:
         """Press keys."""
         os.write(self._master, text.encode())
 
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, as a person does: podman takes those that come together for pasted text."""
+        for key in keys:
+            self.type(key)
+            time.sleep(0.2)
+
     def expect(self, text: str, limit: float = 20) -> str:
         """Wait until a text is shown; what comes after it is looked at next time."""
         end = time.monotonic() + limit

@@ -140,6 +140,15 @@ def test_sets_that_depend_on_others() -> None:
     ]
 
 
+def test_many_names_that_cannot_be_granted_are_one_warning() -> None:
+    """As of buildah, which asks for an ambient set and no inheritable one."""
+    both = ["CAP_KILL", "CAP_CHOWN"]
+    found = caps({"bounding": both, "permitted": both, "effective": both, "ambient": both})
+    (warning,) = found.warnings
+    assert warning.pointer == "/process/capabilities/ambient/0"
+    assert warning.message == "CAP_KILL, CAP_CHOWN: ambient but not both permitted and inheritable, so left out"
+
+
 @given(
     st.fixed_dictionaries(
         {},

@@ -24,7 +24,7 @@ _ALL = _UINT64_MAX
 class CapabilityMasks:
     """Five capability sets, bit N for capability N, as capset(2) and prctl(2) count them.
 
-    warnings   one Problem for each name that was left out
+    warnings   Problems about names that were left out
     """
 
     __slots__ = ("ambient", "bounding", "effective", "inheritable", "permitted", "warnings")
@@ -79,6 +79,8 @@ def capabilities(
 
     def read(which: str, within: int, why: str) -> int:
         mask = 0
+        without: list[str] = []
+        first = 0
         for index, name in enumerate(block.get(which) or ()):
             number = c.CAPABILITIES.get(name)
             if number is None:
@@ -88,23 +90,28 @@ def capabilities(
             elif not grantable >> number & 1:
                 reason = "is not held by the runtime itself"
             elif not within >> number & 1:
-                reason = why
+                first = first if without else index
+                without.append(name)
+                continue
             else:
                 mask |= 1 << number
                 continue
-            key = name if reason != why else f"{which} {name}"
-            if key not in told:
-                told.add(key)
+            if name not in told:
+                told.add(name)
                 message = f"{name!a} {reason}, so it is left out"
                 result.warnings.append(Problem(f"{pointer}/{which}/{index}", message, found=name, warning=True))
+        if without:
+            # One line for all of them: some engines ask for a whole set in vain, in every container.
+            message = f"{', '.join(without)}: {why}, so left out"
+            result.warnings.append(Problem(f"{pointer}/{which}/{first}", message, found=without, warning=True))
         return mask
 
     result.bounding = read("bounding", _ALL, "")
     result.permitted = read("permitted", _ALL, "")
-    result.effective = read("effective", result.permitted, "is effective but not permitted")
-    result.inheritable = read("inheritable", result.bounding, "is inheritable but not in the bounding set")
+    result.effective = read("effective", result.permitted, "effective but not permitted")
+    result.inheritable = read("inheritable", result.bounding, "inheritable but not in the bounding set")
     both = result.permitted & result.inheritable
-    result.ambient = read("ambient", both, "is ambient but not both permitted and inheritable")
+    result.ambient = read("ambient", both, "ambient but not both permitted and inheritable")
     return result
 
 

@@ -80,7 +80,7 @@ def test_terminals(ctr: Containerd) -> None:
 
 def test_root_and_cgroup(ctr: Containerd) -> None:
     start(ctr, "--runc-root=/run/other", "--memory-limit=67108864")
-    assert ctr.machine.run("ls", "/run/other/default").words == ["c1"]
+    assert "c1" in ctr.machine.run("ls", "/run/other/default").words
     limit = ctr.machine.run("cat", "/sys/fs/cgroup/memory/default/c1/memory.limit_in_bytes")
     assert limit.words == [str(64 << 20)]
     out = ctr.run("--cgroup=/a/b", "--", "cat", "/proc/self/cgroup").ok().out

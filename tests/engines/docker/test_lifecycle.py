@@ -137,7 +137,7 @@ def test_detach_and_attach(docker: Docker) -> None:
         terminal.expect("#")
         terminal.type("echo $((6*7))\n")
         terminal.expect("42")
-        terminal.type("\x10\x11")
+        terminal.press("\x10", "\x11")
         terminal.expect("read escape sequence")
         terminal.wait()
         assert state(docker) == "running"

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from .engine import Podman
 
 DOCKERFILE = """FROM localhost/bb:latest
-RUN echo built > /file && adduser -D -H tester
-USER tester
+RUN echo built > /file
+USER app
 RUN id -un > /tmp/who
 USER root
-RUN test "$(cat /tmp/who)" = tester
+RUN test "$(cat /tmp/who)" = app
 CMD ["cat", "/file"]
 """
 

@@ -42,15 +42,13 @@ def test_pod(podman: Podman) -> None:
     podman("pod", "stop", "-t", "1", "p1")
     podman("pod", "start", "p1")
     podman("exec", "one", "true")
-    podman("pod", "restart", "p1")
     podman("pod", "rm", "-f", "-t", "0", "p1")
 
 
 def test_play_kube(podman: Podman) -> None:
     path = podman.machine.write(f"{podman.machine.store}/kube.yaml", KUBE)
     podman("play", "kube", path)
-    fetch = ["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8082/"]
-    podman.until(lambda: podman.machine.run(*fetch).out == "hello\n", "the page is served")
+    podman.until(lambda: podman.machine.fetch("http://127.0.0.1:8082/") == "hello\n", "the page is served")
     podman("exec", "kube-other", "sh", "-c", "echo $A").says("b")
     limit = podman("exec", "kube-web", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
     assert limit.words == [str(64 << 20)]

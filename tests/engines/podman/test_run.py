@@ -140,13 +140,14 @@ def test_terminal(podman: Podman) -> None:
     other.type("tty; exit 4\n")
     other.expect("/dev/pts/1")
     assert other.wait() == 4
-    terminal.type("\x10\x11")
+    terminal.press("\x10", "\x11")
     terminal.wait()
     terminal = Terminal(podman.machine, "podman", "attach", "c1")
     terminal.type("\n")
     terminal.expect("#")
     terminal.type("exit 5\n")
-    assert terminal.wait() == 5
+    terminal.wait()
+    podman.until(lambda: podman.inspect("c1", ".State.ExitCode") == "5", "the shell has ended")
 
 
 def test_health(podman: Podman) -> None:
@@ -192,5 +193,4 @@ def test_file_systems(podman: Podman, kind: str) -> None:
 def test_published_port(podman: Podman) -> None:
     page = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
     podman.keep("-d", "--name=c1", "-p", "127.0.0.1:8081:80", "--", "sh", "-c", page).ok()
-    fetch = ["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8081/"]
-    podman.until(lambda: podman.machine.run(*fetch).out == "hello\n", "the page is served")
+    podman.until(lambda: podman.machine.fetch("http://127.0.0.1:8081/") == "hello\n", "the page is served")
