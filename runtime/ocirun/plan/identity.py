@@ -103,7 +103,7 @@ def capabilities(
         if without:
             # One line for all of them: some engines ask for a whole set in vain, in every container.
             message = f"{', '.join(without)}: {why}, so left out"
-            result.warnings.append(Problem(f"{pointer}/{which}/{first}", message, found=without, warning=True))
+            result.warnings.append(Problem(f"{pointer}/{which}/{first}", message, found=without[0], warning=True))
         return mask
 
     result.bounding = read("bounding", _ALL, "")
