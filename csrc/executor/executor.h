@@ -107,4 +107,12 @@ static inline int fault(struct executor *x, uint32_t kind, uint64_t detail, int 
 OCIRUN_OPS(X)
 #undef X
 
+/* statfs is not in a header without libc; only the flags are read. */
+struct statfs_words {
+	long type, bsize;
+	long blocks, bfree, bavail, files, ffree;
+	long fsid;
+	long namelen, frsize, flags, spare[4];
+};
+
 #endif

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 
+#define ST_NOEXEC 8 /* statfs(2) */
 #define PASSWD_LIMIT (1 << 20) /* bytes of /etc/passwd that are looked at */
 
 /* Take one line `name:x:UID:gid:gecos:HOME:shell`; 1 if it is the user's. */
@@ -98,6 +99,17 @@ static int executable(struct executor *x, const char *path)
 	return (int)SYS4(x, __NR_faccessat2, AT_FDCWD, path, 1 /* X_OK */, AT_EACCESS);
 }
 
+/* Why `path` may not be executed: its mount can forbid it, which the mode does not show. */
+static int refusal(struct executor *x, const char *path)
+{
+	struct statfs_words st = { 0 };
+	int fd = (int)kernel_call(__NR_openat, AT_FDCWD, (long)path, O_PATH | O_CLOEXEC, 0, 0, 0);
+	long r = kernel_call(__NR_fstatfs, fd, (long)&st, 0, 0, 0, 0);
+
+	quiet_close(fd);
+	return r == 0 && st.flags & ST_NOEXEC ? fault(x, FAULT_NOEXEC, 0, EACCES) : -EACCES;
+}
+
 static int has_slash(const char *s)
 {
 	for (; *s; s++)
@@ -129,8 +141,10 @@ static int search(struct executor *x, const char *name, const char *path)
 			r = executable(x, x->program);
 			if (r == 0)
 				return 0;
+			if (r == -EACCES && !denied)
+				bytes_copy(x->buffer, x->program, at + n + 1);
 			if (r == -EACCES || r == -EISDIR)
-				denied = -EACCES;
+				denied = denied ? denied : r;
 			else if (r != -ENOENT && r != -ENOTDIR && r != -ELOOP && r != -ENAMETOOLONG)
 				return r;
 		}
@@ -138,7 +152,9 @@ static int search(struct executor *x, const char *name, const char *path)
 			break;
 		path += length + 1;
 	}
-	return denied ? denied : fault(x, FAULT_NOT_IN_PATH, 0, ENOENT);
+	if (denied == -EACCES)
+		return refusal(x, x->buffer);
+	return denied ? -EACCES : fault(x, FAULT_NOT_IN_PATH, 0, ENOENT);
 }
 
 static long map_pointers(struct executor *x, size_t count)
@@ -163,6 +179,8 @@ int op_find_program(struct executor *x, const struct op *op)
 			return -ENAMETOOLONG;
 		bytes_copy(x->program, name, text_length(name) + 1);
 		r = executable(x, x->program);
+		if (r == -EACCES)
+			r = refusal(x, x->program);
 	} else {
 		r = *name ? search(x, name, path ? path : "") : -ENOENT;
 	}

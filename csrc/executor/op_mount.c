@@ -6,14 +6,6 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 
-/* statfs is not in a header without libc; only the flags are read. */
-struct statfs_words {
-	long type, bsize;
-	long blocks, bfree, bavail, files, ffree;
-	long fsid;
-	long namelen, frsize, flags, spare[4];
-};
-
 /* arg: path, open_tree flags, slot -- propagation of `path` in our own mount namespace: flags of mount(2) */
 int op_propagate(struct executor *x, const struct op *op)
 {

@@ -138,6 +138,7 @@ enum fault {
 	FAULT_AMBIENT = 12,	/* detail = capability */
 	FAULT_ON_PROC = 13,	/* a mount point that lies in procfs */
 	FAULT_NOT_PROC = 14,	/* something else than procfs for /proc */
+	FAULT_NOEXEC = 15,	/* the program is on a mount that forbids execution */
 };
 
 #define PROGRESS_OUTPUT 4096

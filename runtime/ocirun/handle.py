@@ -87,12 +87,17 @@ class Handle:
         return status
 
     def state(self) -> dict[str, Any]:
-        """The state as the OCI spec and runc print it."""
+        """The state as the OCI spec and runc print it.
+
+        While the container is being created, ``operation`` tells how far that is: ``number`` in the plan, ``name``
+        and ``pointer`` into the config.
+        """
         from .host import facts as host
         from .version import SPEC_VERSION
 
         record = self._record
         status = self.status()
+        more = self._creation() if status == records.CREATING else {}
         return {
             "ociVersion": SPEC_VERSION,
             "id": self.id,
@@ -103,7 +108,19 @@ class Handle:
             "created": record.created,
             "annotations": record.annotations,
             "owner": host.user_name(record.owner),
+            **more,
         }
+
+    def _creation(self) -> dict[str, Any]:
+        directory = self._directory()
+        try:
+            found = records.load_progress(directory).operation
+        finally:
+            os.close(directory)
+        if found is None:
+            return {}
+        number, name, pointer = found
+        return {"operation": {"number": number, "name": name, "pointer": pointer}}
 
     def _refuse_stopped(self, text: str) -> None:
         status = self.status()

@@ -7,6 +7,8 @@ import json
 import os
 import re
 
+import pytest
+
 from . import process
 
 TYPE_CHECKING = False
@@ -178,3 +180,25 @@ def _recorded_pid(live: Case, container: str) -> int:
             if isinstance(document, dict) and document.get(key):
                 return int(document[key])
     raise AssertionError("no saved state names the init process")
+
+
+@pytest.mark.parametrize("kind", ["createRuntime", "createContainer"])
+def test_state_says_where_a_creation_is(live: Case, kind: str) -> None:
+    """A hook that does not end: on the host's side and on the helper's."""
+    bundle = live.bundle(["/bin/true"])
+    marker = f"{live.dir}/marker"
+    bundle.hook(kind, "true")
+    bundle.hook(kind, f"touch {marker}; exec sleep 600")
+    bundle.save()
+    proc, *_ = process.spawn(live.argv("create", "--bundle", bundle.path, bundle.id), scratch=live.scratch)
+    process.eventually(lambda: os.path.exists(marker), "the hook runs")
+    plan = live.command("explain", "--bundle", bundle.path, "--json", bundle.id).ok().json()
+    state = live.state(bundle)
+    assert state["status"] == "creating"
+    operation = state["operation"]
+    assert operation["pointer"] == f"/hooks/{kind}/1"
+    assert plan["ops"][operation["number"]]["op"] == operation["name"]
+    assert plan["ops"][operation["number"]]["pointer"] == operation["pointer"]
+    live.delete(bundle, "--force")
+    process.wait_end(proc, 10)
+    live.assert_clean()

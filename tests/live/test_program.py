@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 
 import pytest
 
@@ -99,3 +101,39 @@ def test_argv_zero_is_kept(live: Case) -> None:
     assert live.probe(bundle)["args"] == ["/probe"]
     bundle.process["args"] = ["./probe", "--exit", "0", "with space", "ü", ""]
     assert live.run(bundle).ok().json()["args"] == ["./probe", "--exit", "0", "with space", "ü", ""]
+
+
+@pytest.mark.parametrize("name", ["/tools/tool", "tool"])
+def test_mount_that_forbids_execution(live: Case, name: str) -> None:
+    bundle = live.bundle([name])
+    bundle.config["process"]["env"] = ["PATH=/empty:/tools"]
+    mount = {"destination": "/tools", "source": "/bin", "options": ["bind", "ro", "noexec"]}
+    bundle.config["mounts"].append(mount)
+    os.makedirs(f"{bundle.rootfs}/tools", exist_ok=True)
+    source = f"{live.dir}/tools"
+    os.mkdir(source)
+    mount["source"] = source
+    shutil.copy("/bin/busybox", f"{source}/tool")
+    result = live.run(bundle)
+    result.failed("permission denied", "it is on a mount with noexec")
+    assert result.code in (1, 126)
+    os.chmod(f"{source}/tool", 0o644)
+    mount["options"] = ["bind"]
+    assert "noexec" not in live.run(bundle).failed("permission denied").err
+
+
+def test_program_of_another_architecture(live: Case) -> None:
+    bundle = live.bundle(["/foreign"])
+    with open("/bin/busybox", "rb") as file:
+        program = bytearray(file.read())
+    program[18:20] = (0xF00D).to_bytes(2, "little")  # e_machine of elf(5)
+    bundle.file("/foreign", "", 0o755)
+    with open(f"{bundle.rootfs}/foreign", "wb") as file:
+        file.write(program)
+    live.run(bundle).failed("exec format error", "another architecture")
+
+
+def test_missing_loader(live: Case) -> None:
+    bundle = live.bundle(["/dynamic"])
+    shutil.copy(os.path.realpath(sys.executable), f"{bundle.rootfs}/dynamic")
+    live.run(bundle).failed("no such file or directory", "its interpreter or loader is not")

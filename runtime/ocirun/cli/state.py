@@ -16,7 +16,8 @@ COMMAND = Command(
     summary="print the state of a container",
     description="""\
 Prints the state of the container ID as the JSON object that the runtime specification defines. Its status is
-created, running, paused or stopped.""",
+creating, created, running, paused or stopped. While it is creating, `operation` names the operation of the plan that is
+under way, with its number and its place in config.json.""",
 )
 
 

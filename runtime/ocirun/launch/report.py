@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     AMBIENT,
     ON_PROC,
     NOT_PROC,
-) = range(15)
+    NOEXEC,
+) = range(16)
 
 _EPERM, _ENOENT, _EACCES, _EINVAL, _EISDIR = 1, 2, 13, 22, 21
 
@@ -246,7 +247,9 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
     else:
         text = f"exec {name}: {errno_words(progress.errno)}"
     remedy = ""
-    if op.name == "execute" and progress.errno == _ENOENT:
+    if progress.fault == NOEXEC:
+        remedy = "it is on a mount with noexec: on one of `mounts`, or where the root file system lies on the host"
+    elif op.name == "execute" and progress.errno == _ENOENT:
         remedy = "the file is there, but its interpreter or loader is not"
     elif op.name == "execute" and call_name(progress.call) == "seccomp":
         text = f"load the seccomp filter: {errno_words(progress.errno)}"

@@ -9,6 +9,7 @@ from ..errors import HookError, HostError, OcirunError
 from ..host import facts as host
 from ..plan import encode
 from ..plan.ops import HOST
+from ..state import record as records
 from . import hostops, spawn
 
 TYPE_CHECKING = False
@@ -61,6 +62,8 @@ class Session:
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
+        # How many operations the helper has; 0 while nobody else can see how far it is.
+        self._stamps = 0
 
     @property
     def helper(self) -> spawn.Helper:
@@ -188,6 +191,9 @@ class Session:
                 os.close(progress)
             raise
         self.undo.append(self._kill_helper)
+        if progress >= 0:
+            self._stamps = encode.init_count(self.plan)
+            records.write_names(progress, self._stamps, self.plan.ops)
 
     def below(self, controller: str) -> str:
         """The group below the container's that is to be joined in a hierarchy, "" for the container's own."""
@@ -198,6 +204,8 @@ class Session:
         from . import hooks
 
         op = self.plan.ops[index]
+        if self._stamps and self._helper is not None and self._helper.progress_fd >= 0:
+            records.write_own(self._helper.progress_fd, self._stamps, index)
         state = hooks.state_json(
             self.record.container_id,
             op.args["status"],
@@ -224,11 +232,9 @@ class Session:
 
     def save_process(self) -> None:
         """Write the init process into the record."""
-        from ..state import record
-
         self.record.pid = self.helper.pid
         self.record.cgroup = self.cgroup.record()
-        _, self.record.start_time = record.process_stat(self.helper.pid)
+        _, self.record.start_time = records.process_stat(self.helper.pid)
         self.record.save(self.directory)
 
     def _failure(self, error: BaseException) -> BaseException:

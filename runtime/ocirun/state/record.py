@@ -46,10 +46,38 @@ def progress_bytes(stamps: int) -> int:
     return PROGRESS_SIZE + stamps * _STAMP.size
 
 
+# Behind the helper's record the runtime writes the number of its own operation, as far as that takes time, and the
+# names of all, so that another command can say at which one a creation is.
+_OWN = Struct("<I")
+
+
+def write_names(progress_fd: int, stamps: int, ops: list[Op]) -> None:
+    """Add the names and pointers of a plan's operations to a progress record."""
+    text = "\n".join([f"{op.name} {op.pointer}" for op in ops])
+    os.pwrite(progress_fd, _OWN.pack(0) + text.encode("utf-8", "surrogateescape"), progress_bytes(stamps))
+
+
+def write_own(progress_fd: int, stamps: int, index: int) -> None:
+    """Say that the runtime itself is at operation `index`."""
+    os.pwrite(progress_fd, _OWN.pack(index), progress_bytes(stamps))
+
+
 class Progress:
     """A progress record as read; the helper wrote it, so every number may be anything."""
 
-    __slots__ = ("_stamps", "call", "detail", "errno", "fault", "index", "output", "phase", "warn_detail", "warnings")
+    __slots__ = (
+        "_stamps",
+        "_tail",
+        "call",
+        "detail",
+        "errno",
+        "fault",
+        "index",
+        "output",
+        "phase",
+        "warn_detail",
+        "warnings",
+    )
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) < PROGRESS_SIZE:
@@ -61,6 +89,17 @@ class Progress:
         self.output = raw[_PROGRESS.size : end].decode("utf-8", "replace")
         count = min(count, (len(raw) - PROGRESS_SIZE) // _STAMP.size)
         self._stamps = raw[PROGRESS_SIZE : PROGRESS_SIZE + count * _STAMP.size]
+        self._tail = raw[progress_bytes(count) :]
+
+    @property
+    def operation(self) -> tuple[int, str, str] | None:
+        """(number, name, pointer) of the operation that is under way; None where that is not told."""
+        if len(self._tail) < _OWN.size:
+            return None
+        index = max(self.index, _OWN.unpack_from(self._tail)[0])
+        names = self._tail[_OWN.size :].decode("utf-8", "surrogateescape").split("\n")
+        name, _, pointer = names[index].partition(" ") if index < len(names) else ("", "", "")
+        return (index, name, pointer) if name else None
 
     @property
     def stamps(self) -> list[tuple[int, int]]:
