@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from . import signals
 from .errors import ContainerNotFoundError, HookError, OcirunError, StateDamagedError, StateError
 from .handle import Handle
 from .launch.options import CreateOptions, ExecOptions
@@ -82,11 +83,13 @@ class Container(Handle):
         finally:
             os.close(directory)
 
-    def kill(self, signal: int, *, all: bool = False) -> None:
-        """Send a signal to the init process, or to every process of the container.
+    def kill(self, signal: int | None = None, *, all: bool = False) -> None:
+        """Send a signal to the init process, or to every process of the container; None: see `signals.of_image`.
 
         Raises StateError "container not running" for a stopped one (not with `all`).
         """
+        if signal is None:
+            signal = signals.of_image(self._record.annotations)
         from .launch import kill
 
         with self.cgroup as cgroup:
@@ -234,10 +237,11 @@ class Container(Handle):
 
         return stats.watch(self._record, self.cgroup, interval)
 
-    def delete(self, *, force: bool = False) -> list[str]:
+    def delete(self, *, force: bool = False, if_stopped: bool = False) -> list[str]:
         """Remove the container: its processes if allowed, its cgroup, its state; then the poststop hooks.
 
-        force   kill a running one
+        force       kill a running one
+        if_stopped  refuse one that is created and not started, too (runtime-spec runtime.md, Delete)
         Returns warnings: a failing poststop hook does not stop the deletion (runtime-spec runtime.md).
         Raises StateError for a running container without `force`, HostError.
         """
@@ -248,7 +252,7 @@ class Container(Handle):
             # What another command has changed before we had the lock.
             self._record = records.load(directory)
             status = self._status(directory)
-            if status not in (records.STOPPED, records.CREATED) and not force:
+            if status != records.STOPPED and not force and (if_stopped or status != records.CREATED):
                 raise StateError(
                     f"cannot delete container {self.id} that is not stopped: {status}",
                     status=status,
@@ -265,13 +269,13 @@ class Container(Handle):
         late_hooks.run_all(self._record, directory, kind, status)
 
 
-def delete(container_id: str, *, root: str, force: bool = False) -> list[str]:
+def delete(container_id: str, *, root: str, force: bool = False, if_stopped: bool = False) -> list[str]:
     """Delete a container by id, one with a damaged state too if `force`; returns warnings.
 
     Raises ContainerNotFoundError unless `force`.
     """
     try:
-        return Container.load(container_id, root=root).delete(force=force)
+        return Container.load(container_id, root=root).delete(force=force, if_stopped=if_stopped)
     except ContainerNotFoundError:
         if force:
             return []

@@ -71,6 +71,25 @@ def parse(text: str) -> int:
     raise UsageError(f'unknown signal "{text}"')
 
 
+STOP_SIGNAL = "org.opencontainers.image.stopSignal"
+"""The annotation that names the signal an image wants to be ended with (runtime-spec config.md, Annotations)."""
+
+
+def of_image(annotations: dict[str, str]) -> int:
+    """The signal that ends a container whose caller names none: that of its image, else SIGTERM.
+
+    Raises UsageError for an annotation that names no signal.
+    """
+    text = annotations.get(STOP_SIGNAL, "TERM")
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise UsageError(
+            f"{error.message}, which the annotation {STOP_SIGNAL} names",
+            remedy="name the signal on the command line: `kill ID SIGNAL`",
+        ) from None
+
+
 def _real_time(name: str) -> int:
     start, sign, distance = name[:5], name[5:6], name[6:]
     if not sign:

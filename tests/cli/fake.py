@@ -99,8 +99,8 @@ class Fake:
         self.note("run", id, root=root, options=options.given, **more)
         return self.status
 
-    def _delete(self, id: str, *, root: str, force: bool) -> None:
-        self.note("delete", id, root=root, force=force)
+    def _delete(self, id: str, *, root: str, force: bool, if_stopped: bool) -> None:
+        self.note("delete", id, root=root, force=force, if_stopped=if_stopped)
 
     def _list_states(self, root: str, *, warn: Callable[[str], None]) -> list[dict[str, object]]:
         self.note("list", "", root=root)
@@ -136,7 +136,7 @@ def _container(fake: Fake) -> type:
         def start(self) -> None:
             fake.note("start", self.id)
 
-        def kill(self, signal: int, *, all: bool = False) -> None:
+        def kill(self, signal: int | None, *, all: bool = False) -> None:
             fake.note("kill", self.id, signal=signal, all=all)
 
         def pause(self) -> None:

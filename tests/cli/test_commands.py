@@ -98,7 +98,7 @@ def test_state_prints_json(call: Caller, fake: Fake) -> None:
 @pytest.mark.parametrize(
     ("words", "signal", "everyone"),
     [
-        (("c1",), 15, False),
+        (("c1",), None, False),
         (("c1", "KILL"), 9, False),
         (("c1", "SIGKILL"), 9, False),
         (("c1", "sigusr1"), 10, False),
@@ -112,7 +112,7 @@ def test_state_prints_json(call: Caller, fake: Fake) -> None:
         (("--signal=HUP", "c1"), 1, False),
     ],
 )
-def test_kill(call: Caller, fake: Fake, words: tuple[str, ...], signal: int, everyone: bool) -> None:
+def test_kill(call: Caller, fake: Fake, words: tuple[str, ...], signal: int | None, everyone: bool) -> None:
     result = call(*ROOT, "kill", *words)
     assert (result.status, result.out, result.err) == (0, "", "")
     assert fake.calls[-1] == ("kill", "c1", {"signal": signal, "all": everyone})
@@ -128,12 +128,26 @@ def test_kill_refuses(call: Caller, fake: Fake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "force"), [((), False), (("--force",), True), (("-f",), True), (("--force=false",), False)]
+    ("words", "force", "if_stopped"),
+    [
+        ((), False, False),
+        (("--force",), True, False),
+        (("-f",), True, False),
+        (("--force=false",), False, False),
+        (("--if-stopped",), False, True),
+    ],
 )
-def test_delete(call: Caller, fake: Fake, words: tuple[str, ...], force: bool) -> None:
+def test_delete(call: Caller, fake: Fake, words: tuple[str, ...], force: bool, if_stopped: bool) -> None:
     assert call(*ROOT, "delete", *words, "c1").status == 0
     assert call(*ROOT, "delete", "c1", *words).status == 0
-    assert fake.calls == [("delete", "c1", {"root": "/r", "force": force})] * 2
+    assert fake.calls == [("delete", "c1", {"root": "/r", "force": force, "if_stopped": if_stopped})] * 2
+
+
+def test_delete_refuses(call: Caller, fake: Fake) -> None:
+    result = call(*ROOT, "delete", "--force", "--if-stopped", "c1")
+    assert result.status == 1
+    assert "contradict" in result.err
+    assert not fake.calls
 
 
 def test_run(call: Caller, fake: Fake) -> None:

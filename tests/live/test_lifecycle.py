@@ -90,6 +90,30 @@ def test_kill_default_is_term(live: Case) -> None:
     live.delete(bundle)
 
 
+@pytest.mark.parametrize("words", [[], ["--all"]])
+def test_kill_sends_the_stop_signal_of_the_image(live: Case, words: list[str]) -> None:
+    bundle = live.shell("trap 'echo got USR2; exit 0' USR2; echo ready; while :; do sleep 0.01; done")
+    bundle.config["annotations"] = {"org.opencontainers.image.stopSignal": "SIGUSR2"}
+    result = live.launch(bundle)
+    process.eventually(lambda: "ready" in result.out, "the trap is set")
+    live.kill(bundle, *words)
+    live.until(bundle, "stopped")
+    assert "got USR2" in result.out
+    live.delete(bundle)
+
+
+def test_kill_refuses_a_stop_signal_that_is_none(live: Case) -> None:
+    bundle = live.bundle(SLEEP)
+    bundle.config["annotations"] = {"org.opencontainers.image.stopSignal": "SIGBANANA"}
+    live.launch(bundle)
+    result = live.command("kill", bundle.id)
+    assert result.code == 1
+    assert "SIGBANANA" in result.err
+    assert "which the annotation org.opencontainers.image.stopSignal names" in result.err
+    live.kill(bundle, "KILL")
+    live.ended(bundle)
+
+
 def test_kill_works_on_a_created_container(live: Case) -> None:
     bundle = live.bundle(SLEEP)
     live.create(bundle)
@@ -140,6 +164,22 @@ def test_delete_of_a_created_container_kills_it(live: Case) -> None:
     bundle = live.bundle(SLEEP)
     live.create(bundle)
     live.delete(bundle)
+    live.assert_clean()
+
+
+def test_delete_if_stopped_keeps_to_the_specification(live: Case) -> None:
+    bundle = live.bundle(SLEEP)
+    live.create(bundle)
+    for status in ("created", "running"):
+        before = live.state(bundle)
+        assert before["status"] == status
+        live.command("delete", "--if-stopped", bundle.id).failed(f"that is not stopped: {status}")
+        assert live.state(bundle) == before
+        if status == "created":
+            live.start(bundle)
+    live.kill(bundle, "KILL")
+    live.until(bundle, "stopped")
+    live.delete(bundle, "--if-stopped")
     live.assert_clean()
 
 

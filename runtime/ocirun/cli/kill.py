@@ -15,9 +15,10 @@ COMMAND = Command(
     arguments="ID [SIGNAL]",
     summary="send a signal to a container",
     description="""\
-Sends SIGNAL, TERM when it is left out, to the first process of the container ID. SIGNAL is a number or a
-name, with or without SIG and in any case: 9, KILL, sigterm, RTMIN+3. The number 0 sends nothing and only asks
-whether that process is there.""",
+Sends SIGNAL to the first process of the container ID. When it is left out, it is the signal that the annotation
+org.opencontainers.image.stopSignal of config.json names, or TERM. SIGNAL is a number or a name, with or without
+SIG and in any case: 9, KILL, sigterm, RTMIN+3. The number 0 sends nothing and only asks whether that process is
+there.""",
     options=(
         Option("all", "a", help="send it to every process of the container"),
         Option("signal", kind=TEXT, metavar="SIGNAL", help="another way to give SIGNAL"),
@@ -36,5 +37,5 @@ def execute(call: Call) -> int:
         raise UsageError("kill: the signal is given twice")
     # The container comes first: engines take "does not exist" for an answer, but not a word about the signal.
     container = Container.load(call.id, root=call.settings.root)
-    container.kill(signals.parse(given[0] if given else "TERM"), all=call.values.flag("all"))
+    container.kill(signals.parse(given[0]) if given else None, all=call.values.flag("all"))
     return 0
