@@ -21,6 +21,7 @@ struct executor {
 	uint32_t fault;
 	uint64_t detail;
 	int created;  /* the last open_path made what it opened */
+	int null_attached; /* the host's /dev/null covers a masked file */
 	int guarded;   /* die with the runtime: armed again after a change of ids */
 	const void *filter; /* seccomp filter that each execve from here on loads first, or NULL */
 	uint64_t filter_size, filter_flags;

@@ -123,13 +123,17 @@ int op_mask(struct executor *x, const struct op *op)
 	if (target < 0)
 		return target == -ENOENT || target == -ENOTDIR ? 0 : target;
 	r = (int)SYS5(x, __NR_statx, target, "", AT_EMPTY_PATH, STATX_TYPE, &st);
-	if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR) {
+	if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR && !x->null_attached) {
+		/* Before Linux 6.15 a mount can be copied only once it is attached in our namespace. */
+		r = put_on(x, slot_fd(x, op->arg[2]), target);
+		x->null_attached = r >= 0;
+	} else if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR) {
 		cover = r = copy_of(x, slot_fd(x, op->arg[2]), 0);
 		if (r >= 0)
 			r = put_on(x, cover, target);
 		quiet_close(cover);
 	} else if (r == 0 && empty < 0) {
-		/* Attached first: a mount can be copied only once it is in our namespace. */
+		/* Attached first, for the same reason. */
 		cover = r = empty_directory(x, plan_text(x, op->arg[4]));
 		if (r >= 0)
 			r = put_on(x, cover, target);
