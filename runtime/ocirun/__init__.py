@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ocirun.errors import UsageError as UsageError
     from ocirun.runner import run as run
     from ocirun.running.outcome import Outcome as Outcome
+    from ocirun.running.outcome import Usage as Usage
     from ocirun.running.prepared import Prepared as Prepared
     from ocirun.version import SPEC_VERSION as SPEC_VERSION
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states"),
     "ocirun.runner": ("run",),
-    "ocirun.running.outcome": ("Outcome",),
+    "ocirun.running.outcome": ("Outcome", "Usage"),
     "ocirun.running.prepared": ("Prepared",),
     "ocirun.errors": (
         "ConfigError",

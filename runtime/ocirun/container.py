@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from . import signals
-from .errors import ContainerNotFoundError, HookError, OcirunError, StateDamagedError, StateError
+from .errors import ContainerNotFoundError, HookError, HostError, OcirunError, StateDamagedError, StateError
 from .handle import Handle
 from .launch.options import CreateOptions, ExecOptions
 from .state import record as records
@@ -258,10 +258,21 @@ class Container(Handle):
                     status=status,
                     remedy="`delete --force` kills it first",
                 )
+            self._keep_usage(directory)
             with self.cgroup as cgroup:
                 return destroy.destroy(self.root, self._record, cgroup, directory)
         finally:
             os.close(directory)
+
+    def _keep_usage(self, directory: int) -> None:
+        """Read what it has used while its cgroup is there; no reason not to delete it if that fails."""
+        from .state import used
+
+        try:
+            self._read_usage(directory)
+            used.save(directory, self._used)
+        except (OSError, HostError):
+            return
 
     def _run_hooks(self, kind: str, status: str, directory: int) -> None:
         from .launch import late_hooks
@@ -329,7 +340,7 @@ def list_states(root: str, *, warn: Callable[[str], None]) -> list[dict[str, Any
     states = []
     for container_id in store.ids(root):
         try:
-            states.append(Container.load(container_id, root=root).state())
+            states.append(Container.load(container_id, root=root).state(details=False))
         except ContainerNotFoundError:
             continue
         except OcirunError as error:

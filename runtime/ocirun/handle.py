@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .cgroup.driver import Driver
+    from .running.outcome import Usage
     from .state.record import Record
 
 
@@ -22,12 +23,13 @@ class Handle:
     id, root   its id and the state root
     """
 
-    __slots__ = ("_record", "id", "root")
+    __slots__ = ("_record", "_used", "id", "root")
 
     def __init__(self, container_id: str, root: str, record: Record) -> None:
         self.id = container_id
         self.root = root
         self._record = record
+        self._used: dict[str, int] = {}
 
     @property
     def cgroup(self) -> Driver:
@@ -86,18 +88,40 @@ class Handle:
                     return records.PAUSED
         return status
 
-    def state(self) -> dict[str, Any]:
+    def usage(self) -> Usage:
+        """What it has used so far, also after it has stopped, and by the handle that has deleted it."""
+        from .running.outcome import Usage
+
+        try:
+            directory = self._directory()
+        except ContainerNotFoundError:
+            return Usage(self._used)
+        try:
+            self._read_usage(directory)
+        finally:
+            os.close(directory)
+        return Usage(self._used)
+
+    def _read_usage(self, directory: int) -> None:
+        from .state import used
+
+        with self.cgroup as cgroup:
+            # Where the cgroup is gone already, what was kept then.
+            self._used = cgroup.usage() or used.load(directory)
+
+    def state(self, *, details: bool = True) -> dict[str, Any]:
         """The state as the OCI spec and runc print it.
 
-        While the container is being created, ``operation`` tells how far that is: ``number`` in the plan, ``name``
-        and ``pointer`` into the config.
+        details   with two things that they do not know.  While the container is being created, ``operation``
+                  tells how far that is: ``number`` in the plan, ``name`` and ``pointer`` into the config.  Of a
+                  stopped one ``usage`` tells ``memoryPeak`` (bytes), ``oomKills``, ``cpuSeconds``, ``pidsPeak``.
         """
         from .host import facts as host
         from .version import SPEC_VERSION
 
         record = self._record
         status = self.status()
-        more = self._creation() if status == records.CREATING else {}
+        more = self._details(status) if details else {}
         return {
             "ociVersion": SPEC_VERSION,
             "id": self.id,
@@ -111,7 +135,12 @@ class Handle:
             **more,
         }
 
-    def _creation(self) -> dict[str, Any]:
+    def _details(self, status: str) -> dict[str, Any]:
+        if status == records.STOPPED:
+            used = self.usage().record()
+            return {"usage": used} if used else {}
+        if status != records.CREATING:
+            return {}
         directory = self._directory()
         try:
             found = records.load_progress(directory).operation

@@ -127,3 +127,40 @@ def test_one_handle_in_many_threads(make: Make) -> None:
         thread.join()
     assert problems == []
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_usage_after_the_end(make: Make, root: str) -> None:
+    """Why did it stop: asked of a stopped container, and of the handle that has deleted it."""
+    container = make("/bin/sh", "-c", "x=a; while :; do x=$x$x; done")
+    container.update({"memory": {"limit": 16 << 20, "swap": 16 << 20}})
+    assert "usage" not in container.state()
+    container.start()
+    assert container.wait(60) == 137
+    used = container.usage()
+    assert used.oom_kills == 1
+    assert used.memory_peak is not None and 8 << 20 < used.memory_peak <= 16 << 20
+    assert used.cpu_seconds is not None and used.cpu_seconds > 0
+    state = Container.load(container.id, root=root).state()
+    assert state["usage"]["memoryPeak"] == used.memory_peak
+    assert state["usage"]["oomKills"] == 1
+    assert [("usage" in one) for one in ocirun.list_states(root, warn=print)] == [False]
+    container.delete()
+    assert container.usage().record() == used.record()
+    assert "oomKills=1" in repr(container.usage())
+
+
+def test_usage_is_kept_where_the_cgroup_goes_first(make: Make, root: str) -> None:
+    container = make("/bin/true")
+    container.start()
+    container.wait(30)
+    peak = container.usage().memory_peak
+    directory = os.open(f"{root}/{container.id}", os.O_RDONLY)
+    container._keep_usage(directory)
+    os.close(directory)
+    with container.cgroup as cgroup:
+        cgroup.remove()
+    assert peak is not None
+    assert Container.load(container.id, root=root).usage().memory_peak == peak
+    with open(f"{root}/{container.id}/usage.json", "w", encoding="ascii") as file:
+        file.write('{"memory_peak_bytes": "many"}')
+    assert container.usage().memory_peak is None

@@ -33,6 +33,7 @@ NEIGHBOURS = {
     ("signals", "errors"),
     ("container", "running"),
     ("container", "handle"),
+    ("handle", "running"),
 }
 
 # The command line uses the API, and these below it.

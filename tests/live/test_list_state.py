@@ -39,7 +39,12 @@ def test_state_document(live: Case) -> None:
     assert after == {**state, "status": "running"}
     live.kill(bundle, "KILL")
     live.until(bundle, "stopped")
-    assert live.state(bundle) == {**state, "status": "stopped", "pid": 0}
+    stopped = live.state(bundle)
+    used = stopped.pop("usage")
+    assert stopped == {**state, "status": "stopped", "pid": 0}
+    assert used["oomKills"] == 0
+    assert 0 < used["memoryPeak"] < 64 << 20
+    assert 0 < used["cpuSeconds"] < 10
 
 
 def test_relative_bundle_is_shown_absolute(live: Case) -> None:
@@ -202,3 +207,13 @@ def test_state_says_where_a_creation_is(live: Case, kind: str) -> None:
     live.delete(bundle, "--force")
     process.wait_end(proc, 10)
     live.assert_clean()
+
+
+def test_usage_of_a_run_that_is_kept(live: Case) -> None:
+    bundle = live.shell("x=a; while :; do x=$x$x; done")
+    bundle.linux["resources"] = {"memory": {"limit": 16 << 20, "swap": 16 << 20}}
+    live.run(bundle, "--keep")
+    state = live.state(bundle)
+    assert (state["status"], state["usage"]["oomKills"]) == ("stopped", 1)
+    assert state["usage"]["memoryPeak"] <= 16 << 20
+    live.delete(bundle)

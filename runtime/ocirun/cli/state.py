@@ -17,7 +17,9 @@ COMMAND = Command(
     description="""\
 Prints the state of the container ID as the JSON object that the runtime specification defines. Its status is
 creating, created, running, paused or stopped. While it is creating, `operation` names the operation of the plan that is
-under way, with its number and its place in config.json.""",
+under way, with its number and its place in config.json. Of a stopped one `usage` tells why it may have stopped: the
+memory peak in bytes, how many processes the kernel killed for lack of memory, processor seconds, the peak of processes
+and threads, as far as the host counts them.""",
 )
 
 

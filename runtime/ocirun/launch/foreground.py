@@ -68,7 +68,9 @@ def run(
         if console is not None:
             console.close()
         _reap_orphans()
-        if not keep:
+        if keep:
+            _keep_usage(session, root, container_id)
+        else:
             for warning in delete(root, container_id):
                 options.warn(warning)
         return code
@@ -109,6 +111,20 @@ def remove(root: str, record: Record, cgroup: Driver) -> list[str]:
         return []
     try:
         return destroy.destroy(root, record, cgroup, directory)
+    finally:
+        os.close(directory)
+
+
+def _keep_usage(session: Session, root: str, container_id: str) -> None:
+    """What the program used, for `state`: a cgroup of systemd goes when it is empty."""
+    from ..state import store, used
+
+    try:
+        directory = store.open_container(root, container_id)
+    except ContainerNotFoundError:
+        return
+    try:
+        used.save(directory, session.cgroup.usage())
     finally:
         os.close(directory)
 

@@ -1,6 +1,38 @@
-"""What became of a program that `ocirun.run` ran."""
+"""What became of a program that `ocirun.run` ran, and what a container has used."""
 
 from __future__ import annotations
+
+
+class Usage:
+    """What a container has used so far.
+
+    memory_peak    the most memory it had at one time, in bytes, caches included
+    oom_kills      how many of its processes the kernel has killed for lack of memory
+    cpu_seconds    processor time of all its processes
+    pids_peak      the most processes and threads at one time (Linux 6.1 and newer)
+    Each is None where nobody counts: without a cgroup, or where the kernel does not tell.
+    """
+
+    __slots__ = ("cpu_seconds", "memory_peak", "oom_kills", "pids_peak")
+
+    def __init__(self, used: dict[str, int]) -> None:
+        self.memory_peak = used.get("memory_peak_bytes")
+        self.oom_kills = used.get("oom_kills")
+        self.cpu_seconds = used["cpu_ns"] / 1e9 if "cpu_ns" in used else None
+        self.pids_peak = used.get("pids_peak")
+
+    def record(self) -> dict[str, int | float]:
+        """What is known, by the names of the state document."""
+        values = {
+            "memoryPeak": self.memory_peak,
+            "oomKills": self.oom_kills,
+            "cpuSeconds": self.cpu_seconds,
+            "pidsPeak": self.pids_peak,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def __repr__(self) -> str:
+        return f"<Usage {' '.join(f'{name}={value}' for name, value in self.record().items())}>"
 
 
 class Outcome:
@@ -50,16 +82,17 @@ class Outcome:
         self.exit_code = ended if ended >= 0 else None
         self.signal = -ended if ended < 0 else None
         self.timed_out = timed_out
-        self.oom_killed = usage.get("oom_kills", 0) > 0
+        used = Usage(usage)
+        self.oom_killed = bool(used.oom_kills)
         self.limit = "time" if timed_out else "memory" if self.oom_killed and self.signal == 9 else ""
         self.stdout = stdout
         self.stderr = stderr
         self.stdout_cut = stdout_cut
         self.stderr_cut = stderr_cut
         self.seconds = seconds
-        self.memory_peak = usage.get("memory_peak_bytes")
-        self.cpu_seconds = usage["cpu_ns"] / 1e9 if "cpu_ns" in usage else None
-        self.pids_peak = usage.get("pids_peak")
+        self.memory_peak = used.memory_peak
+        self.cpu_seconds = used.cpu_seconds
+        self.pids_peak = used.pids_peak
 
     @property
     def ok(self) -> bool:
