@@ -53,3 +53,13 @@ def machine(runtime: Runtime) -> Iterator[Machine]:
     with Machine() as made:
         os.symlink(runtime.path, f"{made.store}/usr/local/bin/{runtime.name}")
         yield made
+
+
+@pytest.fixture(scope="session")
+def debian(runtime: Runtime) -> Iterator[str]:
+    """The archive of a minimal Debian."""
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip("needs mmdebstrap")
+    home = tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp")
+    yield images.debian(f"{home}/debian.tar")
+    shutil.rmtree(home)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 
 import pytest
 
+from .screen import Screen
 from .test_terminal import with_terminal
 
 TYPE_CHECKING = False
@@ -15,31 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .case import Case
-
-
-class Screen:
-    """One tmux server with one window."""
-
-    def __init__(self, socket: str) -> None:
-        self.base = ["tmux", "-S", socket, "-f", "/dev/null"]
-        self("new-session", "-d", "-x", "90", "-y", "20", "env PS1='host> ' /bin/sh")
-
-    def __call__(self, *words: str) -> str:
-        return subprocess.run([*self.base, *words], check=True, capture_output=True, text=True).stdout
-
-    def type(self, text: str) -> None:
-        self("send-keys", "-l", text)
-        self("send-keys", "Enter")
-
-    def key(self, name: str) -> None:
-        self("send-keys", name)
-
-    def expect(self, text: str, limit: float = 8) -> str:
-        end = time.monotonic() + limit
-        while text not in (shown := self("capture-pane", "-p")):
-            assert time.monotonic() < end, f"{text!r} is not on the screen:\n{shown}"
-            time.sleep(0.05)
-        return shown
 
 
 @pytest.fixture

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 #: What dockerd itself starts, mounts and makes.
-STAYS = (" dockerd", " containerd --config", "mount /run/docker/netns/default", "/docker/above")
+STAYS = (
+    " dockerd",
+    " containerd --config",
+    "mount /run/docker/netns/default",
+    "mount /var/lib/docker/300000",
+    "/docker/above",
+    "/docker/buildkit",
+)
 
 
 @pytest.fixture(scope="package")
@@ -38,7 +45,11 @@ def daemon(machine: Machine, runtime: Runtime, busybox: str) -> Iterator[Docker]
 def quiet(daemon: Docker) -> Quiet:
     """What the machine looks like without containers."""
     daemon.run("true").ok()
-    states = [f"/run/docker/runtime-{kind}/moby" for kind in ("runc", daemon.runtime.name)]
+    states = [
+        "/run/docker/runtime-runc/moby",
+        "/run/docker/runtime-runc/moby-300000.300000",
+        f"/run/{daemon.runtime.name}",
+    ]
     return Quiet(daemon.machine, states, STAYS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from ..terminal import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..machine import Result
     from .engine import Podman
 
 
@@ -194,3 +196,30 @@ def test_published_port(podman: Podman) -> None:
     page = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
     podman.keep("-d", "--name=c1", "-p", "127.0.0.1:8081:80", "--", "sh", "-c", page).ok()
     podman.until(lambda: podman.machine.fetch("http://127.0.0.1:8081/") == "hello\n", "the page is served")
+
+
+@pytest.mark.parametrize("stage", ["prestart", "createRuntime", "poststop"])
+def test_hooks(podman: Podman, stage: str) -> None:
+    """A hook of the administrator sees the state; the output of one that fails is shown to the user."""
+    store = podman.machine.store
+    hook = podman.machine.write(
+        f"{store}/hook", f"#!/bin/sh\ncat > {store}/seen\necho 'no: said the hook' >&2\nexit $STATUS\n", 0o755
+    )
+
+    def run(status: str) -> Result:
+        entry = {
+            "version": "1.0.0",
+            "hook": {"path": hook, "env": [f"STATUS={status}"]},
+            "when": {"always": True},
+            "stages": [stage],
+        }
+        podman.machine.write(f"{store}/hooks.d/hook.json", json.dumps(entry))
+        return podman("--hooks-dir", f"{store}/hooks.d", "run", "--rm", "localhost/bb:latest", "true", check=False)
+
+    run("0").ok()
+    state = json.loads(podman.machine.run("cat", f"{store}/seen").out)
+    assert state["status"] == ("stopped" if stage == "poststop" else "creating")
+    if stage != "poststop":
+        result = run("3")
+        assert result.code == 126
+        assert "no: said the hook" in result.err

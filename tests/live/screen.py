@@ -1,0 +1,39 @@
+"""A terminal with a person at it: typed into tmux, read off its screen."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Screen:
+    """One tmux server with one window, a shell in it.
+
+    socket    where the server listens
+    prefix    command that starts another one somewhere else, in namespaces for instance
+    """
+
+    def __init__(self, socket: str, prefix: Sequence[str] = ()) -> None:
+        self.base = [*prefix, "tmux", "-S", socket, "-f", "/dev/null"]
+        self("new-session", "-d", "-x", "90", "-y", "20", "env PS1='host> ' /bin/sh")
+
+    def __call__(self, *words: str) -> str:
+        return subprocess.run([*self.base, *words], check=True, capture_output=True, text=True).stdout
+
+    def type(self, text: str) -> None:
+        self("send-keys", "-l", text)
+        self("send-keys", "Enter")
+
+    def key(self, name: str) -> None:
+        self("send-keys", name)
+
+    def expect(self, text: str, limit: float = 8) -> str:
+        end = time.monotonic() + limit
+        while text not in (shown := self("capture-pane", "-p")):
+            assert time.monotonic() < end, f"{text!r} is not on the screen:\n{shown}"
+            time.sleep(0.05)
+        return shown
