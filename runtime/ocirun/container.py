@@ -10,6 +10,7 @@ import os
 from . import signals
 from .errors import ContainerNotFoundError, HookError, HostError, OcirunError, StateDamagedError, StateError
 from .handle import Handle
+from .launch.criu_options import CheckpointOptions, RestoreOptions
 from .launch.options import CreateOptions, ExecOptions
 from .state import record as records
 from .state import store
@@ -274,6 +275,24 @@ class Container(Handle):
         except (OSError, HostError):
             return
 
+    def checkpoint(self, options: CheckpointOptions) -> list[str]:
+        """Save the processes of a running or paused container by CRIU, and remove it unless it is to go on.
+
+        Returns warnings of the removal, as `delete`.
+        Raises StateError, UsageError, UnsupportedError, and HostError with the end of CRIU's log.
+        """
+        from .launch import checkpoint, destroy
+
+        directory = self._locked()
+        try:
+            with self.cgroup as cgroup:
+                checkpoint.checkpoint(self._record, cgroup, directory, options)
+                if options.leave_running or options.pre_dump:
+                    return []
+                return destroy.destroy(self.root, self._record, cgroup, directory)
+        finally:
+            os.close(directory)
+
     def _run_hooks(self, kind: str, status: str, directory: int) -> None:
         from .launch import late_hooks
 
@@ -318,6 +337,16 @@ def run(
     return foreground.run(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
 
 
+def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
+    """Bring a container back from a checkpoint; 0 if detached, else its exit code, with the container deleted.
+
+    Raises as `Container.create`, and HostError with the end of CRIU's log.
+    """
+    from .launch import restore
+
+    return restore.run(container_id, root, options)
+
+
 def explain(bundle: str, *, options: CreateOptions, id: str, root: str) -> Plan:
     """The plan that `create` would carry out, without touching anything.
 
@@ -348,4 +377,16 @@ def list_states(root: str, *, warn: Callable[[str], None]) -> list[dict[str, Any
     return states
 
 
-__all__ = ["Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states", "read_process", "run"]
+__all__ = [
+    "CheckpointOptions",
+    "Container",
+    "CreateOptions",
+    "ExecOptions",
+    "RestoreOptions",
+    "delete",
+    "explain",
+    "list_states",
+    "read_process",
+    "restore",
+    "run",
+]

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 OLDEST_SPEC = "1.0.0"
 
-# Annotations of config.json that change what we do, as prefixes: whoever passes on those of others must know them.
-UNSAFE_ANNOTATIONS: tuple[str, ...] = ("org.systemd.property.",)
+# Properties of systemd's scope; what CRIU is configured by (checkpoint and restore).
+UNSAFE_ANNOTATIONS = ("org.systemd.property.", "org.criu.config")
 
 _MAPPING = {"containerID": 0, "hostID": 0, "size": 1}
 _IDMAPPED = {
@@ -58,10 +58,14 @@ def features() -> dict[str, Any]:
 
 
 def _annotations() -> dict[str, str]:
-    annotations = {"ocirun.version": VERSION, "ocirun.commit": commit()}
+    annotations = {
+        "ocirun.version": VERSION,
+        "ocirun.commit": commit(),
+        "org.opencontainers.runc.checkpoint.enabled": "true",
+    }
     library = _libseccomp()
     if library is not None:
-        # The key that other runtimes have for it.
+        # The key that other runtimes have for it, as the one for checkpoints.
         annotations["io.github.seccomp.libseccomp.version"] = library.version
     return annotations
 

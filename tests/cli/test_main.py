@@ -65,7 +65,7 @@ def test_help_of_a_command(call: Caller, fake: Fake, name: str) -> None:
 
 
 def test_unknown_command(call: Caller) -> None:
-    for words in (("nosuch",), ("help", "nosuch"), ("checkpoint", "--help"), ("__init__",), ("",)):
+    for words in (("nosuch",), ("help", "nosuch"), ("migrate", "--help"), ("__init__",), ("",)):
         result = call(*words)
         assert result.status == 3
         assert result.out.startswith("Usage: ocirun ")

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from .screen import settings
+import pytest
+
+from .screen import Screen
 from .test_terminal import with_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .case import Case
-    from .screen import Screen
+
+
+@pytest.fixture
+def screen(live: Case) -> Iterator[Screen]:
+    shown = Screen(f"{live.dir}/tmux")
+    yield shown
+    shown("kill-server")
+
+
+def settings(screen: Screen, path: str) -> str:
+    """What stty says of the caller's terminal."""
+    name = os.path.basename(path)
+    screen.type(f"clear; stty -g > {path}; echo $((40+2))-{name}")
+    screen.expect(f"42-{name}")
+    with open(path, encoding="ascii") as file:
+        return file.read()
 
 
 def test_shell_on_a_terminal(live: Case, screen: Screen) -> None:

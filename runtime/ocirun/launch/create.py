@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..plan.ops import Plan
     from ..state.record import Record
     from .options import CreateOptions
+    from .restore import Restoration
     from .trace import Trace
 
 _HOST_KINDS_LATER = ("poststart", "poststop")
@@ -54,10 +55,12 @@ def carry_out(
     plan: Plan,
     cgroup: Driver,
     encoder: encode.Encoder = encode.encode,
+    restoration: Restoration | None = None,
 ) -> tuple[Record, Session]:
     """Reserve the id and run a plan, up to the program's start.
 
-    encoder   makes the plan's bytes for the helper
+    encoder       makes the plan's bytes for the helper
+    restoration   of a plan that brings a container back: then it is carried out to its end
     Returns as `create`.
     """
     record = _record(config, container_id, cgroup, plan)
@@ -83,7 +86,15 @@ def carry_out(
         except OSError as error:
             session.take_back()
             raise HostError.from_os(f"state of {container_id}", error, call="write") from None
+        session.restoration = restoration
         _create(session)
+        if restoration is not None:
+            try:
+                session.start()
+            except BaseException:
+                session.take_back()
+                raise
+            session.finish()
     finally:
         os.close(directory)
     session.directory = -1

@@ -271,6 +271,13 @@ def pass_listener(s: Session, socket: str, metadata: str, status: str) -> None:
     listener.send(s, socket, metadata, status)
 
 
+def restore_processes(s: Session, external: list[list[str]]) -> None:
+    """The processes of a checkpoint, by CRIU."""
+    from . import restore
+
+    restore.processes(s, external)
+
+
 def record_state(s: Session, status: str) -> None:
     """From here on other commands know the init process."""
     s.save_process()
@@ -340,6 +347,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         pass_console,
         pass_pidfd,
         pass_listener,
+        restore_processes,
         record_state,
         write_pid_file,
     )

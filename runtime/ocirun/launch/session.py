@@ -64,6 +64,9 @@ class Session:
         self._helper: spawn.Helper | None = None
         # How many operations the helper has; 0 while nobody else can see how far it is.
         self._stamps = 0
+        # What `restore` has beside the plan; and the process of hooks, where it is not the helper yet.
+        self.restoration: Any = None
+        self.hook_pid = 0
 
     @property
     def helper(self) -> spawn.Helper:
@@ -111,6 +114,20 @@ class Session:
             if failure is error:
                 raise
             raise failure from None
+
+    def finish(self) -> None:
+        """Run the host operations behind `execute` but hooks; on any failure everything is taken back.
+
+        Raises StepError, HookError, HostError.
+        """
+        number = next(index for index, op in enumerate(self.plan.ops) if op.name == "execute")
+        try:
+            for index in self.batches[number]:
+                if self.plan.ops[index].name != "host_hook":
+                    self._run_host(index)
+        except BaseException:
+            self.take_back()
+            raise
 
     def _send_start(self) -> int:
         try:
@@ -209,7 +226,7 @@ class Session:
         state = hooks.state_json(
             self.record.container_id,
             op.args["status"],
-            self._helper.pid if self._helper else 0,
+            self.hook_pid or (self._helper.pid if self._helper else 0),
             self.record.bundle,
             self.record.annotations,
         )

@@ -180,6 +180,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "pass_listener": ("socket", "metadata", "status"),
     "write_pid_file": ("path",),
     "record_state": ("status",),
+    "restore_processes": ("external",),
 }
 
 BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready", "load_seccomp"))

@@ -142,6 +142,7 @@ _PHRASES = {
     "compile_seccomp": "compile the seccomp {filter}",
     "load_seccomp": "load the seccomp {filter} and send its listener to the runtime",
     "hold_seccomp": "keep the seccomp {filter}: hooks from here on and the program begin with it",
+    "restore_processes": "have CRIU make the processes",
     "pass_listener": "send the seccomp listener to {socket}",
 }
 

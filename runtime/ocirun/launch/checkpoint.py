@@ -1,0 +1,207 @@
+"""`checkpoint`: the processes of a container saved to files by CRIU."""
+
+from __future__ import annotations
+
+import os
+
+from ..config import load
+from ..errors import HostError, StateError, UnsupportedError, UsageError
+from ..state import record as records
+from ..state import store
+from . import criu, images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from ..state.record import Record
+    from .criu_options import CheckpointOptions
+
+LOG = "dump.log"
+# Namespaces that CRIU can leave to whoever has made them; of the others it saves the content.
+_EXTERNAL = {"network": ("net", "extRootNetNS"), "pid": ("pid", "extRootPidNS")}
+_CONTENT = ("ipc", "uts")
+
+
+def checkpoint(record: Record, cgroup: Driver, directory: int, options: CheckpointOptions) -> None:
+    """Save a running or paused container; it is gone then unless it is to go on.
+
+    directory   of the container
+    Raises StateError, UnsupportedError, UsageError, and HostError with the end of CRIU's log.
+    """
+    _check(record, directory, options)
+    raw = store.read_file(directory, "config.json")
+    data: Any = load.from_bytes(raw, bundle=record.bundle, path="config.json").data
+    program = criu.find(options.criu)
+    image_path = os.path.abspath(options.image_path or "checkpoint")
+    image = images.open_directory(image_path, create=True)
+    work_path = os.path.abspath(options.work_path) if options.work_path else image_path
+    work = -1
+    connection = criu.Connection()
+    was_frozen = cgroup.frozen()
+    try:
+        work = images.open_directory(work_path, create=True)
+        _check_parent(image, options)
+        images.let_in(image, data)
+        inside, host = images.mounts(record.pid), images.mounts("self")
+        mounts = images.external_mounts(inside, host, cgroup.directories())
+        wanted = _options(record, cgroup, data, options, image, work)
+        wanted["external"] = [f"mnt[{mount['mountpoint']}]:{mount['mountpoint']}" for mount in mounts]
+        wanted["external"] += _external_namespaces(record, data)
+        if not options.pre_dump:
+            images.save(image, images.DESCRIPTORS, _streams(record.pid))
+        images.save(image, images.MOUNTS, {"mounts": mounts})
+        connection.start(program)
+        connection.version()
+        _check_features(connection, options)
+        kind = criu.PRE_DUMP if options.pre_dump else criu.DUMP
+        answer = connection.serve(kind, wanted, _ignore)
+        if not answer.get("success"):
+            raise criu.failure(f"checkpoint of {record.container_id}", answer, work, LOG, f"{work_path}/{LOG}")
+    except OSError as error:
+        raise HostError.from_os(f"checkpoint of {record.container_id}", error) from None
+    finally:
+        connection.close()
+        for fd in (image, work):
+            if fd >= 0:
+                os.close(fd)
+        # A CRIU that was killed leaves everything stopped.
+        if not was_frozen and cgroup.frozen():
+            cgroup.thaw()
+
+
+def _ignore(_: str, __: int, fd: int) -> None:
+    """Nothing has to be done at any moment of a dump."""
+    if fd >= 0:
+        os.close(fd)
+
+
+def _check(record: Record, directory: int, options: CheckpointOptions) -> None:
+    status = records.status(record, records.load_progress(directory))
+    if status != records.RUNNING:
+        raise StateError(f"container cannot be checkpointed in {status} state", status=status)
+    if os.geteuid() != 0:
+        raise UnsupportedError("checkpoint needs the host's root: CRIU reads all of a process")
+    if options.manage_cgroups_mode and options.manage_cgroups_mode not in criu.CGROUP_MODES:
+        raise UsageError(
+            f"invalid manage-cgroups mode {options.manage_cgroups_mode!a}",
+            remedy=f"one of {', '.join(criu.CGROUP_MODES)}",
+        )
+    if options.parent_path.startswith("/"):
+        raise UsageError(
+            "--parent-path must be relative", remedy="CRIU looks for it from the image directory, as ../parent"
+        )
+
+
+def _check_parent(image: int, options: CheckpointOptions) -> None:
+    """CRIU takes a parent that is missing for none, and the next pre-dump would not be one."""
+    if not options.parent_path:
+        return
+    try:
+        parent = os.stat(options.parent_path, dir_fd=image)
+    except OSError as error:
+        raise HostError.from_os(f"--parent-path {options.parent_path}", error, call="stat") from None
+    if parent.st_mode & 0o170000 != 0o040000:
+        raise UsageError(f"--parent-path {options.parent_path}: is not a directory")
+
+
+def _check_features(connection: criu.Connection, options: CheckpointOptions) -> None:
+    if (options.pre_dump or options.parent_path) and not connection.can("mem_track"):
+        raise UnsupportedError(
+            "a pre-dump needs memory tracking, which this kernel does not have",
+            remedy="CONFIG_MEM_SOFT_DIRTY; leave out --pre-dump and --parent-path",
+        )
+    if options.lazy_pages and not connection.can("lazy_pages"):
+        raise UnsupportedError("--lazy-pages needs userfaultfd, which this kernel does not have, or not for us")
+
+
+def _options(
+    record: Record, cgroup: Driver, data: dict[str, Any], options: CheckpointOptions, image: int, work: int
+) -> dict[str, Any]:
+    wanted: dict[str, Any] = {
+        "images_dir_fd": image,
+        "work_dir_fd": work,
+        "log_level": 4,
+        "log_file": LOG,
+        "pid": record.pid,
+        "root": record.rootfs,
+        "notify_scripts": True,
+        # Mounts that are the host's may be in the host's peer groups.
+        "ext_sharing": True,
+        "ext_masters": True,
+        "manage_cgroups": True,
+        "manage_cgroups_mode": criu.CGROUP_MODES[options.manage_cgroups_mode or cgroup_mode(record.pid)],
+        "orphan_pts_master": True,
+        "leave_running": options.leave_running or options.pre_dump,
+        "shell_job": options.shell_job,
+        "tcp_established": options.tcp_established,
+        "tcp_skip_in_flight": options.tcp_skip_in_flight,
+        "ext_unix_sk": options.ext_unix_sk,
+        "file_locks": options.file_locks,
+        "link_remap": options.link_remap,
+        "auto_dedup": options.auto_dedup,
+        "lazy_pages": options.lazy_pages,
+        "empty_ns": options.empty_ns or None,
+        "status_fd": options.status_fd if options.status_fd >= 0 else None,
+        "config_file": (data.get("annotations") or {}).get("org.criu.config"),
+    }
+    if options.pre_dump or options.parent_path:
+        wanted["track_mem"] = True
+    if options.parent_path:
+        wanted["parent_img"] = options.parent_path
+    if options.page_server:
+        address, colon, port = options.page_server.rpartition(":")
+        if not colon or not port.isdigit():
+            raise UsageError(f"--page-server {options.page_server!a}: is not ADDRESS:PORT")
+        wanted["ps"] = {"address": address, "port": int(port)}
+    freezer = _freezer(cgroup)
+    if freezer:
+        wanted["freeze_cgroup"] = freezer
+    return wanted
+
+
+def _freezer(cgroup: Driver) -> str:
+    """The cgroup by which all processes can be stopped at once, or ""."""
+    try:
+        return cgroup.path("freezer")
+    except KeyError:
+        directories = cgroup.directories()
+        return directories[0][1] if len(directories) == 1 else ""
+
+
+def cgroup_mode(pid: int) -> str:
+    """How CRIU deals with cgroups if nobody says: soft, as runc has it.
+
+    Where a process is in the root of a hierarchy CRIU would take all of the host's groups for the container's,
+    and make them again on restore: ignore then.
+    """
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        paths = [line.rstrip("\n").split(":", 2)[2] for line in file]
+    return "ignore" if "/" in paths else "soft"
+
+
+def _external_namespaces(record: Record, data: dict[str, Any]) -> list[str]:
+    """``net[INODE]:NAME`` for namespaces that somebody else has made.  Raises UnsupportedError for some."""
+    found = []
+    for index, entry in enumerate((data.get("linux") or {}).get("namespaces") or ()):
+        kind = entry["type"]
+        if not entry.get("path") or kind in _CONTENT:
+            continue
+        pointer = f"/linux/namespaces/{index}/path"
+        if kind not in _EXTERNAL:
+            raise UnsupportedError(f"{pointer}: CRIU cannot restore into a {kind} namespace", pointer=pointer)
+        name, key = _EXTERNAL[kind]
+        found.append(f"{name}[{os.stat(f'/proc/{record.pid}/ns/{name}').st_ino}]:{key}")
+    return found
+
+
+def _streams(pid: int) -> list[str]:
+    """What standard input, output and error are: ``pipe:[17]``, ``/dev/null``."""
+    found = []
+    for fd in range(3):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:  # closed
+            found.append("")
+    return found

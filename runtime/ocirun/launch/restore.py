@@ -1,0 +1,296 @@
+"""`restore`: a container from the files of a checkpoint."""
+
+from __future__ import annotations
+
+import os
+
+from ..config import load
+from ..errors import HostError, UnsupportedError, UsageError
+from ..host import facts as host
+from ..plan.restoring import build_restore
+from ..state import store
+from . import checkpoint, create, criu, foreground, images, planning, spawn
+from .options import CreateOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from ..config.load import Config
+    from ..state.record import Record
+    from .criu_options import RestoreOptions
+    from .session import Session
+
+LOG = "restore.log"
+# Kinds of namespaces that CRIU enters by path, and gets by descriptor.
+_ENTERED = {"ipc": "ipc", "uts": "uts"}
+_INHERITED = {"network": "extRootNetNS", "pid": "extRootPidNS"}
+
+
+class Restoration:
+    """What `processes` needs beside the session: open descriptors, and what CRIU is to be told.
+
+    keep   descriptors that CRIU gets, by what they are
+    """
+
+    def __init__(self, config: Config, options: RestoreOptions) -> None:
+        self.data: Any = config.data
+        self.options = options
+        self.image_path = os.path.abspath(options.image_path or "checkpoint")
+        self.work_path = os.path.abspath(options.work_path) if options.work_path else self.image_path
+        self.image = self.work = -1
+        self.keep: dict[str, int] = {}
+        self.connection = criu.Connection(os.memfd_create("criu", os.MFD_CLOEXEC))
+        self.null = -1
+
+    def open(self) -> None:
+        """Open directories, standard streams and namespaces.  Raises HostError."""
+        self.image = images.open_directory(self.image_path, create=False)
+        images.check_images(self.image, self.image_path)
+        images.check_way_in(self.image, self.image_path, self.data)
+        self.work = images.open_directory(self.work_path, create=True)
+        self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self.keep["socket"] = self.connection.other
+        for fd, name in enumerate(images.read(self.image, images.DESCRIPTORS) or ()):
+            # What the container had open as a pipe becomes what we were given; all else it opens itself.
+            if isinstance(name, str) and name.startswith("pipe:"):
+                self.keep[name] = os.dup(fd)
+        for index, entry in enumerate((self.data.get("linux") or {}).get("namespaces") or ()):
+            if entry.get("path") and entry["type"] in _INHERITED:
+                self.keep[_INHERITED[entry["type"]]] = _open(entry["path"], f"/linux/namespaces/{index}/path")
+        for fd in self.keep.values():
+            os.set_inheritable(fd, True)
+
+    def external(self, cgroup: Driver) -> list[tuple[str, str]]:
+        """(mount point, path on the host) of the mounts that show what is the host's: by the config where it tells."""
+        binds = _binds(self.data, self.options.bundle)
+        groups = dict(cgroup.directories())
+        found: dict[str, str] = dict(binds)
+        for path in (self.data.get("linux") or {}).get("maskedPaths") or ():
+            found.setdefault(path, "/dev/null")
+        saved = images.read(self.image, images.MOUNTS)
+        entries = saved.get("mounts") if isinstance(saved, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
+            if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+                raise HostError(f"{self.image_path}/{images.MOUNTS}: is not what a checkpoint writes")
+            point = entry.get("mountpoint", "")
+            found[point] = binds.get(point) or groups.get(entry.get("cgroup", "")) or entry.get("source", "")
+        return [(point, source) for point, source in found.items() if source]
+
+    def close(self) -> None:
+        """Give up all descriptors."""
+        self.connection.other = -1  # among those to keep
+        self.connection.close()
+        for fd in (self.image, self.work, self.null, *self.keep.values()):
+            if fd >= 0:
+                os.close(fd)
+        self.image = self.work = self.null = -1
+        self.keep.clear()
+
+
+def _open(path: str, pointer: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise HostError.from_os(f"{pointer}: {path}", error, pointer=pointer, call="open") from None
+
+
+def _binds(data: dict[str, Any], bundle: str) -> dict[str, str]:
+    found = {}
+    for mount in data.get("mounts") or ():
+        words = {word for option in mount.get("options") or () for word in option.split(",")}
+        if words & {"bind", "rbind"}:
+            found[os.path.normpath("/" + mount["destination"])] = os.path.join(bundle, mount.get("source") or "")
+    return found
+
+
+def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Record, Session]:
+    """Bring a container back, as a child of this process.
+
+    Returns its record, and the session, which the caller closes.
+    Raises as `create`, and HostError with the end of CRIU's log; nothing is left then.
+    """
+    store.check_id(container_id)
+    _check(options)
+    options.bundle = os.path.abspath(options.bundle or ".")
+    config = load.load(options.bundle)
+    program = criu.find(options.criu)
+    like = CreateOptions(
+        bundle=options.bundle,
+        console_socket=options.console_socket,
+        pid_file=options.pid_file,
+        rootless=options.rootless,
+        cgroup_manager=options.cgroup_manager,
+        systemd_cgroup=options.systemd_cgroup,
+        foreground=not options.detach,
+        warn=options.warn,
+        activation=False,
+    )
+    planning.check_terminal(config, like, stay=not options.detach)
+    restoration = Restoration(config, options)
+    try:
+        restoration.open()
+        layout = host.cgroup_layout()
+        cgroup = planning.choose(config, container_id, like, layout)
+        plan = build_restore(
+            restoration.data,
+            planning.facts(layout, {}, preserve_fds=0, activation=False),
+            planning.request(config, container_id, root, like, stay=True),
+            cgroup,
+            program=program,
+            keep=restoration.keep,
+            external=restoration.external(cgroup),
+        )
+        null, said = restoration.null, restoration.connection.said
+        like.stdio = (null, said, said)
+        record, session = create.carry_out(
+            container_id, root, like, config=config, plan=plan, cgroup=cgroup, restoration=restoration
+        )
+    finally:
+        restoration.close()
+    return record, session
+
+
+def _check(options: RestoreOptions) -> None:
+    if os.geteuid() != 0:
+        raise UnsupportedError("restore needs the host's root: CRIU makes processes with given numbers and rights")
+    mode = options.manage_cgroups_mode
+    if mode and mode not in criu.CGROUP_MODES:
+        raise UsageError(f"invalid manage-cgroups mode {mode!a}", remedy=f"one of {', '.join(criu.CGROUP_MODES)}")
+
+
+def processes(s: Session, external: list[list[str]]) -> None:
+    """Have CRIU, which the helper has become, make the processes; the first of them is then the session's.
+
+    Raises HostError with the end of the log.
+    """
+    r: Restoration = s.restoration
+    os.close(r.connection.other)
+    r.connection.other = r.keep["socket"] = -1
+    r.connection.version()
+
+    def notify(moment: str, pid: int, fd: int) -> None:
+        if moment == "setup-namespaces":
+            s.hook_pid = pid
+            for kind in ("prestart", "createRuntime"):
+                for number in s.hook_numbers(kind):
+                    s.run_hook(number)
+        elif moment == "orphan-pts-master" and fd >= 0:
+            s.message_fd = fd
+            from . import hostops
+
+            hostops.pass_console(s, r.options.console_socket)
+        elif fd >= 0:
+            os.close(fd)
+
+    try:
+        answer = r.connection.serve(criu.RESTORE, _request(s, r, external), notify)
+    except HostError as error:
+        tail = criu.log_tail(r.work, LOG)
+        if error.call in ("recvmsg", "sendmsg"):
+            raise HostError(f"{error.message}" + (f": {tail}" if tail else ""), call="criu") from None
+        raise
+    if not answer.get("success"):
+        what = f"restore of {s.record.container_id}"
+        raise criu.failure(what, answer, r.work, LOG, f"{r.work_path}/{LOG}")
+    pid = (answer.get("restore") or {}).get("pid", 0)
+    helper = s.helper
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError as error:
+        raise HostError.from_os(f"restored process {pid}", error, call="pidfd_open") from None
+    # CRIU has done its work.
+    r.connection.close()
+    spawn.end(helper.pidfd, grace=10.0)
+    os.close(helper.pidfd)
+    helper.pid, helper.pidfd = pid, pidfd
+
+
+def _request(s: Session, r: Restoration, external: list[list[str]]) -> dict[str, Any]:
+    options = r.options
+    mode = options.manage_cgroups_mode or checkpoint.cgroup_mode(s.helper.pid)
+    request: dict[str, Any] = {
+        "images_dir_fd": r.image,
+        "work_dir_fd": r.work,
+        "log_level": 4,
+        "log_file": LOG,
+        "root": s.record.rootfs,
+        "rst_sibling": True,
+        "evasive_devices": True,
+        "notify_scripts": True,
+        "orphan_pts_master": True,
+        # Mounts that are the host's may be in the host's peer groups.
+        "ext_sharing": True,
+        "ext_masters": True,
+        "manage_cgroups": True,
+        "manage_cgroups_mode": criu.CGROUP_MODES[mode],
+        "external": [f"mnt[{point}]:{source}" for point, source in external],
+        "inherit_fd": [{"key": key, "fd": fd} for key, fd in r.keep.items() if key != "socket"],
+        "shell_job": options.shell_job,
+        "tcp_established": options.tcp_established,
+        "tcp_close": options.tcp_close,
+        "ext_unix_sk": options.ext_unix_sk,
+        "file_locks": options.file_locks,
+        "link_remap": options.link_remap,
+        "auto_dedup": options.auto_dedup,
+        "lazy_pages": options.lazy_pages,
+        "empty_ns": options.empty_ns or None,
+        "lsm_profile": options.lsm_profile or None,
+        "lsm_mount_context": options.lsm_mount_context or None,
+        "config_file": (r.data.get("annotations") or {}).get("org.criu.config"),
+    }
+    if mode != "ignore":
+        request["cg_root"] = _cgroup_roots(s.helper.pid)
+    request["join_ns"] = [
+        {"ns": _ENTERED[entry["type"]], "ns_file": entry["path"]}
+        for entry in (r.data.get("linux") or {}).get("namespaces") or ()
+        if entry.get("path") and entry["type"] in _ENTERED
+    ]
+    return request
+
+
+def _cgroup_roots(pid: int) -> list[dict[str, Any]]:
+    """The groups of CRIU, which are those of the container, as the places for the saved ones."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
+        words = [line.rstrip("\n").split(":", 2) for line in file]
+    return [{"ctrl": name.removeprefix("name=") or None, "path": path} for _, name, path in words]
+
+
+def run(container_id: str, root: str, options: RestoreOptions) -> int:
+    """See container.restore."""
+    if not options.detach and not options.no_subreaper:
+        from .._native import lib
+
+        lib.ocirun_set_subreaper(1)
+    record, session = restore(container_id, root, options)
+    try:
+        try:
+            for number in session.hook_numbers("poststart"):
+                session.run_hook(number)
+        except BaseException:
+            session.close()
+            foreground.delete(root, container_id)
+            raise
+        return 0 if options.detach else _wait(session, record, root, options)
+    finally:
+        session.close()
+
+
+def _wait(session: Session, record: Record, root: str, options: RestoreOptions) -> int:
+    """In the foreground: until the container ends, which is then deleted; its exit code."""
+    signals = foreground.forwarder()
+    console = None
+    try:
+        if session.console >= 0:
+            from . import terminal
+
+            console = terminal.Relay(session.console)
+        code = foreground.wait(session, signals, console)
+    finally:
+        if console is not None:
+            console.close()
+        signals.close()
+    for warning in foreground.delete(root, record.container_id):
+        options.warn(warning)
+    return code
