@@ -32,6 +32,14 @@ int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t prop
 	return r < 0 ? -errno : 0;
 }
 
+/* `attributes` is a union bpf_attr, of which the kernel reads `size` bytes. */
+int ocirun_bpf(int command, void *attributes, unsigned int size)
+{
+	long r = syscall(__NR_bpf, command, attributes, size);
+
+	return r < 0 ? -errno : (int)r;
+}
+
 int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
 	struct open_how how = { flags | O_CLOEXEC, mode, resolve };

@@ -36,6 +36,7 @@ int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, u
 int64_t ocirun_fs_type(int fd);
 int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int ocirun_set_subreaper(int on);
+int ocirun_bpf(int command, void *attributes, unsigned int size);
 int ocirun_inherited(int fd);
 int ocirun_umount(const char *path, int flags);
 int ocirun_seccomp_flag(unsigned int flag);

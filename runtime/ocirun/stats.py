@@ -56,7 +56,7 @@ def events(container_id: str, driver: Driver, pidfd: int, interval: float) -> It
     watch = driver.watch()
     try:
         if watch is not None:
-            poll.register(watch.fileno(), select.POLLIN)
+            poll.register(watch.fileno(), watch.events)
         due = time.monotonic() + interval
         while True:
             left = max(due - time.monotonic(), 0) * 1000
@@ -64,6 +64,11 @@ def events(container_id: str, driver: Driver, pidfd: int, interval: float) -> It
             # Both come at once when the OOM killer ends the container.
             if watch is not None and watch.happened():
                 yield {"type": "oom", "id": container_id}
+            if watch is not None and watch.ended:
+                # poll(2) would say so again and again.
+                poll.unregister(watch.fileno())
+                watch.close()
+                watch = None
             if pidfd in ready:
                 return
             if time.monotonic() >= due:

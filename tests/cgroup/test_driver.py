@@ -131,13 +131,47 @@ def test_disabled_is_no_cgroup() -> None:
     assert driver.choose(layout(), cgroups_path="/a", container_id="box", disabled=True).kind == "none"
 
 
-def test_hosts_without_v1() -> None:
+def test_a_host_without_cgroups() -> None:
     nothing = Layout({}, {})
-    unified = Layout({}, {"": "/"}, Mount("/sys/fs/cgroup"))
     assert driver.choose(nothing, container_id="box", rootless=True).kind == "none"
-    for host in (nothing, unified):
-        with pytest.raises(UnsupportedError):
-            driver.choose(host, container_id="box")
+    with pytest.raises(UnsupportedError):
+        driver.choose(nothing, container_id="box")
+
+
+@pytest.mark.parametrize(
+    ("own", "path", "below"),
+    [
+        ("/", "", "box"),
+        ("/a.slice/we.service", "", "a.slice/box"),
+        ("/a.slice/we.service", "in/it", "a.slice/in/it"),
+        ("/a.slice/we.service", "/top/it", "top/it"),
+        ("/we.service", "", "box"),
+    ],
+)
+def test_the_group_on_v2(own: str, path: str, below: str) -> None:
+    # A group with a process in it, as our own, can have no controllers for groups below.
+    host = Layout({}, {"": own}, Mount("/nowhere", device="0:1"))
+    chosen = driver.choose(host, cgroups_path=path, container_id="box")
+    assert (chosen.kind, chosen.clones, chosen.joins) == ("v2", True, False)
+    assert chosen.directories() == [("unified", f"/nowhere/{below}")]
+    chosen.checked = True
+    again = driver.from_record(json.loads(json.dumps(chosen.record())))
+    assert again.record() == chosen.record()
+
+
+def test_a_relative_path_on_v2_without_a_visible_place() -> None:
+    host = Layout({}, {"": "/../elsewhere"}, Mount("/nowhere"))
+    with pytest.raises(HostError, match="no place for a relative cgroupsPath"):
+        driver.choose(host, container_id="box")
+    assert driver.choose(host, cgroups_path="/a", container_id="box").kind == "v2"
+
+
+def test_a_record_with_two_groups_on_v2_is_damaged() -> None:
+    host = Layout({}, {"": "/"}, Mount("/nowhere"))
+    record = driver.choose(host, container_id="box").record()
+    record["groups"] *= 2
+    with pytest.raises(StateDamagedError, match="more than one"):
+        driver.from_record(record)
 
 
 def test_record_and_back() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import translate_v1
+from ocirun.cgroup import blocks
 
 from .sheet import MIB, make, refused
 
@@ -113,7 +113,7 @@ def test_block_io_refused(block: dict[str, Any], pointer: str) -> None:
     ],
 )
 def test_page_size(text: str, name: str) -> None:
-    assert translate_v1.page_size(text) == name
+    assert blocks.page_size(text) == name
 
 
 def test_huge_pages() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import time
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 class Watch:
     """A notice that the test raises."""
+
+    events = select.POLLIN
+    ended = False
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .oom import OomWatch
+    from .oom import EventsWatch, OomWatch
     from .translate import Setting
 
 
 class Around(Driver):
     """Every verb is that of the driver `inner`, and its facts are ours."""
 
-    __slots__ = ("inner", "joins", "kind", "refuses")
+    __slots__ = ("clones", "enabling", "inner", "joins", "kind", "refuses")
 
     def __init__(self, inner: Driver) -> None:
         super().__init__(inner.groups, devices=inner.devices)
@@ -24,6 +24,8 @@ class Around(Driver):
         self.kind = inner.kind
         self.joins = inner.joins
         self.refuses = inner.refuses
+        self.clones = inner.clones
+        self.enabling = inner.enabling
         self._take_over()
 
     def _take_over(self) -> None:
@@ -57,6 +59,21 @@ class Around(Driver):
     def open_join(self, name: str, below: str = "") -> int:
         return self.inner.open_join(name, below)
 
+    def open_directory(self, below: str = "") -> int:
+        return self.inner.open_directory(below)
+
+    def home(self, pid: int) -> tuple[str, str]:
+        return self.inner.home(pid)
+
+    def enable(self, path: str, controllers: Sequence[str], others: Sequence[str]) -> None:
+        self.inner.enable(path, controllers, others)
+
+    def filter_devices(self, rules: str) -> None:
+        self.inner.filter_devices(rules)
+
+    def give(self, uid: int, files: Sequence[str]) -> None:
+        self.inner.give(uid, files)
+
     def place(self, pid: int) -> None:
         self.inner.place(pid)
 
@@ -81,7 +98,7 @@ class Around(Driver):
     def statistics(self) -> dict[str, Any]:
         return self.inner.statistics()
 
-    def watch(self) -> OomWatch | None:
+    def watch(self) -> OomWatch | EventsWatch | None:
         return self.inner.watch()
 
     def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:

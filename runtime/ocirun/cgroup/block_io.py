@@ -7,6 +7,8 @@ Documentation/admin-guide/cgroup-v1/blkio-controller.rst (throttles).
 
 from __future__ import annotations
 
+from .io_devices import WEIGHT, device, rates
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
     from .translate import Sheet
 
-_WEIGHT = (10, 1000)
 _WEIGHT_FILES = ("blkio.bfq.weight", "blkio.weight")
 _THROTTLES = (
     ("throttleReadBpsDevice", "blkio.throttle.read_bps_device"),
@@ -22,10 +23,6 @@ _THROTTLES = (
     ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device"),
     ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device"),
 )
-# The kernel's dev_t: 12 bits and 20 bits.
-_MAJOR_MAX = (1 << 12) - 1
-_MINOR_MAX = (1 << 20) - 1
-_UINT64_MAX = (1 << 64) - 1
 
 
 def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
@@ -34,28 +31,22 @@ def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
     _weight(sheet, ("blkio.leaf_weight",), block.get("leafWeight") or 0, "", "blockIO/leafWeight")
     for index, entry in enumerate(block.get("weightDevice") or ()):
         at = f"blockIO/weightDevice/{index}"
-        device = _device(entry, sheet, at)
+        name = device(entry, sheet, at)
         weight, leaf = entry.get("weight") or 0, entry.get("leafWeight") or 0
-        if device and not weight and not leaf:
+        if name and not weight and not leaf:
             sheet.problem(at, "sets neither weight nor leafWeight", expected="at least one of the two")
-        elif device:
+        elif name:
             files = tuple(f"{file}_device" for file in _WEIGHT_FILES)
-            _weight(sheet, files, weight, f"{device} ", f"{at}/weight")
-            _weight(sheet, ("blkio.leaf_weight_device",), leaf, f"{device} ", f"{at}/leafWeight")
+            _weight(sheet, files, weight, f"{name} ", f"{at}/weight")
+            _weight(sheet, ("blkio.leaf_weight_device",), leaf, f"{name} ", f"{at}/leafWeight")
     for key, file in _THROTTLES:
-        rates: dict[str, tuple[int, str]] = {}
-        for index, entry in enumerate(block.get(key) or ()):
-            at = f"blockIO/{key}/{index}"
-            device, rate = _device(entry, sheet, at), entry.get("rate") or 0
-            if device and not sheet.outside(f"{at}/rate", rate, 0, _UINT64_MAX):
-                rates[device] = (rate, at)
-        for device, (rate, at) in rates.items():
-            sheet.add("blkio", file, f"{device} {rate}", at, lifts=not rate)
+        for name, (rate, at) in rates(block, key, sheet).items():
+            sheet.add("blkio", file, f"{name} {rate}", at, lifts=not rate)
 
 
 def _weight(sheet: Sheet, files: tuple[str, ...], weight: int, prefix: str, at: str) -> None:
     """Write the weight to the first of the files that exists."""
-    if not weight or sheet.outside(at, weight, *_WEIGHT):
+    if not weight or sheet.outside(at, weight, *WEIGHT):
         return
     if not sheet.available("blkio", ""):
         sheet.missing("blkio", at)
@@ -65,11 +56,3 @@ def _weight(sheet: Sheet, files: tuple[str, ...], weight: int, prefix: str, at: 
             sheet.add("blkio", file, f"{prefix}{weight}", at)
             return
     sheet.problem(at, f"this kernel has no {files[0]}", expected="absent", found=weight)
-
-
-def _device(entry: Mapping[str, Any], sheet: Sheet, at: str) -> str:
-    """MAJOR:MINOR of an entry, or "" and a problem."""
-    major, minor = entry.get("major") or 0, entry.get("minor") or 0
-    if sheet.outside(f"{at}/major", major, 0, _MAJOR_MAX) or sheet.outside(f"{at}/minor", minor, 0, _MINOR_MAX):
-        return ""
-    return f"{major}:{minor}"

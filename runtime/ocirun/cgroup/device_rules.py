@@ -94,6 +94,16 @@ def parse(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> list[Rule]:
     return parsed
 
 
+def v2(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
+    """One setting that holds all rules, the defaults after them, for an eBPF program."""
+    from . import device_filter
+    from .translate import DEVICE_FILTER, UNIFIED
+
+    parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
+    parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
+    sheet.add(UNIFIED, DEVICE_FILTER, device_filter.text(parsed), "devices")
+
+
 def v1(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
     """Writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
@@ -109,7 +119,7 @@ def v1(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
             widens = rule.allow != start.allow
             changes = _give(exceptions, key, rule) if widens else _take(exceptions, key, rule, sheet)
             for (kind, major, minor), access in changes:
-                value = f"{kind} {_number(major)}:{_number(minor)} {_ordered(access)}"
+                value = f"{kind} {number(major)}:{number(minor)} {_ordered(access)}"
                 sheet.add("devices", _FILES[rule.allow], value, rule.at)
 
 
@@ -164,9 +174,10 @@ def _ordered(letters: frozenset[str]) -> str:
     return "".join(letter for letter in "rwm" if letter in letters)
 
 
-def _number(number: int) -> str:
-    return "*" if number == ANY else str(number)
+def number(value: int) -> str:
+    """A device number as the kernel writes it: ``*`` for all."""
+    return "*" if value == ANY else str(value)
 
 
 def _text(key: _Key) -> str:
-    return f"{key[0]} {_number(key[1])}:{_number(key[2])}"
+    return f"{key[0]} {number(key[1])}:{number(key[2])}"

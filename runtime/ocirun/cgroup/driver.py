@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from ..errors import HostError, StateDamagedError, UnsupportedError
 from . import place
+from .translate import V2 as V2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..host.cgroups import Layout
-    from .oom import OomWatch
+    from .grouped import Grouped
+    from .oom import EventsWatch, OomWatch
     from .place import Group, Hierarchy
-    from .systemd import SystemdDriver
     from .translate import Setting
     from .translate_systemd import Property
     from .unit import Manager, Unit
@@ -54,15 +55,19 @@ class Driver:
     devices   device rules can be enforced
     adopts    `prepare` takes over groups that were just made for us, with our process in them
     attaches  another process does not join by itself, but is moved by `attach` (SystemdDriver)
+    clones    a new process starts in the group, by the descriptor of `open_directory` (CLONE_INTO_CGROUP)
     """
 
     __slots__ = ("_layout", "adopts", "checked", "devices", "found", "groups", "prepared")
 
     kind = NONE
     joins = False
+    clones = False
     refuses = False
     attaches = False
     unit: Unit | None = None
+    # (path of a group above, controllers to switch on there for those below), from the top
+    enabling: Sequence[tuple[str, list[str]]] = ()
 
     def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
         self.groups = list(groups)
@@ -103,6 +108,12 @@ class Driver:
     def hierarchies(self) -> list[Hierarchy]:
         """What a mount of type ``cgroup`` shows."""
         return [place.Hierarchy(group) for group in self.groups]
+
+    def delegated(self) -> tuple[str, ...]:
+        """Files of the group that belong to the one to whom it is given."""
+        from ..host import unified
+
+        return unified.delegated_files()
 
     def record(self) -> dict[str, Any]:
         """The driver as plain values, for the saved state; `from_record` is the way back."""
@@ -187,6 +198,27 @@ class Driver:
             raise
         return files
 
+    def open_directory(self, below: str = "") -> int:
+        """The group's directory, or that of a group below, for CLONE_INTO_CGROUP; only where it `clones`."""
+        raise KeyError(below)
+
+    def home(self, pid: int) -> tuple[str, str]:
+        """Where another process starts: path below the group, and why it is not the group itself; see V2Driver."""
+        del pid
+        return "", ""
+
+    def enable(self, path: str, controllers: Sequence[str], others: Sequence[str]) -> None:
+        """Switch controllers on in a group of `enabling`; see V2Driver."""
+        raise KeyError(f"{path}: {controllers} {others}")
+
+    def filter_devices(self, rules: str) -> None:
+        """Hold the group to device rules by an eBPF program; see V2Driver."""
+        raise KeyError(rules)
+
+    def give(self, uid: int, files: Sequence[str]) -> None:
+        """Make a user the owner of the group; see V2Driver."""
+        raise KeyError(f"{uid}: {files}")
+
     def place(self, pid: int) -> None:
         """Move an existing process, the slow way."""
 
@@ -223,7 +255,7 @@ class Driver:
         """What is used now, in the shape of runc's stats events, see `statistics.read`."""
         raise _no_group("measured")
 
-    def watch(self) -> OomWatch | None:
+    def watch(self) -> OomWatch | EventsWatch | None:
         """Notice of lack of memory, to be closed; None where nothing gives it."""
         return None
 
@@ -273,17 +305,23 @@ def choose(
     if disabled:
         return Driver()
     if manager is not None:
-        return _in_unit(layout, manager, cgroups_path, container_id, annotations or {}, rootless=rootless)
+        from . import choosing
+
+        return choosing.in_unit(layout, manager, cgroups_path, container_id, annotations or {}, rootless=rootless)
     if layout.mode in ("v1", "hybrid"):
         groups = place.groups(layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless)
         if groups:
             from .v1 import V1Driver
 
             return V1Driver(groups, layout=layout, devices=not rootless or privileged())
+    if layout.mode == "v2" and layout.unified is not None:
+        from . import choosing
+
+        made = choosing.unified_group(layout, layout.unified, cgroups_path, container_id, rootless=rootless)
+        if made is not None:
+            return made
     if rootless and not cgroups_path:
         return Driver()
-    if layout.mode == "v2":
-        raise UnsupportedError("this host has cgroup v2 only, and this version makes groups in v1 hierarchies")
     if layout.mode == "none":
         raise UnsupportedError("no cgroup file system is mounted", pointer=place.POINTER)
     raise UnsupportedError(
@@ -291,28 +329,6 @@ def choose(
         pointer=place.POINTER,
         remedy="leave it out, or have the directories given to this user",
     )
-
-
-def _in_unit(
-    layout: Layout,
-    manager: Manager,
-    cgroups_path: str,
-    container_id: str,
-    annotations: Mapping[str, str],
-    *,
-    rootless: bool,
-) -> SystemdDriver:
-    """The driver for a unit, and in it the one for the files of its cgroup."""
-    from . import translate_systemd
-    from .systemd import SystemdDriver
-    from .unit import unit
-
-    wanted = unit(cgroups_path, container_id, manager)
-    inner = choose(layout, cgroups_path=wanted.group, container_id=container_id, rootless=rootless)
-    properties = translate_systemd.unit_properties(
-        wanted, manager, container_id=container_id, unified=layout.mode == "v2", annotations=annotations
-    )
-    return SystemdDriver(inner, wanted, version=manager.version, properties=properties)
 
 
 def from_record(record: Any) -> Driver:
@@ -324,19 +340,29 @@ def from_record(record: Any) -> Driver:
         from . import systemd
 
         return systemd.from_record(record)
-    if kind != V1:
+    if kind not in (V1, V2):
         raise StateDamagedError(f"the saved state names no known cgroup driver: {kind!a}")
-    from .v1 import V1Driver
-
     groups, found = record.get("groups"), record.get("found")
     if not isinstance(groups, list) or not groups or not _is_texts(found):
         raise StateDamagedError("the saved state names no cgroups")
-    driver = V1Driver([place.group_from_record(group) for group in groups])
+    if kind == V2 and len(groups) != 1:
+        raise StateDamagedError("the saved state names more than one cgroup v2")
+    driver = _grouped(kind, [place.group_from_record(group) for group in groups])
     # Not looked at yet means not made yet: whatever is there is somebody else's.
     driver.checked = record.get("checked") is True
     driver.found = set(found) if driver.checked else {group.name for group in driver.groups}
     driver.prepared = record.get("prepared") is True
     return driver
+
+
+def _grouped(kind: str, groups: list[Group]) -> Grouped:
+    if kind == V2:
+        from .v2 import V2Driver
+
+        return V2Driver(groups)
+    from .v1 import V1Driver
+
+    return V1Driver(groups)
 
 
 def _no_group(what: str) -> UnsupportedError:

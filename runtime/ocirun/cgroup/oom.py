@@ -1,15 +1,19 @@
 """Hearing of it when a container runs out of memory.
 
-Source: Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control": an
+Sources: Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control": an
 eventfd registered in ``cgroup.event_control`` is raised at each OOM of the
 group or of one below, and once more when the group is removed.
+Documentation/admin-guide/cgroup-v2.rst: ``memory.events`` counts, in the group
+and those below, and a change of it is a notice to poll(2).
 """
 
 from __future__ import annotations
 
 import os
+import select
 
 from . import tree
+from .usage import number
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -22,6 +26,10 @@ class OomWatch:
     """
 
     __slots__ = ("_control", "_event")
+
+    # What to poll for.
+    events = select.POLLIN
+    ended = False
 
     def __init__(self, directory: int) -> None:
         self._control = os.open("memory.oom_control", _FLAGS, dir_fd=directory)
@@ -37,7 +45,7 @@ class OomWatch:
             raise
 
     def fileno(self) -> int:
-        """The descriptor to poll for input."""
+        """The descriptor to poll for `events`."""
         return self._event
 
     def happened(self) -> bool:
@@ -57,3 +65,41 @@ class OomWatch:
         """Give the notice up."""
         os.close(self._event)
         os.close(self._control)
+
+
+class EventsWatch:
+    """The notice of a v2 group, as `OomWatch` gives that of a v1 group.
+
+    ended   the group is gone, and the descriptor is to be polled no more
+    """
+
+    __slots__ = ("_count", "_fd", "ended")
+
+    events = select.POLLPRI
+
+    def __init__(self, directory: int) -> None:
+        self.ended = False
+        self._fd = os.open("memory.events", _FLAGS, dir_fd=directory)
+        self._count = self._kills()
+
+    def _kills(self) -> int:
+        # Reading marks a change as seen.
+        return number(os.pread(self._fd, 4096, 0).decode("ascii", "replace"), "oom_kill") or 0
+
+    def fileno(self) -> int:
+        """The descriptor to poll for `events`."""
+        return self._fd
+
+    def happened(self) -> bool:
+        """The OOM killer has killed since the last call; does not wait."""
+        try:
+            count = self._kills()
+        except OSError:
+            self.ended = True
+            return False
+        before, self._count = self._count, count
+        return count > before
+
+    def close(self) -> None:
+        """Give the notice up."""
+        os.close(self._fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ConfigError, HostError, Problem, StateDamagedError
+from .translate import UNIFIED as UNIFIED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,6 +123,22 @@ def groups(layout: Layout, *, cgroups_path: str, container_id: str, only_writabl
         if not only_writable or layout.writable(name, below):
             found.append(Group(mount.controllers, mount.path, mount.device, below))
     return found
+
+
+def unified(layout: Layout, *, cgroups_path: str, container_id: str) -> str:
+    """Where the container's group is below the mount point of the v2 hierarchy.
+
+    An absolute path is relative to the mount point, any other to the group
+    above our own: ours has a process, us, and so can have no controllers for
+    groups below ("no internal processes" of cgroup-v2.rst).
+    """
+    absolute, names = parts(cgroups_path, container_id)
+    if absolute or layout.unified is None:
+        return "/".join(names)
+    own = layout.own_below("")
+    if own is None:
+        raise _lost(layout.unified, layout.own.get("", ""))
+    return "/".join([*filter(None, own.split("/")[:-1]), *names])
 
 
 def group_from_record(record: Any) -> Group:

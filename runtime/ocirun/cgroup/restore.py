@@ -15,6 +15,9 @@ _KEYED = {
     "blkio.leaf_weight_device": "0",
     "blkio.bfq.weight_device": "default",
     "net_prio.ifpriomap": "0",
+    "io.max": "rbps=max wbps=max riops=max wiops=max",
+    "io.weight": "default",
+    "io.bfq.weight": "default",
     "rdma.max": "hca_handle=max hca_object=max",
 }
 
@@ -28,7 +31,9 @@ def previous(setting: Setting, text: str) -> Setting:
     if setting.file == "memory.oom_control":
         value = str(number(text, "oom_kill_disable") or 0)
     elif setting.file in _KEYED:
-        key = setting.value.partition(" ")[0]
+        # A weight alone is that of all devices without one of their own.
+        key = setting.value.partition(" ")[0] if " " in setting.value else "default"
         lines = [line for line in text.split("\n") if line.partition(" ")[0] == key]
         value = lines[0] if lines else f"{key} {_KEYED[setting.file]}"
-    return Setting(setting.controller, setting.file, value, setting.pointer)
+    # An empty list: a write of no bytes would be none.
+    return Setting(setting.controller, setting.file, value or "\n", setting.pointer)

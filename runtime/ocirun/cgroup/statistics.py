@@ -96,8 +96,8 @@ def read(tops: Mapping[str, int]) -> dict[str, Any]:
         "cpu": _cpu(files),
         "cpuset": _cpuset(files),
         "memory": _memory(files),
-        "pids": _filled({"current": files.number("pids.current"), "limit": max(files.number("pids.max"), 0)}),
-        "blkio": _filled({name: _blkio(files, sources) for name, sources in _BLKIO}),
+        "pids": filled({"current": files.number("pids.current"), "limit": max(files.number("pids.max"), 0)}),
+        "blkio": filled({name: _blkio(files, sources) for name, sources in _BLKIO}),
         "hugetlb": _hugetlb(files),
     }
 
@@ -107,7 +107,7 @@ def _cpu(files: Files) -> dict[str, Any]:
     rows = [line.split() for line in files.text("cpuacct.usage_all").split("\n")[1:]]
     # cpuacct.stat counts in USER_HZ.
     tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    usage = _filled(
+    usage = filled(
         {
             "total": files.number("cpuacct.usage"),
             "percpu": [int(word) for word in files.text("cpuacct.usage_percpu").split()],
@@ -122,11 +122,11 @@ def _cpu(files: Files) -> dict[str, Any]:
         "throttledPeriods": files.number("cpu.stat", "nr_throttled"),
         "throttledTime": files.number("cpu.stat", "throttled_time"),
     }
-    return {"usage": usage, "throttling": _filled(throttling)}
+    return {"usage": usage, "throttling": filled(throttling)}
 
 
 def _cpuset(files: Files) -> dict[str, Any]:
-    lists = _filled({name: numbers(files.text(f"cpuset.{name}")) for name in ("cpus", "mems")})
+    lists = filled({name: numbers(files.text(f"cpuset.{name}")) for name in ("cpus", "mems")})
     return {**lists, **{name: files.number(file) for name, file in _CPUSET}}
 
 
@@ -146,10 +146,10 @@ def _memory(files: Files) -> dict[str, Any]:
         name, _, value = line.partition(" ")
         if value.isdigit():
             raw[name] = int(value)
-    result = _filled({"cache": raw.get("cache", 0)})
+    result = filled({"cache": raw.get("cache", 0)})
     for name, prefix in _MEMORY:
         entry = {"limit": files.number(f"{prefix}.limit_in_bytes")}
-        entry |= _filled(
+        entry |= filled(
             {
                 "usage": files.number(f"{prefix}.usage_in_bytes"),
                 "max": files.number(f"{prefix}.max_usage_in_bytes"),
@@ -157,7 +157,7 @@ def _memory(files: Files) -> dict[str, Any]:
         )
         entry["failcnt"] = files.number(f"{prefix}.failcnt")
         result[name] = entry
-    return {**result, **_filled({"raw": dict(sorted(raw.items()))})}
+    return {**result, **filled({"raw": dict(sorted(raw.items()))})}
 
 
 def _blkio(files: Files, sources: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ def devices(text: str) -> list[dict[str, Any]]:
         if len(words) in (3, 4) and all(word.isdigit() for word in (*words[:2], words[-1])):
             operation = words[2] if len(words) == 4 else ""
             entry = {"major": int(words[0]), "minor": int(words[1]), "op": operation, "value": int(words[-1])}
-            entries.append(_filled(entry))
+            entries.append(filled(entry))
     return entries
 
 
@@ -189,10 +189,10 @@ def _hugetlb(files: Files) -> dict[str, Any]:
             continue
         start = f"{_HUGE_START}{size}"
         entry = {"usage": files.number(name), "max": files.number(f"{start}.max_usage_in_bytes")}
-        result[size] = {**_filled(entry), "failcnt": files.number(f"{start}.failcnt")}
+        result[size] = {**filled(entry), "failcnt": files.number(f"{start}.failcnt")}
     return result
 
 
-def _filled(entries: dict[str, Any]) -> dict[str, Any]:
+def filled(entries: dict[str, Any]) -> dict[str, Any]:
     """Without what is zero or empty, as ``omitempty`` of Go's encoding/json leaves it out."""
     return {name: value for name, value in entries.items() if value}

@@ -107,6 +107,7 @@ class SystemdDriver(Around):
         # The user's instance may move processes where the user alone may not: out of a session.
         self.attaches = unit.user
         self.joins = inner.joins and not unit.user
+        self.clones = inner.clones and not unit.user
 
     def record(self) -> dict[str, Any]:
         """The driver as plain values."""

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     Available = Callable[[str, str], bool]
 
 POINTER = "/linux/resources"
+# The kind of driver for cgroup v2; its group, and the files of that which belong to no controller.
+V2 = "v2"
+UNIFIED = "unified"
+# In place of a file's name: on v2 device rules are a program, not a file.
+DEVICE_FILTER = "device filter"
 # Written after the container is set up: under a quota of 1 ms in 100 the set-up would take minutes.
-LATE_FILES = frozenset(("cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us"))
+LATE_FILES = frozenset(("cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us", "cpu.max", "cpu.max.burst"))
 
 
 class Setting:
@@ -136,7 +141,33 @@ def translate(
     """
     if kind == "none":
         return none(resources, pointer=pointer)
-    return v1(resources, pointer=pointer, available=available, devices=devices)
+    made = v2 if kind == V2 else v1
+    return made(resources, pointer=pointer, available=available, devices=devices)
+
+
+def v2(
+    resources: Mapping[str, Any] | None,
+    *,
+    pointer: str = POINTER,
+    available: Available,
+    devices: bool = True,
+) -> tuple[list[Setting], list[Problem]]:
+    """`translate` for cgroup v2."""
+    from . import translate_v2
+
+    resources = resources or {}
+    sheet = Sheet(available, pointer)
+    if devices:
+        from . import device_rules
+
+        device_rules.v2(resources.get("devices") or (), sheet)
+    for key, block in resources.items():
+        part = translate_v2.BLOCKS.get(key)
+        if part is not None and block:
+            part(block, sheet)
+    if resources.get("unified"):
+        translate_v2.unified(resources["unified"], sheet)
+    return sheet.result()
 
 
 def v1(

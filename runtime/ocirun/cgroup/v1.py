@@ -7,45 +7,36 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from ..errors import HostError, UnsupportedError
 from . import group_steps, tree
-from .driver import V1, Driver
+from .driver import V1
 from .group_steps import guarded
+from .grouped import Grouped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ..host.cgroups import Layout
     from .oom import OomWatch
     from .place import Group
     from .translate import Setting
 
 # The hierarchy whose lists of processes are believed, best first: a process cannot hide from its freezer.
 _MEMBERS_IN = ("freezer", "pids", "devices", "memory", "cpuacct")
-# Seconds for the undo of a failed create.
-_DISCARD_LIMIT = 1.0
-# Refused because of the present values; may pass once the other settings are written.
-_DEPENDS_ON_OTHERS = (errno.EINVAL, errno.EBUSY)
 
 
-class V1Driver(Driver):
+class V1Driver(Grouped):
     """A container's groups in the v1 hierarchies; the verbs are described in `Driver`."""
 
-    __slots__ = ("_fds", "_made", "_ready")
+    __slots__ = ()
 
     kind = V1
     joins = True
     refuses = True
-
-    def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
-        super().__init__(groups, layout=layout, devices=devices)
-        self._fds: dict[str, int] = {}
-        self._made: list[Group] = []
-        self._ready: set[str] = set()
+    # Unlike a write to cgroup.procs this takes no lock on all thread groups and waits for no RCU grace period.
+    join_file = "tasks"
 
     def check(self) -> None:
         """Refuse a group with processes or one that would be frozen; remember which exist already."""
@@ -62,93 +53,6 @@ class V1Driver(Driver):
             finally:
                 os.close(fd)
         self.checked = True
-
-    def prepare(self) -> int | None:
-        """Make all directories, or none."""
-        try:
-            return super().prepare()
-        except BaseException:
-            self.discard()
-            raise
-
-    def make(self, name: str) -> None:
-        """Make one directory, or take over an empty one."""
-        group = self.group(name)
-        fd, made = guarded("make", group, lambda: tree.make(group))
-        self._fds[group.name] = fd
-        if made:
-            self._made.append(group)
-            self.found.discard(group.name)
-        elif not self.adopts and (not self.checked or group.name not in self.found):
-            # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
-            self.found.add(group.name)
-            group_steps.refuse_members(fd, group)
-        if "cpuset" in group.controllers:
-            guarded("fill", group, lambda: tree.visit(group, group_steps.fill_cpuset))
-        self._ready.add(group.name)
-        self.prepared = len(self._ready) == len(self.groups)
-
-    def write(self, controller: str, file: str, value: str, *, pointer: str = "") -> None:
-        """Write one setting."""
-        from .translate import Setting
-
-        self.apply((Setting(controller, file, value, pointer),))
-
-    def apply(self, settings: Sequence[Setting]) -> None:
-        """Write settings; one that the kernel refuses is written again after the others.
-
-        Limits hold each other: memory below memory+swap, quota against period
-        and against the quota above.  Which has to go first depends on the old
-        values, so the order is found by trying.
-        """
-        left = list(settings)
-        while left:
-            again: list[Setting] = []
-            first: OSError | None = None
-            for setting in left:
-                try:
-                    self._write(setting.controller, setting.file, setting.value)
-                except OSError as error:
-                    # Device rules are the one kind whose order has a meaning.
-                    if error.errno not in _DEPENDS_ON_OTHERS or setting.controller == "devices":
-                        raise self._refused(setting, error) from error
-                    first = first or error
-                    again.append(setting)
-            if first is not None and len(again) == len(left):
-                raise self._refused(again[0], first) from first
-            left = again
-
-    def read(self, controller: str, file: str) -> str:
-        """What a file of the group says."""
-        group = self.group(controller)
-        return guarded(f"read {file} of", group, lambda: tree.read(self._directory(group), file))
-
-    def available(self, controller: str, file: str = "") -> bool:
-        """As `Driver.available`; a driver from a record asks the group itself."""
-        if not super().available(controller, file):
-            return False
-        if not file or self._layout is not None:
-            return True
-        fd = self._existing(self.group(controller))
-        return fd is None or tree.has(fd, file)
-
-    def open_join(self, name: str, below: str = "") -> int:
-        """The ``tasks`` file of one group: a thread that writes "0" moves itself.
-
-        Unlike a write to ``cgroup.procs`` this takes no lock on all thread
-        groups and waits for no RCU grace period.
-        """
-        group = self.group(name)
-        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        if not below:
-            return guarded("join", group, lambda: os.open("tasks", flags, dir_fd=self._directory(group)))
-        top = self._directory(group)
-        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, "tasks", flags))
-
-    def place(self, pid: int) -> None:
-        """Move a process with all its threads into every group."""
-        for group in self.groups:
-            self.write(group.name, "cgroup.procs", str(pid))
 
     def freeze(self) -> None:
         """Stop every process, by the freezer."""
@@ -205,55 +109,18 @@ class V1Driver(Driver):
 
         return statistics.read(self._tops())
 
-    def watch(self) -> OomWatch | None:
-        """By an eventfd; None without a memory hierarchy."""
-        from .oom import OomWatch
+    def _furnish(self, group: Group) -> None:
+        if "cpuset" in group.controllers:
+            guarded("fill", group, lambda: tree.visit(group, group_steps.fill_cpuset))
 
-        if not self.available("memory"):
-            return None
-        group = self.group("memory")
-        return guarded("watch", group, lambda: OomWatch(self._directory(group)))
-
-    def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
-        """Remove our groups and all below them; see `Driver.remove`."""
-        left = self._remove([group for group in self.groups if self._is_ours(group)], kill=kill, limit=limit)
-        if left:
-            raise self._busy(left[0])
-
-    def discard(self) -> None:
-        """Remove what this object made, if it is empty or will be at once; groups that were found stay."""
-        try:
-            self._remove(self._made, kill=False, limit=_DISCARD_LIMIT)
-        except HostError:
-            pass
-        self._made = []
-        self._ready.clear()
-        self.prepared = False
-
-    def _remove(self, groups: Sequence[Group], *, kill: bool, limit: float) -> list[Group]:
-        """Remove groups until `limit` seconds are over; returns those that are left."""
-        self.close()
-        deadline, pause = time.monotonic() + limit, 0.001
-        left = list(groups)
-        while left := [group for group in left if not group_steps.remove(group)]:
-            if kill:
-                self._kill_in(left)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
-        return left
-
-    def close(self) -> None:
-        """Close the directories that are held open."""
-        for fd in self._fds.values():
-            os.close(fd)
-        self._fds.clear()
-
-    def _is_ours(self, group: Group) -> bool:
-        # Saved before `prepare`, and the process died in it: a group that was there before may have got a
-        # new owner since.
-        return self.prepared or group.name not in self.found
+    def _remedy(self, setting: Setting, number: int) -> str:
+        if setting.file == "memory.limit_in_bytes" and number == errno.EBUSY:
+            try:
+                used = tree.read(self._directory(self.group("memory")), "memory.usage_in_bytes")
+                return f"the container uses {used} bytes that cannot be reclaimed"
+            except OSError:
+                pass
+        return ""
 
     def _members_group(self) -> Group:
         for name in _MEMBERS_IN:
@@ -266,15 +133,6 @@ class V1Driver(Driver):
             raise UnsupportedError(f"the container has no group in a freezer hierarchy, so it cannot be {what}")
         return self.group("freezer")
 
-    def _existing(self, group: Group) -> int | None:
-        """The group's directory, held open; None where it is gone."""
-        fd = self._fds.get(group.name)
-        if fd is None:
-            fd = tree.open_group(group)
-            if fd is not None:
-                self._fds[group.name] = fd
-        return fd
-
     def _tops(self) -> dict[str, int]:
         """Controller -> the group's directory, for those that are there."""
         tops: dict[str, int] = {}
@@ -284,31 +142,14 @@ class V1Driver(Driver):
                 tops.update(dict.fromkeys(group.controllers, fd))
         return tops
 
-    def _directory(self, group: Group) -> int:
-        fd = self._existing(group)
-        if fd is None:
-            raise HostError(f"the container's cgroup {group.path} is gone", call="openat", errno=errno.ENOENT)
-        return fd
+    def watch(self) -> OomWatch | None:
+        """By an eventfd; None without a memory hierarchy."""
+        from .oom import OomWatch
 
-    def _write(self, controller: str, file: str, value: str) -> None:
-        tree.write(self._directory(self.group(controller)), file, value)
-
-    def _refused(self, setting: Setting, error: OSError) -> HostError:
-        group, number, remedy = self.group(setting.controller), error.errno or 0, ""
-        if setting.file == "memory.limit_in_bytes" and number == errno.EBUSY:
-            try:
-                used = tree.read(self._directory(group), "memory.usage_in_bytes")
-                remedy = f"the container uses {used} bytes that cannot be reclaimed"
-            except OSError:
-                pass
-        what = f"cannot write {setting.value!a} to {group.path}/{setting.file}"
-        return HostError(
-            f"cgroup {group.name}: {what}: {group_steps.words(number)}",
-            pointer=setting.pointer,
-            call="write",
-            errno=number,
-            remedy=remedy,
-        )
+        if not self.available("memory"):
+            return None
+        group = self.group("memory")
+        return guarded("watch", group, lambda: OomWatch(self._directory(group)))
 
     def _kill(self, tops: list[int], signal: int, group: Group, wait: float) -> int:
         from . import members
@@ -326,14 +167,3 @@ class V1Driver(Driver):
             if fd is not None:
                 self._kill([fd], 9, group, 0.0)
         self.close()
-
-    def _busy(self, group: Group) -> HostError:
-        fd = self._existing(group)
-        count = 0
-        if fd is not None:
-            from . import members
-
-            count = len(members.pids([fd]))
-        self.close()
-        what = f"{count} processes are still in it" if count else "the kernel keeps it busy"
-        return HostError(f"cgroup {group.path} cannot be removed: {what}", call="rmdir", errno=errno.EBUSY)

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .unified import Reach
+
 V1 = "v1"
 V2 = "v2"
 HYBRID = "hybrid"
@@ -95,9 +97,18 @@ class Layout:
                 result.append(mount)
         return result
 
+    def mount(self, controller: str) -> Mount:
+        """Where a controller is; "" is v2.  Raises KeyError."""
+        if not controller and self.unified is not None:
+            return self.unified
+        return self.mounts[controller]
+
     def own_below(self, controller: str) -> str | None:
-        """Our own cgroup relative to the mount point, such as "" or "a/b"; None where it is not visible there."""
-        mount, own = self.mounts[controller], self.own.get(controller, "")
+        """Our own cgroup relative to the mount point, such as "" or "a/b"; None where it is not visible there.
+
+        controller   as in `mount`
+        """
+        mount, own = self.mount(controller), self.own.get(controller, "")
         if (
             not own.startswith("/")
             or own.endswith(" (deleted)")
@@ -116,13 +127,31 @@ class Layout:
         Looked up in a cgroup that is not the root, since the root lacks most
         limits; where there is no other cgroup yet, the answer is True.
         """
-        mount = self.mounts.get(controller)
-        if mount is None:
-            return False
         known = self._files.get(controller)
         if known is None:
-            known = self._files[controller] = _file_names(mount)
+            mount = self.mounts.get(controller)
+            if mount is not None:
+                known = _file_names(mount)
+            elif self.mode == V2 and self.unified is not None:
+                from . import unified
+
+                known = unified.file_names(self.unified.path, controller)
+            else:
+                return False
+            self._files[controller] = known
         return not known or file in known
+
+    def reach(self, below: str) -> Reach:
+        """What a v2 group `below` the mount point can have; KeyError without v2."""
+        from . import unified
+
+        return unified.reach(self.mount("").path, below)
+
+    def may_join(self, below: str) -> bool:
+        """We may make this v2 group and put processes there."""
+        from . import unified
+
+        return unified.may_join(self, below)
 
     def writable(self, controller: str, below: str) -> bool:
         """We may make the cgroup `below` (relative to the mount point): asked of its nearest existing ancestor."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from ..cgroup.place import UNIFIED
 from ..config import check, load
 from ..errors import ConfigError, HostError, Problem, StateError, UsageError
-from ..plan.builder import Request
+from ..plan.builder import Request, clean
 from ..plan.constants import NAMESPACE_FILES
 from ..plan.joining import build_exec
 from ..state import record as records
@@ -117,6 +118,16 @@ def _session(
     )
     below = sub_groups(cgroup, options.cgroup)
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
+    start_in = why = ""
+    if cgroup.clones:
+        inside, why = (below[UNIFIED], "") if UNIFIED in below else cgroup.home(record.pid)
+        below[UNIFIED] = inside
+        if options.ignore_paused or (data["process"].get("execCPUAffinity") or {}).get("initial"):
+            # A helper that starts in a frozen group keeps us waiting where no signal can reach us; and the
+            # first affinity is to hold before the group is joined (config.md, "execCPUAffinity").
+            files = [(UNIFIED, inside)]
+        else:
+            start_in = clean(f"{cgroup.path(UNIFIED)}/{inside}")
     facts = planning.facts(None, data, preserve_fds=options.preserve_fds)
     if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
         from ..host import users
@@ -132,6 +143,8 @@ def _session(
         own_umask=umask,
         status=records.status(record, records.load_progress(directory)),
         cgroup_files=files,
+        start_in=start_in,
+        start_why=why,
     )
     session = Session(plan, record, cgroup, directory)
     session.progress_name = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from .._native import lib
+from ..cgroup.place import UNIFIED
 from ..errors import HostError, StateError, errno_words
 from ..plan.constants import MS_SLAVE, NAMESPACE_FILES, NAMESPACE_FLAGS
 from .spawn import check
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from .session import Session
 
+# Name of the descriptor that is no slot of the helper: the directory of the cgroup in which it starts.
+START_IN = "start_in_cgroup"
 _NSFS_MAGIC = 0x6E736673
 _PROC_SUPER_MAGIC = 0x9FA0
 _PROC_ROOT_INODE = 1
@@ -156,6 +159,26 @@ def join_rdt_group(s: Session, path: str) -> None:
     from . import rdt
 
     rdt.join(path, s.helper.pid)
+
+
+def enable_controllers(s: Session, path: str, controllers: list[str], others: list[str]) -> None:
+    """Controllers for the groups below one."""
+    s.cgroup.enable(path, controllers, others)
+
+
+def filter_devices(s: Session, path: str, rules: list[str]) -> None:
+    """The program that decides on devices."""
+    s.cgroup.filter_devices("\n".join(rules))
+
+
+def give_cgroup(s: Session, path: str, uid: int, files: list[str]) -> None:
+    """The container's user owns its cgroup."""
+    s.cgroup.give(uid, files)
+
+
+def start_in_cgroup(s: Session, path: str) -> None:
+    """The directory for CLONE_INTO_CGROUP, kept until `spawn`."""
+    s.fds[START_IN] = s.cgroup.open_directory(s.below(UNIFIED))
 
 
 def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
@@ -336,6 +359,10 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         open_cgroup,
         make_rdt_group,
         join_rdt_group,
+        enable_controllers,
+        filter_devices,
+        give_cgroup,
+        start_in_cgroup,
         write_id_maps,
         write_time_offsets,
         write_process,

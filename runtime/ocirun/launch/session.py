@@ -200,6 +200,7 @@ class Session:
                 flags=flags,
                 made=self.made,
                 encoder=self.encoder,
+                cgroup_fd=self.fds.get(hostops.START_IN, -1),
                 progress_fd=progress,
                 stdio=self.stdio,
             )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from ..cgroup import translate
+from ..cgroup.translate import UNIFIED, V2
 from . import constants as c
+from .builder import clean
 from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOT_PROC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
     from .builder import Builder
     from .options import MountOptions
 
@@ -31,11 +36,71 @@ def make_cgroup(b: Builder) -> None:
     b.settings = [setting for setting in settings if not _is_late(setting)]
     if b.cgroup.unit:
         return
-    for setting in b.settings:
-        _write(b, setting)
+    _furnish(b)
     for controller, path in b.cgroup.joined_by_child():
         slot = b.inherit(f"cgroup_{controller}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
+    if b.cgroup.clones:
+        b.host("start_in_cgroup", "/linux/cgroupsPath", path=b.cgroup.path(UNIFIED))
+
+
+def _furnish(b: Builder) -> None:
+    """All that is done with a group that exists: controllers, limits, ownership."""
+    _enable(b)
+    for setting in b.settings:
+        _write(b, setting)
+    if b.cgroup.kind == V2:
+        _give(b)
+
+
+def _enable(b: Builder) -> None:
+    """On v2 a group has the controllers that are switched on in the one above."""
+    needed = {setting.controller for setting in (*b.settings, *b.late_settings)}
+    for path, controllers in b.cgroup.enabling:
+        b.host(
+            "enable_controllers",
+            "/linux/resources",
+            why="the kernel may refuse the others, which are for statistics",
+            path=path,
+            controllers=[name for name in controllers if name in needed],
+            others=[name for name in controllers if name not in needed],
+        )
+
+
+def _give(b: Builder) -> None:
+    """The group belongs to the container's user where the container may write to it.
+
+    That is (config-linux.md, "Cgroup ownership"): on v2, in a cgroup namespace of its own, with the hierarchy
+    mounted at its usual place and not read-only.
+    """
+    uid: int = (b.process.get("user") or {}).get("uid", 0)
+    if "cgroup" not in b.new or not any(_shows_groups(mount) for mount in b.data.get("mounts") or ()):
+        return
+    if b.user_namespace:
+        outside = mapped(b.linux.get("uidMappings") or (), uid)
+        if outside is None:
+            return
+        uid = outside
+    if uid:
+        path = b.cgroup.path(UNIFIED)
+        b.host("give_cgroup", "/process/user/uid", path=path, uid=uid, files=list(b.cgroup.delegated()))
+
+
+def _shows_groups(mount: dict[str, Any]) -> bool:
+    return (
+        mount.get("type") in ("cgroup", "cgroup2")
+        and clean(mount["destination"]) == "/sys/fs/cgroup"
+        and "ro" not in (mount.get("options") or ())
+    )
+
+
+def mapped(mappings: Iterable[dict[str, int]], inside: int) -> int | None:
+    """The id outside for one in the container; None where it has none."""
+    for entry in mappings:
+        first, size = entry["containerID"], entry["size"]
+        if first <= inside < first + size:
+            return entry["hostID"] + inside - first
+    return None
 
 
 def enter_unit(b: Builder) -> None:
@@ -61,8 +126,7 @@ def enter_unit(b: Builder) -> None:
             "/linux/cgroupsPath",
             why="systemd puts a process into the hierarchies that it uses itself",
         )
-    for setting in b.settings:
-        _write(b, setting)
+    _furnish(b)
 
 
 def _is_late(setting: translate.Setting) -> bool:
@@ -80,6 +144,10 @@ def write_late(b: Builder) -> None:
 
 
 def _write(b: Builder, setting: translate.Setting) -> None:
+    if setting.file == translate.DEVICE_FILTER:
+        path = b.cgroup.path(UNIFIED)
+        b.host("filter_devices", setting.pointer, path=path, rules=setting.value.split("\n"))
+        return
     b.host(
         "write_cgroup",
         setting.pointer,
@@ -91,11 +159,14 @@ def _write(b: Builder, setting: translate.Setting) -> None:
 
 
 def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
-    """``type: cgroup``: one mount for each v1 hierarchy, in a tmpfs.
+    """``type: cgroup``: on v2 the hierarchy itself; on v1 one mount for each, in a tmpfs.
 
     In a cgroup namespace of its own the container may mount the hierarchies itself; without one only its
     own directory is bound, so that nothing above it can be seen.
     """
+    if b.facts.layout is not None and b.facts.layout.mode == "v2":
+        _mount_unified(b, pointer, destination, parsed)
+        return
     readonly = parsed.attr_set & c.MOUNT_ATTR_RDONLY
     attributes = (parsed.attr_set | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC) & ~readonly
     top, slot = b.slot("cgroup_top"), b.slot("mount")
@@ -128,6 +199,29 @@ def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptio
     for flag, recursive in parsed.propagation:
         b.init("set_mount_attr", pointer, slot=top, propagation=flag, recursive=1 if recursive else 0)
     b.init("close", pointer, slot=top)
+
+
+def _mount_unified(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
+    """The v2 hierarchy: in a new cgroup namespace it begins at the container's group, else that group is bound."""
+    attributes = parsed.attr_set | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
+    if "cgroup" not in b.new and not b.cgroup.groups:
+        raise b.error(
+            pointer,
+            "shows all groups of the host, as the container has neither a group nor a cgroup namespace of its own",
+            expected="a namespace of the type cgroup, or no such mount",
+        )
+    slot = b.slot("mount")
+    flags = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
+    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=flags)
+    if "cgroup" in b.new:
+        b.init("new_filesystem", pointer, slot=slot, type="cgroup2", options=[], attributes=attributes)
+    else:
+        why = "without a cgroup namespace a new mount would show all groups"
+        b.init("clone_tree", pointer, why=why, slot=slot, path=b.cgroup.path(UNIFIED), recursive=0, root=None)
+        b.init("set_mount_attr", pointer, slot=slot, set=attributes)
+    b.init("attach", pointer, slot=slot, target="target")
+    for flag, recursive in parsed.propagation:
+        b.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)
 
 
 def _pair(option: str) -> tuple[str, str | None]:

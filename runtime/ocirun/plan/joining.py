@@ -35,6 +35,8 @@ def build_exec(
     own_umask: int | None,
     status: str,
     cgroup_files: list[tuple[str, str]],
+    start_in: str = "",
+    start_why: str = "",
 ) -> Plan:
     """The plan for a process in a container.
 
@@ -44,6 +46,7 @@ def build_exec(
     own_umask      umask of the container's config, for a process without one, or None
     status         of the container
     cgroup_files   (group name, path below the container's group) for each group to join
+    start_in       path of the cgroup in which the helper is started (cgroup v2), "" for none, and why that one
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
@@ -62,6 +65,8 @@ def build_exec(
     for name, below in cgroup_files:
         slot = b.inherit(f"cgroup_{name}")
         b.host("open_cgroup", "/linux/cgroupsPath", controller=name, path=below, slot=slot)
+    if start_in:
+        b.host("start_in_cgroup", "/linux/cgroupsPath", why=start_why, path=start_in)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     _join(b, foreign, cgroup_files)
     _prepare(b, own_umask, status)

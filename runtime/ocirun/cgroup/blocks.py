@@ -1,0 +1,156 @@
+"""What the blocks of ``linux.resources`` have in common on cgroup v1 and v2.  Pure.
+
+Ranges are the kernel's (kernel/sched/core.c, kernel/cgroup/pids.c and rdma.c
+of Linux 6.18): there a bad value is only EINVAL.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .translate import Sheet
+
+SHARES = (2, 262144)
+# Microseconds: 1 ms to 1 s, and MAX_BW of kernel/sched/sched.h.
+PERIOD = (1000, 1_000_000)
+QUOTA = (1000, (1 << 44) - 1)
+# PID_MAX_LIMIT on 64-bit machines.  The kernel refuses more, and more tasks there cannot be.
+_PIDS_MAX = 1 << 22
+_UNSET = (1 << 64) - 1
+_INT_MAX = (1 << 31) - 1
+_SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_CPU_LIST = frozenset("0123456789,-:/ ")
+
+
+def memory_numbers(block: Mapping[str, Any], sheet: Sheet) -> tuple[int, int, int] | None:
+    """(limit, limit of memory and swap together, reservation), 0 for unset; None where one is below -1."""
+    limit, swap = block.get("limit") or 0, block.get("swap") or 0
+    reservation = block.get("reservation") or 0
+    for key, value in (("limit", limit), ("swap", swap), ("reservation", reservation)):
+        if value < -1:
+            sheet.problem(
+                f"memory/{key}", f"{value} is below -1, which is no limit", expected="-1 or more", found=value
+            )
+            return None
+    if swap > 0 and limit <= 0:
+        sheet.problem("memory/swap", "memory and swap together are limited, but memory/limit is not set")
+    elif 0 < swap < limit:
+        sheet.problem(
+            "memory/swap",
+            f"{swap} is less than memory/limit, {limit}: it is the sum of memory and swap",
+            expected=f"at least {limit}",
+            found=swap,
+        )
+    return limit, swap, reservation
+
+
+def swappiness_of(block: Mapping[str, Any]) -> int | None:
+    """``memory.swappiness``, None for unset: engines written in Go send an unsigned -1 for that."""
+    swappiness = block.get("swappiness")
+    return None if swappiness in (-1, _UNSET) else swappiness
+
+
+def memory_ignored(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """What the kernel has given up."""
+    for key in ("kernel", "kernelTCP"):
+        if block.get(key):
+            sheet.warn(f"memory/{key}", "is ignored: the kernel has no separate limit for its own memory any more")
+    if block.get("useHierarchy") is False:
+        sheet.warn("memory/useHierarchy", "is ignored: memory is always counted for groups above too (Linux 5.11)")
+
+
+def burst_fits(burst: int, quota: int, sheet: Sheet) -> bool:
+    """``cpu.burst`` is not above the quota, and in the kernel's range; else a problem is added."""
+    if 0 < quota < burst:
+        sheet.problem("cpu/burst", f"{burst} is above cpu/quota, {quota}", expected=f"at most {quota}", found=burst)
+        return False
+    return not sheet.outside("cpu/burst", burst, 0, QUOTA[1], "microseconds")
+
+
+def cpu_sets(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """``cpu.cpus`` and ``cpu.mems``: lists of processors and memory nodes."""
+    for key in ("cpus", "mems"):
+        text = block.get(key) or ""
+        if not text:
+            continue
+        if not text.strip() or not (_CPU_LIST.issuperset(text) or text == "all"):
+            sheet.problem(f"cpu/{key}", f"{text[:60]!a} is not a list of numbers", expected="such as 0-3,7", found=text)
+        else:
+            sheet.add("cpuset", f"cpuset.{key}", text, f"cpu/{key}")
+
+
+def cpu_file(sheet: Sheet, file: str, value: str, at: str) -> None:
+    """A file that not every kernel has: idle since 5.15, real-time groups and bandwidth by configuration."""
+    if not sheet.available("cpu", "") or sheet.available("cpu", file):
+        sheet.add("cpu", file, value, at, lifts=value == "0")
+    elif value != "0":
+        sheet.problem(at, f"this kernel has no {file}", found=value)
+
+
+def pids(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """``pids``: tasks; 0 allows no fork, below 0 is no limit."""
+    limit = block.get("limit")
+    if limit is not None:
+        value = str(limit) if 0 <= limit <= _PIDS_MAX else "max"
+        sheet.add("pids", "pids.max", value, "pids/limit", lifts=value == "max")
+
+
+def huge_pages(block: Sequence[Mapping[str, Any]], sheet: Sheet, end: str) -> None:
+    """``hugepageLimits``: bytes of each page size, both in use and, where the kernel counts them, reserved.
+
+    end   of the file's name, behind the size
+    """
+    for index, entry in enumerate(block):
+        at = f"hugepageLimits/{index}"
+        size = page_size(entry.get("pageSize") or "")
+        if not size:
+            found = entry.get("pageSize")
+            sheet.problem(
+                f"{at}/pageSize", f"{str(found)[:40]!a} is not a page size", expected="such as 2MB", found=found
+            )
+            continue
+        if not sheet.available("hugetlb", ""):
+            sheet.missing("hugetlb", at)
+            continue
+        if not sheet.available("hugetlb", f"hugetlb.{size}.{end}"):
+            sheet.problem(f"{at}/pageSize", f"this host has no huge pages of {size}", found=entry["pageSize"])
+            continue
+        for file in (f"hugetlb.{size}.{end}", f"hugetlb.{size}.rsvd.{end}"):
+            if sheet.available("hugetlb", file):
+                sheet.add("hugetlb", file, str(entry.get("limit") or 0), f"{at}/limit")
+
+
+def page_size(text: str) -> str:
+    """A page size in the form of the kernel's file names (``2048KB`` is ``2MB``), or "" for what is none."""
+    digits, unit = text[:-2], text[-2:-1]
+    if not text.endswith("B") or unit not in _SIZE_UNITS or not (digits.isascii() and digits.isdigit()):
+        return ""
+    if digits.startswith("0") or len(digits) > 12:
+        return ""
+    size = int(digits) * _SIZE_UNITS[unit]
+    if size & (size - 1):
+        return ""
+    for name, factor in reversed(_SIZE_UNITS.items()):
+        if size >= factor:
+            return f"{size // factor}{name}B"
+    return ""
+
+
+def rdma(block: Mapping[str, Mapping[str, Any]], sheet: Sheet) -> None:
+    """``rdma``: handles and objects of each RDMA device."""
+    for name, limits in block.items():
+        at = "rdma/" + name.replace("~", "~0").replace("/", "~1")
+        if not sheet.one_word(at, name, "the name of an RDMA device"):
+            continue
+        words = []
+        for key, word in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object")):
+            value = (limits or {}).get(key)
+            if value is not None and not sheet.outside(f"{at}/{key}", value, 0, _INT_MAX):
+                words.append(f"{word}={value}")
+        if words:
+            sheet.add("rdma", "rdma.max", f"{name} {' '.join(words)}", at)
+        elif not limits:
+            sheet.problem(at, "sets neither hcaHandles nor hcaObjects", expected="at least one of the two")

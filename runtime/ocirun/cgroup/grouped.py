@@ -1,0 +1,220 @@
+"""What the drivers of cgroup v1 and v2 share: groups are directories, and settings are writes to files in them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from ..errors import HostError
+from . import group_steps, tree
+from .driver import Driver
+from .group_steps import guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..host.cgroups import Layout
+    from .place import Group
+    from .translate import Setting
+
+# Seconds for the undo of a failed create.
+_DISCARD_LIMIT = 1.0
+# Refused because of the present values; may pass once the other settings are written.
+_DEPENDS_ON_OTHERS = (errno.EINVAL, errno.EBUSY)
+
+
+class Grouped(Driver):
+    """The verbs on directories and files, as `Driver` describes them.
+
+    join_file   the file of a group in which a process writes "0" to join
+    """
+
+    __slots__ = ("_fds", "_made", "_ready")
+
+    join_file = "cgroup.procs"
+
+    def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
+        super().__init__(groups, layout=layout, devices=devices)
+        self._fds: dict[str, int] = {}
+        self._made: list[Group] = []
+        self._ready: set[str] = set()
+
+    def prepare(self) -> int | None:
+        """Make all directories, or none."""
+        try:
+            return super().prepare()
+        except BaseException:
+            self.discard()
+            raise
+
+    def make(self, name: str) -> None:
+        """Make one directory, or take over an empty one."""
+        group = self.group(name)
+        fd, made = guarded("make", group, lambda: tree.make(group))
+        self._fds[group.name] = fd
+        if made:
+            self._made.append(group)
+            self.found.discard(group.name)
+        elif not self.adopts and (not self.checked or group.name not in self.found):
+            # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
+            self.found.add(group.name)
+            group_steps.refuse_members(fd, group)
+        self._furnish(group)
+        self._ready.add(group.name)
+        self.prepared = len(self._ready) == len(self.groups)
+
+    def write(self, controller: str, file: str, value: str, *, pointer: str = "") -> None:
+        """Write one setting."""
+        from .translate import Setting
+
+        self.apply((Setting(controller, file, value, pointer),))
+
+    def apply(self, settings: Sequence[Setting]) -> None:
+        """Write settings; one that the kernel refuses is written again after the others.
+
+        Limits hold each other: memory below memory+swap, quota against period
+        and against the quota above.  Which has to go first depends on the old
+        values, so the order is found by trying.
+        """
+        left = list(settings)
+        while left:
+            again: list[Setting] = []
+            first: OSError | None = None
+            for setting in left:
+                try:
+                    self._write(setting.controller, setting.file, setting.value)
+                except OSError as error:
+                    # Device rules of v1 are the one kind whose order has a meaning.
+                    if error.errno not in _DEPENDS_ON_OTHERS or setting.controller == "devices":
+                        raise self._refused(setting, error) from error
+                    first = first or error
+                    again.append(setting)
+            if first is not None and len(again) == len(left):
+                raise self._refused(again[0], first) from first
+            left = again
+
+    def read(self, controller: str, file: str) -> str:
+        """What a file of the group says."""
+        group = self.group(controller)
+        return guarded(f"read {file} of", group, lambda: tree.read(self._directory(group), file))
+
+    def available(self, controller: str, file: str = "") -> bool:
+        """As `Driver.available`; a driver from a record asks the group itself."""
+        if not super().available(controller, file):
+            return False
+        if not file or self._layout is not None:
+            return True
+        fd = self._existing(self.group(controller))
+        return fd is None or tree.has(fd, file)
+
+    def open_join(self, name: str, below: str = "") -> int:
+        """The file of one group in which a process writes "0" to join."""
+        group = self.group(name)
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        if not below:
+            return guarded("join", group, lambda: os.open(self.join_file, flags, dir_fd=self._directory(group)))
+        top = self._directory(group)
+        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, self.join_file, flags))
+
+    def place(self, pid: int) -> None:
+        """Move a process with all its threads into every group."""
+        for group in self.groups:
+            self.write(group.name, "cgroup.procs", str(pid))
+
+    def discard(self) -> None:
+        """Remove what this object made, if it is empty or will be at once; groups that were found stay."""
+        try:
+            self._remove(self._made, kill=False, limit=_DISCARD_LIMIT)
+        except HostError:
+            pass
+        self._made = []
+        self._ready.clear()
+        self.prepared = False
+
+    def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
+        """Remove our groups and all below them; see `Driver.remove`."""
+        left = self._remove([group for group in self.groups if self._is_ours(group)], kill=kill, limit=limit)
+        if left:
+            raise self._busy(left[0])
+
+    def _remove(self, groups: Sequence[Group], *, kill: bool, limit: float) -> list[Group]:
+        """Remove groups until `limit` seconds are over; returns those that are left."""
+        self.close()
+        deadline, pause = time.monotonic() + limit, 0.001
+        left = list(groups)
+        while left := [group for group in left if not group_steps.remove(group)]:
+            if kill:
+                self._kill_in(left)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
+        return left
+
+    def close(self) -> None:
+        """Close the directories that are held open."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def _is_ours(self, group: Group) -> bool:
+        # Saved before `prepare`, and the process died in it: a group that was there before may have got a
+        # new owner since.
+        return self.prepared or group.name not in self.found
+
+    def _existing(self, group: Group) -> int | None:
+        """The group's directory, held open; None where it is gone."""
+        fd = self._fds.get(group.name)
+        if fd is None:
+            fd = tree.open_group(group)
+            if fd is not None:
+                self._fds[group.name] = fd
+        return fd
+
+    def _directory(self, group: Group) -> int:
+        fd = self._existing(group)
+        if fd is None:
+            raise HostError(f"the container's cgroup {group.path} is gone", call="openat", errno=errno.ENOENT)
+        return fd
+
+    def _write(self, controller: str, file: str, value: str) -> None:
+        tree.write(self._directory(self.group(controller)), file, value)
+
+    def _refused(self, setting: Setting, error: OSError) -> HostError:
+        group, number = self.group(setting.controller), error.errno or 0
+        remedy = self._remedy(setting, number)
+        what = f"cannot write {setting.value!a} to {group.path}/{setting.file}"
+        return HostError(
+            f"cgroup {group.name}: {what}: {group_steps.words(number)}",
+            pointer=setting.pointer,
+            call="write",
+            errno=number,
+            remedy=remedy,
+        )
+
+    def _busy(self, group: Group) -> HostError:
+        fd = self._existing(group)
+        count = 0
+        if fd is not None:
+            from . import members
+
+            count = len(members.pids([fd]))
+        self.close()
+        what = f"{count} processes are still in it" if count else "the kernel keeps it busy"
+        return HostError(f"cgroup {group.path} cannot be removed: {what}", call="rmdir", errno=errno.EBUSY)
+
+    # What differs.
+
+    def _furnish(self, group: Group) -> None:
+        """Do what a new group needs before a process can join."""
+
+    def _kill_in(self, groups: Sequence[Group]) -> None:
+        """Kill what keeps these groups busy."""
+        raise NotImplementedError
+
+    def _remedy(self, setting: Setting, number: int) -> str:
+        """What may help where the kernel refused a setting with this errno, or ""."""
+        del setting, number
+        return ""

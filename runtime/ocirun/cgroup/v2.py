@@ -1,0 +1,210 @@
+"""The driver for cgroup v2: one directory.  File access only; what to write comes from translate.
+
+Source: Documentation/admin-guide/cgroup-v2.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import HostError
+from . import group_steps, place, tree, v2_steps
+from .driver import V2
+from .group_steps import guarded
+from .grouped import Grouped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..host.cgroups import Layout
+    from .oom import EventsWatch
+    from .place import Group
+
+_SIGKILL = 9
+_RUNNABLE = ("domain", "domain threaded")
+
+
+class V2Driver(Grouped):
+    """A container's group in the v2 hierarchy; the verbs are described in `Driver`."""
+
+    __slots__ = ("enabling",)
+
+    kind = V2
+    clones = True
+
+    def __init__(
+        self,
+        groups: Sequence[Group] = (),
+        *,
+        layout: Layout | None = None,
+        devices: bool = False,
+        enabling: Sequence[tuple[str, list[str]]] = (),
+    ) -> None:
+        super().__init__(groups, layout=layout, devices=devices)
+        self.enabling = list(enabling)
+
+    def check(self) -> None:
+        """Refuse a group with processes, a frozen one, and one that cannot hold processes."""
+        (group,) = self.groups
+        fd, missing = tree.open_nearest(group)
+        try:
+            self.found = set() if missing else {group.name}
+            if not missing and not self.adopts:
+                group_steps.refuse_members(fd, group)
+            above = "/".join(group.path.split("/")[: -len(missing)]) if missing else group.path
+            if guarded("look at", group, lambda: v2_steps.frozen(fd) or v2_steps.frozen_above(fd)):
+                message = f"container's cgroup unexpectedly frozen: {above}"
+                raise HostError(message, pointer=place.POINTER, errno=errno.EBUSY)
+            kind = guarded("look at", group, lambda: v2_steps.kind(fd))
+            if kind not in (("", "domain") if missing else _RUNNABLE):
+                raise HostError(
+                    f"cgroup {above} is {kind}, so {group.path} cannot hold the container's processes",
+                    pointer=place.POINTER,
+                    errno=errno.EOPNOTSUPP,
+                    remedy="choose a cgroupsPath that is not part of a threaded subtree",
+                )
+        finally:
+            os.close(fd)
+        self.checked = True
+
+    def enable(self, path: str, controllers: Sequence[str], others: Sequence[str]) -> None:
+        """Switch controllers on for the groups below a group above ours.
+
+        path          one of `enabling`
+        controllers   needed for limits; HostError where the kernel refuses
+        others        for statistics; left out where the kernel refuses
+        """
+        (group,) = self.groups
+        above = place.Group(group.controllers, group.mount, group.device, path[len(group.mount) :].strip("/"))
+        fd = tree.open_mount(above) if not above.below else tree.open_group(above)
+        if fd is None:
+            raise HostError(f"cgroup {path} is gone", call="openat", errno=errno.ENOENT, pointer=place.POINTER)
+        try:
+            v2_steps.enable(fd, path, controllers, others)
+        finally:
+            os.close(fd)
+
+    def available(self, controller: str, file: str = "") -> bool:
+        """As `Driver.available`; a driver from a record asks the group itself."""
+        if not super().available(controller, file):
+            return False
+        if self._layout is not None or controller == place.UNIFIED:
+            return True
+        fd = self._existing(self.group(controller))
+        return fd is None or controller in tree.read(fd, "cgroup.controllers").split()
+
+    def open_directory(self, below: str = "") -> int:
+        """The group's directory, or one below it, for CLONE_INTO_CGROUP; the caller closes it."""
+        (group,) = self.groups
+        top = self._directory(group)
+        if not below:
+            return os.dup(top)
+        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, ".", tree.DIRECTORY))
+
+    def home(self, pid: int) -> tuple[str, str]:
+        """Where another process of the container can start: (path below the group, why it is not the group itself).
+
+        pid   of the container's first process
+        A container with systemd in it moves itself below, and switches
+        controllers on: then its own group may hold no process any more.
+        Raises HostError where the first process is nowhere in the group.
+        """
+        (group,) = self.groups
+        fd = self._existing(group)
+        if fd is not None and not v2_steps.domain_only(fd):
+            return "", ""
+        own, at = v2_steps.group_of(pid), f"/{group.below}/"
+        # Where only a part of the hierarchy is mounted, the path has more in front.
+        start = 0 if f"{own}/".startswith(at) else f"{own}/".find(at)
+        if start < 0:
+            raise HostError(
+                f"the container's first process is in the cgroup {own}, which is not below {group.path}",
+                pointer=place.POINTER,
+            )
+        return own[start + len(at) :].strip("/"), "the container's own cgroup may not hold processes any more"
+
+    def filter_devices(self, rules: str) -> None:
+        """Hold every process of the group to these rules, as `device_filter.text` writes them.  Raises HostError."""
+        from . import device_filter
+
+        (group,) = self.groups
+        fd = self._directory(group)
+        device_filter.attach(fd, device_filter.assemble(rules), group.path)
+
+    def give(self, uid: int, files: Sequence[str]) -> None:
+        """Make a user of the host the owner of the group and of these of its files, where they exist."""
+        (group,) = self.groups
+        fd = self._directory(group)
+        guarded("give away", group, lambda: v2_steps.give(fd, uid, files))
+
+    def freeze(self) -> None:
+        """Stop every process of the group and below."""
+        (group,) = self.groups
+        v2_steps.freeze(self._directory(group), group.path)
+
+    def thaw(self) -> None:
+        """Let the processes go on; HostError where a group above keeps them frozen."""
+        (group,) = self.groups
+        v2_steps.thaw(self._directory(group), group.path)
+
+    def frozen(self) -> bool:
+        """The group is frozen or on the way there, by itself or one above."""
+        (group,) = self.groups
+        fd = self._existing(group)
+        return fd is not None and guarded("read", group, lambda: v2_steps.frozen(fd))
+
+    def kill(self, signal: int, *, wait: float = 0.0) -> int:
+        """SIGKILL by ``cgroup.kill``, which no fork escapes and a frozen process feels; else one by one."""
+        from . import members
+
+        (group,) = self.groups
+        fd = self._existing(group) if self._is_ours(group) else None
+        if fd is None:
+            return 0
+        if signal != _SIGKILL:
+            return guarded("kill", group, lambda: members.kill([fd], signal, group.path))
+        count = len(self.pids())
+        guarded("kill", group, lambda: v2_steps.kill(fd))
+        if wait:
+            guarded("kill", group, lambda: v2_steps.wait_empty(fd, group.path, wait))
+        return count
+
+    def pids(self) -> list[int]:
+        """The processes of the group and of those below."""
+        from . import members
+
+        (group,) = self.groups
+        fd = self._existing(group)
+        return [] if fd is None else guarded("list", group, lambda: members.pids([fd]))
+
+    def usage(self) -> dict[str, int]:
+        """See `v2_figures.usage`."""
+        from . import v2_figures
+
+        fd = self._existing(self.groups[0])
+        return {} if fd is None else v2_figures.usage(fd)
+
+    def statistics(self) -> dict[str, Any]:
+        """See `v2_figures.statistics`."""
+        from . import v2_figures
+
+        return v2_figures.statistics(self._directory(self.groups[0]))
+
+    def watch(self) -> EventsWatch | None:
+        """By ``memory.events``; None without the memory controller."""
+        from .oom import EventsWatch
+
+        if not self.available("memory"):
+            return None
+        (group,) = self.groups
+        return guarded("watch", group, lambda: EventsWatch(self._directory(group)))
+
+    def _kill_in(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            fd = self._existing(group)
+            if fd is not None:
+                v2_steps.kill(fd)
+        self.close()

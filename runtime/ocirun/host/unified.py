@@ -1,0 +1,138 @@
+"""Facts about the cgroup v2 hierarchy of this host: what a group at some place could have, and whether we may make it.
+
+Source: Documentation/admin-guide/cgroup-v2.rst of the kernel, "Organizing
+Processes and Threads", "Controlling Controllers" and "Delegation".
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroups import Layout
+
+_DELEGATE = "/sys/kernel/cgroup/delegate"
+# For a kernel without that file (before 4.15), says config-linux.md of the runtime specification.
+_DELEGATED = ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+
+
+class Reach:
+    """What a new group can have.
+
+    controllers   in the order of the kernel
+    enable        (absolute path of a group above, controllers to switch on there for those below), from the top
+    """
+
+    __slots__ = ("controllers", "enable")
+
+    def __init__(self, controllers: list[str], enable: list[tuple[str, list[str]]]) -> None:
+        self.controllers = controllers
+        self.enable = enable
+
+
+def reach(top: str, below: str) -> Reach:
+    """The controllers for the group `below` the mount point `top`, and what must be done for them.
+
+    A group above that is not ours to change, or that holds processes ("no
+    internal processes"), gives what is switched on in it already.
+    """
+    path = top
+    enable: list[tuple[str, list[str]]] = []
+    have = _words(f"{path}/cgroup.controllers")
+    names = below.split("/")
+    for index, name in enumerate(names):
+        if index and not _exists(path):
+            rest = [f"{top}/{'/'.join(names[:end])}" for end in range(index, len(names))]
+            return Reach(have, enable + [(level, have) for level in rest if have])
+        on = _words(f"{path}/cgroup.subtree_control")
+        missing = [controller for controller in have if controller not in on]
+        if missing and _may_enable(path):
+            enable.append((path, missing))
+        else:
+            have = [controller for controller in have if controller in on]
+        path = f"{path}/{name}"
+    return Reach(have, enable)
+
+
+def may_join(layout: Layout, below: str) -> bool:
+    """We may make the group and move processes from our own group there.
+
+    For that the kernel wants write access to ``cgroup.procs`` of the nearest
+    group above both (cgroup_attach_permissions).
+    """
+    mount = layout.unified
+    if mount is None or mount.readonly:
+        return False
+    names = below.split("/")
+    nearest = f"{mount.path}/{below}"
+    while len(nearest) > len(mount.path) and not _exists(nearest):
+        nearest = nearest.rpartition("/")[0]
+    own = layout.own_below("")
+    if own is None:
+        return False
+    common = mount.path
+    for mine, wanted in zip(own.split("/"), names, strict=False):
+        if not mine or mine != wanted:
+            break
+        common = f"{common}/{mine}"
+    return _access(nearest, os.W_OK | os.X_OK) and _access(f"{common}/cgroup.procs", os.W_OK)
+
+
+def delegated_files() -> tuple[str, ...]:
+    """The files of a group that belong to the one to whom it is given."""
+    text = _text(_DELEGATE)
+    return tuple(text.split()) if text else _DELEGATED
+
+
+def file_names(top: str, controller: str) -> frozenset[str]:
+    """Names of the files that a controller gives to groups directly below `top`; empty where no group has it."""
+    prefix = f"{controller}."
+    try:
+        with os.scandir(top) as entries:
+            groups = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return frozenset()
+    for group in groups:
+        try:
+            found = frozenset(name for name in os.listdir(group) if name.startswith(prefix))
+        except OSError:
+            continue
+        # Pressure and, for cpu, the statistics are there without the controller.
+        if any(not name.endswith((".pressure", ".stat", ".stat.local")) for name in found):
+            return found
+    return frozenset()
+
+
+def _may_enable(path: str) -> bool:
+    if not _access(f"{path}/cgroup.subtree_control", os.W_OK):
+        return False
+    # The root of the hierarchy has no type and may hold processes.
+    kind = _text(f"{path}/cgroup.type")
+    return not kind or (kind.strip() == "domain" and not _text(f"{path}/cgroup.procs"))
+
+
+def _access(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _exists(path: str) -> bool:
+    return os.access(path, os.F_OK)
+
+
+def _words(path: str) -> list[str]:
+    return _text(path).split()
+
+
+def _text(path: str) -> str:
+    """A short file, or "" where it cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
