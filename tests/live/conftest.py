@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from .case import CHECKOUT, DEFAULT_RUNTIME, Case, Session
+from .screen import Screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,3 +61,11 @@ def live(session: Session) -> Iterator[Case]:
         case.assert_clean()
     finally:
         case.sweep()
+
+
+@pytest.fixture
+def screen(live: Case) -> Iterator[Screen]:
+    """A terminal with a shell."""
+    shown = Screen(f"{live.dir}/tmux")
+    yield shown
+    shown("kill-server")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 
@@ -37,3 +38,12 @@ class Screen:
             assert time.monotonic() < end, f"{text!r} is not on the screen:\n{shown}"
             time.sleep(0.05)
         return shown
+
+
+def settings(screen: Screen, path: str) -> str:
+    """What stty says of the caller's terminal."""
+    name = os.path.basename(path)
+    screen.type(f"clear; stty -g > {path}; echo $((40+2))-{name}")
+    screen.expect(f"42-{name}")
+    with open(path, encoding="ascii") as file:
+        return file.read()

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-import pytest
-
-from .screen import Screen
+from .screen import settings
 from .test_terminal import with_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .case import Case
-
-
-@pytest.fixture
-def screen(live: Case) -> Iterator[Screen]:
-    shown = Screen(f"{live.dir}/tmux")
-    yield shown
-    shown("kill-server")
-
-
-def settings(screen: Screen, path: str) -> str:
-    """What stty says of the caller's terminal."""
-    name = os.path.basename(path)
-    screen.type(f"clear; stty -g > {path}; echo $((40+2))-{name}")
-    screen.expect(f"42-{name}")
-    with open(path, encoding="ascii") as file:
-        return file.read()
+    from .screen import Screen
 
 
 def test_shell_on_a_terminal(live: Case, screen: Screen) -> None:

@@ -157,6 +157,7 @@ COMMANDS = {
     "list": "list",
     "ps": "ps",
     "events": "events",
+    "top": "top",
     "kill": "kill",
     "delete": "delete",
     "exec": "exec",
