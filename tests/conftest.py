@@ -19,3 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="ocirun",
         help="tests/engines: run the engines with this runtime, a name or a path (default: ocirun from this checkout)",
     )
+    parser.addoption(
+        "--engine-load",
+        action="store_true",
+        help="tests/engines: as many containers as on a busy server, with runc beside ocirun",
+    )

@@ -223,3 +223,12 @@ def test_hooks(podman: Podman, stage: str) -> None:
         result = run("3")
         assert result.code == 126
         assert "no: said the hook" in result.err
+
+
+def test_info_and_inspect(podman: Podman) -> None:
+    """What the pages of the engines tell to look at."""
+    podman("info", "-f", "{{.Host.OCIRuntime.Name}}").says(podman.runtime.name)
+    podman.keep("-d", "--name=c1", "--", "sleep", "1000").ok()
+    assert podman.inspect("c1", ".OCIRuntime") == podman.runtime.name
+    assert podman.inspect("c1", ".OCIConfigPath").endswith("/config.json")
+    assert podman.inspect("c1", ".ID") in podman.machine.run(podman.runtime.name, "list", "-q").words
