@@ -94,13 +94,13 @@ class Machine:
     group   name of its cgroup in every hierarchy of the host
     """
 
-    def __init__(self, *, cgroups: str = "") -> None:
+    def __init__(self, *, name: str = "engines", cgroups: str = "") -> None:
         self.store = tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp")
         os.chmod(self.store, 0o755)
         self.group = os.path.basename(self.store)
         self.environment = {"PATH": PATH, "HOME": f"{self.store}/root", "LANG": "C.UTF-8"}
         self.pid = 0
-        self._cgroups = cgroups
+        self._settings = {"OCIRUN_MACHINE_NAME": name, "OCIRUN_MACHINE_CGROUPS": cgroups}
         self._started: list[subprocess.Popen[bytes]] = []
         os.mkdir(f"{self.store}/root")
         for path in COVERED:
@@ -128,7 +128,7 @@ class Machine:
             ["unshare", *namespaces, "--fork", "--kill-child", "sh", f"{HERE}/machine.sh", self.store, *COVERED],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**self.environment, "OCIRUN_MACHINE_CGROUPS": self._cgroups},
+            env={**self.environment, **self._settings},
             preexec_fn=join,
         )
         assert self._first.stdout is not None
@@ -139,6 +139,11 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+        shutil.rmtree(self.store)
+
+    def end(self) -> None:
+        """End all that runs inside, as if the power were cut."""
         assert self._first.stdin is not None and self._first.stdout is not None
         self._first.stdin.close()
         self._first.stdout.close()
@@ -147,7 +152,10 @@ class Machine:
             started.wait()
         for root in hierarchies():
             remove_group(f"{root}/{self.group}")
-        shutil.rmtree(self.store, ignore_errors=True)
+
+    def network(self, *argv: str) -> None:
+        """Run `ip` in the network of this machine, with the process numbers of the host."""
+        subprocess.run(["nsenter", "--target", str(self.pid), "--net", "ip", *argv], check=True)
 
     def words(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` inside."""

@@ -52,7 +52,8 @@ for covered in "$@"; do
 	mount --bind "$store$covered" "$covered"
 done
 ip link set lo up
-hostname engines
+hostname "$OCIRUN_MACHINE_NAME"
+unset OCIRUN_MACHINE_NAME OCIRUN_MACHINE_CGROUPS
 echo ready
 exec python3 -I -S -c '
 import os, select, signal

@@ -1,0 +1,1 @@
+"""Docker Swarm: several machines with a dockerd each."""
