@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from .host.stated import Stated
     from .plan.ops import Plan
     from .running.outcome import Outcome
 
@@ -347,14 +348,15 @@ def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
     return restore.run(container_id, root, options)
 
 
-def explain(bundle: str, *, options: CreateOptions, id: str, root: str) -> Plan:
+def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: Stated | None = None) -> Plan:
     """The plan that `create` would carry out, without touching anything.
 
-    Raises ConfigError, UnsupportedError.
+    where   the host that it is for, see `hostfacts.read`; None for this one
+    Raises ConfigError, UnsupportedError, UsageError.
     """
     from .launch import planning
 
-    return planning.explain(bundle, id, root, options)
+    return planning.explain(bundle, id, root, options, where=where)
 
 
 def read_process(path: str) -> dict[str, Any]:

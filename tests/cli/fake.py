@@ -108,7 +108,8 @@ class Fake:
             warn(text)
         return self.states
 
-    def _explain(self, bundle: str, *, options: CreateOptions, id: str, root: str) -> str:
+    def _explain(self, bundle: str, *, options: CreateOptions, id: str, root: str, where: object) -> str:
+        del where
         self.note("explain", id, bundle=bundle, options=options.given, root=root)
         return "the plan"
 

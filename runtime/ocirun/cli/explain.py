@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ocirun.cli.options import CREATE_OPTIONS, create_options
 from ocirun.cli.output import out
-from ocirun.cli.table import Command, Option
+from ocirun.cli.table import TEXT, Command, Option
+from ocirun.jsonio import dumps_pretty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ Prints the plan made from config.json of the bundle and the facts of this host: 
 who does it, and the part of config.json it comes from. Nothing is changed, and no privilege is needed; but
 the plan is the one for the user who asks.
 
+With --host-facts the plan is for another host, the one where --print-host-facts has written FILE. It shows the
+cgroups, their files and values, or the properties of systemd's unit, as they would be there. The bundle is read
+here, and only config.json of it.
+
 The options are those of `create`, as they change the plan.""",
     options=(
         *CREATE_OPTIONS,
         Option("foreground", help="plan for `run` without --detach"),
         Option("json", help="print the plan as JSON"),
+        Option("host-facts", kind=TEXT, metavar="FILE", help="plan for the host that these facts are of"),
+        Option("print-host-facts", help="print the facts of this host as JSON, and nothing else"),
     ),
 )
 
@@ -33,9 +40,19 @@ def execute(call: Call) -> int:
     from ocirun.container import explain as plan_of
     from ocirun.plan import render
 
+    if call.values.flag("print-host-facts"):
+        from ocirun.hostfacts import gather
+
+        out(dumps_pretty(gather()) + "\n")
+        return 0
+    where = None
+    if call.values.text("host-facts"):
+        from ocirun.hostfacts import read
+
+        where = read(call.values.text("host-facts"))
     options = create_options(call, foreground=call.values.flag("foreground"))
     name = call.values.arguments[0] if call.values.arguments else "<id>"
-    plan = plan_of(options.bundle, options=options, id=name, root=call.settings.root)
+    plan = plan_of(options.bundle, options=options, id=name, root=call.settings.root, where=where)
     text = render.json(plan) if call.values.flag("json") else render.text(plan)
     out(text if text.endswith("\n") else text + "\n")
     return 0

@@ -127,19 +127,24 @@ class Layout:
         Looked up in a cgroup that is not the root, since the root lacks most
         limits; where there is no other cgroup yet, the answer is True.
         """
+        if controller not in self.mounts and self.mode != V2:
+            return False
+        known = self.file_names(controller)
+        return not known or file in known
+
+    def file_names(self, controller: str) -> frozenset[str]:
+        """The files of a group of this controller; empty where there is no group to look at."""
         known = self._files.get(controller)
         if known is None:
             mount = self.mounts.get(controller)
             if mount is not None:
                 known = _file_names(mount)
-            elif self.mode == V2 and self.unified is not None:
+            else:
                 from . import unified
 
-                known = unified.file_names(self.unified.path, controller)
-            else:
-                return False
+                known = unified.file_names(self.mount("").path, controller)
             self._files[controller] = known
-        return not known or file in known
+        return known
 
     def reach(self, below: str) -> Reach:
         """What a v2 group `below` the mount point can have; KeyError without v2."""
@@ -161,12 +166,17 @@ class Layout:
         path = f"{mount.path}/{below}"
         while not os.path.isdir(path) and len(path) > len(mount.path):
             path = os.path.dirname(path)
-        return os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+        return may_make(path)
+
+
+def may_make(path: str) -> bool:
+    """We may make groups in the group at `path`."""
+    return os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def read() -> Layout:
     """The layout of this process's mount and cgroup namespaces.  Raises HostError without /proc."""
-    return parse(_text("/proc/self/mountinfo"), _text("/proc/self/cgroup"))
+    return parse(text("/proc/self/mountinfo"), text("/proc/self/cgroup"))
 
 
 def parse(mountinfo: str, cgroup: str) -> Layout:
@@ -246,7 +256,8 @@ def _rank(mount: Mount, own: str) -> tuple[bool, bool, int, bool]:
     return mount.readonly, not visible, len(root), not mount.path.startswith(_USUAL_PLACE)
 
 
-def _text(path: str) -> str:
+def text(path: str) -> str:
+    """A file of /proc, with its bytes as surrogates where they are no UTF-8.  Raises HostError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -9,6 +9,7 @@ from ..roots import in_user_namespace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroups import Layout
+    from .users import Caller
 
 CAP_SETGID = 6
 CAP_SYS_ADMIN = 21
@@ -71,6 +72,34 @@ def seccomp_flags() -> int:
 def has_keyrings() -> bool:
     """The kernel has the key retention service."""
     return os.path.exists("/proc/keys")
+
+
+def apparmor_file() -> str:
+    """The file below /proc/PID that takes an AppArmor profile, "" where AppArmor is off."""
+    from . import security
+
+    return security.apparmor_file()
+
+
+def selinux() -> bool:
+    """SELinux is on."""
+    from . import security
+
+    return security.selinux()
+
+
+def resctrl_mount() -> str:
+    """Where resctrl is mounted, or ""."""
+    from . import resctrl
+
+    return resctrl.mount_point()
+
+
+def caller() -> Caller:
+    """The facts about a caller that is not root of the host."""
+    from . import users
+
+    return users.caller()
 
 
 def environment() -> tuple[str, ...]:

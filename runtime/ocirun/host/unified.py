@@ -31,7 +31,38 @@ class Reach:
         self.enable = enable
 
 
-def reach(top: str, below: str) -> Reach:
+class Groups:
+    """What can be asked about the groups of a hierarchy, each by its absolute path."""
+
+    def exists(self, path: str) -> bool:
+        """There is such a group."""
+        return _exists(path)
+
+    def controllers(self, path: str) -> list[str]:
+        """What could be switched on there for the groups below, in the order of the kernel."""
+        return _words(f"{path}/cgroup.controllers")
+
+    def enabled(self, path: str) -> list[str]:
+        """What is switched on there for the groups below."""
+        return _words(f"{path}/cgroup.subtree_control")
+
+    def may_enable(self, path: str) -> bool:
+        """We may switch more on."""
+        return _may_enable(path)
+
+    def may_make(self, path: str) -> bool:
+        """We may make groups there."""
+        return _access(path, os.W_OK | os.X_OK)
+
+    def may_move(self, path: str) -> bool:
+        """We may move processes between the groups below."""
+        return _access(f"{path}/cgroup.procs", os.W_OK)
+
+
+HERE = Groups()
+
+
+def reach(top: str, below: str, groups: Groups = HERE) -> Reach:
     """The controllers for the group `below` the mount point `top`, and what must be done for them.
 
     A group above that is not ours to change, or that holds processes ("no
@@ -39,15 +70,15 @@ def reach(top: str, below: str) -> Reach:
     """
     path = top
     enable: list[tuple[str, list[str]]] = []
-    have = _words(f"{path}/cgroup.controllers")
+    have = groups.controllers(path)
     names = below.split("/")
     for index, name in enumerate(names):
-        if index and not _exists(path):
+        if index and not groups.exists(path):
             rest = [f"{top}/{'/'.join(names[:end])}" for end in range(index, len(names))]
             return Reach(have, enable + [(level, have) for level in rest if have])
-        on = _words(f"{path}/cgroup.subtree_control")
+        on = groups.enabled(path)
         missing = [controller for controller in have if controller not in on]
-        if missing and _may_enable(path):
+        if missing and groups.may_enable(path):
             enable.append((path, missing))
         else:
             have = [controller for controller in have if controller in on]
@@ -55,7 +86,7 @@ def reach(top: str, below: str) -> Reach:
     return Reach(have, enable)
 
 
-def may_join(layout: Layout, below: str) -> bool:
+def may_join(layout: Layout, below: str, groups: Groups = HERE) -> bool:
     """We may make the group and move processes from our own group there.
 
     For that the kernel wants write access to ``cgroup.procs`` of the nearest
@@ -66,7 +97,7 @@ def may_join(layout: Layout, below: str) -> bool:
         return False
     names = below.split("/")
     nearest = f"{mount.path}/{below}"
-    while len(nearest) > len(mount.path) and not _exists(nearest):
+    while len(nearest) > len(mount.path) and not groups.exists(nearest):
         nearest = nearest.rpartition("/")[0]
     own = layout.own_below("")
     if own is None:
@@ -76,7 +107,7 @@ def may_join(layout: Layout, below: str) -> bool:
         if not mine or mine != wanted:
             break
         common = f"{common}/{mine}"
-    return _access(nearest, os.W_OK | os.X_OK) and _access(f"{common}/cgroup.procs", os.W_OK)
+    return groups.may_make(nearest) and groups.may_move(common)
 
 
 def delegated_files() -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..config import load
-from ..errors import UsageError
+from ..errors import UnsupportedError, UsageError
 from ..host import facts as host
 from ..plan.build import build
 from ..plan.builder import Facts, Request, join
@@ -15,45 +15,66 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
+    from ..cgroup.unit import Manager
     from ..config.load import Config
     from ..host.cgroups import Layout
+    from ..host.stated import Stated
     from ..plan.ops import Plan
     from .options import CreateOptions
 
 
 def plan(
-    config: Config, container_id: str, root: str, options: CreateOptions, *, stay: bool, for_show: bool = False
+    config: Config,
+    container_id: str,
+    root: str,
+    options: CreateOptions,
+    *,
+    stay: bool,
+    for_show: bool = False,
+    where: Any = host,
 ) -> tuple[Plan, Driver]:
-    """The plan that makes a container of a config on this host, and its cgroup driver; changes nothing.
+    """The plan that makes a container of a config on a host, and its cgroup driver; changes nothing.
 
+    where   answers what is asked about the host: the module `host.facts` for this one, a `Stated` for another
     Raises ConfigError, UnsupportedError, HostError.
     """
     data: Any = config.data
-    layout = host.cgroup_layout()
-    cgroup = choose(config, container_id, options, layout)
+    layout = where.cgroup_layout()
+    cgroup = choose(config, container_id, options, layout, where)
     wanted = request(config, container_id, root, options, stay=stay)
-    made = build(data, create_facts(config, options, layout, for_show=for_show), wanted, cgroup)
+    made = build(data, create_facts(config, options, layout, for_show=for_show, where=where), wanted, cgroup)
     add_warnings(made, config)
     return made, cgroup
 
 
-def explain(bundle: str, container_id: str, root: str, options: CreateOptions, *, config: Config | None = None) -> Plan:
-    """The plan alone; reads config.json, unless it is given, and facts; changes nothing."""
+def explain(
+    bundle: str,
+    container_id: str,
+    root: str,
+    options: CreateOptions,
+    *,
+    config: Config | None = None,
+    where: Stated | None = None,
+) -> Plan:
+    """The plan alone; reads config.json, unless it is given, and facts; changes nothing.
+
+    where   another host than this one
+    """
     if config is None:
         config = load.load(os.path.abspath(bundle or "."))
-    made, _ = plan(config, container_id, root, options, stay=options.foreground, for_show=True)
+    if where is not None:
+        options = options.but(activation=False)
+    made, _ = plan(config, container_id, root, options, stay=options.foreground, for_show=True, where=where or host)
     return made
 
 
-def choose(config: Config, container_id: str, options: CreateOptions, layout: Layout) -> Driver:
+def choose(config: Config, container_id: str, options: CreateOptions, layout: Layout, where: Any = host) -> Driver:
     """The cgroup driver for a container, by its config, the options and the hierarchies of the host."""
     from ..cgroup import driver
 
     manager = None
     if options.cgroup_manager == "systemd" or (options.systemd_cgroup and not options.cgroup_manager):
-        from ..cgroup import systemd
-
-        manager = systemd.find(user=not host.privileged())
+        manager = _manager(where)
     return driver.choose(
         layout,
         cgroups_path=(config.data.get("linux") or {}).get("cgroupsPath") or "",
@@ -61,13 +82,26 @@ def choose(config: Config, container_id: str, options: CreateOptions, layout: La
         manager=manager,
         annotations=config.data.get("annotations") or {},
         disabled=options.cgroup_manager == "disabled",
-        rootless=is_rootless(options),
+        rootless=is_rootless(options, where),
     )
 
 
-def is_rootless(options: CreateOptions) -> bool:
+def _manager(where: Any) -> Manager:
+    from ..cgroup import systemd
+    from ..cgroup.unit import POINTER, Manager
+
+    user = not where.privileged()
+    if where is host:
+        return systemd.find(user=user)
+    found = where.systemd(user=user)
+    if found is None:
+        raise UnsupportedError("systemd does not run on that host, so it cannot make the cgroup", pointer=POINTER)
+    return Manager(user=user, version=found[0], control_group=found[1])
+
+
+def is_rootless(options: CreateOptions, where: Any = host) -> bool:
     """Cgroups are made only where we happen to be allowed to."""
-    return options.rootless == "true" or (options.rootless == "auto" and not host.privileged())
+    return options.rootless == "true" or (options.rootless == "auto" and not where.privileged())
 
 
 def request(config: Config, container_id: str, root: str, options: CreateOptions, *, stay: bool) -> Request:
@@ -92,10 +126,19 @@ def add_warnings(made: Plan, config: Config) -> None:
     made.warnings[:] = [*config.warnings, *(one for one in made.warnings if one.pointer not in told)]
 
 
-def create_facts(config: Config, options: CreateOptions, layout: Layout, *, for_show: bool = False) -> Facts:
-    """The facts that `create` needs of this host and this process."""
+def create_facts(
+    config: Config, options: CreateOptions, layout: Layout, *, for_show: bool = False, where: Any = host
+) -> Facts:
+    """The facts that `create` needs of the host and this process."""
     data: Any = config.data
-    known = facts(layout, data, preserve_fds=options.preserve_fds, for_show=for_show, activation=options.activation)
+    known = facts(
+        layout,
+        data,
+        preserve_fds=options.preserve_fds,
+        for_show=for_show,
+        activation=options.activation,
+        where=where,
+    )
     if options.activation:
         known.notify_socket = os.environ.get("NOTIFY_SOCKET", "")
     return known
@@ -107,47 +150,42 @@ def absolute(path: str) -> str:
 
 
 def facts(
-    layout: object, data: dict[str, Any], *, preserve_fds: int, for_show: bool = False, activation: bool = True
+    layout: object,
+    data: dict[str, Any],
+    *,
+    preserve_fds: int,
+    for_show: bool = False,
+    activation: bool = True,
+    where: Any = host,
 ) -> Facts:
     """What the plan of a config must know; what few configs need is asked for those alone.
 
     for_show     without the environment
     activation   with the sockets that were passed to this process (sd_listen_fds(3))
+    where        as in `plan`
     """
     process, linux = data.get("process") or {}, data.get("linux") or {}
-    apparmor, selinux = "", False
-    if process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"):
-        from ..host import security
-
-        apparmor, selinux = security.apparmor_file(), security.selinux()
-    mount = ""
-    if linux.get("intelRdt") is not None:
-        from ..host import resctrl
-
-        mount = resctrl.mount_point()
-    permitted, bounding = host.own_capabilities()
+    labels = process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel")
+    permitted, bounding = where.own_capabilities()
     listen = _listen_fds() if activation else 0
-    caller = None
-    if not (privileged := host.privileged()):
-        from ..host import users
-
-        caller = users.caller()
+    privileged = where.privileged()
+    caller = None if privileged else where.caller()
     return Facts(
         privileged=privileged,
         caller=caller,
         setgroups=caller is None or (caller.setgroups and bool(permitted >> host.CAP_SETGID & 1)),
         capabilities=permitted & bounding,
-        last_cap=host.last_capability(),
+        last_cap=where.last_capability(),
         layout=layout,
         inherited=_inherited(listen + preserve_fds) if listen + preserve_fds else (),
         listen_fds=listen,
-        environ=() if for_show else host.environment(),
-        keyrings=host.has_keyrings(),
-        hard_limits=host.hard_limits() if process.get("rlimits") else {},
-        seccomp_flags=host.seccomp_flags() if linux.get("seccomp") else 0,
-        apparmor=apparmor,
-        selinux=selinux,
-        resctrl=mount,
+        environ=() if for_show else where.environment(),
+        keyrings=where.has_keyrings(),
+        hard_limits=where.hard_limits() if process.get("rlimits") else {},
+        seccomp_flags=where.seccomp_flags() if linux.get("seccomp") else 0,
+        apparmor=where.apparmor_file() if labels else "",
+        selinux=where.selinux() if labels else False,
+        resctrl=where.resctrl_mount() if linux.get("intelRdt") is not None else "",
     )
 
 
