@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from live.criu import program as working_criu
 
 from . import images
 from .machine import Machine
@@ -47,9 +48,9 @@ def busybox(runtime: Runtime) -> Iterator[str]:
     shutil.rmtree(home)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def machine(runtime: Runtime) -> Iterator[Machine]:
-    """A machine of its own for each engine."""
+    """The machine on which one engine after the other is started."""
     with Machine() as made:
         os.symlink(runtime.path, f"{made.store}/usr/local/bin/{runtime.name}")
         yield made
@@ -63,3 +64,14 @@ def debian(runtime: Runtime) -> Iterator[str]:
     home = tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp")
     yield images.debian(f"{home}/debian.tar")
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def criu(machine: Machine) -> Iterator[str]:
+    """A criu that works on this kernel, in the PATH of the machine."""
+    found, why = working_criu()
+    if not found:
+        pytest.skip(why)
+    path = machine.write("/usr/local/bin/criu", f'#!/bin/sh\nexec {found} "$@"\n', 0o755)
+    yield path
+    os.unlink(machine.store + path)

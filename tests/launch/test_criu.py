@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocirun.errors import HostError, UnsupportedError
-from ocirun.launch import criu, images
+from ocirun.launch import criu, images, restore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,3 +219,13 @@ def test_files_of_ours(tmp_path: Path) -> None:
         assert images.read(directory, "link.json") is None
     finally:
         os.close(directory)
+
+
+def test_binds_of_the_config_by_their_mount_points() -> None:
+    """The names are those that a checkpoint writes, so that another config can give another source."""
+    mounts = [
+        {"destination": "/etc/hosts", "source": "/new/hosts", "options": ["bind"]},
+        {"destination": "data//x/", "source": "x", "options": ["rbind,ro"]},
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+    ]
+    assert restore._binds({"mounts": mounts}, "/bundle") == {"/etc/hosts": "/new/hosts", "/data/x": "/bundle/x"}

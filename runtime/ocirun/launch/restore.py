@@ -101,7 +101,9 @@ def _binds(data: dict[str, Any], bundle: str) -> dict[str, str]:
     for mount in data.get("mounts") or ():
         words = {word for option in mount.get("options") or () for word in option.split(",")}
         if words & {"bind", "rbind"}:
-            found[os.path.normpath("/" + mount["destination"])] = os.path.join(bundle, mount.get("source") or "")
+            found[os.path.normpath("/" + mount["destination"].lstrip("/"))] = os.path.join(
+                bundle, mount.get("source") or ""
+            )
     return found
 
 

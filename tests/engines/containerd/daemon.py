@@ -59,6 +59,7 @@ class Containerd:
         self.runtime = runtime
         self.path = f"/usr/local/bin/{runtime.name}"
         self._daemon: subprocess.Popen[bytes] | None = None
+        self.exec_count = 0
         self._count = 0
 
     def start(self) -> None:

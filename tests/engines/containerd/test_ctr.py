@@ -135,8 +135,35 @@ def test_shim_is_killed(ctr: Containerd) -> None:
     ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")
 
 
-def test_checkpoint_is_refused(ctr: Containerd) -> None:
+COUNT = "i=0; while true; do i=$((i+1)); echo $i > /count; sleep 0.1; done"
+
+
+def test_checkpoint_without_criu(ctr: Containerd) -> None:
     """Nothing is lost when a checkpoint cannot be made: the container goes on."""
+    ctr.machine.write("/usr/local/bin/criu", "#!/bin/sh\nexit 1\n", 0o755)
     start(ctr)
     ctr("container", "checkpoint", "--task", "--rw", "--image", "c1", "docker.io/library/saved:1", check=False).ends(1)
     ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")
+    ctr.machine.run("rm", "/usr/local/bin/criu").ok()
+
+
+@pytest.mark.usefixtures("criu")
+def test_checkpoint_and_restore(ctr: Containerd) -> None:
+    def count(name: str) -> int:
+        ctr.exec_count += 1
+        text = ctr("task", "exec", f"--exec-id=n{ctr.exec_count}", name, "cat", "/count", check=False).out
+        return int(text) if text.strip() else 0
+
+    saved = "docker.io/library/saved:1"
+    ctr(*ctr.words("-d", "id=c1", "--", "sh", "-c", COUNT))
+    ctr.until(lambda: count("c1") >= 20, "it counts")
+    ctr("container", "checkpoint", "--task", "--rw", "--image", "c1", saved)
+    ctr("task", "kill", "-s", "KILL", "c1", check=False)
+    ctr.until(lambda: "RUNNING" not in ctr("task", "ls").out, "the first one has ended")
+    ctr("task", "rm", "-f", "c1", check=False)
+    ctr("container", "rm", "c1")
+    ctr("container", "restore", "--rw", "--live", "c2", saved)
+    before = count("c2")
+    assert before >= 20
+    ctr.until(lambda: count("c2") > before, "it counts on")
+    ctr("image", "rm", saved)

@@ -1,0 +1,35 @@
+"""docker checkpoint, which dockerd has among its experiments."""
+
+from __future__ import annotations
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .daemon import Docker
+
+COUNT = "i=0; while true; do i=$((i+1)); echo $i > /count; sleep 0.1; done"
+
+
+def count(docker: Docker) -> int:
+    text = docker("exec", "c1", "cat", "/count", check=False).out
+    return int(text) if text.strip() else 0
+
+
+@pytest.mark.usefixtures("criu")
+def test_goes_on_where_it_was(docker: Docker) -> None:
+    docker.stop()
+    docker.configure(experimental=True)
+    docker.start()
+    docker.keep("-d", "--name=c1", "--network=none", "--", "sh", "-c", COUNT).ok()
+    docker.until(lambda: count(docker) >= 20, "it counts")
+    docker("checkpoint", "create", "--leave-running", "c1", "first")
+    before = count(docker)
+    docker.until(lambda: count(docker) > before, "it counts on")
+    docker("checkpoint", "create", "c1", "second")
+    docker.until(lambda: docker.inspect("c1", ".State.Running") == "false", "it has ended")
+    assert docker("checkpoint", "ls", "c1").out.split()[-2:] == ["first", "second"]
+    docker("start", "--checkpoint=second", "c1")
+    before = count(docker)
+    assert before >= 20
+    docker.until(lambda: count(docker) > before, "it counts on")
