@@ -13,6 +13,7 @@ from . import link, share, store
 # Named here, since everything would take too long in a guest that is emulated.
 FILES = (
     "tests/cgroup/test_layout.py",
+    "tests/vm/inside/check_apparmor.py",
     "tests/vm/inside/check_host.py",
 )
 LIMIT = 1500.0

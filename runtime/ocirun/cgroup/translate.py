@@ -113,7 +113,8 @@ class Sheet:
 
     def one_word(self, at: str, text: str, what: str) -> bool:
         """`text` can stand in a line of words; else a problem is added."""
-        if text and len(text) < 256 and text.isprintable() and not any(char.isspace() or char == "/" for char in text):
+        strange = any(char <= " " or char in "/\x7f" or char.isspace() for char in text)
+        if text and len(text) < 256 and not strange:
             return True
         self.problem(at, f"{text[:80]!a} is not {what}", found=text)
         return False
