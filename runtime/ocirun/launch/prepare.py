@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..cgroup.driver import Driver
     from ..config.load import Config
     from ..plan.ops import Plan
     from ..state.record import Record
@@ -50,13 +51,13 @@ class Preparation:
         cgroup = planning.choose(config, hole, self._options, self._layout)
         facts = planning.create_facts(config, self._options, self._layout)
         request = planning.request(config, hole, root, self._options, stay=stay)
-        self._groups = [name for name, _ in cgroup.directories()]
+        self._hole, self._cgroup = hole, cgroup
         self._template = Template(_data(config), facts, request, cgroup)
         self._shared = encode.Shared(self._template.plan)
 
     def plan(self, container_id: str, config: Config, differs: frozenset[str]) -> Plan:
         """The plan of one container; see `create`."""
-        plan = self._template.fill(store.check_id(container_id), _data(config), differs)
+        plan = self._template.fill(container_id, _data(config), differs)
         planning.add_warnings(plan, config)
         return plan
 
@@ -69,18 +70,34 @@ class Preparation:
         differs   the parts of it (template.PARTS) that are not those of `self.config`
         stdio     as in CreateOptions
         """
+        store.check_id(container_id)
         options = self._options.but(stdio=stdio)
-        plan = self.plan(container_id, config, differs)
         cgroup = planning.choose(config, container_id, options, self._layout)
-        encoder: encode.Encoder = self._shared.encode
-        if cgroup.unit is not None or [name for name, _ in cgroup.directories()] != self._groups:
-            # What an ordinary user may write to has changed: nothing is as it was prepared.  And the name of a
-            # unit is more than the id with words around it.
-            encoder = encode.encode
+        encoder: encode.Encoder = encode.encode
+        if self._fits(cgroup, container_id):
+            encoder = self._shared.encode
+            plan = self.plan(container_id, config, differs)
+        else:
             plan, cgroup = planning.plan(config, container_id, self.root, options, stay=self._stay)
         return create.carry_out(
             container_id, self.root, options, config=config, plan=plan, cgroup=cgroup, encoder=encoder
         )
+
+    def _fits(self, cgroup: Driver, container_id: str) -> bool:
+        """The cgroup is the prepared one with another id.
+
+        It is not where the id cannot stand as it is (a unit's name has no "+"), where an ordinary user may write
+        to other hierarchies than before, or where a group above has lost controllers.
+        """
+        prepared = self._cgroup
+        known = [(name, path.replace(self._hole, container_id)) for name, path in prepared.directories()]
+        if cgroup.directories() != known or cgroup.kind != prepared.kind:
+            return False
+        units = [driver.unit.name if driver.unit is not None else "" for driver in (prepared, cgroup)]
+        if units[0].replace(self._hole, container_id) != units[1]:
+            return False
+        enabling = {path.replace(self._hole, container_id): names for path, names in prepared.enabling}
+        return all(set(names) <= set(enabling.get(path, ())) for path, names in cgroup.enabling)
 
 
 def _data(config: Config) -> dict[str, Any]:

@@ -182,8 +182,8 @@ def _finish(b: Builder) -> None:
 # The stretches in their order.  Behind each what it reads of the parts of a config that may differ between two
 # containers of one template (plan.template): where none of them differs, its operations are taken over.
 STRETCHES: tuple[tuple[Callable[[Builder], None], frozenset[str]], ...] = (
-    (_prepare, frozenset(("resources",))),
-    (namespaces.enter, frozenset()),
+    (_prepare, frozenset(("resources", "mounts"))),
+    (namespaces.enter, frozenset(("resources", "mounts"))),
     (_names, frozenset()),
     (_file_system, frozenset(("mounts", "cwd"))),
     (_change_root, frozenset(("mounts", "cwd"))),

@@ -25,6 +25,15 @@ PARTS = frozenset().union(*(reads for _, reads in STRETCHES))
 """What may differ: ``args``, ``env`` and ``cwd`` of process, ``mounts``, ``resources`` of linux."""
 
 
+# What a builder has of its own; the rest are notes of one stretch for a later one.
+_OWN = frozenset(
+    (
+        *("data", "facts", "request", "cgroup", "process", "linux", "rootfs", "new", "joined"),
+        *("ops", "slots", "inherited", "asked", "warnings"),
+    )
+)
+
+
 class _Stretch:
     """What one stretch of the builder has made."""
 
@@ -80,7 +89,9 @@ class Template:
     def _rebuilt(self, data: dict[str, Any], differs: frozenset[str]) -> Plan:
         base = self._base
         b = Builder(data, base.facts, base.request, base.cgroup)
-        b.late_settings, b.late_readonly, b.groups = base.late_settings, base.late_readonly, base.groups
+        for name, value in vars(base).items():
+            if name not in _OWN:
+                setattr(b, name, value)
         for (stretch, reads), made in zip(STRETCHES, self._stretches, strict=True):
             if not reads.isdisjoint(differs):
                 stretch(b)
