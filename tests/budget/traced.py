@@ -95,7 +95,8 @@ def _whole_lines(text: str) -> list[tuple[str, str]]:
             continue
         resumed = re.match(r"<\.\.\. (\w+) resumed>", rest)
         if resumed:
-            rest = halves.pop(pid, "") + rest[resumed.end() :]
+            first, rest = halves.pop(pid, ""), rest[resumed.end() :]
+            rest = (first.rstrip() if rest.startswith(")") else first) + rest
         if re.match(r"\w+\(", rest):
             lines.append((pid, rest))
     return lines
