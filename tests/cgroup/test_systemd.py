@@ -10,6 +10,7 @@ from ocirun.cgroup import driver as drivers
 from ocirun.cgroup import systemd as module
 from ocirun.cgroup import unit as units
 from ocirun.cgroup.driver import Driver
+from ocirun.cgroup.place import Group
 from ocirun.cgroup.systemd import SystemdDriver, find, version_number
 from ocirun.cgroup.translate import Setting
 from ocirun.cgroup.unit import Manager
@@ -32,7 +33,7 @@ class Inner(Driver):
     kind = "v2"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__([Group(("",), "/nonexistent", "", "a")])
         self.done: list[str] = []
 
     def prepare(self) -> int | None:
@@ -210,7 +211,7 @@ def test_end_without_systemd(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPat
     driver, inner = started(systemd)
     monkeypatch.setattr(module, "addresses", lambda **_: [("/nonexistent", True)])
     driver.remove(kill=True)
-    assert inner.done == ["kill 9", "remove"]
+    assert inner.done == ["remove"]
 
 
 def test_unit_that_is_somebody_elses_by_now(systemd: FakeSystemd) -> None:
@@ -226,6 +227,18 @@ def test_unit_that_is_somebody_elses_by_now(systemd: FakeSystemd) -> None:
     with pytest.raises(HostError, match="not the container's any more"):
         later.attach(5)
     assert inner.done == []
+
+
+def test_cgroup_that_is_somebody_elses_by_now(systemd: FakeSystemd, tmp_path: Path) -> None:
+    driver, inner = started(systemd)
+    inner.groups[0] = driver.groups[0] = Group(("",), str(tmp_path.parent), "", tmp_path.name)
+    driver._inode = driver._directory_inode() + 1
+    assert driver.kill(9) == 0
+    driver.remove(kill=True)
+    assert inner.done == [] and systemd.calls == []
+    driver._inode -= 1
+    driver.remove(kill=True)
+    assert inner.done == ["kill 9", "remove"]
 
 
 def test_undo(systemd: FakeSystemd) -> None:
@@ -268,7 +281,14 @@ def test_record(systemd: FakeSystemd) -> None:
     again = drivers.from_record(record)
     assert isinstance(again, SystemdDriver)
     assert again.record() == record
-    for change in ({"version": "252"}, {"invocation": None}, {"unit": {}}, {"inner": record}, {"inner": None}):
+    for change in (
+        {"version": "252"},
+        {"invocation": None},
+        {"inode": "1"},
+        {"unit": {}},
+        {"inner": record},
+        {"inner": None},
+    ):
         with pytest.raises(StateDamagedError):
             drivers.from_record({**record, **change})
 

@@ -95,7 +95,7 @@ class SystemdDriver(Around):
     properties   of the unit, those of annotations among them
     """
 
-    __slots__ = ("_invocation", "_properties", "attaches", "unit", "version")
+    __slots__ = ("_inode", "_invocation", "_properties", "attaches", "unit", "version")
 
     def __init__(self, inner: Driver, unit: Unit, *, version: int, properties: Sequence[Property] = ()) -> None:
         super().__init__(inner)
@@ -104,6 +104,7 @@ class SystemdDriver(Around):
         self._properties = list(properties)
         # Which run of the unit is ours: the name may be somebody else's by now.
         self._invocation = ""
+        self._inode = 0
         # The user's instance may move processes where the user alone may not: out of a session.
         self.attaches = unit.user
         self.joins = inner.joins and not unit.user
@@ -116,6 +117,7 @@ class SystemdDriver(Around):
             "unit": self.unit.record(),
             "version": self.version,
             "invocation": self._invocation,
+            "inode": self._inode,
             "inner": self.inner.record(),
         }
 
@@ -154,6 +156,7 @@ class SystemdDriver(Around):
         self._verify(pid)
         self.inner.adopts = True
         self.prepare()
+        self._inode = self._directory_inode()
 
     def _start(self, bus: Bus, wanted: list[Any]) -> str:
         """The job that starts the unit; a failed one of that name, which nobody uses, is cleared away first."""
@@ -235,7 +238,7 @@ class SystemdDriver(Around):
         Without an answer from systemd the processes and the cgroup go all the same, and systemd drops an empty
         unit by itself.
         """
-        if self.prepared and not self._stop(kill=kill):
+        if self._is_strange() or (self.prepared and not self._stop(kill=kill)):
             return
         self.inner.remove(kill=kill, limit=limit)
 
@@ -251,14 +254,14 @@ class SystemdDriver(Around):
 
     def _stop(self, *, kill: bool) -> bool:
         """Stop our run of the unit; False where the unit, and with it the cgroup, is somebody else's by now."""
-        if kill:
-            # At once: systemd would give the processes TimeoutStopSec to end by SIGTERM.
-            self.inner.kill(9)
         try:
             with connect(user=self.unit.user) as bus:
                 current = self._current(bus)
                 if current and current != self._invocation:
                     return False
+                if kill:
+                    # At once: systemd would give the processes TimeoutStopSec to end by SIGTERM.
+                    self.inner.kill(9)
                 if current:
                     bus.subscribe()
                     bus.job(self._text(bus.manager("StopUnit", "ss", self.unit.name, "replace")))
@@ -269,6 +272,21 @@ class SystemdDriver(Around):
             if error.name not in _NO_UNIT:
                 raise self._refused("stop", error) from None
         return True
+
+    def kill(self, signal: int, *, wait: float = 0.0) -> int:
+        """As the inner driver, but not in a cgroup of the same name that somebody has made since."""
+        return 0 if self._is_strange() else self.inner.kill(signal, wait=wait)
+
+    def _is_strange(self) -> bool:
+        return bool(self._inode) and self._directory_inode() not in (0, self._inode)
+
+    def _directory_inode(self) -> int:
+        """What tells the unit's cgroup from a later one of that name, 0 where there is none."""
+        group = next((one for one in self.groups if one.name == "name=systemd"), None) or self.groups[0]
+        try:
+            return os.stat(group.path).st_ino
+        except OSError:
+            return 0
 
     # Questions to systemd.
 
@@ -320,11 +338,14 @@ def from_record(record: dict[str, Any]) -> SystemdDriver:
     from . import driver as drivers
 
     version, invocation, held = record.get("version"), record.get("invocation"), record.get("inner")
-    if type(version) is not int or not isinstance(invocation, str) or not isinstance(held, dict):
+    inode = record.get("inode")
+    if type(version) is not int or type(inode) is not int:
+        raise StateDamagedError("the saved state names no cgroup of a unit")
+    if not isinstance(invocation, str) or not isinstance(held, dict):
         raise StateDamagedError("the saved state names no run of a unit")
     if held.get("driver") == SYSTEMD:
         raise StateDamagedError("the saved state names a unit in a unit")
     inner = drivers.from_record(held)
     driver = SystemdDriver(inner, units.unit_from_record(record.get("unit")), version=version)
-    driver._invocation = invocation
+    driver._invocation, driver._inode = invocation, inode
     return driver
