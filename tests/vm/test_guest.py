@@ -14,6 +14,7 @@ from . import link, share, store
 FILES = (
     "tests/cgroup/test_layout.py",
     "tests/vm/inside/check_apparmor.py",
+    "tests/live/test_systemd.py",
     "tests/vm/inside/check_host.py",
 )
 LIMIT = 1500.0
