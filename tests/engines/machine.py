@@ -133,6 +133,7 @@ class Machine:
         )
         assert self._first.stdout is not None
         if self._first.stdout.readline() != b"ready\n":
+            self.__exit__()
             raise AssertionError("the machine did not start")
         with open(f"/proc/{self._first.pid}/task/{self._first.pid}/children", encoding="ascii") as file:
             self.pid = int(file.read())

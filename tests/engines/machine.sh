@@ -30,7 +30,8 @@ if [ "${OCIRUN_MACHINE_CGROUPS:-}" = v2 ] || ! grep -qv '^0::' /proc/self/cgroup
 	mkdir /sys/fs/cgroup/init
 	echo 1 >/sys/fs/cgroup/init/cgroup.procs
 	for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-		echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
+		# One that the host cannot hand on is left out, as on a machine without it.
+		{ echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control; } 2>/dev/null || :
 	done
 else
 	mount -t tmpfs -o mode=755 cgroups /sys/fs/cgroup

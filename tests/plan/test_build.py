@@ -130,3 +130,15 @@ def test_host_batches() -> None:
         assert made.ops[first[-1]].name == "spawn"
         for barrier, batch in batches.items():
             assert not batch or batch[0] == barrier + 1
+
+
+@pytest.mark.parametrize(
+    ("version", "written"), [("1.0.2-dev", []), ("1.2.1", []), ("1.3.0", ["0"]), ("1.10.0", ["0"])]
+)
+def test_pids_limit_of_zero(version: str, written: list[str]) -> None:
+    """A limit since version 1.3 of the specification, and none before."""
+    data = config("limits")
+    data["ociVersion"] = version
+    data["linux"]["resources"] = {"pids": {"limit": 0}}
+    made = plan(data)
+    assert [op.args["value"] for op in made.ops if op.args.get("file") == "pids.max"] == written

@@ -136,6 +136,7 @@ def no_processes(bench: Bench) -> None:
     """The limit is 0, as the kernel shows it; the program, which does not fork, runs all the same."""
     bundle = bench.bundle(IDLE)
     place = _place(bundle, "pids")
+    bundle.config["ociVersion"] = "1.3.0"  # in earlier versions 0 was what is written for none
     bundle.linux["resources"] = {"pids": {"limit": 0}}
     bench.launch(bundle)
     assert host.text(f"{place}/pids.max") == "0\n"

@@ -118,6 +118,12 @@ def test_update(podman: Podman) -> None:
     podman("exec", "c1", "dd", "if=/dev/zero", "of=/dev/null", "bs=4", "count=1")
 
 
+@pytest.mark.parametrize("limit", ["-1", "0"])
+def test_no_limit_of_processes(podman: Podman, limit: str) -> None:
+    """podman writes 0 for both, in configs of a version in which 0 is none."""
+    podman.run(f"--pids-limit={limit}", "--", "sh", "-c", "echo one | cat").says("one")
+
+
 def test_out_of_memory(podman: Podman) -> None:
     options = ["--name=c1", "--memory=32m", "--memory-swap=32m"]
     podman.keep(*options, "--", "dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1").ends(137)

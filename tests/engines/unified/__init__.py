@@ -1,0 +1,1 @@
+"""Engines on a machine that has cgroup v2 only."""
