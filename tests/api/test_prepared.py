@@ -52,6 +52,17 @@ def test_limits_of_one_run(prepared: ocirun.Prepared) -> None:
     assert prepared.run().ok
 
 
+def test_seccomp_filter_of_the_preparation(bundle: str, root: str) -> None:
+    """It is no part of the plan's bytes that are made once: each run takes it from the cache."""
+    denied = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122}
+    config = json.loads((Path(bundle) / "config.json").read_text())
+    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denied]}
+    prepared = ocirun.Prepared(bundle, root=root, config=config, args=shell("mkdir /tmp/new"))
+    for _ in range(2):
+        assert b"quota exceeded" in prepared.run().stderr.lower()
+    assert b"quota exceeded" in prepared.run(args=shell("mkdir /tmp/other"), memory=32 << 20).stderr.lower()
+
+
 def test_limits_of_the_preparation_hold_for_each(bundle: str, root: str) -> None:
     prepared = ocirun.Prepared(bundle, root=root, args=shell("x=a; while :; do x=$x$x; done"), memory=16 << 20)
     for _ in range(2):

@@ -157,6 +157,12 @@ def test_error_with_the_end_of_the_log(tmp_path: Path) -> None:
         )
         assert (error.errno, error.remedy) == (17, "the whole log is /x/dump.log")
         assert "rlimit" in criu.failure("restore of a", answer, directory, "none.log", "").message
+        (tmp_path / "dump.log").write_text(
+            '(00.1) Error: execvp("iptables-restore", ...) failed: No such file or directory\n' * 3
+        )
+        lacking = criu.failure("checkpoint of a", {}, directory, "dump.log", "/x")
+        assert lacking.message.count("iptables-restore") == 1
+        assert "--network-lock" in lacking.remedy
         (tmp_path / "link.log").symlink_to(tmp_path / "dump.log")
         assert criu.log_tail(directory, "link.log") == ""
     finally:

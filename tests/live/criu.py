@@ -21,11 +21,11 @@ def program() -> tuple[str, str]:
     own = shutil.which("criu")
     if own and _works(own):
         return own, ""
-    if shutil.which("mmdebstrap") is None:
-        return "", "no criu here works with this kernel, and there is no mmdebstrap to get another"
     top = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ocirun-criu")
     path = f"{top}/{SUITE}/criu"
     if not os.path.exists(path):
+        if shutil.which("mmdebstrap") is None:
+            return "", "no criu here works with this kernel, and there is no mmdebstrap to get another"
         reason = _fetch(f"{top}/{SUITE}")
         if reason:
             return "", reason

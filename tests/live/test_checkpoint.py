@@ -101,7 +101,8 @@ def test_there_and_back(live: Case, saved: Saved) -> None:
     inside = live.command("exec", saved.other, "/bin/sh", "-c", "cut -d' ' -f5 /proc/self/mountinfo | sort").ok().out
     assert inside == mounts
     cgroup = execs.read(f"/proc/{state['pid']}/cgroup")
-    assert f":memory:/{bundle.linux['cgroupsPath'].strip('/')}\n" in cgroup
+    groups = [line.split(":", 2) for line in cgroup.splitlines()]
+    assert next(path for _, names, path in groups if names in ("", "memory")) == bundle.linux["cgroupsPath"]
     assert sorted(json.loads(live.command("ps", "--format", "json", saved.other).ok().out))
     live.command("pause", saved.other).ok()
     assert live.command("state", saved.other).ok().json()["status"] == "paused"
@@ -223,6 +224,38 @@ def test_kinds(live: Case, saved: Saved, change: Callable[[Bundle], None]) -> No
 def _status(pid: int, words: tuple[str, ...]) -> dict[str, str]:
     lines = dict(line.split(":", 1) for line in execs.read(f"/proc/{pid}/status").splitlines())
     return {word: lines[word].strip() for word in words}
+
+
+@pytest.mark.parametrize("kinds", [("network", "ipc", "uts"), ("network", "pid")], ids="-".join)
+def test_namespaces_of_a_pod(live: Case, saved: Saved, kinds: tuple[str, ...]) -> None:
+    """Those that another container holds are entered again, not made."""
+    # Its first process has to wait for the dead ones: they keep the numbers that the restored ones are to have.
+    pod = live.bundle(["/bin/sh", "-c", "while :; do sleep 0.1; done"])
+    live.launch(pod)
+    files = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
+    for kind in kinds:
+        saved.bundle.namespace(kind, f"/proc/{live.pid(pod)}/ns/{files[kind]}")
+    saved.bundle.config.pop("hostname", None)
+    saved.launch()
+    saved.save().ok()
+    process.reap()
+    process.eventually(lambda: saved.restore().code == 0, "it is restored", 30)
+    saved.goes_on()
+    pid = live.command("state", saved.other).json()["pid"]
+    for kind in kinds:
+        assert os.readlink(f"/proc/{pid}/ns/{files[kind]}") == os.readlink(f"/proc/{live.pid(pod)}/ns/{files[kind]}")
+    live.command("delete", "--force", saved.other).ok()
+    live.delete(pod, "--force")
+
+
+def test_namespace_that_cannot_be_entered(live: Case, saved: Saved) -> None:
+    pod = execs.idle(live)
+    saved.bundle.namespace("cgroup", f"/proc/{live.pid(pod)}/ns/cgroup")
+    saved.launch()
+    saved.save().failed("/linux/namespaces/", "cannot restore into a cgroup namespace")
+    saved.goes_on(saved.bundle.id)
+    live.delete(saved.bundle, "--force")
+    live.delete(pod, "--force")
 
 
 def test_another_bundle(live: Case, saved: Saved) -> None:

@@ -143,6 +143,7 @@ def _options(
         "auto_dedup": options.auto_dedup,
         "lazy_pages": options.lazy_pages,
         "empty_ns": options.empty_ns or None,
+        "network_lock": criu.NETWORK_LOCKS.get(options.network_lock),
         "status_fd": options.status_fd if options.status_fd >= 0 else None,
         "config_file": (data.get("annotations") or {}).get("org.criu.config"),
     }

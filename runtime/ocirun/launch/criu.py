@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DUMP, RESTORE, PRE_DUMP, NOTIFY, FEATURE_CHECK, VERSION = 1, 2, 4, 6, 9, 10
 # enum criu_cg_mode, by the words of --manage-cgroups-mode
 CGROUP_MODES = {"ignore": 0, "none": 1, "props": 2, "soft": 3, "full": 4, "strict": 5}
+# enum criu_network_lock_method
+NETWORK_LOCKS = {"iptables": 1, "nftables": 2, "skip": 3}
 # Before this one it cannot restore under an external network namespace by descriptor.
 OLDEST = (3, 11)
 
@@ -66,6 +68,7 @@ OPTIONS = {
     "tcp_close": (52, BOOL),
     "lsm_profile": (53, TEXT),
     "lsm_mount_context": (63, TEXT),
+    "network_lock": (64, INT),
 }
 _FEATURES = {"mem_track": (1, BOOL), "lazy_pages": (2, BOOL)}
 _REQUEST = {
@@ -252,7 +255,10 @@ def failure(what: str, answer: dict[str, Any], directory: int, log: str, path: s
     """
     reason = log_tail(directory, log) or (answer.get("cr_errmsg") or "").strip()
     text = f"{what} failed" + (f": {reason}" if reason else "")
-    return HostError(text, call="criu", errno=abs(answer.get("cr_errno") or 0), remedy=f"the whole log is {path}")
+    remedy = f"the whole log is {path}"
+    if "tables-restore" in reason and "No such file" in reason:
+        remedy = f"CRIU locks the network by the programs of iptables: install them, or see --network-lock; {remedy}"
+    return HostError(text, call="criu", errno=abs(answer.get("cr_errno") or 0), remedy=remedy)
 
 
 def log_tail(directory: int, name: str) -> str:
@@ -266,7 +272,8 @@ def log_tail(directory: int, name: str) -> str:
     finally:
         os.close(fd)
     lines = [_without_time(line) for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "Error" in line and _HARMLESS not in line]
+    # Each once, and the last ones of them.
+    errors = list(dict.fromkeys(line for line in lines if "Error" in line and _HARMLESS not in line))
     return " | ".join((errors or lines)[-_LOG_LINES:])
 
 

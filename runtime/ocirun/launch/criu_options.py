@@ -14,6 +14,7 @@ class _Common:
     work_path            directory of CRIU's logs and sockets; "" is the image directory
     criu                 the program; "" looks for it in PATH
     manage_cgroups_mode  ignore, none, props, soft, full or strict; "" is soft where that is safe, else ignore
+    network_lock         iptables, nftables or skip: how CRIU keeps packets away; "" is its own choice
     empty_ns             CLONE_NEW flags of namespaces that are to be made, and not filled
     tcp_established, ext_unix_sk, shell_job, file_locks, link_remap, auto_dedup, lazy_pages   as in criu(8)
     """
@@ -25,6 +26,7 @@ class _Common:
         work_path: str = "",
         criu: str = "",
         manage_cgroups_mode: str = "",
+        network_lock: str = "",
         empty_ns: int = 0,
         tcp_established: bool = False,
         ext_unix_sk: bool = False,
@@ -38,6 +40,7 @@ class _Common:
         self.work_path = work_path
         self.criu = criu
         self.manage_cgroups_mode = manage_cgroups_mode
+        self.network_lock = network_lock
         self.empty_ns = empty_ns
         self.tcp_established = tcp_established
         self.ext_unix_sk = ext_unix_sk
