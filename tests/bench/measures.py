@@ -113,8 +113,18 @@ def commands(place: Place, runs: int) -> list[Series]:
                     runtimes.reap_all()
 
         _turns(place, runs, rest, once)
-        found += [_without_first(one) for one in series.values()]
+        measured = [_without_first(one) for one in series.values()]
+        found += [*measured, _sum("create + start + delete", [series[name] for name in ("create", "start", "delete")])]
     return found
+
+
+def _sum(name: str, parts: list[Series]) -> Series:
+    """The sums of what was measured in the same round."""
+    series = Series(name, rest=parts[0].rest)
+    for runtime in parts[0].values:
+        rounds = zip(*(part.values[runtime] for part in parts), strict=True)
+        series.values[runtime] = [sum(values) for values in rounds]
+    return series
 
 
 def listing(place: Place, runs: int) -> list[Series]:

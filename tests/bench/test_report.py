@@ -6,7 +6,7 @@ import json
 from xml.etree import ElementTree as ET
 
 from bench import chart, report
-from bench.measures import Series
+from bench.measures import Series, _sum
 
 HOST = {"kernel": "6.1", "machine": "x86_64", "cpus": 2, "versions": {"ocirun": "ocirun 1", "crun": "crun <2>"}}
 
@@ -41,3 +41,10 @@ def test_chart() -> None:
     assert "crun <2>" in texts
     assert "6.00 ms (2.00x)" in texts
     assert "- KiB" in texts
+
+
+def test_sums_are_of_one_round() -> None:
+    run, _ = made()
+    total = _sum("both", [run, run])
+    assert total.values == {"ocirun": [4.0, 8.0, 6.0], "crun": [12.0]}
+    assert report.label(total) == "both, after 200 ms"
