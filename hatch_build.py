@@ -30,9 +30,14 @@ class CompiledParts(BuildHookInterface[Any]):
             out = os.path.join(self.root, "build", "wheel", str(sysconfig.get_config_var("SOABI")))
             self._run(build, "--out", out)
             launcher = os.path.join(out, "ocirun")
-            for name in os.listdir(out):
+            suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
+            names = [
+                f"_native{suffix}",
+                *(f"_{kind}{suffix.removesuffix('.so')}" for kind in ("pack", "stage", "start")),
+            ]
+            for name in names:
                 # The starter is not there for an interpreter without a shared library.
-                if name.startswith(("_native.", "_pack.", "_start.")):
+                if os.path.exists(os.path.join(out, name)):
                     build_data["force_include"][os.path.join(out, name)] = f"ocirun/{name}"
             schema = os.path.join("schemas", "config.schema.json")  # for `ocirun check`
             build_data["force_include"][os.path.join(self.root, schema)] = f"ocirun/{schema}"

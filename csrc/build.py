@@ -38,9 +38,10 @@ MODULE = CSRC / "module"
 STARTER = CSRC / "start" / "starter.c"
 MODULE_NAME = "ocirun._native"
 EXT_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
-# The names of the starter and of the pack, beside the module of the same interpreter.
-START_NAME = f"_start{EXT_SUFFIX.removesuffix('.so')}"
-PACK_NAME = f"_pack{EXT_SUFFIX.removesuffix('.so')}.bin"
+# The names of the files of the start, beside the module of the same interpreter.
+START_NAME, STAGE_NAME, PRELOAD_NAME, PACK_NAME = (
+    f"_{name}{EXT_SUFFIX.removesuffix('.so')}" for name in ("start", "stage", "preload", "pack")
+)
 # "python3.11"; LDVERSION has the "t" of a free-threaded build
 PYTHON = f"python{sysconfig.get_config_var('LDVERSION')}"
 
@@ -116,6 +117,7 @@ class Builder:
         """
         _write_if_changed(self.build / "boot.h", embed.boot_text().encode("ascii"))
         defines = {"PYTHON": PYTHON, "EXT_SUFFIX": EXT_SUFFIX, "START_NAME": START_NAME, "PACK_NAME": PACK_NAME}
+        defines["PRELOAD_NAME"] = PRELOAD_NAME
         defines |= {"LIBRARY": _library(), "LANDMARK": os.path.join(sysconfig.get_path("stdlib"), "os.py")}
         if source_tree:
             defines["INTERPRETER"] = _interpreter(sys.prefix)
@@ -124,7 +126,7 @@ class Builder:
         else:
             defines["INTERPRETER"] = _interpreter(sys.base_prefix)
         words = [f'-D{name}="{value}"' for name, value in defines.items()]
-        flags = [*FREESTANDING, f"-I{EXECUTOR}", f"-I{self.build}", *words]
+        flags = [*FREESTANDING, f"-I{CSRC}", f"-I{EXECUTOR}", f"-I{self.build}", *words]
         sources = [CSRC / "launcher.c", EXECUTOR / "text.c"]
         return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
 
@@ -146,7 +148,13 @@ class Builder:
         flags = [*PROGRAM, f"-I{self.build}", f"-I{sysconfig.get_path('include')}"]
         flags += [f'-D{name}=L"{value}"' for name, value in places.items()]
         after = [library, f"-Wl,-rpath,{os.path.dirname(library)}"]
-        return self._compile(target, [STARTER], flags, extra=[header], after=after)
+        sources = [STARTER, STARTER.with_name("preload.c")]
+        return self._compile(target, sources, flags, extra=[header], after=after)
+
+    def stage(self, target: Path) -> Path:
+        """The program that starts the starter to be preloaded."""
+        sources = [CSRC / "start" / "stage.c", EXECUTOR / "text.c"]
+        return self._compile(target, sources, [*FREESTANDING, f"-I{EXECUTOR}"])
 
     def pack(self, target: Path, package: Path, *, installed: bool) -> Path:
         """The modules of a package directory in one file."""
@@ -185,7 +193,7 @@ class Builder:
         after   words behind the sources
         """
         command = [*self.compiler, *self.flags, *flags, *map(str, sources), *after]
-        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h")]
+        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h"), *STARTER.parent.glob("*.h")]
         digest = _digest(command, [*sources, *sorted(headers), *extra])
         stamp = self.build / f"{target.name}.stamp"
         if target.exists() and stamp.exists() and stamp.read_text() == digest:
@@ -245,6 +253,7 @@ def build_in_tree() -> None:
     builder = Builder(ROOT / "build" / sysconfig.get_config_var("SOABI"), strict=True)
     builder.module(ROOT / "runtime" / "ocirun" / f"_native{EXT_SUFFIX}")
     # Two interpreters may share a checkout; build/bin/ocirun is the last one's.
+    builder.stage(builder.build / STAGE_NAME)
     builder.starter(builder.build / START_NAME)
     builder.pack(builder.build / PACK_NAME, ROOT / "runtime" / "ocirun", installed=False)
     launcher = builder.launcher(builder.build / "ocirun", source_tree=ROOT / "runtime", start=builder.build)
@@ -254,6 +263,8 @@ def build_in_tree() -> None:
         fresh = published.with_name("ocirun.new")
         shutil.copy2(launcher, fresh)
         fresh.replace(published)
+    if subprocess.run([str(published), "preload"], check=False, stdout=subprocess.DEVNULL).returncode:
+        print("csrc/build.py: without a preloaded interpreter commands start slower", file=sys.stderr)
     # The launcher's interpreter writes no bytecode (-B), so it must be there.
     compileall.compile_dir(ROOT / "runtime" / "ocirun", quiet=1)
 
@@ -263,6 +274,7 @@ def build_out(out: Path) -> None:
     builder = Builder(out / "work", strict=False)
     builder.module(out / f"_native{EXT_SUFFIX}")
     builder.launcher(out / "ocirun")
+    builder.stage(out / STAGE_NAME)
     builder.starter(out / START_NAME)
     builder.pack(out / PACK_NAME, ROOT / "runtime" / "ocirun", installed=True)
 

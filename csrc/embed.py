@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pack
 
+PRELOAD = Path(__file__).resolve().parent / "start" / "preload.py"
 BOOT = Path(__file__).resolve().parent / "start" / "boot.py"
 
 
@@ -43,7 +44,7 @@ def start_modules() -> str:
     modules = {"encodings": encodings, "aliases": encodings.aliases, "utf_8": encodings.utf_8}
     files = {name: Path(str(module.__file__)) for name, module in modules.items()}
     text = "/* Made by csrc/build.py from csrc/start/boot.py and the standard library. */\n"
-    for name, path in (*files.items(), ("boot", BOOT)):
-        shown = "boot.py" if path == BOOT else str(path)
+    for name, path in (*files.items(), ("boot", BOOT), ("preload", PRELOAD)):
+        shown = str(path) if name in files else path.name
         text += array(f"{name}_code", pack.code_of(path, shown))
     return text

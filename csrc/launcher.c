@@ -8,8 +8,9 @@
  *   - finds the installation it belongs to, from its own path,
  *   - keeps LD_* and LC_ALL away from the interpreter, and hands them over in
  *     its arguments, so that the program's environment is the caller's,
- *   - replaces itself by the starter beside the package (start/starter.c), or
- *     where that or the interpreter's library is missing by `python -I -S -B`:
+ *   - replaces itself by the preloaded interpreter beside the package, if there
+ *     is one that fits (start/preload.h); else by the starter (start/starter.c);
+ *     or where that or the interpreter's library is missing by `python -I -S -B`:
  *     no PYTHON* variable, no current directory, no user directory, no .pth
  *     file, no bytecode written.
  *
@@ -22,13 +23,16 @@
  *   INTERPRETER    its path at build time
  *   LIBRARY        that of its shared library, "" if it has none
  *   LANDMARK       that of a file of its standard library
- *   START_NAME, PACK_NAME   files beside the package's modules
+ *   PRELOAD_NAME, START_NAME, PACK_NAME   files beside the package's modules
  *   SOURCE_TREE    only in a checkout: the directory that holds the package
- *   START_TREE     there: the directory of the starter and the pack */
+ *   START_TREE     there: the directory of these files */
 #include "executor.h"
 
 #include "boot.h" /* what the interpreter runs first, and what it makes of the arguments */
 
+#include "start/preload.h"
+
+#include <asm/stat.h>
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
 
@@ -39,7 +43,8 @@ struct start {
 	long argc;
 	char **argv;
 	char **envp;
-	const char *exec_name; /* AT_EXECFN */
+	const char *exec_name;	    /* AT_EXECFN */
+	uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
 };
 
 static char self[PATH_LIMIT];	   /* this file; then its bin directory */
@@ -47,7 +52,7 @@ static char prefix[PATH_LIMIT];	   /* the directory above that */
 static char candidate[PATH_LIMIT]; /* an interpreter or a file looked for */
 static char built_prefix[PATH_LIMIT];
 static char trees[TREES_MAX][PATH_LIMIT]; /* what is added to sys.path */
-static char starter[PATH_LIMIT], pack[PATH_LIMIT];
+static char preloaded[PATH_LIMIT], starter[PATH_LIMIT], pack[PATH_LIMIT];
 static size_t tree_count;
 
 _Noreturn static void fail(const char *what, const char *which)
@@ -174,8 +179,53 @@ static void find_start(void)
 
 	join(directory, trees[0], "/ocirun", "");
 #endif
+	join(preloaded, directory, "/", PRELOAD_NAME);
 	join(starter, directory, "/", START_NAME);
 	join(pack, directory, "/", PACK_NAME);
+}
+
+/* Whether a file is the one whose memory was preloaded. */
+static int is_unchanged(const struct preload_file *file)
+{
+	struct stat now;
+
+	return kernel_call(__NR_newfstatat, AT_FDCWD, (long)(file + 1), (long)&now, 0, 0, 0) == 0 &&
+	       now.st_ino == file->inode && (uint64_t)now.st_size == file->size &&
+	       (uint64_t)now.st_mtime == file->seconds && (uint64_t)now.st_mtime_nsec == file->nanoseconds;
+}
+
+/* Whether the preloaded interpreter is there and is what this machine would load now: the same libraries and modules,
+ * and a processor for which libc would choose the same functions. */
+static int may_use_preloaded(const struct start *start)
+{
+	static char content[PRELOAD_TABLE_MAX] __attribute__((aligned(8)));
+	const struct preload_table *table = (const struct preload_table *)content;
+	long fd = kernel_call(__NR_openat, AT_FDCWD, (long)preloaded, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	long size;
+	uint64_t at = sizeof *table;
+	uint32_t processor[6];
+
+	if (fd < 0)
+		return 0;
+	size = kernel_call(__NR_pread64, fd, (long)content, sizeof content, PRELOAD_TABLE, 0, 0);
+	kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
+	if (size != sizeof content || table->magic != PRELOAD_MAGIC || table->size > sizeof content)
+		return 0;
+	preload_processor(processor);
+	for (int i = 0; i < 6; i++)
+		if (processor[i] != table->processor[i])
+			return 0;
+	if (table->hwcap != start->hwcap || table->hwcap2 != start->hwcap2)
+		return 0;
+	for (uint64_t i = 0; i < table->count; i++) {
+		const struct preload_file *file = (const struct preload_file *)(content + at);
+
+		if (at + sizeof *file > table->size || file->length > table->size - at - sizeof *file ||
+		    !is_unchanged(file))
+			return 0;
+		at += sizeof *file + file->length;
+	}
+	return 1;
 }
 
 /* What pip found installed elsewhere it did not install again beside us. */
@@ -247,12 +297,16 @@ _Noreturn static void run(const struct start *start)
 		args[n++] = start->argv[i];
 	args[n] = NULL;
 
+	if (may_use_preloaded(start)) {
+		*tail = preloaded;
+		kernel_call(__NR_execve, (long)preloaded, (long)tail, (long)env, 0, 0, 0);
+	}
 	/* A program whose library is missing would be executed, and fail. */
 	if (exists(LIBRARY) && exists(LANDMARK)) {
 		*tail = starter;
 		kernel_call(__NR_execve, (long)starter, (long)tail, (long)env, 0, 0, 0);
-		*tail = bootstrap;
 	}
+	*tail = bootstrap;
 	if (join(candidate, self, "/" PYTHON, ""))
 		kernel_call(__NR_execve, (long)candidate, (long)args, (long)env, 0, 0, 0);
 	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
@@ -271,9 +325,14 @@ __attribute__((used)) _Noreturn static void begin(long *stack)
 	start.envp = start.argv + start.argc + 1;
 	for (end = start.envp; *end; end++)
 		;
-	for (aux = (unsigned long *)(end + 1); aux[0] != AT_NULL; aux += 2)
+	for (aux = (unsigned long *)(end + 1); aux[0] != AT_NULL; aux += 2) {
 		if (aux[0] == AT_EXECFN)
 			start.exec_name = (const char *)aux[1];
+		else if (PRELOAD_HWCAP && aux[0] == AT_HWCAP)
+			start.hwcap = aux[1];
+		else if (PRELOAD_HWCAP && aux[0] == AT_HWCAP2)
+			start.hwcap2 = aux[1];
+	}
 
 	fill_standard_descriptors();
 	find_self(start.exec_name);

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from types import CodeType
 
 IMPORTER = Path(__file__).resolve().parent / "start" / "importer.py"
-# No command comes by these on its way to a container.
-COLD = ("ocirun.audit.", "ocirun.cli.check", "ocirun.cli.completion", "ocirun.cli.help", "ocirun.cli.manual")
+# No command comes by these on its way to a container; the API's own modules are not the command line's.
+COLD = ("ocirun.audit", "ocirun.cli.check", "ocirun.cli.completion", "ocirun.cli.help", "ocirun.cli.manual")
+API = ("ocirun.aio", "ocirun.runner", "ocirun.running")
+# It would run the command line.
+ENTRY = "ocirun.__main__"
 # Compiled modules that are looked for by name.  Those that this interpreter has built in never get here.
 COMPILED = (
     *("_bisect", "_cffi_backend", "_json", "_socket", "_struct", "fcntl", "ocirun._native", "resource", "select"),
@@ -69,7 +72,7 @@ def make(package: Path, *, installed: bool) -> bytes:
     for path in sorted(package.rglob("*.py")):
         file = path.relative_to(package)
         name = ".".join([package.name, *file.with_suffix("").parts]).removesuffix(".__init__")
-        if not name.startswith(COLD):
+        if not name.startswith((*COLD, *API)) and name != ENTRY:
             found[name] = Module(name, path, f"{package.name}/{file}" if installed else str(path))
     # Of the standard library, but on the way of every command.
     found["struct"] = Module("struct", Path(struct.__file__), struct.__file__)
@@ -86,7 +89,7 @@ def make(package: Path, *, installed: bool) -> bytes:
         code += module.code
     importer = _compile(bare(IMPORTER.read_bytes(), IMPORTER.name), "ocirun/importer.py")
     suffix: str = sysconfig.get_config_var("EXT_SUFFIX")
-    head = marshal.dumps((importer, modules, COMPILED, suffix, "" if installed else str(package)))
+    head = marshal.dumps((importer, modules, tuple(modules), COMPILED, suffix, "" if installed else str(package)))
     return importlib.util.MAGIC_NUMBER + b"%08d" % len(head) + head + code
 
 

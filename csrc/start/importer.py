@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Part = tuple[bool, int, int, str, int, int, tuple[str, ...]]
-    setup: tuple[int, int, dict[str, Part], tuple[str, ...], str, str]
+    setup: tuple[int, int, dict[str, Part], tuple[str, ...], tuple[str, ...], str, str]
 
 
 class Importer:
@@ -37,17 +37,27 @@ class Importer:
 
     fd, begin  the pack, and where the first module's code begins in it
     modules    name -> Part
-    compiled   names of compiled modules on the way of most commands
+    hot        names of the modules that are on the way of most commands
+    compiled   names of compiled ones there
     suffix     how their files' names end
     top        the package's directory
     """
 
     def __init__(
-        self, fd: int, begin: int, modules: dict[str, Part], compiled: tuple[str, ...], suffix: str, top: str
+        self,
+        fd: int,
+        begin: int,
+        modules: dict[str, Part],
+        hot: tuple[str, ...],
+        compiled: tuple[str, ...],
+        suffix: str,
+        top: str,
     ) -> None:
         self.fd = fd
+        self.path = ""
         self.begin = begin
         self.modules = modules
+        self.hot = hot
         self.compiled = compiled
         self.suffix = suffix
         self.top = top
@@ -121,9 +131,23 @@ class Importer:
         """Run the code of a module of the pack."""
         part = self.modules[module.__name__]
         module.__file__ = self._file(part)
-        code: CodeType = loads(posix.pread(self.fd, part[2], self.begin + part[1]))
+        code: CodeType = loads(posix.pread(self._open(), part[2], self.begin + part[1]))
         exec(code, module.__dict__)
 
+    def _open(self) -> int:
+        if self.fd < 0:
+            self.fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return self.fd
 
-_fd, _begin, _modules, _compiled, _suffix, _top = setup  # noqa: F821  given by the bootstrap
-sys.meta_path.insert(0, Importer(_fd, _begin, _modules, _compiled, _suffix, _top))
+    def close(self, path: str) -> None:
+        """Close the pack; it is opened again at `path` when something more is wanted of it."""
+        posix.close(self.fd)
+        self.fd = -1
+        self.path = path
+
+    def files(self) -> list[str]:
+        """The files of the modules, where they are looked at."""
+        return [self._file(part) for part in self.modules.values() if part[4] >= 0]
+
+
+sys.meta_path.insert(0, Importer(*setup))  # noqa: F821  given by the bootstrap

@@ -12,15 +12,25 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#define PRELOAD_WRITES
+#include "preload.h"
 #include "start_modules.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
+
 #define BOOT "ocirun_boot"
+#define PRELOAD "ocirun_preload"
+
+/* In a preloaded interpreter: the function that goes on. */
+static PyObject *go_on;
 
 static const struct _frozen frozen[] = {
 	{.name = "encodings", .code = encodings_code, .size = sizeof encodings_code, .is_package = 1},
 	{.name = "encodings.aliases", .code = aliases_code, .size = sizeof aliases_code},
 	{.name = "encodings.utf_8", .code = utf_8_code, .size = sizeof utf_8_code},
 	{.name = BOOT, .code = boot_code, .size = sizeof boot_code},
+	{.name = PRELOAD, .code = preload_code, .size = sizeof preload_code},
 	{0},
 };
 
@@ -85,17 +95,108 @@ static int find_other_codecs(void)
 	return result;
 }
 
+static PyObject *list_of(char **words, PyObject *(*make)(const char *))
+{
+	PyObject *list = PyList_New(0);
+
+	for (; list && *words; words++) {
+		PyObject *word = make(*words);
+
+		if (!word || PyList_Append(list, word) < 0)
+			return NULL;
+		Py_DECREF(word);
+	}
+	return list;
+}
+
+/* The files that prepare() names, as preload_write() wants them; they stay until the end. */
+static char **texts_of(PyObject *list)
+{
+	Py_ssize_t count = PyList_Check(list) ? PyList_Size(list) : 0;
+	char **texts = PyMem_Calloc((size_t)count + 1, sizeof *texts);
+
+	for (Py_ssize_t i = 0; texts && i < count; i++) {
+		PyObject *encoded = PyUnicode_EncodeFSDefault(PyList_GetItem(list, i));
+
+		if (!encoded)
+			return NULL;
+		texts[i] = PyBytes_AsString(encoded);
+	}
+	return texts;
+}
+
+/* starter --preload FILE PACK TREE... */
+static int write_preloaded(char **argv)
+{
+	PyObject *module, *trees = NULL, *files = NULL;
+	char **also;
+	int result;
+
+	module = PyImport_ImportFrozenModule(PRELOAD) > 0 ? PyImport_AddModule(PRELOAD) : NULL;
+	if (module)
+		trees = list_of(argv + 4, PyUnicode_DecodeFSDefault);
+	if (trees)
+		files = PyObject_CallMethod(module, "prepare", "sO", argv[3], trees);
+	also = files ? texts_of(files) : NULL;
+	go_on = also ? PyObject_GetAttrString(module, "go_on") : NULL;
+	if (!go_on)
+		return -1;
+	result = preload_write(argv[2], also);
+	if (result < 0) {
+		errno = -result;
+		PyErr_SetFromErrnoWithFilename(PyExc_OSError, argv[2]);
+	}
+	return result;
+}
+
+/* Signals are the process's own, and not in its memory: as Py_Initialize has them. */
+static void take_signals(void)
+{
+	struct sigaction now;
+
+	PyOS_setsig(SIGPIPE, SIG_IGN);
+	PyOS_setsig(SIGXFSZ, SIG_IGN);
+	if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		PyRun_SimpleString("import _signal\n_signal.signal(2, _signal.default_int_handler)");
+}
+
+static void take_name(void)
+{
+	prctl(PR_SET_NAME, "ocirun");
+}
+
+_Noreturn void preload_continue(char **argv, char **envp)
+{
+	PyObject *words, *variables;
+
+	take_name();
+	take_signals();
+	words = list_of(argv + 1, PyUnicode_DecodeFSDefault);
+	variables = list_of(envp, PyBytes_FromString);
+	if (words && variables)
+		PyObject_CallFunctionObjArgs(go_on, words, variables, NULL);
+	PyErr_Print();
+	_exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	PyConfig config;
 
+	take_name();
 	PyImport_FrozenModules = frozen;
 	configure(&config, argc, argv);
 	check(Py_InitializeFromConfig(&config));
 	PyConfig_Clear(&config);
-	/* The bootstrap ends the process itself, unless something is wrong. */
-	if (find_other_codecs() == 0)
-		PyImport_ImportFrozenModule(BOOT);
+	if (find_other_codecs() == 0) {
+		if (argc > 4 && strcmp(argv[1], "--preload") == 0) {
+			if (write_preloaded(argv) == 0)
+				_exit(0);
+		} else {
+			/* The bootstrap ends the process itself, unless something is wrong. */
+			PyImport_ImportFrozenModule(BOOT);
+		}
+	}
 	PyErr_Print();
 	return 1;
 }

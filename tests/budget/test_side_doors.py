@@ -192,6 +192,7 @@ def _strange_on_host(plan: dict[str, Any], calls: list[str], directory: str) -> 
         r"clone3\(.*CLONE_VM.*CLONE_VFORK",
         # the interpreter opens what it reads with O_RDONLY; it writes nothing
         r"write\(2<",
+        r"prctl\(PR_SET_NAME, \"ocirun\"",
     ]
     groups = [op["args"]["path"] for op in plan["ops"] if op["op"] == "make_cgroup"]
     for op in plan["ops"]:

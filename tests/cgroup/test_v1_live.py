@@ -229,8 +229,8 @@ def test_a_file_that_does_not_exist(lab: Lab) -> None:
 
 def test_memory_limit_below_what_is_used(lab: Lab) -> None:
     box = lab.driver(ready=True)
-    # The data of a shell variable cannot be reclaimed without swap.
-    process = lab.start(box, "x=$(head -c 20000000 /dev/zero | tr '\\0' a); echo; sleep 100")
+    # The data of a shell variable cannot be reclaimed without swap.  The shell must not become its last command.
+    process = lab.start(box, "x=$(head -c 20000000 /dev/zero | tr '\\0' a); echo; sleep 100; :")
     assert process.stdout is not None
     process.stdout.readline()
     lab.apply(box, {"memory": {"disableOOMKiller": True}})

@@ -36,6 +36,7 @@ def main():
         "modules": sorted(sys.modules), "bytecode": sys.dont_write_bytecode, "executable": sys.executable,
         "blocked": sorted(_signal.pthread_sigmask(_signal.SIG_BLOCK, [])),
         "open": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],
+        "exe": os.readlink("/proc/self/exe"), "name": open("/proc/self/comm").read(),
         "native": [os.environ.get("MARK", ""), os.path.exists("/proc/self")],
     }
     import json
@@ -49,9 +50,10 @@ class Probe:
     """A launcher, compiled for a package whose only command reports what it sees.
 
     starts   with the starter and the pack, in place of the interpreter and the files of the package
+    preload  with the preloaded interpreter
     """
 
-    def __init__(self, where: Path, *, starts: bool) -> None:
+    def __init__(self, where: Path, *, starts: bool, preload: bool = False) -> None:
         self.where = where
         self.starts = starts
         package = where / "package" / "ocirun" / "cli"
@@ -65,9 +67,25 @@ class Probe:
         builder = build.Builder(where / "build", strict=True)
         builder.launcher(self.program, source_tree=where / "package", start=where)
         self.pack = where / build.PACK_NAME
+        self.preloaded = where / build.PRELOAD_NAME
         if starts:
             builder.pack(self.pack, where / "package" / "ocirun", installed=False)
             builder.starter(where / build.START_NAME)
+        if preload:
+            builder.stage(where / build.STAGE_NAME)
+            self.make_preloaded()
+
+    def make_preloaded(self) -> None:
+        """Write the preloaded interpreter, as `ocirun preload` does."""
+        import _cffi_backend
+
+        build = _build()
+        self.preloaded.unlink(missing_ok=True)
+        trees = [self.where / "package", Path(_cffi_backend.__file__).parent]
+        words = [self.where / build.STAGE_NAME, self.where / build.START_NAME, "--preload", self.preloaded, self.pack]
+        env = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
+        done = subprocess.run([*words, *trees], env=env, check=False, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run it, whatever comes of it."""
@@ -93,11 +111,12 @@ def _build() -> Any:
     return module
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["python", "starter"])
+@pytest.fixture(scope="module", params=["python", "starter", "preloaded"])
 def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Probe:
-    if request.param and not _build()._library():
+    if request.param != "python" and not _build()._library():
         pytest.skip("this interpreter has no shared library")
-    return Probe(tmp_path_factory.mktemp("probe"), starts=request.param)
+    where = tmp_path_factory.mktemp("probe")
+    return Probe(where, starts=request.param != "python", preload=request.param == "preloaded")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +182,15 @@ def test_closed_standard_descriptors(probe: Probe, closed: tuple[int, ...]) -> N
 
 
 def test_nothing_else_is_open(probe: Probe) -> None:
-    assert probe()["open"] == [0, 1, 2, *([3] if probe.starts else [])]  # the pack, close-on-exec
+    pack_is_open = probe.starts and not probe.preloaded.exists()  # close-on-exec
+    assert probe()["open"] == [0, 1, 2, *([3] if pack_is_open else [])]
+
+
+def test_what_is_executed(probe: Probe) -> None:
+    seen = probe()
+    file = Path(seen["exe"]).name.partition(".")[0]
+    assert file == ("_preload" if probe.preloaded.exists() else "_start" if probe.starts else "python3")
+    assert not probe.starts or seen["name"] == "ocirun\n"
 
 
 def test_exit_status(probe: Probe) -> None:
@@ -224,7 +251,7 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         "PYTHON": build.PYTHON,
         "EXT_SUFFIX": build.EXT_SUFFIX,
         "INTERPRETER": f"{sys.prefix}/bin/python",
-        **dict.fromkeys(("LIBRARY", "LANDMARK", "START_NAME", "START_TREE", "PACK_NAME"), "/none"),
+        **dict.fromkeys(("LIBRARY", "LANDMARK", "PRELOAD_NAME", "START_NAME", "START_TREE", "PACK_NAME"), "/none"),
         **defines,
     }
     (tmp_path / "boot.h").write_text(build.embed.boot_text())
@@ -236,7 +263,17 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         path.touch()
     words = [f'-D{name}="{value}"' for name, value in defines.items()]
     sources = [str(build.CSRC / "launcher.c"), str(build.EXECUTOR / "text.c")]
-    command = ["cc", *build.FREESTANDING, f"-I{build.EXECUTOR}", f"-I{tmp_path}", *words, *sources, "-o", str(program)]
+    command = [
+        "cc",
+        *build.FREESTANDING,
+        f"-I{build.CSRC}",
+        f"-I{build.EXECUTOR}",
+        f"-I{tmp_path}",
+        *words,
+        *sources,
+        "-o",
+        str(program),
+    ]
     subprocess.run(command, check=True)
     result = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     assert result.returncode == 1

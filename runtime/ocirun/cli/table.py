@@ -170,6 +170,7 @@ COMMANDS = {
     "check": "check",
     "explain": "explain",
     "features": "features",
+    "preload": "preload",
     "completion": "completion",
 }
 
