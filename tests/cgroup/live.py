@@ -12,12 +12,16 @@ import pytest
 from ocirun.cgroup import driver as drivers
 from ocirun.cgroup import translate
 from ocirun.cgroup.v1 import V1Driver
+from ocirun.cgroup.v2 import V2Driver
 from ocirun.host import cgroups
+from ocirun.host.cgroups import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, TypeVar
+
+    AnyDriver = TypeVar("AnyDriver", bound=drivers.Driver)
 
 LAYOUT = cgroups.read()
 needs_v1 = pytest.mark.skipif(
@@ -39,31 +43,51 @@ signal.pause()
 """
 
 
+def unified() -> Layout | None:
+    """The v2 hierarchy alone, as if there were no other; None without one."""
+    if LAYOUT.unified is None:
+        return None
+    return Layout({}, {"": LAYOUT.own.get("", "/")}, LAYOUT.unified)
+
+
+needs_v2 = pytest.mark.skipif(os.geteuid() != 0 or unified() is None, reason="needs root and a cgroup v2 hierarchy")
+
+
 class Lab:
     """Drivers and processes of one test; everything is below ``/ocirun-test-PID-N`` and goes at the end."""
 
     count = 0
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout = LAYOUT) -> None:
         Lab.count += 1
+        self.layout = layout
         self.top = f"/ocirun-test-{os.getpid()}-{Lab.count}"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.drivers: list[drivers.Driver] = []
 
     def driver(self, name: str = "box", *, ready: bool = False) -> V1Driver:
         """A driver for the group `name` below the top; `ready`: its directories are made."""
-        chosen = drivers.choose(LAYOUT, cgroups_path=f"{self.top}/{name}", container_id="box")
+        chosen = drivers.choose(self.layout, cgroups_path=f"{self.top}/{name}", container_id="box")
         assert isinstance(chosen, V1Driver)
+        return self._keep(chosen, ready)
+
+    def driver_v2(self, name: str = "box", *, ready: bool = False) -> V2Driver:
+        """As `driver`, for a lab of the v2 hierarchy."""
+        chosen = drivers.choose(self.layout, cgroups_path=f"{self.top}/{name}", container_id="box")
+        assert isinstance(chosen, V2Driver)
+        return self._keep(chosen, ready)
+
+    def _keep(self, chosen: AnyDriver, ready: bool) -> AnyDriver:
         self.drivers.append(chosen)
         if ready:
             chosen.check()
             chosen.prepare()
         return chosen
 
-    def again(self, other: drivers.Driver) -> V1Driver:
+    def again(self, other: drivers.Driver, *, kind: str = "v1") -> drivers.Driver:
         """The driver as a later command gets it from the saved state."""
         chosen = drivers.from_record(other.record())
-        assert isinstance(chosen, V1Driver)
+        assert chosen.kind == kind
         self.drivers.append(chosen)
         return chosen
 
@@ -74,7 +98,7 @@ class Lab:
 
     def start(self, box: drivers.Driver | None, script: str) -> subprocess.Popen[bytes]:
         """A shell that joins the group before it runs the script; without a group, a decoy."""
-        files = box.join_files() if box is not None else []
+        files = joined(box)
         # The subshells' $0 and the like do not matter; `echo 0` is one write, as the helper's.
         join = "".join(f"echo 0 >&{fd}; exec {fd}>&-; " for fd in files)
         process = subprocess.Popen(
@@ -92,7 +116,7 @@ class Lab:
 
         Returns their reaper, which is not in the group.
         """
-        files = box.join_files()
+        files = joined(box)
         arguments = [sys.executable, "-I", "-c", _REAPER, script, *map(str, files)]
         process = subprocess.Popen(arguments, pass_fds=files, stdout=subprocess.PIPE)
         for fd in files:
@@ -104,7 +128,7 @@ class Lab:
 
     def clean(self) -> None:
         """Kill what is left, then remove all groups."""
-        whole = drivers.choose(LAYOUT, cgroups_path=self.top, container_id="box")
+        whole = drivers.choose(self.layout, cgroups_path=self.top, container_id="box")
         for used in self.drivers:
             used.close()
         whole.kill(9, wait=10.0)
@@ -122,13 +146,32 @@ class Lab:
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     """A lab that leaves no group, process or descriptor behind."""
+    yield from _lab(LAYOUT)
+
+
+@pytest.fixture
+def lab_v2() -> Iterator[Lab]:
+    """The same in the v2 hierarchy."""
+    layout = unified()
+    assert layout is not None
+    yield from _lab(layout)
+
+
+def _lab(layout: Layout) -> Iterator[Lab]:
     before = sorted(os.listdir("/proc/self/fd"))
-    made = Lab()
+    made = Lab(layout)
     try:
         yield made
     finally:
         made.clean()
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def joined(box: drivers.Driver | None) -> list[int]:
+    """The files by which a process joins, whether or not the driver needs them for that."""
+    if box is None:
+        return []
+    return [box.open_join(box.groups[0].name)] if box.clones else box.join_files()
 
 
 def alive(process: subprocess.Popen[bytes]) -> bool:

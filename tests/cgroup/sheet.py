@@ -36,6 +36,19 @@ def refused(resources: dict[str, Any], *missing: str) -> list[str]:
     return [problem.pointer.removeprefix("/linux/resources/") for problem in caught.value.problems]
 
 
+def make_v2(resources: dict[str, Any], *missing: str) -> list[str]:
+    """As `make`, for v2."""
+    made, _ = translate.v2(resources, available=without(*missing), devices=False)
+    return [f"{setting.file}={setting.value}" for setting in made]
+
+
+def refused_v2(resources: dict[str, Any], *missing: str) -> list[str]:
+    """As `refused`, for v2."""
+    with pytest.raises(ConfigError) as caught:
+        translate.v2(resources, available=without(*missing), devices=False)
+    return [problem.pointer.removeprefix("/linux/resources/") for problem in caught.value.problems]
+
+
 def warned(resources: dict[str, Any]) -> list[str]:
     """The pointers of the warnings, for resources that lead to no write."""
     made, warnings = translate.v1(resources, available=without(), devices=False)
