@@ -24,7 +24,7 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 INTERPRETER = "/usr/bin/python3"
 # Programs that live tests put into containers, so that the guest needs no compiler.
 TOOLS = f"{CHECKOUT}/build/test-tools"
-ENVIRONMENT = {"OCIRUN_TEST_TOOLS": TOOLS, "OCIRUN_TEST_PATIENCE": "15"}
+ENVIRONMENT = {"OCIRUN_TEST_TOOLS": TOOLS, "OCIRUN_TEST_PATIENCE": "15", "OCIRUN_TEST_GUEST": "1"}
 # Unpacks /dev/vdb past the page cache, in which the snapshot could have older contents.
 UNPACK = ["sh", "-c", "dd if=/dev/vdb bs=1M iflag=direct status=none | tar -xPf -"]
 
