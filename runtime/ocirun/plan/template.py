@@ -69,7 +69,8 @@ class Template:
             self._stretches.append(_Stretch(b.ops[ops:], b.asked[asked:], b.warnings[warnings:]))
         self._base = b
         self.plan = finished(b)
-        self._open = {id(op): self._has_hole(op.args) for op in b.ops}
+        # The arguments with a hole, of each operation that has any.
+        self._open = {id(op): self._open_arguments(op) for op in b.ops}
         self._open_places = [place for place, op in enumerate(b.ops) if self._open[id(op)]]
 
     def fill(self, container_id: str, data: dict[str, Any], differs: frozenset[str]) -> Plan:
@@ -82,8 +83,16 @@ class Template:
         plan = self.plan if not differs else self._rebuilt(data, differs)
         ops = plan.ops.copy()
         for place in self._open_places if not differs else range(len(ops)):
-            if self._is_open(ops[place]):
-                ops[place] = self._filled(ops[place], container_id)
+            op = ops[place]
+            # The template keeps its operations, so that no other one can have the id() of one of them.
+            names = self._open.get(id(op))
+            if names is None:
+                names = self._open_arguments(op)
+            if names:
+                args = dict(op.args)
+                for name in names:
+                    args[name] = self._with_id(args[name], container_id)
+                ops[place] = Op(op.name, op.actor, op.pointer, args, why=op.why)
         return Plan(ops, plan.slots, plan.inherited, plan.keep, list(plan.warnings))
 
     def _rebuilt(self, data: dict[str, Any], differs: frozenset[str]) -> Plan:
@@ -105,10 +114,8 @@ class Template:
                     b.slot(name)
         return finished(b)
 
-    def _is_open(self, op: Op) -> bool:
-        # The template keeps its operations, so that no other one can have the id() of one of them.
-        answer = self._open.get(id(op))
-        return self._has_hole(op.args) if answer is None else answer
+    def _open_arguments(self, op: Op) -> list[str]:
+        return [name for name, value in op.args.items() if self._has_hole(value)]
 
     def _has_hole(self, value: Any) -> bool:
         if isinstance(value, str):
@@ -116,9 +123,6 @@ class Template:
         if isinstance(value, dict):
             return any(map(self._has_hole, value.values()))
         return isinstance(value, (list, tuple)) and any(map(self._has_hole, value))
-
-    def _filled(self, op: Op, container_id: str) -> Op:
-        return Op(op.name, op.actor, op.pointer, self._with_id(op.args, container_id), why=op.why)
 
     def _with_id(self, value: Any, container_id: str) -> Any:
         if isinstance(value, str):
