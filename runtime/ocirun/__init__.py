@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ocirun.running.outcome import Outcome as Outcome
     from ocirun.running.outcome import Usage as Usage
     from ocirun.running.prepared import Prepared as Prepared
+    from ocirun.running.process import Process as Process
     from ocirun.version import SPEC_VERSION as SPEC_VERSION
 
     __version__: str
@@ -42,6 +43,7 @@ _NAMES = {
     "ocirun.runner": ("run",),
     "ocirun.running.outcome": ("Outcome", "Usage"),
     "ocirun.running.prepared": ("Prepared",),
+    "ocirun.running.process": ("Process",),
     "ocirun.errors": (
         "ConfigError",
         "ContainerExistsError",

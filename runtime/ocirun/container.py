@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .host.stated import Stated
     from .plan.ops import Plan
     from .running.outcome import Outcome
+    from .running.process import Process
 
 
 class Container(Handle):
@@ -97,34 +98,6 @@ class Container(Handle):
         with self.cgroup as cgroup:
             kill.send(self._record, cgroup, signal, all=all)
 
-    def open_pidfd(self) -> int:
-        """A pidfd of its first process, ready for reading when that has ended; -1 when that is gone.
-
-        The caller closes it.  Raises StateError while the container is being created.
-        """
-        from .running import ending
-
-        return ending.open_pidfd(self._record)
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Wait until its first process has ended.
-
-        timeout   seconds, None for no limit
-        Returns the exit code, 128 plus the signal if one ended it, or None if that is not known: only the
-        process that has created the container may ask for it, until `delete`.
-        Raises TimeoutError, StateError while the container is being created.
-        """
-        from .running import ending
-
-        pidfd = ending.open_pidfd(self._record)
-        if pidfd < 0:
-            return None
-        try:
-            ending.wait(pidfd, timeout)
-            return ending.status(pidfd)
-        finally:
-            os.close(pidfd)
-
     def run(
         self,
         args: Sequence[str],
@@ -150,6 +123,27 @@ class Container(Handle):
 
         make = inside.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
         return watch.run(inside.Inside(output_limit), make, stdin=stdin, timeout=timeout)
+
+    def popen(
+        self,
+        args: Sequence[str],
+        *,
+        stdio: tuple[int, int, int],
+        process: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: tuple[int, int] | None = None,
+    ) -> Process:
+        """Start one more program in a created or running container, and go on beside it.
+
+        stdio   descriptors for its standard input, output and error, such as ends of pipes; they stay the
+                caller's, to be closed here
+        The others, and the errors, are those of `run`.
+        """
+        from .running import inside
+
+        make = inside.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
+        return inside.start(make, stdio)
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.

@@ -88,6 +88,34 @@ class Handle:
                     return records.PAUSED
         return status
 
+    def open_pidfd(self) -> int:
+        """A pidfd of its first process, ready for reading when that has ended; -1 when that is gone.
+
+        The caller closes it.  Raises StateError while the container is being created.
+        """
+        from .running import ending
+
+        return ending.open_pidfd(self._record)
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait until its first process has ended.
+
+        timeout   seconds, None for no limit
+        Returns the exit code, 128 plus the signal if one ended it, or None if that is not known: only the
+        process that has created the container may ask for it, until `delete`.
+        Raises TimeoutError, StateError while the container is being created.
+        """
+        from .running import ending
+
+        pidfd = ending.open_pidfd(self._record)
+        if pidfd < 0:
+            return None
+        try:
+            ending.wait(pidfd, timeout)
+            return ending.status(pidfd)
+        finally:
+            os.close(pidfd)
+
     def usage(self) -> Usage:
         """What it has used so far, also after it has stopped, and by the handle that has deleted it."""
         from .running.outcome import Usage

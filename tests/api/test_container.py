@@ -11,6 +11,8 @@ import pytest
 import ocirun
 from ocirun import Container
 
+from .conftest import children
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .conftest import Make
@@ -80,6 +82,46 @@ def test_run_inside(make: Make) -> None:
     assert container.status() == "running"
 
 
+def test_a_conversation(make: Make) -> None:
+    container = make("/bin/sleep", "600")
+    container.start()
+    before = set(os.listdir("/proc/self/fd"))
+    there, to = os.pipe()
+    back, answer = os.pipe()
+    talker = container.popen(
+        ["/bin/sh", "-c", "while read x; do echo $A $x; done; exit 3"], stdio=(there, answer, answer), env={"A": "got"}
+    )
+    os.close(there)
+    os.close(answer)
+    for word in (b"one", b"two"):
+        os.write(to, word + b"\n")
+        assert os.read(back, 100) == b"got " + word + b"\n"
+    assert talker.pid in container.pids()
+    with pytest.raises(TimeoutError):
+        talker.wait(0.01)
+    os.close(to)
+    assert os.read(back, 100) == b""
+    assert (talker.wait(20), talker.wait(), talker.fileno()) == (3, 3, -1)
+    talker.kill()
+    os.close(back)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_process_as_context(make: Make) -> None:
+    container = make("/bin/sleep", "600")
+    container.start()
+    before = set(os.listdir("/proc/self/fd"))
+    null = os.open("/dev/null", os.O_RDWR)
+    with container.popen(["/bin/sleep", "600"], stdio=(null, null, null)) as sleeper:
+        assert sleeper.pid in container.pids()
+    assert sleeper.wait() == 137
+    with pytest.raises(ocirun.ProgramError):
+        container.popen(["/no/such"], stdio=(null, null, null))
+    os.close(null)
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert container.pids() == [container.pid]
+
+
 def test_a_time_out_inside_ends_that_program_alone(make: Make) -> None:
     container = make("/bin/sleep", "600")
     container.start()
@@ -106,6 +148,28 @@ def test_errors_inside(make: Make) -> None:
     container.wait(10)
     with pytest.raises(ocirun.StateError, match="stopped"):
         container.run(["/bin/true"])
+
+
+def test_a_program_that_is_given_up_leaves_no_child(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead child in the container's pid namespace would keep its first process from ending."""
+    from ocirun.launch.spawn import Helper
+
+    container = make("/bin/sleep", "600")
+    container.start()
+    before = children()
+
+    hear = Helper.hear
+
+    def give_up(self: Helper, idle: object = None) -> None:
+        monkeypatch.setattr(Helper, "hear", hear)
+
+    monkeypatch.setattr(Helper, "hear", give_up)
+    with pytest.raises(ocirun.OcirunError):
+        container.run(["/bin/true"])
+    container.kill(9)
+    assert container.wait(10) == 137
+    container.delete()
+    assert children() < before
 
 
 def test_one_handle_in_many_threads(make: Make) -> None:

@@ -79,7 +79,21 @@ def test_stopped(world: World, letter: str) -> None:
 @pytest.mark.parametrize("letter", ["Z", "X", ""])
 def test_ended(world: World, letter: str) -> None:
     world.letter = letter
-    assert world.after(make(world), 0.25) is False
+    check = make(world)
+    assert world.after(check, 0.25)
+    assert world.after(check, 9.9)
+    assert world.after(check, 0.2) is False
+
+
+def test_the_second_process_goes_on(world: World) -> None:
+    """The first one is dead before the second has said anything, on a machine that has other things to do."""
+    check = make(world)
+    world.letter = "Z"
+    assert world.after(check, 0.25)
+    world.letter, world.index = "S", 9
+    assert world.after(check, 20.0)
+    world.letter = "Z"
+    assert world.after(check, 0.25)
 
 
 def test_paused_meanwhile(world: World) -> None:

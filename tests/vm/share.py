@@ -60,7 +60,7 @@ def _wanted(entry: TarInfo) -> TarInfo | None:
     below = os.path.relpath("/" + entry.name, CHECKOUT).split(os.sep)
     if below[-1] in _SKIPPED:
         return None
-    if below[0] == "bundles" and len(below) > 2 and below[2].startswith((".rootfs", "rootfs")):
+    if below[0] == "bundles" and len(below) > 2 and (below[2] == "rootfs" or below[2].startswith(".rootfs")):
         return None
     if below[0] == ".venv":
         if below[1:] == ["pyvenv.cfg"] or below[-1].startswith(_HOST_ONLY) or "__mypyc." in below[-1]:

@@ -62,6 +62,7 @@ def test_share_holds_the_checkout_without_what_stays_here(tmp_path: Path) -> Non
     with tarfile.open(tmp_path / "disk") as archive:
         names = {"/" + entry.name.lstrip("/"): entry for entry in archive}
     assert f"{share.CHECKOUT}/runtime/ocirun/__init__.py" in names
+    assert f"{share.CHECKOUT}/bundles/hello/rootfs.recipe" in names
     assert names[f"{share.CHECKOUT}/.venv/pyvenv.cfg"].size > 0
     assert "/opt/more" in names
     assert not [name for name in names if "/.git/" in name or "/mypy/" in name]

@@ -148,6 +148,7 @@ def _session(
     )
     session = Session(plan, record, cgroup, directory)
     session.progress_name = ""
+    session.stdio = options.stdio
     session.trace = creation.tracer(options.trace)
     session.sub_groups = below
     return session

@@ -100,6 +100,7 @@ class ExecOptions:
     trace           path of a file for the time of each operation; "" for none
     source          where the process description comes from, for messages
     warn            called with one line for what does not stop the process
+    stdio           as in CreateOptions
     """
 
     __slots__ = (
@@ -112,6 +113,7 @@ class ExecOptions:
         "pidfd_socket",
         "preserve_fds",
         "source",
+        "stdio",
         "trace",
         "warn",
     )
@@ -130,6 +132,7 @@ class ExecOptions:
         source: str = "",
         trace: str = "",
         warn: Callable[[str], None] | None = None,
+        stdio: tuple[int, int, int] = (-1, -1, -1),
     ) -> None:
         self.console_socket = console_socket
         self.pidfd_socket = pidfd_socket
@@ -140,6 +143,7 @@ class ExecOptions:
         self.ignore_paused = ignore_paused
         self.cgroup = cgroup or []
         self.source = source
+        self.stdio = stdio
         self.trace = trace
         self.warn = warn or _silent
 

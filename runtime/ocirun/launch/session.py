@@ -264,14 +264,21 @@ class Session:
             return error
         from . import report
 
+        self._adopt_late(helper)
         helper.close_sync()
         ended = spawn.end(helper.pidfd, grace=1.0)
         os.close(helper.pidfd)
         helper.pidfd = -1
         return report.from_plan(self.plan, helper.progress(), ended)
 
+    def _adopt_late(self, helper: spawn.Helper) -> None:
+        for index, op in enumerate(self.plan.ops):
+            if op.name == "fork_init":
+                helper.adopt_late(index)
+
     def _kill_helper(self) -> None:
         helper = self.helper
+        self._adopt_late(helper)
         helper.close_sync()
         # In a frozen group of cgroup v1 a killed process lives until that is thawed.
         limit = 0.1 if self.cgroup.frozen() else spawn.DEATH

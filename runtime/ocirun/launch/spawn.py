@@ -44,7 +44,7 @@ class Helper:
     first   pidfd of the first of two processes of a staged helper, until it is reaped, or -1
     """
 
-    __slots__ = ("first", "pid", "pidfd", "progress_fd", "sync")
+    __slots__ = ("adopted", "first", "pid", "pidfd", "progress_fd", "sync")
 
     def __init__(self, pid: int, pidfd: int, sync: int, progress_fd: int) -> None:
         self.pid = pid
@@ -52,6 +52,7 @@ class Helper:
         self.sync = sync
         self.progress_fd = progress_fd
         self.first = -1
+        self.adopted = False
 
     def hear(self, idle: Callable[[Helper], bool] | None = None) -> tuple[int, int, int] | None:
         """(operation number, value, descriptor or -1) of the next message; None when the helper closed its end.
@@ -103,6 +104,25 @@ class Helper:
             os.close(pidfd)
             raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
         self.first, self.pid, self.pidfd = self.pidfd, pid, pidfd
+        self.adopted = True
+
+    def adopt_late(self, fork: int) -> None:
+        """After a failure: go on with the second process if it has come meanwhile, so that it is ended and reaped too.
+
+        fork   number of the operation that makes it
+        """
+        if self.adopted or self.sync < 0:
+            return
+        try:
+            heard = self.hear(lambda _: False)
+            if heard is None:
+                return
+            if heard[2] >= 0:
+                os.close(heard[2])
+            if heard[0] == fork:
+                self.adopt(heard[1])
+        except HostError:
+            return
 
     def settle(self, limit: float = DEATH) -> None:
         """Reap the first process of a staged helper, which has nothing left to do."""

@@ -22,6 +22,8 @@ PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
 _STOPPED_LIMIT = 2.0
 # Seconds without a new operation. Far more than a busy machine or a slow disk needs for one of them.
 _SILENT_LIMIT = 30.0
+# Seconds. The end of the last process of a helper is seen at once, by its socket.
+_ENDED_LIMIT = 10.0
 # SIGHUP, SIGINT, SIGQUIT, SIGTERM: there is no program yet that could take them.
 _ENDING = (1, 2, 3, 15)
 
@@ -34,17 +36,17 @@ class Stall:
     ignore_paused   a frozen container is waited for
     """
 
-    __slots__ = ("_cgroup", "_index", "_moved", "_signals", "_stopped", "ignore_paused")
+    __slots__ = ("_cgroup", "_ended", "_index", "_moved", "_signals", "_stopped", "ignore_paused")
 
     def __init__(self, cgroup: Driver, signals: Forwarder | None, *, ignore_paused: bool) -> None:
         self._cgroup = cgroup
         self._signals = signals
         self.ignore_paused = ignore_paused
         self._index = -1
-        self._moved = self._stopped = 0.0
+        self._moved = self._stopped = self._ended = 0.0
 
     def __call__(self, helper: Helper) -> bool:
-        """False when the helper has ended.
+        """False when the helper has ended, and no other process goes on in its place.
 
         Raises StateError when the container was paused meanwhile, HostError on a signal of the caller,
         for a helper that stays stopped, and for one that does not get on.
@@ -53,9 +55,12 @@ class Stall:
             if number in _ENDING:
                 raise HostError(f"given up by signal {number} before the program ran")
         letter, _ = record.process_stat(helper.pid)
-        if letter in ("", "Z", "X", "x"):
-            return False
         now = time.monotonic()
+        if letter in ("", "Z", "X", "x"):
+            # The first of two processes ends as soon as it has forked the second, of which we hear only then.
+            self._ended = self._ended or now
+            return now - self._ended <= _ENDED_LIMIT
+        self._ended = 0.0
         if self._cgroup.frozen():
             if not self.ignore_paused:
                 raise StateError(PAUSED, status=record.PAUSED)

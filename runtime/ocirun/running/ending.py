@@ -33,24 +33,24 @@ def open_pidfd(record: Record) -> int:
     return pidfd
 
 
-def wait(pidfd: int, timeout: float | None) -> None:
+def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
     """Until the process of a pidfd has ended.  Raises TimeoutError after `timeout` seconds."""
     import select
 
     waiter = select.poll()
     waiter.register(pidfd, select.POLLIN)
     if not waiter.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))):
-        raise TimeoutError(f"the container has not stopped within {timeout} s")
+        raise TimeoutError(f"the {what} has not ended within {timeout} s")
 
 
-def status(pidfd: int) -> int | None:
+def status(pidfd: int, *, keep: bool = True) -> int | None:
     """The exit code of an ended process, or 128 plus the signal that ended it.
 
     None where the kernel does not tell us: only the parent may ask, and only until somebody has waited for it.
-    The process stays there to be asked again.
+    keep   the process stays there, to be asked again
     """
     try:
-        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | (os.WNOWAIT if keep else 0))
     except ChildProcessError:
         return None
     if info is None:

@@ -10,6 +10,7 @@ from ..launch.options import ExecOptions
 from ..launch.stall import Stall
 from ..state import store
 from .course import Course
+from .process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,22 +66,35 @@ def making(
         own["cwd"] = cwd
     if user is not None:
         own["user"] = {**(own.get("user") or {}), "uid": user[0], "gid": user[1]}
+    return lambda stdio: (record, _created(record, root, own, stdio))
 
-    def make(stdio: tuple[int, int, int]) -> tuple[Record, Session]:
-        directory = store.open_container(root, record.container_id)
+
+def _created(record: Record, root: str, process: dict[str, Any], stdio: tuple[int, int, int]) -> Session:
+    directory = store.open_container(root, record.container_id)
+    try:
+        # Not the driver of the handle: several programs may be started at once.
+        cgroup = driver.from_record(record.cgroup)
+        session = execute.session(record, cgroup, directory, process, ExecOptions(stdio=stdio))
+        session.idle = Stall(cgroup, None, ignore_paused=False)
         try:
-            # Not the driver of the handle: several programs may be started at once.
-            cgroup = driver.from_record(record.cgroup)
-            session = execute.session(record, cgroup, directory, own, ExecOptions())
-            session.stdio = stdio
-            session.idle = Stall(cgroup, None, ignore_paused=False)
-            try:
-                session.create()
-            except BaseException:
-                session.close()
-                raise
-            return record, session
-        finally:
-            os.close(directory)
+            session.create()
+        except BaseException:
+            session.close()
+            raise
+        return session
+    finally:
+        os.close(directory)
 
-    return make
+
+def start(make: Make, stdio: tuple[int, int, int]) -> Process:
+    """Start a program and leave it to the caller."""
+    _, session = make(stdio)
+    try:
+        try:
+            session.start()
+        except BaseException:
+            session.take_back()
+            raise
+        return Process(session)
+    finally:
+        session.close()
