@@ -251,6 +251,8 @@ def _write(driver: Driver, settings: list[Setting]) -> list[Setting]:
         driver.apply(settings)
     except HostError as error:
         failed = _take_back(driver, undo)
+        if error.pointer and error.pointer not in error.message:
+            error.message = f"{error.pointer}: {error.message}"
         if failed:
             error.remedy = f"{error.remedy}; {failed}" if error.remedy else failed
         raise
