@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree as ET
 
-from bench import chart, report
+from bench import chart, page, report
 from bench.measures import Series, _sum
 
 HOST = {"kernel": "6.1", "machine": "x86_64", "cpus": 2, "versions": {"ocirun": "ocirun 1", "crun": "crun <2>"}}
@@ -48,3 +48,10 @@ def test_sums_are_of_one_round() -> None:
     total = _sum("both", [run, run])
     assert total.values == {"ocirun": [4.0, 8.0, 6.0], "crun": [12.0]}
     assert report.label(total) == "both, after 200 ms"
+
+
+def test_page() -> None:
+    text = page.text(HOST, made(), {"with the one": 3.0, "with the other": 9.5})
+    assert report.table(HOST, made()).strip() in text
+    assert "takes 3.00 ms with the one, 9.50 ms with the other." in text
+    assert "How ocirun starts" not in page.text(HOST, made(), {})
