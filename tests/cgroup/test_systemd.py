@@ -10,7 +10,7 @@ from ocirun.cgroup import driver as drivers
 from ocirun.cgroup import systemd as module
 from ocirun.cgroup import unit as units
 from ocirun.cgroup.driver import Driver
-from ocirun.cgroup.place import Group
+from ocirun.cgroup.place import UNIFIED, Group
 from ocirun.cgroup.systemd import SystemdDriver, find, version_number
 from ocirun.cgroup.translate import Setting
 from ocirun.cgroup.unit import Manager
@@ -257,6 +257,24 @@ def test_attach(systemd: FakeSystemd) -> None:
     driver.version = 237
     with pytest.raises(UnsupportedError, match="237"):
         driver.attach(5)
+
+
+def test_who_needs_to_be_attached(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, _ = make()
+    user, _ = make(user=True, control_group="/u")
+    monkeypatch.setattr(Inner, "home", lambda self, pid: ("init.scope", ""))
+    assert system.attach_point(5, {}) is None
+    assert user.attach_point(5, {}) == "init.scope"
+    assert user.attach_point(5, {UNIFIED: "wanted"}) == "wanted"
+    # v1, with systemd's own hierarchy of v2 and without.
+    groups = {"name=systemd": system.unit.group}
+    monkeypatch.setattr(module, "_own_groups", lambda pid: groups)
+    system.kind = "v1"
+    assert system.attach_point(5, {}) is None
+    groups[""] = system.unit.group
+    assert system.attach_point(5, {"name=systemd": "x"}) == "x"
+    system.version = 237
+    assert system.attach_point(5, {}) is None
 
 
 def test_find(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch) -> None:

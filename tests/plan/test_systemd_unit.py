@@ -106,9 +106,11 @@ def test_exec(user: bool) -> None:
         own_umask=None,
         cgroup_files=files,
         status="running",
+        attach="below" if user else None,
     )
     names = rules.names(made)
     # A user's own processes are moved by the user's systemd, wherever they are.
+    assert [op.args["below"] for op in made.ops if op.name == "attach_unit"] == ["below"] * user
     assert ("attach_unit" in names) is user and ("join_cgroup" in names) is not user
     if user:
         assert names.index("attach_unit") < names.index("join_namespace")

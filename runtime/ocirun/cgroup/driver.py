@@ -54,7 +54,6 @@ class Driver:
     prepared  the directories exist and are ours
     devices   device rules can be enforced
     adopts    `prepare` takes over groups that were just made for us, with our process in them
-    attaches  another process does not join by itself, but is moved by `attach` (SystemdDriver)
     clones    a new process starts in the group, by the descriptor of `open_directory` (CLONE_INTO_CGROUP)
     """
 
@@ -64,7 +63,6 @@ class Driver:
     joins = False
     clones = False
     refuses = False
-    attaches = False
     unit: Unit | None = None
     # (path of a group above, controllers to switch on there for those below), from the top
     enabling: Sequence[tuple[str, list[str]]] = ()
@@ -144,6 +142,15 @@ class Driver:
     def set(self, properties: Sequence[Property]) -> None:
         """Change properties of the unit."""
         raise _no_unit(f"set {len(properties)} properties")
+
+    def attach_point(self, pid: int, below: Mapping[str, str]) -> str | None:
+        """Where below the unit's group `attach` has to move another process; None where it joins without that.
+
+        pid     of the container's first process
+        below   group name -> the path that the caller wants
+        """
+        del pid, below
+        return None
 
     def attach(self, pid: int, below: str = "") -> None:
         """Have systemd move a process into the unit."""

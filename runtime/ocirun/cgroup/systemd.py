@@ -15,13 +15,14 @@ from ..errors import HostError, StateDamagedError, UnsupportedError
 from . import unit as units
 from .around import Around
 from .bus import Bus, BusError, addresses
-from .driver import SYSTEMD
+from .driver import SYSTEMD, V2
+from .place import UNIFIED
 from .translate_systemd import properties
 from .unit import Manager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from .driver import Driver
@@ -95,7 +96,7 @@ class SystemdDriver(Around):
     properties   of the unit, those of annotations among them
     """
 
-    __slots__ = ("_inode", "_invocation", "_properties", "attaches", "unit", "version")
+    __slots__ = ("_inode", "_invocation", "_properties", "unit", "version")
 
     def __init__(self, inner: Driver, unit: Unit, *, version: int, properties: Sequence[Property] = ()) -> None:
         super().__init__(inner)
@@ -105,8 +106,6 @@ class SystemdDriver(Around):
         # Which run of the unit is ours: the name may be somebody else's by now.
         self._invocation = ""
         self._inode = 0
-        # The user's instance may move processes where the user alone may not: out of a session.
-        self.attaches = unit.user
         self.joins = inner.joins and not unit.user
         self.clones = inner.clones and not unit.user
 
@@ -183,13 +182,7 @@ class SystemdDriver(Around):
         """The process must be where the plan has said, since limits are written there."""
         if self.unit.is_slice:
             return
-        from ..host.cgroups import parse_own
-
-        try:
-            with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-                own = parse_own(file.read())
-        except OSError as error:
-            raise HostError.from_os(f"cgroup of process {pid}", error, call="read") from None
+        own = _own_groups(pid)
         there = own.get("name=systemd", own.get("", ""))
         if there != self.unit.group:
             raise HostError(
@@ -219,6 +212,17 @@ class SystemdDriver(Around):
             period = int(self.inner.read("cpu", "cpu.cfs_period_us"))
         self.set(properties(settings, version=self.version, period=period))
         self.inner.apply(settings)
+
+    def attach_point(self, pid: int, below: Mapping[str, str]) -> str | None:
+        """A user's instance may move processes where the user alone may not: out of a session.
+
+        And where v2 is there besides v1, systemd counts processes by a hierarchy that is none of our groups.
+        """
+        if self.kind == V2:
+            return (below.get(UNIFIED) or self.inner.home(pid)[0]) if self.unit.user else None
+        if not self.unit.user and (self.version < _ATTACH_SINCE or _own_groups(pid).get("") != self.unit.group):
+            return None
+        return below.get("name=systemd", "")
 
     def attach(self, pid: int, below: str = "") -> None:
         """Have systemd move a process into the unit, or into a group below its own (systemd 238)."""
@@ -331,6 +335,17 @@ class SystemdDriver(Around):
             call=error.name,
             remedy=_REMEDIES.get(error.name, ""),
         )
+
+
+def _own_groups(pid: int) -> dict[str, str]:
+    """Controller -> the cgroup of a process, "" for v2."""
+    from ..host.cgroups import parse_own
+
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            return parse_own(file.read())
+    except OSError as error:
+        raise HostError.from_os(f"cgroup of process {pid}", error, call="read") from None
 
 
 def from_record(record: dict[str, Any]) -> SystemdDriver:

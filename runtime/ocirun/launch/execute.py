@@ -145,6 +145,7 @@ def _session(
         cgroup_files=files,
         start_in=start_in,
         start_why=why,
+        attach=cgroup.attach_point(record.pid, below),
     )
     session = Session(plan, record, cgroup, directory)
     session.progress_name = ""

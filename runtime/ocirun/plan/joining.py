@@ -37,6 +37,7 @@ def build_exec(
     cgroup_files: list[tuple[str, str]],
     start_in: str = "",
     start_why: str = "",
+    attach: str | None = None,
 ) -> Plan:
     """The plan for a process in a container.
 
@@ -47,6 +48,7 @@ def build_exec(
     status         of the container
     cgroup_files   (group name, path below the container's group) for each group to join
     start_in       path of the cgroup in which the helper is started (cgroup v2), "" for none, and why that one
+    attach         the group below that of the container's unit into which systemd moves the helper; None for none
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
@@ -68,24 +70,24 @@ def build_exec(
     if start_in:
         b.host("start_in_cgroup", "/linux/cgroupsPath", why=start_why, path=start_in)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
-    _join(b, foreign, cgroup_files)
+    _join(b, foreign, cgroup_files, attach)
     _prepare(b, own_umask, status)
     b.init("wait_start", slot="sync")
     b.init("execute", "/process/args")
     return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
 
 
-def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[str, str]]) -> None:
+def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[str, str]], attach: str | None) -> None:
     b.init("guard")
     affinity = b.process.get("execCPUAffinity") or {}
     if affinity.get("initial"):
         b.init("set_affinity", "/process/execCPUAffinity/initial", mask=_mask(affinity["initial"], "initial"))
-    if b.cgroup.attaches and b.cgroup.unit is not None:
-        # Out of a user's session only systemd may move a process to where the user's units are.
+    if attach is not None and b.cgroup.unit is not None:
+        why = "only systemd may move a process out of a user's session"
+        if not b.cgroup.unit.user:
+            why = "systemd counts processes in a hierarchy of its own"
         b.init("sync")
-        below = cgroup_files[0][1] if cgroup_files else ""
-        b.host("attach_unit", "/linux/cgroupsPath", unit=b.cgroup.unit.name, below=below)
-        cgroup_files = []
+        b.host("attach_unit", "/linux/cgroupsPath", why=why, unit=b.cgroup.unit.name, below=attach)
     for name, _ in cgroup_files:
         b.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
     kinds = {**b.new, **{kind: pointer for kind, (_, pointer) in b.joined.items()}}
