@@ -29,6 +29,7 @@ def _options() -> argparse.ArgumentParser:
     add("--only", metavar="ID", nargs="+", default=[], help="ids, or their first words, such as config.mounts")
     add("--json", metavar="FILE", help="write the results as JSON; - is standard output, without the table")
     add("--page", metavar="FILE", help="write the page of docs")
+    add("--guest", action="store_true", help="try what this machine cannot be tried on in the guest of tests/vm, too")
     add("--list", action="store_true", help="list all ids with level, place and what they say; try nothing")
     return parser
 
@@ -51,10 +52,12 @@ def main() -> int:
         if program is None:
             parser.error(f"no such program: {words[0]}")
         runtimes.append([os.path.abspath(program), *words[1:]])
-    if len(runtimes) == 1:
+    if len(runtimes) == 1 and not options.guest:
         found = [suite.run(runtimes[0], options.only)]
     else:  # Each in a process of its own: the suite leaves its namespaces for good.
-        found = [_apart(words, options.only) for words in runtimes]
+        found = [_apart([sys.executable], words, options.only) for words in runtimes]
+    if options.guest:
+        found = [report.merged(one, _in_guest(one)) for one in found]
     _write(options.json, json.dumps(found[0] if len(found) == 1 else found, indent=1) + "\n")
     _write(options.page, report.page(found) if options.page else "")
     if options.json != "-":
@@ -62,10 +65,17 @@ def main() -> int:
     return int(any(one["result"] == suite.FAILED for some in found for one in some["results"]))
 
 
-def _apart(words: Sequence[str], only: Sequence[str]) -> Any:
-    command = [sys.executable, "-m", "conformance", "--runtime", shlex.join(words), "--json", "-"]
+def _apart(start: Sequence[str], words: Sequence[str], only: Sequence[str]) -> Any:
+    command = [*start, "-m", "conformance", "--runtime", shlex.join(words), "--json", "-"]
     done = subprocess.run([*command, *(["--only", *only] if only else [])], stdout=subprocess.PIPE, check=False)
     return json.loads(done.stdout)
+
+
+def _in_guest(found: dict[str, Any]) -> Any:
+    """The results of the guest, which has cgroup v2, for what was skipped here."""
+    guest = [f"{CHECKOUT}/tests/vm/run", "--timeout", "1800", "--env", "PYTHONPATH=tests", ".venv/bin/python"]
+    skipped = [one["id"] for one in found["results"] if one["result"] == suite.SKIPPED]
+    return _apart(guest, found["runtime"]["command"], skipped)
 
 
 def _write(path: str | None, text: str) -> None:

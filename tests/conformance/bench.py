@@ -35,7 +35,7 @@ class Place(Session):
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(words[0], os.environ.get("CONFORMANCE_TOOLS", ""))
+        super().__init__(words[0])
         self.words = list(words)
         self.kept: dict[str, tuple[Any, str]] = {}
         scratch = f"{self.top}/version"

@@ -24,9 +24,10 @@ which work from outside, by the command line, and look from inside the container
     ./dev conformance                                   # ocirun
     ./dev conformance --runtime runc                    # any runtime with runc's command line
     ./dev conformance --only config.mounts --json FILE  # a part, and results for programs
-    ./dev conformance --runtime build/bin/ocirun --runtime runc --runtime crun --page docs/conformance.md
+    ./dev conformance --runtime build/bin/ocirun --runtime runc --runtime crun --guest --page docs/conformance.md
 
-The last one has made this page. How to read it:
+The last one has made this page; `--guest` is the [second machine of the tests](../tests/vm/README.md), with cgroup v2.
+How to read it:
 
 - A config without a REQUIRED property is invalid, and an invalid value must be an error (config.md, Valid values); so
   REQUIRED is passed by a runtime that refuses.
@@ -60,6 +61,14 @@ def table(found: dict[str, Any]) -> str:
         f"{counts(results)}; {found['seconds']} s. {untested} of {len(known)} requirements bind no Linux runtime.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def merged(found: dict[str, Any], elsewhere: dict[str, Any]) -> dict[str, Any]:
+    """The results of one machine, and for what could not be tried there those of another."""
+    others = {one["id"]: one for one in elsewhere["results"] if one["result"] != "skipped"}
+    results = [others.get(one["id"], one) if one["result"] == "skipped" else one for one in found["results"]]
+    machine = f"{found['machine']}; what that could not try on {elsewhere['machine']}"
+    return {**found, "machine": machine, "results": results, "seconds": found["seconds"] + elsewhere["seconds"]}
 
 
 def page(all_found: list[dict[str, Any]]) -> str:

@@ -9,6 +9,10 @@ from .checks import __all__ as modules
 from .conftest import CHECKOUT
 from .registry import CHECKS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 KNOWN = sentences.read()
 TRIED = [one for check in CHECKS for one in check.ids]
 
@@ -64,7 +68,7 @@ def test_the_page_of_docs_has_all_of_them() -> None:
     assert wanted <= rows
 
 
-def found(name: str, **results: str) -> dict[str, object]:
+def found(name: str, **results: str) -> dict[str, Any]:
     """Results as the suite gives them."""
     return {
         "specification": sentences.VERSION,
@@ -93,3 +97,14 @@ def test_page() -> None:
     assert "| with readonly the root file system cannot be written to | **no** | yes |\n" in text
     assert "### two\n\n- why skipped: `config.root.required`\n" in text
     assert "| one 1 | 1 | 1 | 0 | 0 | 0 | 0 |\n" in text
+
+
+def test_merged() -> None:
+    here = found("one", required="skipped", readonly="failed", path="skipped")
+    there = found("one", required="passed", readonly="passed", path="skipped")
+    results = {one["id"]: one["result"] for one in report.merged(here, there)["results"]}
+    assert results == {
+        "config.root.required": "passed",
+        "config.root.readonly": "failed",
+        "config.root.path": "skipped",
+    }

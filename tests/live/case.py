@@ -24,12 +24,11 @@ class Session:
     """Made once: private namespaces that play the host, the image, the tools.
 
     top       directory on a tmpfs of its own, shared like the mounts of a host with systemd
-    tools     directory of the compiled tools; compiled here if none is given
     mark      text in every container id and cgroup path of this session
     canary    tree with a decoy for each name that a runtime creates or deletes
     """
 
-    def __init__(self, runtime: str, tools: str = "") -> None:
+    def __init__(self, runtime: str) -> None:
         self.runtime = runtime
         self.mark = f"live{os.getpid()}"
         self.parent = f"/ocirun-{self.mark}"
@@ -43,12 +42,11 @@ class Session:
         kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
         os.mkdir(self.top, 0o755)
         kernel.mount("live", self.top, "tmpfs", data="mode=755")
-        self.tools = tools or f"{self.top}/tools"
+        self.tools = f"{self.top}/tools"
         self.image = f"{self.top}/image"
         self.canary = f"{self.top}/canary"
-        if not tools:
-            os.mkdir(self.tools)
-            bundles.build_tools(self.tools)
+        os.mkdir(self.tools)
+        bundles.build_tools(self.tools)
         bundles.make_image(self.image, self.tools)
         self._make_canary()
 

@@ -30,7 +30,12 @@ def _owners(
         bundle.mounts.append(
             {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": list(options)}
         )
-    bench.launch(bundle)
+    if not namespace:
+        made = bench.make("create", bundle)
+        need(made.code == 0, f"the runtime refuses to mount cgroups without a cgroup namespace: {made.err.strip()}")
+    else:
+        bench.create(bundle)
+    bench.start(bundle)
     place = host.cgroup(bundle.linux["cgroupsPath"], "pids") or host.v2() + bundle.linux["cgroupsPath"]
     return {
         name: os.stat(f"{place}/{name}").st_uid

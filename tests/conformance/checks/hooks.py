@@ -40,7 +40,7 @@ pid=$($b sed -n 's/.*"pid"[: ]*\([0-9]*\).*/\1/p' $out.state)
   for name in mnt uts ipc net pid; do echo target_$name=$($b readlink /proc/$pid/ns/$name); done
   echo target_mounts=$($b grep -c ' [^ ]*rootfs/dev/shm ' /proc/$pid/mountinfo)
 } >$out.facts 2>/dev/null
-$b sleep 0.05
+$b sleep $(test $2 = startContainer && echo 0.2 || echo 0.05)
 echo $2-$3 >>$1/order
 """
 

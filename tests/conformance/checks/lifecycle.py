@@ -101,7 +101,7 @@ def config_updates(bench: Bench) -> None:
     """config.json is another after create, and then not there: start and hooks are as they were."""
     bundle = bench.shell("echo old >/tmp/ran")
     seen = f"{bench.directory('seen')}/hook"
-    bundle.hook("poststop", f"echo old >>{seen}")
+    bundle.hook("poststop", f"cat >/dev/null; echo old >>{seen}")
     bench.create(bundle)
     with open(f"{bundle.path}/config.json", encoding="utf-8") as file:
         config = json.load(file)
@@ -160,9 +160,9 @@ def _failing(kind: str) -> None:
         seen = f"{bench.directory('seen')}/hooks"
         bundle = bench.bundle(["/bin/sh", "-c", "echo ran >/tmp/ran; sleep 70000"])
         bundle.mount(seen.rpartition("/")[0], seen.rpartition("/")[0], "bind")
-        bundle.hook(kind, f"echo first >>{seen}; exit 7")
-        bundle.hook(kind, f"echo second >>{seen}")
-        bundle.hook("poststop", f"echo poststop >>{seen}")
+        bundle.hook(kind, f"cat >/dev/null; echo first >>{seen}; exit 7")
+        bundle.hook(kind, f"cat >/dev/null; echo second >>{seen}")
+        bundle.hook("poststop", f"cat >/dev/null; echo poststop >>{seen}")
         bench.watch()
         made = bench.make("create", bundle)
         if kind in ("startContainer", "poststart"):
@@ -189,8 +189,8 @@ def poststop_failure(bench: Bench) -> None:
     """delete succeeds, the other hooks are run, nothing is left."""
     seen = f"{bench.directory('seen')}/hooks"
     bundle = bench.bundle()
-    bundle.hook("poststop", f"echo first >>{seen}; exit 7")
-    bundle.hook("poststop", f"echo second >>{seen}")
+    bundle.hook("poststop", f"cat >/dev/null; echo first >>{seen}; exit 7")
+    bundle.hook("poststop", f"cat >/dev/null; echo second >>{seen}")
     bench.watch()
     bench.launch(bundle)
     bench.until(bundle, "stopped")
