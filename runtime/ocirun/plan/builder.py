@@ -145,6 +145,7 @@ class Builder:
 
     data      the config, checked
     cgroup    the chosen cgroup driver, not yet used for anything but its paths
+    kept      destination -> slot of the mount there, for what is covered in it later
     groups    setgroups(2) is allowed where the program will run
     """
 
@@ -162,6 +163,7 @@ class Builder:
         self.settings: list[Setting] = []
         self.late_settings: list[Setting] = []
         self.late_readonly: list[tuple[str, str]] = []
+        self.kept: dict[str, str] = {}
         self.id_maps = ("", "")
         self.groups = facts.setgroups
         self.process: dict[str, Any] = data.get("process") or {}

@@ -34,6 +34,8 @@ PROC_FILES = frozenset(
     )
 )
 _PSEUDO = ("proc", "sysfs")
+# Masks in them protect the host, so their mounts are kept in slots: see `rootfs.protect`.
+_KEPT = {("/proc", "proc"): "mount_proc", ("/sys", "sysfs"): "mount_sys"}
 
 
 def add_mounts(b: Builder) -> None:
@@ -41,6 +43,7 @@ def add_mounts(b: Builder) -> None:
     mounts = b.data.get("mounts") or ()
     destinations = [clean(mount["destination"]) for mount in mounts]
     late: list[tuple[str, str]] = []
+    b.kept = {}  # a new one: a template may still have the one before
     for index, mount in enumerate(mounts):
         pointer = f"/mounts/{index}"
         destination = destinations[index]
@@ -56,7 +59,9 @@ def add_mounts(b: Builder) -> None:
             mapping = idmap.mapping(b, pointer, destination, mount, parsed)
         if parsed.remount and not parsed.bind:
             _remount(b, pointer, destination, parsed)
-        elif parsed.bind:
+            continue
+        b.kept.pop(destination, None)
+        if parsed.bind:
             _bind(b, pointer, destination, mount, parsed, mapping)
         elif fstype in ("cgroup", "cgroup2"):
             from .cgroups import mount_cgroups
@@ -191,9 +196,9 @@ def _filesystem(
         _classic(b, pointer, destination, mount, parsed, reason)
         return ""
     attributes = parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set
-    kept = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
-    config = [(key, value) for key, value, _ in kept]
-    places: list[int | str | None] = [place for _, _, place in kept]
+    entries = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
+    config = [(key, value) for key, value, _ in entries]
+    places: list[int | str | None] = [place for _, _, place in entries]
     labels = _labels(b)
     if labels is not None and (context := labels.mount_context(b, fstype, parsed)):
         config.append(("context", context))
@@ -201,7 +206,8 @@ def _filesystem(
     if mount.get("source"):
         config.insert(0, ("source", mount["source"]))
         places.insert(0, None)
-    slot = b.slot(f"late{number}" if late else "mount")
+    kept = _KEPT.get((destination, fstype)) if _covered_later(b, destination) else None
+    slot = b.slot(f"late{number}" if late else kept or "mount")
     inherit = tmpfs and not parsed.data_value("mode")[0]
     b.init(
         "new_filesystem",
@@ -222,7 +228,14 @@ def _filesystem(
     _attributes(b, pointer, slot, parsed)
     b.init("attach", pointer, slot=slot, target="target")
     _propagate(b, pointer, slot, parsed)
+    if kept:
+        b.kept[destination] = slot
     return slot if late else ""
+
+
+def _covered_later(b: Builder, destination: str) -> bool:
+    paths = (*(b.linux.get("maskedPaths") or ()), *(b.linux.get("readonlyPaths") or ()))
+    return any(clean(path).startswith(destination + "/") for path in paths)
 
 
 def _labels(b: Builder) -> Any:

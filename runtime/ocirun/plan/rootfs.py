@@ -156,8 +156,21 @@ def protect(b: Builder) -> None:
             raise b.error("/root/readonly", "needs a mount namespace: without one the host would be made read-only")
         b.init("set_mount_attr", "/root/readonly", slot="root", set=c.MOUNT_ATTR_RDONLY)
     for index, path in enumerate(b.linux.get("readonlyPaths") or ()):
-        b.init("make_readonly", f"/linux/readonlyPaths/{index}", root="root", path=path)
+        root, below = _place(b, path)
+        b.init("make_readonly", f"/linux/readonlyPaths/{index}", root=root, path=below)
     _mask(b)
+
+
+def _place(b: Builder, path: str) -> tuple[str, str]:
+    """Where a path is looked up: from the root, or from the mount on /proc or /sys that is on its way.
+
+    A neighbour who can rename in the root could put something else in the place of
+    /proc while we cover what is in it, and then put it back.
+    """
+    for destination, slot in b.kept.items():
+        if clean(path).startswith(destination + "/"):
+            return slot, clean(path)[len(destination) :]
+    return "root", path
 
 
 def _mask(b: Builder) -> None:
@@ -173,7 +186,8 @@ def _mask(b: Builder) -> None:
             continue
         done.add(clean(path))
         pointer, empty = f"/linux/maskedPaths/{index}", b.slot("empty")
-        b.init("mask", pointer, root="root", path=path, null="null", empty=empty, **context)
+        root, below = _place(b, path)
+        b.init("mask", pointer, root=root, path=below, null="null", empty=empty, **context)
 
 
 def open_null(b: Builder) -> None:
