@@ -15,6 +15,7 @@ FILES = (
     "tests/cgroup/test_layout.py",
     "tests/vm/inside/check_apparmor.py",
     "tests/live/test_systemd.py",
+    "tests/vm/inside/check_conformance.py",
     "tests/vm/inside/check_host.py",
 )
 LIMIT = 1500.0
