@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-
 from vm import share
 
 TYPE_CHECKING = False
