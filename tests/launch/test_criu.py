@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocirun.errors import HostError, UnsupportedError
-from ocirun.launch import criu, images, restore
+from ocirun.launch import checkpoint, criu, images, restore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -207,6 +207,21 @@ def test_mounts_of_the_host() -> None:
         ("/etc/hosts", "/etc/hosts", ""),
         ("/ostype", "/proc/sys/kernel/ostype", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("2:memory:/a\n1:name=systemd:/a\n0::/user.slice\n", "soft"),
+        ("2:memory:/a\n1:cpu,cpuacct:/\n", "ignore"),
+        ("2:memory:/a\n0::/\n", "ignore"),
+        ("0::/system.slice/a.scope\n", "ignore"),
+        ("0::/\n", "ignore"),
+        ("1:name=a:b:/c:d\n", "soft"),
+    ],
+)
+def test_cgroups_are_left_alone_where_criu_would_change_the_host(text: str, mode: str) -> None:
+    assert checkpoint.mode_for(text) == mode
 
 
 def test_own_mounts() -> None:

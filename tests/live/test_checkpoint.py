@@ -58,7 +58,10 @@ class Saved:
 
     def restore(self, *options: str, **how: Any) -> Result:
         words = ["restore", "--detach", "--bundle", self.bundle.path, "--image-path", self.images]
-        return self.command(*words, *options, self.other, **{"stderr": NULL, **how})
+        result = self.command(*words, *options, self.other, **{"stderr": NULL, **how})
+        if result.code and os.path.exists(f"{self.images}/restore.log"):
+            print(execs.read(f"{self.images}/restore.log")[-3000:])
+        return result
 
     def goes_on(self, name: str = "") -> None:
         """The restored container counts on from where it was, and did not begin anew."""

@@ -10,9 +10,9 @@ SUITE = SUITES.get(sys.version_info[:2], "")
 
 KERNEL = "linux-image-cloud-amd64"
 PACKAGES = (
-    "apparmor", "attr", "busybox-static", "crun", "dbus", "dbus-user-session", "iproute2", "kmod", "libapparmor1",
-    "libpam-systemd", "libseccomp2", "libselinux1", "procps", "python3", "runc", "strace", "systemd-container",
-    "systemd-sysv", "tmux", "uidmap", "util-linux",
+    "apparmor", "attr", "busybox-static", "criu", "crun", "dbus", "dbus-user-session", "iproute2", "iptables",
+    "kmod", "libapparmor1", "libpam-systemd", "libseccomp2", "libselinux1", "procps", "python3", "runc", "strace",
+    "systemd-container", "systemd-sysv", "tmux", "uidmap", "util-linux",
 )  # fmt: skip
 
 # Below kernel/ of the module tree; what a test host needs, a quarter of the whole.

@@ -17,6 +17,7 @@ FILES = (
     "tests/live/test_systemd.py",
     "tests/vm/inside/check_conformance.py",
     "tests/vm/inside/check_host.py",
+    "tests/vm/inside/check_checkpoint.py",
 )
 LIMIT = 1500.0
 REPORT = "/tmp/report.xml"

@@ -25,7 +25,7 @@ COMMON = (
         metavar="MODE",
         choices=("ignore", "none", "props", "soft", "full", "strict"),
         help="how CRIU saves and makes cgroups: ignore, none, props, soft, full or strict",
-        shown="soft, or ignore where the container is in the root of a hierarchy",
+        shown="soft, or ignore where that would change the host",
     ),
     Option(
         "network-lock",
