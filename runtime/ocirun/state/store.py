@@ -5,6 +5,7 @@
         state.json       the record (state/record.py), replaced by rename
         config.json      the config as it was at create
         resources.json   the limits as `update` left them, once there was one (resources.py)
+        usage.json       what it has used, kept where its cgroup goes before its state (used.py)
         start            a fifo: the init process waits at it for `start`
         progress         shared memory of the init helper (csrc/executor/ops.h)
 
