@@ -15,6 +15,8 @@ FILES = (
     "tests/cgroup/test_layout.py",
     "tests/vm/inside/check_apparmor.py",
     "tests/live/test_systemd.py",
+    "tests/live/test_host_facts.py",
+    "tests/api/test_container.py",
     "tests/vm/inside/check_conformance.py",
     "tests/vm/inside/check_host.py",
     "tests/vm/inside/check_checkpoint.py",
