@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ocirun.errors import UnsupportedError
 from ocirun.plan import constants as c
 
-from .samples import BUNDLE
+from .samples import BUNDLE, config, plan
 from .test_mounts import build, mount, names, refused
 
 TYPE_CHECKING = False
@@ -58,8 +59,6 @@ def test_one_namespace_serves_equal_mappings() -> None:
         operations = build(*data["mounts"], number=number)
         made.append("map" if by(operations) else "")
     assert made == ["map"] * 4
-    from .samples import config, plan
-
     base = config("clock")
     base["mounts"] = entries
     spaces = [op for op in plan(base).ops if op.name == "make_user_namespace"]
@@ -92,3 +91,13 @@ def test_refusals(entry: dict[str, Any], pointer: str, text: str) -> None:
     error = refused(entry)
     assert error.pointer == pointer
     assert text in error.message
+
+
+def test_caller_without_the_right() -> None:
+    data = config("userns")
+    data["mounts"] = [mount("/a", "tmpfs", "idmap")]
+    assert plan(data, facts={"capabilities": 0})
+    data["mounts"].append(mount("/x", "", "bind", "idmap", source="/usr"))
+    with pytest.raises(UnsupportedError, match="CAP_SYS_ADMIN") as caught:
+        plan(data, facts={"capabilities": 0})
+    assert caught.value.pointer == "/mounts/1"

@@ -35,8 +35,13 @@ def user_namespace(uid_map: str, gid_map: str) -> int:
     try:
         if helper.hear() is None:
             raise HostError("user namespace for a mapping: the init helper ended")
-        idmaps.write(helper.pid, "gid_map", gid_map)
-        idmaps.write(helper.pid, "uid_map", uid_map)
+        try:
+            idmaps.write(helper.pid, "gid_map", gid_map)
+            idmaps.write(helper.pid, "uid_map", uid_map)
+        except HostError as error:
+            # It names the maps of the container; these are a mount's, which the operation knows.
+            error.pointer = ""
+            raise
         try:
             return os.open(f"/proc/{helper.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

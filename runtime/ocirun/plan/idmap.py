@@ -8,6 +8,7 @@ mount must be detached and never seen before, which is how ours are made.
 
 from __future__ import annotations
 
+from ..errors import UnsupportedError
 from . import constants as c
 from .namespaces import map_lines
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .builder import Builder
     from .options import MountOptions
 
+_CAP_SYS_ADMIN = 21
 MAPPINGS, CONTAINER = "mappings", "container"
 
 
@@ -65,7 +67,8 @@ def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], p
 
     None where the mount has that mapping without us: made in the container's user namespace, a file system
     stores ids as they are there, and the kernel refuses to map it by that namespace again.
-    Raises ConfigError where there is nothing to map by, and for what cannot be mapped at all.
+    Raises ConfigError where there is nothing to map by, and for what cannot be mapped at all; UnsupportedError for
+    a caller who may not map.
     """
     reason = ""
     if parsed.remount:
@@ -78,9 +81,8 @@ def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], p
         reason = "only root of the host may map its file systems"
     if reason:
         raise b.error(pointer, f"the mount on {destination} cannot be id-mapped: {reason}")
-    if mount.get("uidMappings") or mount.get("gidMappings"):
-        return Mapping(pointer, destination, mount, parsed)
-    if not b.user_namespace:
+    own = bool(mount.get("uidMappings") or mount.get("gidMappings"))
+    if not own and not b.user_namespace:
         words = mount["options"]
         place = next(index for index, option in enumerate(words) if parsed.idmap in option.split(","))
         raise b.error(
@@ -89,4 +91,13 @@ def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], p
             "and the container has no user namespace",
             expected="mappings of the mount, or a user namespace in linux.namespaces",
         )
-    return Mapping(pointer, destination, mount, parsed) if parsed.bind else None
+    if not own and not parsed.bind:
+        return None
+    if not b.facts.capabilities >> _CAP_SYS_ADMIN & 1:
+        text = f"the mount on {destination} cannot be id-mapped: that takes CAP_SYS_ADMIN, which the caller lacks"
+        raise UnsupportedError(
+            f"{pointer}: {text}",
+            pointer=pointer,
+            remedy="run as root, or leave the mapping to the user namespace of the container",
+        )
+    return Mapping(pointer, destination, mount, parsed)
