@@ -25,7 +25,7 @@ class Quiet:
         self._stays = stays
         self._before = self._look()
 
-    def check(self, limit: float = 15) -> None:
+    def check(self, limit: float = 30) -> None:
         """Fail unless it looks like that again; engines finish some things later, so wait for a while."""
         end = time.monotonic() + limit
         while more := self.more():

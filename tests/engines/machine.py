@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import IO, Self
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LIMIT = 60.0  # seconds a command may take unless told otherwise
+LIMIT = 120.0  # seconds a command may take unless told otherwise
 COVERED = (
     "/etc/cni",
     "/etc/containerd",

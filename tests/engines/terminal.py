@@ -65,7 +65,7 @@ class Terminal:
             self.type(key)
             time.sleep(0.2)
 
-    def expect(self, text: str, limit: float = 20) -> str:
+    def expect(self, text: str, limit: float = 60) -> str:
         """Wait until a text is shown; what comes after it is looked at next time."""
         end = time.monotonic() + limit
         while text not in self.shown:
@@ -73,7 +73,7 @@ class Terminal:
         before, _, self.shown = self.shown.partition(text)
         return before
 
-    def wait(self, limit: float = 20) -> int:
+    def wait(self, limit: float = 60) -> int:
         """Wait for the end of the command; its exit status."""
         end = time.monotonic() + limit
         while self._read(end - time.monotonic()):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-import time
 
+from ..engine import Engine, divided
 from ..images import docker_archive
 from ..machine import LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
 
     from ..machine import Machine, Result
     from ..runtime import Runtime
@@ -46,18 +45,13 @@ NETWORK = """{
 """
 
 
-class Containerd:
-    """A containerd whose CRI plugin has the runtime under test as its default, and as the handler "handler".
+class Containerd(Engine):
+    """A containerd whose CRI plugin has the runtime under test as its default, and as the handler "handler"."""
 
-    machine  where it runs
-    runtime  the runtime under test
-    path     the program of the runtime inside
-    """
+    daemon = "containerd"
 
     def __init__(self, machine: Machine, runtime: Runtime) -> None:
-        self.machine = machine
-        self.runtime = runtime
-        self.path = f"/usr/local/bin/{runtime.name}"
+        super().__init__(machine, runtime)
         self._daemon: subprocess.Popen[bytes] | None = None
         self.exec_count = 0
         self._count = 0
@@ -94,8 +88,7 @@ class Containerd:
 
     def words(self, *words: str) -> list[str]:
         """`ctr run OPTIONS IMAGE ID PROGRAM`: words before a "--" are options; a new id each time unless given by id=."""
-        cut = words.index("--") if "--" in words else -1
-        options, program = (list(words[:cut]), words[cut + 1 :]) if cut >= 0 else ([], words)
+        options, program = divided(words)
         self._count += 1
         names = [word.removeprefix("id=") for word in options if word.startswith("id=")] or [f"x{self._count}"]
         options = [word for word in options if not word.startswith("id=")]
@@ -103,18 +96,5 @@ class Containerd:
 
     def run(self, *words: str, stdin: bytes = b"") -> Result:
         """`ctr run --rm`; the result is not checked."""
-        return self(
-            *self.words("--rm", *words) if "--" in words else self.words("--rm", "--", *words), check=False, stdin=stdin
-        )
-
-    def until(self, condition: Callable[[], object], what: str, limit: float = 20) -> None:
-        """Wait until a condition holds; fails with `what` and the end of the daemon's log."""
-        end = time.monotonic() + limit
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit} s: {what}\n{self.log()}"
-            time.sleep(0.05)
-
-    def log(self) -> str:
-        """The last lines that containerd wrote."""
-        with open(f"{self.machine.store}/containerd.log", encoding="utf-8", errors="replace") as file:
-            return "".join(file.readlines()[-15:])
+        options, program = divided(words)
+        return self(*self.words("--rm", *options, "--", *program), check=False, stdin=stdin)

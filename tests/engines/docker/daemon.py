@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 
+from ..engine import Engine, divided
 from ..machine import LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from ..machine import Machine, Result
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 IMAGE = "bb"
 
 
-class Docker:
+class Docker(Engine):
     """A dockerd whose default runtime is the one under test.
 
-    machine  where it runs
-    runtime  the runtime under test
+    settings  what is in daemon.json
     """
 
+    daemon = "dockerd"
+
     def __init__(self, machine: Machine, runtime: Runtime, **settings: Any) -> None:
-        self.machine = machine
-        self.runtime = runtime
+        super().__init__(machine, runtime)
         self.settings: dict[str, Any] = {"default-runtime": runtime.name, **settings}
         if runtime.name != "runc":  # a name that dockerd reserves
-            self.settings.setdefault("runtimes", {})[runtime.name] = {"path": f"/usr/local/bin/{runtime.name}"}
+            self.settings.setdefault("runtimes", {})[runtime.name] = {"path": self.path}
             # BuildKit inside dockerd takes whatever is called runc.
             link = f"{machine.store}/usr/local/bin/runc"
             if not os.path.lexists(link):
@@ -44,7 +44,7 @@ class Docker:
         """Start dockerd and wait until it answers."""
         self.configure()
         with open(f"{self.machine.store}/dockerd.log", "ab") as log:
-            self._daemon = self.machine.spawn("dockerd", stdout=log, stderr=log, env={"DOCKER_RAMDISK": ""})
+            self._daemon = self.machine.spawn("dockerd", stdout=log, stderr=log)
         self.until(lambda: self._alive() and self("version", check=False).code == 0, "dockerd answers", 60)
 
     def _alive(self) -> bool:
@@ -91,22 +91,9 @@ class Docker:
         return self._run([], words, stdin, limit)
 
     def _run(self, first: list[str], words: tuple[str, ...], stdin: bytes, limit: float) -> Result:
-        cut = words.index("--") if "--" in words else -1
-        options, program = (words[:cut], words[cut + 1 :]) if cut >= 0 else ((), words)
+        options, program = divided(words)
         return self("run", *first, *options, IMAGE, *program, check=False, stdin=stdin, limit=limit)
 
     def inspect(self, name: str, what: str) -> str:
         """One value of docker inspect, named as in a template."""
         return self("inspect", "-f", "{{" + what + "}}", name).out.strip()
-
-    def until(self, condition: Callable[[], object], what: str, limit: float = 20) -> None:
-        """Wait until a condition holds; fails with `what` and the end of the daemon's log."""
-        end = time.monotonic() + limit
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit} s: {what}\n{self.log()}"
-            time.sleep(0.05)
-
-    def log(self) -> str:
-        """The last lines that dockerd wrote."""
-        with open(f"{self.machine.store}/dockerd.log", encoding="utf-8", errors="replace") as file:
-            return "".join(file.readlines()[-15:])

@@ -120,8 +120,8 @@ def test_terminal(docker: Docker) -> None:
         columns=99,
     )
     terminal.expect("#")
-    terminal.type("stty size; tty; test -t 0 && echo 'a t'ty\n")
-    terminal.expect("33 99")
+    terminal.follows(33, 99)
+    terminal.type("tty; test -t 0 && echo 'a t'ty\n")
     terminal.expect("/dev/pts/0")
     terminal.expect("a tty")
     terminal.follows(20, 70)

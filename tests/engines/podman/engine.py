@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 
+from ..engine import Engine, divided
 from ..machine import LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from ..machine import Machine, Result
     from ..runtime import Runtime
@@ -36,16 +36,11 @@ network_backend = "netavark"
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 
 
-class Podman:
-    """podman whose default runtime is the one under test.
-
-    machine  where it runs
-    runtime  the runtime under test
-    """
+class Podman(Engine):
+    """podman whose default runtime is the one under test."""
 
     def __init__(self, machine: Machine, runtime: Runtime) -> None:
-        self.machine = machine
-        self.runtime = runtime
+        super().__init__(machine, runtime)
         self.configure()
         machine.write("/etc/containers/policy.json", POLICY)
         machine.write("/etc/containers/registries.conf", 'unqualified-search-registries = ["localhost"]\n')
@@ -90,11 +85,15 @@ class Podman:
 
     def run(self, *words: str, stdin: bytes = b"") -> Result:
         """`podman run --rm OPTIONS IMAGE PROGRAM`: words before a "--" are options; the result is not checked."""
-        return self(*_line(["run", "--rm"], words), check=False, stdin=stdin)
+        return self._run(["--rm"], words, stdin)
 
     def keep(self, *words: str) -> Result:
         """The same without --rm: the container stays, and with -d it runs on."""
-        return self(*_line(["run"], words), check=False)
+        return self._run([], words, b"")
+
+    def _run(self, first: list[str], words: tuple[str, ...], stdin: bytes) -> Result:
+        options, program = divided(words)
+        return self("run", *first, *options, IMAGE, *program, check=False, stdin=stdin)
 
     def as_ada(self, *words: str, stdin: bytes = b"", check: bool = True) -> Result:
         """Run a command as the ordinary user."""
@@ -106,19 +105,6 @@ class Podman:
     def inspect(self, name: str, what: str) -> str:
         """One value of podman inspect, named as in a template."""
         return self("inspect", "-f", "{{" + what + "}}", name).out.strip()
-
-    def until(self, condition: Callable[[], object], what: str, limit: float = 20) -> None:
-        """Wait until a condition holds."""
-        end = time.monotonic() + limit
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit} s: {what}"
-            time.sleep(0.05)
-
-
-def _line(first: Sequence[str], words: tuple[str, ...]) -> list[str]:
-    cut = words.index("--") if "--" in words else -1
-    options, program = (words[:cut], words[cut + 1 :]) if cut >= 0 else ((), words)
-    return [*first, *options, IMAGE, *program]
 
 
 def state_roots(runtime: Runtime) -> list[str]:

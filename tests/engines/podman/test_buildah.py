@@ -69,8 +69,8 @@ def test_run(podman: Podman, buildah: Callable[..., Result]) -> None:
         columns=99,
     )
     terminal.expect("#")
-    terminal.type("stty size; exit 4\n")
-    terminal.expect("33 99")
+    terminal.follows(33, 99)
+    terminal.type("exit 4\n")
     assert terminal.wait() == 4
 
 
