@@ -13,6 +13,10 @@ from . import link, share, store
 # Named here, since everything would take too long in a guest that is emulated.
 FILES = (
     "tests/cgroup/test_layout.py",
+    "tests/cgroup/test_v2_live.py",
+    "tests/live/test_cgroup_v2.py",
+    "tests/live/test_v2_resources.py",
+    "tests/live/test_limits_felt.py",
     "tests/vm/inside/check_apparmor.py",
     "tests/live/test_systemd.py",
     "tests/live/test_host_facts.py",
@@ -21,7 +25,7 @@ FILES = (
     "tests/vm/inside/check_host.py",
     "tests/vm/inside/check_checkpoint.py",
 )
-LIMIT = 1500.0
+LIMIT = 2400.0
 REPORT = "/tmp/report.xml"
 
 
