@@ -14,15 +14,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# The interpreter adapts code to what it meets in the first calls, in the code's own memory.
+ROUNDS = 20
 # Besides the modules of the pack.  systemd's driver takes longer to import than to do its work.
 ALSO = ("jeepney.io.blocking",)
 
 
-def prepare(pack: str, trees: list[str]) -> list[str]:
+def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
     """Import what the commands need; the files that must not change, besides those that are mapped.
 
-    pack   the pack's path
-    trees  what is added to sys.path
+    target   what will be written
+    pack     the pack's path
+    trees    what is added to sys.path
     """
     import marshal
     from _frozen_importlib_external import MAGIC_NUMBER
@@ -42,11 +45,79 @@ def prepare(pack: str, trees: list[str]) -> list[str]:
             __import__(name)
         except ImportError:
             continue  # not there for this interpreter, or not needed here
+    if "ocirun.cli.explain" in importer.modules:
+        practise(f"{target}.practice")
     importer.close(pack)
     files = [pack, *importer.files()]
     gc.collect()
     gc.freeze()
     return files
+
+
+def practise(place: str) -> None:
+    """Run commands that change nothing of the system, with their output thrown away.
+
+    place   a directory that does not exist; made, and removed at the end
+    """
+    from ocirun.cli import main
+    from ocirun.state import store
+
+    top = ["--root", f"{place}/root"]
+    kept = [os.dup(fd) for fd in (1, 2)]
+    nowhere = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+    os.mkdir(place, 0o700)
+    try:
+        for fd in (1, 2):
+            os.dup2(nowhere, fd)
+        _leave_container(place)
+        for _ in range(ROUNDS):
+            main.main(["--version"])
+            main.main([*top, "explain", "--bundle", place])
+            main.main([*top, "list"])
+            for command in ("state", "start", "kill"):
+                main.main([*top, command, "stopped"])
+                main.main([*top, command, "nobody"])
+            main.main([*top, "delete", "nobody"])
+        store.remove(f"{place}/root", "stopped")
+    finally:
+        for fd, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, fd)
+            os.close(copy)
+        os.close(nowhere)
+        os.rmdir(f"{place}/root")
+        os.unlink(f"{place}/config.json")
+        os.rmdir(place)
+
+
+def _leave_container(place: str) -> None:
+    """A bundle in `place`, and below it the state of a container that has stopped."""
+    from ocirun.cgroup import driver
+    from ocirun.cli import template
+    from ocirun.errors import OcirunError
+    from ocirun.host import facts
+    from ocirun.jsonio import dumps
+    from ocirun.state import record, store
+
+    with open(f"{place}/config.json", "w", encoding="ascii") as file:
+        file.write(dumps(template.config(cgroup_namespace=False)))
+    try:
+        cgroup = driver.choose(facts.cgroup_layout(), container_id="stopped")
+    except OcirunError:  # this host has none that it could have
+        cgroup = driver.Driver()
+    left = record.Record(
+        "stopped",
+        bundle=place,
+        rootfs=f"{place}/rootfs",
+        created="2000-01-01T00:00:00.000000000Z",
+        owner=os.geteuid(),
+        annotations={},
+        cgroup=cgroup.record(),
+        hooks=[],
+        boot_id=record.boot_id(),
+    )
+    directory = store.reserve(f"{place}/root", "stopped")
+    left.save(directory)
+    os.close(directory)
 
 
 def go_on(words: list[str], environ: list[bytes]) -> None:

@@ -136,7 +136,7 @@ static int write_preloaded(char **argv)
 	if (module)
 		trees = list_of(argv + 4, PyUnicode_DecodeFSDefault);
 	if (trees)
-		files = PyObject_CallMethod(module, "prepare", "sO", argv[3], trees);
+		files = PyObject_CallMethod(module, "prepare", "ssO", argv[2], argv[3], trees);
 	also = files ? texts_of(files) : NULL;
 	go_on = also ? PyObject_GetAttrString(module, "go_on") : NULL;
 	if (!go_on)
