@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 # The compiled module is loaded by the guest's own Python, so the two must be of one version.
@@ -14,6 +15,12 @@ PACKAGES = (
     "kmod", "libapparmor1", "libpam-systemd", "libseccomp2", "libselinux1", "procps", "python3", "runc", "strace",
     "systemd-container", "systemd-sysv", "tmux", "uidmap", "util-linux",
 )  # fmt: skip
+
+# "selinux" for a guest with that module in AppArmor's place: the two do not go together in one boot.
+VARIANT = os.environ.get("OCIRUN_VM_VARIANT", "")
+SELINUX = VARIANT == "selinux"
+if SELINUX:
+    PACKAGES += ("policycoreutils", "selinux-policy-default", "selinux-utils")
 
 # Below kernel/ of the module tree; what a test host needs, a quarter of the whole.
 MODULES = (
@@ -70,7 +77,24 @@ LINKS = {
     **{f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED},
 }
 
-COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off systemd.show_status=0 apparmor=1"
+COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off systemd.show_status=0 "
+COMMAND_LINE += "lsm=lockdown,capability,yama,selinux,bpf enforcing=0" if SELINUX else "apparmor=1"
+
+# Debian's policy has no types for containers.
+POLICY = """
+(type ocirun_t) (roletype system_r ocirun_t) (typeattributeset domain (ocirun_t))
+(type ocirun_file_t) (roletype object_r ocirun_file_t) (typeattributeset file_type (ocirun_file_t))
+"""
+# In the new root, before the image is made of it; without a procfs no file gets its label.
+LABEL = """
+mount -t proc proc "$1/proc" && chroot "$1" semodule -n -i /etc/ocirun.cil &&
+chroot "$1" setfiles -F /etc/selinux/default/contexts/files/file_contexts /
+"""
+if SELINUX:
+    FILES |= {
+        "etc/selinux/config": "SELINUX=permissive\nSELINUXTYPE=default\n",
+        "etc/ocirun.cil": POLICY,
+    }
 
 # Run once before the snapshot, so that what is resumed has it in memory.
 WARM_UP = """

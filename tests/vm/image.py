@@ -109,6 +109,8 @@ def _configure(root: str) -> None:
         os.symlink(target, path)
     with open(agent.__file__, encoding="utf-8") as file:
         _write(f"{root}{guest.AGENT}", file.read())
+    if guest.SELINUX:
+        _call(["unshare", "-m", "--propagation", "private", "sh", "-ec", guest.LABEL, "sh", root])
 
 
 def _write(path: str, text: str) -> None:

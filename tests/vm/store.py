@@ -80,7 +80,7 @@ def key(accel: str) -> str:
     for module in (guest, image, agent):
         with open(module.__file__, encoding="utf-8") as file:
             parts.append(file.read())
-    return hashlib.sha256("\0".join([guest.SUITE, *parts]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join([guest.SUITE, guest.VARIANT, *parts]).encode()).hexdigest()[:16]
 
 
 def _processor() -> str:
