@@ -85,6 +85,7 @@ def test_io_priority_is_the_process_groups(live: Case) -> None:
 
 def test_pids_limit_of_zero(live: Case) -> None:
     bundle = live.shell("(true) && echo forked; echo end")
+    bundle.config["ociVersion"] = "1.3.0"  # before that it stood for no limit
     bundle.linux["resources"] = {"pids": {"limit": 0}}
     result = live.run(bundle)
     assert "forked" not in result.out, result.report()
