@@ -156,6 +156,15 @@ def test_samples(name: str, part: str, kind: str) -> None:
         hold(template, copy.deepcopy(data), container_id, {part: values[part]}, facts(), kind)
 
 
+def test_a_mapping_is_made_each_time() -> None:
+    # The user namespace that maps is an operation of the same stretch, and must not be taken for made already.
+    data = samples.config("hello")
+    mapping = [{"containerID": 0, "hostID": 5000, "size": 9}]
+    data["mounts"].append({"destination": "/m", "type": "tmpfs", "uidMappings": mapping, "gidMappings": mapping})
+    template = Template(data, facts(), request(HOLE, detach=True), group(data, HOLE, "v1"))
+    hold(template, copy.deepcopy(data), "a", {"cwd": "/tmp/deep"}, facts(), "v1")
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     configs.configs(),

@@ -43,7 +43,9 @@ def add_mounts(b: Builder) -> None:
     mounts = b.data.get("mounts") or ()
     destinations = [clean(mount["destination"]) for mount in mounts]
     late: list[tuple[str, str]] = []
-    b.kept = {}  # a new one: a template may still have the one before
+    # A template that makes this stretch anew has the notes of its last time.
+    b.kept = {}
+    b.id_maps = ("", "")
     for index, mount in enumerate(mounts):
         pointer = f"/mounts/{index}"
         destination = destinations[index]
