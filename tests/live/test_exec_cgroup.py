@@ -133,8 +133,8 @@ def test_memory_too_small(live: Case) -> None:
         if result.code != 0:
             assert "Traceback" not in result.err and result.code in (255, 137), result.report()
             # The kernel kills, or has none left for a new process.
-            words = ("killed by signal 9", "stopped container", "cannot allocate memory")
-            clean = any(text in result.err for text in words)
+            reasons = ("killed by signal 9", "stopped container", "cannot allocate memory")
+            clean = any(reason in result.err for reason in reasons)
             assert result.code == 137 or clean, result.report()
     execs.no_helper(live)
 
