@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 
 from live import process as commands
@@ -63,7 +64,7 @@ def _version(text: str) -> tuple[int, ...]:
 @covers("features.compile-time")
 def compile_time(bench: Bench) -> None:
     """The same without /proc and /sys, in an empty environment."""
-    usual = document(bench)
+    usual = copy.deepcopy(document(bench))
     script = 'mount -t tmpfs none /sys && mount -t tmpfs none /proc && exec "$@"'
     words = ["unshare", "-m", "sh", "-c", script, "sh", *bench.session.words, "features"]
     found = commands.run(words, scratch=bench.scratch, env={}).ok().json()
