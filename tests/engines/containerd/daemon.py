@@ -40,7 +40,7 @@ CONFIG = """version = 2
 NETWORK = """{
   "cniVersion": "0.4.0", "name": "pods",
   "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true,
-    "ipam": {"type": "host-local", "subnet": "10.88.0.0/16"}}]
+    "ipam": {"type": "host-local", "subnet": "10.77.0.0/16"}}]
 }
 """
 
@@ -61,6 +61,8 @@ class Containerd(Engine):
         config = CONFIG.format(name=self.runtime.name, path=self.path, pause=PAUSE)
         self.machine.write("/etc/containerd/config.toml", config)
         self.machine.write("/etc/cni/net.d/10-pods.conflist", NETWORK)
+        # A shim of Docker's makes it too, with mode 700, and then root of a user namespace cannot pass.
+        self.machine.run("install", "-d", "-m", "711", "/run/containerd").ok()
         with open(f"{self.machine.store}/containerd.log", "ab") as log:
             self._daemon = self.machine.spawn("containerd", stdout=log, stderr=log)
         self.until(lambda: self("version", check=False).code == 0, "containerd answers", 60)

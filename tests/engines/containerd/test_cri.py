@@ -29,7 +29,7 @@ def test_pod_with_two_containers(cri: Client, daemon: Containerd, handler: str) 
     roots = {"": "/run/containerd/runc/k8s.io", "handler": "/run/handler/k8s.io"}
     assert pod in daemon.machine.run("ls", roots[handler]).words
     address = cri("PodSandboxStatus", pod_sandbox_id=pod).status.network.ip
-    assert address.startswith("10.88.")
+    assert address.startswith("10.77.")
     first, second = cri.container(pod, SLEEP), cri.container(pod, SLEEP)
     assert cri.status(first).state == RUNNING
     # One network, host name and IPC for both; process numbers of their own.
