@@ -245,6 +245,11 @@ HOST: list[Reason] = [
     ),
     (r"/linux/resources/cpu/burst", "a burst above the quota", lambda p: p.value > p.parent.get("quota", 0)),
     (r"/linux/resources/rdma/.*/hca(Handles|Objects)", "outside what the kernel takes", lambda p: p.value >= 2**31),
+    (
+        r"/linux/resources/devices(/\d+)?",
+        "rules that cut into wider ones before them, for which cgroup v1 has no words",
+        lambda p: len({rule["allow"] for rule in p.config["linux"]["resources"]["devices"]}) == 2,
+    ),
     (r"/linux/resources/unified(/.*)?", "the host has cgroup v1", lambda p: True),
 ]
 
