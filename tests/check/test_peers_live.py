@@ -161,7 +161,7 @@ ROWS: list[tuple[str, str, str, Change, str, str]] = [
     ("/mounts/1/options/1", "the noexec before", MOUNT + "|grep -c noexec; true", _mount("noexec", "exec"), "0", "1"),
     ("/mounts/1/options", "ignore file system data", "echo x", _mount("bind", "size=1m"), "x", "x"),
     ("/hooks/createRuntime/0/timeout", "at once", "echo x",
-     lambda c: c.update(hooks={"createRuntime": [{"path": "/bin/true", "timeout": 0}]}), REFUSED, "x"),
+     lambda c: c.update(hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "0.3"], "timeout": 0}]}), REFUSED, "x"),
 ]  # fmt: skip
 
 
