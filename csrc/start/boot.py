@@ -41,6 +41,8 @@ try:
     from ocirun.cli.main import main
 except (ImportError, EOFError, ValueError, TypeError) as e:
     sys.exit(f"ocirun: the installation is damaged: {e}")
+except KeyboardInterrupt:
+    os._exit(130)
 # The command line writes past Python's buffers, so nothing is lost without the interpreter's own clean-up, a fifth of
 # its time.
 os._exit(main())

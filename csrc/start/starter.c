@@ -160,6 +160,15 @@ static void take_signals(void)
 		PyRun_SimpleString("import _signal\n_signal.signal(2, _signal.default_int_handler)");
 }
 
+/* The exit status of what got no further; an interrupt needs no words. */
+static int failed(void)
+{
+	if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+		return 128 + SIGINT;
+	PyErr_Print();
+	return 1;
+}
+
 static void take_name(void)
 {
 	prctl(PR_SET_NAME, "ocirun");
@@ -175,8 +184,7 @@ _Noreturn void preload_continue(char **argv, char **envp)
 	variables = list_of(envp, PyBytes_FromString);
 	if (words && variables)
 		PyObject_CallFunctionObjArgs(go_on, words, variables, NULL);
-	PyErr_Print();
-	_exit(1);
+	_exit(failed());
 }
 
 int main(int argc, char **argv)
@@ -197,6 +205,5 @@ int main(int argc, char **argv)
 			PyImport_ImportFrozenModule(BOOT);
 		}
 	}
-	PyErr_Print();
-	return 1;
+	return failed();
 }

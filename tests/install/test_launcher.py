@@ -213,6 +213,18 @@ def test_short_of_something(probe: Probe, limit: int, value: int) -> None:
     probe(preexec_fn=lambda: resource.setrlimit(limit, (value, value)))
 
 
+def test_interrupted_before_the_command_line(probe: Probe, tmp_path: Path) -> None:
+    """SIGINT while modules are imported ends it, without words."""
+    package = probe.where / "package" / "ocirun" / "cli" / "main.py"
+    before = package.read_text()
+    package.write_text("import os\nos.kill(os.getpid(), 2)\nfor _ in range(1000): pass\n" + before)
+    try:
+        result = probe.run()
+    finally:
+        package.write_text(before)
+    assert (result.returncode, result.stderr) == (130, "")
+
+
 def test_empty_argument_list(probe: Probe) -> None:
     """execve without any argument: Linux passes one empty string since 5.18."""
     code = (
