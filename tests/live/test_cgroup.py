@@ -227,7 +227,8 @@ def test_default_fork_bomb_can_be_deleted(live: Case) -> None:
     bundle = live.shell("bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done")
     bundle.linux["resources"] = {"pids": {"limit": 20}}
     live.launch(bundle)
-    process.eventually(lambda: value(live, bundle, "pids.current") == "20", "the limit is reached")
+    # Those whose fork has failed end, so the number itself may be lower again.
+    process.eventually(lambda: value(live, bundle, "pids.events") != "max 0", "the limit is reached")
     result = live.delete(bundle, "--force")
     assert result.seconds < 10
     live.assert_clean()
