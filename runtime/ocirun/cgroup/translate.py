@@ -119,6 +119,13 @@ class Sheet:
         self.problem(at, f"{text[:80]!a} is not {what}", found=text)
         return False
 
+    def fill(self, resources: Mapping[str, Any], blocks: Mapping[str, Callable[[Any, Sheet], None]]) -> None:
+        """Add the settings of every block of `resources` that `blocks` has a function for."""
+        for key, block in resources.items():
+            part = blocks.get(key)
+            if part is not None and block:
+                part(block, self)
+
     def result(self) -> tuple[list[Setting], list[Problem]]:
         """(settings, warnings); raises ConfigError where there is a problem."""
         if self.problems:
@@ -162,10 +169,7 @@ def v2(
         from . import device_rules
 
         device_rules.v2(resources.get("devices") or (), sheet)
-    for key, block in resources.items():
-        part = translate_v2.BLOCKS.get(key)
-        if part is not None and block:
-            part(block, sheet)
+    sheet.fill(resources, translate_v2.BLOCKS)
     if resources.get("unified"):
         translate_v2.unified(resources["unified"], sheet)
     return sheet.result()
@@ -187,10 +191,7 @@ def v1(
         from . import device_rules
 
         device_rules.v1(resources.get("devices") or (), sheet)
-    for key, block in resources.items():
-        part = translate_v1.BLOCKS.get(key)
-        if part is not None and block:
-            part(block, sheet)
+    sheet.fill(resources, translate_v1.BLOCKS)
     if resources.get("unified"):
         sheet.problem("unified", "is for cgroup v2, and the container's groups are on v1", expected="absent")
     return sheet.result()
