@@ -22,8 +22,8 @@
 #define BOOT "ocirun_boot"
 #define PRELOAD "ocirun_preload"
 
-/* In a preloaded interpreter: the function that goes on. */
-static PyObject *go_on;
+/* In a preloaded interpreter: the function that goes on, _signal.signal and _signal.default_int_handler. */
+static PyObject *go_on, *set_signal, *interrupt;
 
 static const struct _frozen frozen[] = {
 	{.name = "encodings", .code = encodings_code, .size = sizeof encodings_code, .is_package = 1},
@@ -128,7 +128,7 @@ static char **texts_of(PyObject *list)
 /* starter --preload FILE PACK TREE... */
 static int write_preloaded(char **argv)
 {
-	PyObject *module, *trees = NULL, *files = NULL;
+	PyObject *module, *trees = NULL, *files = NULL, *signals;
 	char **also;
 	int result;
 
@@ -139,7 +139,10 @@ static int write_preloaded(char **argv)
 		files = PyObject_CallMethod(module, "prepare", "ssO", argv[2], argv[3], trees);
 	also = files ? texts_of(files) : NULL;
 	go_on = also ? PyObject_GetAttrString(module, "go_on") : NULL;
-	if (!go_on)
+	signals = go_on ? PyImport_ImportModule("_signal") : NULL;
+	set_signal = signals ? PyObject_GetAttrString(signals, "signal") : NULL;
+	interrupt = set_signal ? PyObject_GetAttrString(signals, "default_int_handler") : NULL;
+	if (!interrupt)
 		return -1;
 	result = preload_write(argv[2], also);
 	if (result < 0) {
@@ -150,14 +153,15 @@ static int write_preloaded(char **argv)
 }
 
 /* Signals are the process's own, and not in its memory: as Py_Initialize has them. */
-static void take_signals(void)
+static int take_signals(void)
 {
 	struct sigaction now;
 
 	PyOS_setsig(SIGPIPE, SIG_IGN);
 	PyOS_setsig(SIGXFSZ, SIG_IGN);
-	if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-		PyRun_SimpleString("import _signal\n_signal.signal(2, _signal.default_int_handler)");
+	if (sigaction(SIGINT, NULL, &now) < 0 || now.sa_handler != SIG_DFL)
+		return 0;
+	return PyObject_CallFunction(set_signal, "iO", SIGINT, interrupt) ? 0 : -1;
 }
 
 /* The exit status of what got no further; an interrupt needs no words. */
@@ -179,10 +183,9 @@ _Noreturn void preload_continue(char **argv, char **envp)
 	PyObject *words, *variables;
 
 	take_name();
-	take_signals();
 	words = list_of(argv + 1, PyUnicode_DecodeFSDefault);
 	variables = list_of(envp, PyBytes_FromString);
-	if (words && variables)
+	if (words && variables && take_signals() == 0)
 		PyObject_CallFunctionObjArgs(go_on, words, variables, NULL);
 	_exit(failed());
 }
