@@ -68,6 +68,32 @@ def test_run_starts_one_process(bundle: Callable[..., Path], tmp_path: Path) -> 
     assert programs[2:] == ["helper", "/bin/true"]
 
 
+def test_p04_no_python_runs_inside(bundle: Callable[..., Path], tmp_path: Path) -> None:
+    """Namespaces, roots and directories are the helper's: the interpreter, with all that it may import, stays out."""
+    root, name = str(tmp_path / "root"), f"budget-{time.monotonic_ns()}"
+    moves = ("setns", "unshare", "chroot", "pivot_root", "chdir", "fchdir")
+    trace = ("-e", f"trace=execve,{','.join(moves)}")
+    subprocess.run([sys.executable, CHECKOUT / "bundles" / "make", "hooks"], check=True, stdout=subprocess.DEVNULL)
+    hooks = tmp_path / "hooks"
+    shutil.copytree(CHECKOUT / "bundles" / "hooks", hooks, symlinks=True)
+    texts = [traced(tmp_path, "--root", root, "run", "-b", str(hooks), name, flags=trace)]
+    subprocess.run(
+        [LAUNCHER, "--root", root, "run", "-d", "-b", bundle("hello", "/bin/sleep", "60"), name],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    try:
+        texts.append(traced(tmp_path, "--root", root, "exec", name, "/bin/true", flags=trace))
+    finally:
+        subprocess.run([LAUNCHER, "--root", root, "delete", "--force", name], check=True)
+    for text in texts:
+        calls = [line.split(maxsplit=1) for line in text.splitlines()]
+        runtime = calls[0][0]
+        moved = [pid for pid, call in calls if call.startswith(moves)]
+        assert moved and runtime not in moved, text
+
+
 @pytest.mark.parametrize("words", [("--version",), ("list",), ("state", "nobody")])
 def test_other_commands_start_none(built: None, tmp_path: Path, words: tuple[str, ...]) -> None:
     trace = ("-e", "trace=execve,execveat,clone,clone3,?fork,?vfork")

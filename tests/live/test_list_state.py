@@ -117,6 +117,21 @@ def test_damaged_state_can_be_deleted(live: Case) -> None:
         live.assert_clean()
 
 
+def test_state_of_another_version(live: Case) -> None:
+    # P23: the package was replaced by one that writes its states otherwise.
+    bundle = live.bundle(SLEEP)
+    live.launch(bundle)
+    path = f"{live.root}/{bundle.id}/state.json"
+    with open(path, encoding="utf-8") as file:
+        values = json.load(file)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**values, "format": 999}, file)
+    for words in (["state"], ["kill"], ["delete"]):
+        live.command(*words, bundle.id).failed("not a state of this version", "delete --force")
+    live.command("delete", "--force", bundle.id).ok()
+    live.assert_clean()
+
+
 def test_leftover_temporary_file_is_ignored(live: Case) -> None:
     # R07: what a killed writer left beside the state.
     bundle = live.bundle(SLEEP)

@@ -126,6 +126,26 @@ def test_unknown_key(directory: int) -> None:
         record.load(directory)
 
 
+FORMAT_1 = (
+    b'{"annotations":{"a":"b"},"boot_id":"x","bundle":"/b","cgroup":{"driver":"none"},"container_id":"c1",'
+    b'"created":"2026-01-02T03:04:05.000000006Z","hooks":["poststop"],"host_mounts":null,'
+    b'"late":[[9,"execute","/process/args",{"args":["/p"]}]],"own_keyring":true,"owner":0,"pid":7,"rdt":[],'
+    b'"rootfs":"/b/rootfs","shared_pids":false,"start_time":8,"format":1}'
+)
+
+
+def test_state_of_another_version(directory: int) -> None:
+    """P23: what an earlier package has written stays readable, or the number of the format changes."""
+    store.write_file(directory, "state.json", FORMAT_1)
+    if record.FORMAT == 1:
+        loaded = record.load(directory)
+        assert (loaded.container_id, loaded.pid, loaded.late_op(9)[1].name) == ("c1", 7, "execute")
+        store.write_file(directory, "state.json", FORMAT_1.replace(b'"format":1', b'"format":2'))
+    with pytest.raises(StateDamagedError, match="not a state of this version") as refused:
+        record.load(directory)
+    assert "delete --force" in refused.value.remedy
+
+
 def progress_of(phase: int, *, index: int = 0) -> record.Progress:
     raw = bytearray(record.progress_header(0).ljust(record.PROGRESS_SIZE, b"\0"))
     struct.pack_into("<II", raw, 4, phase, index)

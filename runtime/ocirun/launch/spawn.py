@@ -201,16 +201,17 @@ def start(
     flags        CLONE_NEW* for clone3(2)
     made         bytes that the plan refers to by name
     cgroup_fd    directory for CLONE_INTO_CGROUP (Linux 5.7), or -1
-    progress_fd  the progress record's file, or -1 for one in memory
+    progress_fd  the progress record's file, or -1 for one in memory; after an error it is still the caller's
     stdio        descriptors for standard input, output and error; -1: our own
     encoder      makes the bytes of `plan`
     Raises HostError.  Safe in any thread: nothing of this process changes.
     """
     content = encoder(plan, made)
+    stamps = encode.init_count(plan)
+    own: list[int] = []
     if progress_fd < 0:
         progress_fd = os.memfd_create("progress", os.MFD_CLOEXEC)
-    stamps = encode.init_count(plan)
-    own = [progress_fd]
+        own.append(progress_fd)
     try:
         os.ftruncate(progress_fd, record.progress_bytes(stamps))
         os.pwrite(progress_fd, record.progress_header(stamps), 0)
@@ -242,8 +243,7 @@ def start(
                 errno=-pid,
                 remedy=_spawn_remedy(-pid, flags),
             )
-        own.remove(progress_fd)
-        own.remove(ends[0])
+        own = [fd for fd in own if fd not in (progress_fd, ends[0])]
         return Helper(pid, request.pidfd, ends[0], progress_fd)
     finally:
         for fd in own:
