@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import time
 
 import pytest
@@ -19,12 +20,11 @@ from . import process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
-
     from .bundles import Bundle
     from .case import Case
 
 BUDGET = 40.0  # seconds for the sampled test
+INTERRUPTS = 30  # points for the one that is interrupted
 CALL = re.compile(r"^(\d+)\s+(?:\S+\s+)?([a-z_0-9]+)\(")
 # Calls of which every process makes hundreds, and which change nothing.
 DULL = {
@@ -51,7 +51,7 @@ def _strace() -> None:
 def record(live: Case, bundle: Bundle, *command: str) -> list[tuple[str, int]]:
     """(call, how many-th of its process) of one good run, in the order of the run, each once."""
     trace = f"{live.dir}/trace"
-    assert traced(live, ["-o", trace], *command).returncode in (0, -15), "the run that is recorded must be a good one"
+    assert traced(live, ["-o", trace], *command) == 0, "the run that is recorded must be a good one"
     counts: dict[tuple[str, str], int] = {}
     points: list[tuple[str, int]] = []
     known = set()
@@ -69,40 +69,28 @@ def record(live: Case, bundle: Bundle, *command: str) -> list[tuple[str, int]]:
     return points
 
 
-def killed_at(live: Case, point: tuple[str, int], *command: str) -> bool:
-    """Run a command with SIGKILL at one point; False if it reached its end all the same."""
+def killed_at(live: Case, point: tuple[str, int], *command: str, by: str = "KILL") -> bool:
+    """Run a command with a signal at one point; False if it reached its end all the same."""
     call, number = point
-    options = ["-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-    return traced(live, options, *command).returncode not in (0, -15)
+    options = ["-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal={by}:when={number}"]
+    return traced(live, options, *command) != 0
 
 
-def traced(live: Case, options: list[str], *command: str) -> subprocess.Popen[bytes]:
-    """Run a command under strace until the command has ended; the tracer is then let go.
+def traced(live: Case, options: list[str], *command: str) -> int:
+    """Run a command under strace until the command has ended; its exit status.
 
-    By itself strace stays as long as the created init lives.
+    The tracer is a grandchild, which would stay as long as the created init lives: it is let go.
     """
-    argv = live.argv(*command)
-    tracer, _, _ = process.spawn(["strace", "-I1", "-f", "-qq", *options, *argv], scratch=live.scratch)
-
-    main: list[int] = []
-
-    def started() -> bool:
-        # The interpreter's command line holds ours; the created init has one of its own.
-        for pid in process.descendants():
-            line = process.describe(pid)
-            if live.root in line and not line.startswith("strace"):
-                main.append(pid)
-        return bool(main) or tracer.poll() is not None
-
+    argv = ["strace", "-D", "-I1", "-f", "-qq", *options, *live.argv(*command)]
+    runtime, _, _ = process.spawn(argv, scratch=live.scratch)
     try:
-        process.eventually(started, f"strace starts {options}")
-        process.eventually(
-            lambda: tracer.poll() is not None or process.is_zombie(main[0]), f"{command[0]} ends with {options}", 20
-        )
+        assert process.wait_end(runtime, 20), f"{command[0]} ends with {options}"
     finally:
-        tracer.terminate()
-        process.wait_end(tracer, 5)
-    return tracer
+        for pid in process.descendants():
+            if process.describe(pid).startswith("strace"):
+                os.kill(pid, signal.SIGTERM)
+                process.eventually(lambda pid=pid: process.describe(pid) == "(gone)", "the tracer goes")  # type: ignore[misc]
+    return runtime.returncode
 
 
 def sample(points: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
@@ -132,6 +120,35 @@ def test_create(live: Case) -> None:
         failures += leftovers(live, bundle, point)
     assert not failures, f"{len(failures)} of {len(outcomes)} points:\n" + "\n".join(failures)
     assert outcomes.count(True) >= 20, f"of {len(outcomes)} creates only {outcomes.count(True)} were interrupted"
+
+
+def test_create_interrupted(live: Case) -> None:
+    # P15: Ctrl-C undoes what was done, wherever it comes; only a finished container is left to be deleted.
+    bundle = live.bundle(["/bin/sleep", "71238"])
+    bundle.save()
+    command = ("create", "--bundle", bundle.path, "--pid-file", f"{live.dir}/pid", bundle.id)
+    points = record(live, bundle, *command)
+    live.delete(bundle, "--force")
+    outcomes = []
+    for point in sample(points, INTERRUPTS):
+        outcomes.append(killed_at(live, point, *command, by="INT"))
+        if live.command("state", bundle.id).code == 0:
+            assert live.status(bundle) == "created", point
+            live.delete(bundle, "--force")
+        live.assert_clean()
+        assert not os.listdir(live.root), point
+        assert "Traceback" not in written(live), point
+    assert outcomes.count(True) >= 10, outcomes
+
+
+def written(live: Case) -> str:
+    """What all commands so far have said on standard error."""
+    text = ""
+    for entry in os.scandir(live.scratch):
+        if entry.name.endswith(".err"):
+            with open(entry.path, encoding="utf-8", errors="replace") as file:
+                text += file.read()
+    return text
 
 
 def leftovers(live: Case, bundle: Bundle, point: tuple[str, int]) -> list[str]:

@@ -132,6 +132,28 @@ def test_state_of_another_version(live: Case) -> None:
     live.assert_clean()
 
 
+def test_c12_process_that_has_got_the_old_number(live: Case) -> None:
+    # Init has ended, and its pid is somebody else's: no command takes that process for the container's.
+    bundle = live.shell("exit 0")
+    live.launch(bundle)
+    live.until(bundle, "stopped")
+    decoy, _, _ = process.spawn(["sleep", "600"], scratch=live.scratch)
+    path = f"{live.root}/{bundle.id}/state.json"
+    with open(path, encoding="utf-8") as file:
+        values = json.load(file)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**values, "pid": decoy.pid}, file)
+    assert live.status(bundle) == "stopped"
+    for words in (["kill"], ["start"], ["pause"], ["resume"], ["update", "--pids-limit", "9"], ["events", "--stats"]):
+        live.command(*words, bundle.id).failed()
+    live.command("exec", bundle.id, "/bin/true").failed("stopped")
+    assert live.command("ps", "--format", "json", bundle.id).json() in ([], None)
+    live.delete(bundle, "--force")
+    assert decoy.poll() is None
+    decoy.kill()
+    assert process.wait_end(decoy, 5)
+
+
 def test_leftover_temporary_file_is_ignored(live: Case) -> None:
     # R07: what a killed writer left beside the state.
     bundle = live.bundle(SLEEP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,12 @@ def test_the_host_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"os.{name}", refuse)
     monkeypatch.setattr("os.open", refuse)
     assert features.features() == DOCUMENT
+
+
+def test_unsafe_annotations_are_all() -> None:
+    """F04: each annotation that the code reads is announced as unsafe, but for the one that only names a signal."""
+    found: set[str] = set()
+    for path in Path(features.__file__).parent.rglob("*.py"):
+        found.update(re.findall(r'"(org\.[a-zA-Z.]+)"', path.read_text()))
+    others = ("org.freedesktop.DBus", "org.opencontainers.runc.", "org.opencontainers.image.stopSignal")
+    assert {name for name in found if not name.startswith(others)} == set(features.UNSAFE_ANNOTATIONS)

@@ -12,6 +12,7 @@ from ..plan.builder import join
 from ..state import record as records
 from ..state import store
 from . import planning
+from .interrupts import Held
 from .session import Session
 
 TYPE_CHECKING = False
@@ -65,44 +66,49 @@ def carry_out(
     """
     record = _record(config, container_id, cgroup, plan)
     record.own_keyring = not options.no_new_keyring
-    directory = store.reserve(root, container_id)
-    # Held until we end, one way or the other: `delete` must not take away what we are still making.
-    store.lock(directory)
-    session = Session(plan, record, cgroup, directory)
+    session = Session(plan, record, cgroup, -1)
     session.encoder = encoder
     session.stdio = options.stdio
     session.trace = tracer(options.trace)
-    session.undo.append(lambda: store.remove(root, container_id))
+    session.restoration = restoration
+    try:
+        with Held():
+            session.directory = store.reserve(root, container_id)
+            session.undo.append(lambda: store.remove(root, container_id))
+        _note_intent(session, config)
+        _create(session)
+        if restoration is not None:
+            session.start()
+            session.finish()
+    except BaseException:
+        session.take_back()
+        raise
+    finally:
+        if session.directory >= 0:
+            os.close(session.directory)
+            session.directory = -1
+    for problem in plan.warnings:
+        options.warn(problem.line())
+    if session.unknown_calls:
+        options.warn(_unknown_calls(session.unknown_calls))
+    return record, session
+
+
+def _note_intent(session: Session, config: Config) -> None:
+    """Write the record before anything is made: whoever finds the directory later knows what to remove."""
+    record, directory = session.record, session.directory
+    # Until we end, one way or the other: `delete` must not take away what we are still making.
+    store.lock(directory)
     if record.host_mounts is not None:
         from . import hostmounts
 
         kept = record.host_mounts
         session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
     try:
-        try:
-            # Before anything is made: whoever finds this directory later knows what to remove.
-            record.save(directory)
-            store.write_file(directory, "config.json", config.raw)
-        except OSError as error:
-            session.take_back()
-            raise HostError.from_os(f"state of {container_id}", error, call="write") from None
-        session.restoration = restoration
-        _create(session)
-        if restoration is not None:
-            try:
-                session.start()
-            except BaseException:
-                session.take_back()
-                raise
-            session.finish()
-    finally:
-        os.close(directory)
-    session.directory = -1
-    for problem in plan.warnings:
-        options.warn(problem.line())
-    if session.unknown_calls:
-        options.warn(_unknown_calls(session.unknown_calls))
-    return record, session
+        record.save(directory)
+        store.write_file(directory, "config.json", config.raw)
+    except OSError as error:
+        raise HostError.from_os(f"state of {record.container_id}", error, call="write") from None
 
 
 def _unknown_calls(names: list[str]) -> str:

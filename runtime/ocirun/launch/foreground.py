@@ -42,11 +42,11 @@ def run(
         lib.ocirun_set_subreaper(1)
     # Until there is a container, signals act on this process: ^C ends a creation that waits for a hook.
     record, session = creation.create(container_id, root, options, stay=True)
-    if not detach:
-        signals = forwarder()
     console: Relay | None = None
     try:
         try:
+            if not detach:
+                signals = forwarder()
             if session.console >= 0 and signals is not None:
                 # Before the program can ask for the size of its terminal.
                 from . import terminal

@@ -12,6 +12,7 @@ from .._native import lib
 from ..cgroup.place import UNIFIED
 from ..errors import HostError, StateError, errno_words
 from ..plan.constants import MS_SLAVE, NAMESPACE_FILES, NAMESPACE_FLAGS
+from .interrupts import Held
 from .spawn import check
 
 TYPE_CHECKING = False
@@ -114,7 +115,8 @@ def make_cgroup(s: Session, controller: str, path: str) -> None:
         s.cgroup.check()
         s.record.cgroup = s.cgroup.record()
         s.record.save(s.directory)
-        s.cgroup.prepare()
+        with Held():
+            s.cgroup.prepare()
 
 
 def start_unit(s: Session, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
@@ -151,7 +153,8 @@ def make_rdt_group(s: Session, path: str, schemata: list[str], existing: int) ->
     """A resctrl group, or a look at the one that is there."""
     from . import rdt
 
-    rdt.make(s, path, schemata, existing=bool(existing))
+    with Held():
+        rdt.make(s, path, schemata, existing=bool(existing))
 
 
 def join_rdt_group(s: Session, path: str) -> None:
@@ -249,7 +252,8 @@ def move_device(s: Session, device: str, name: str) -> None:
     """A network device of the host becomes one of the container."""
     from . import netdevices
 
-    netdevices.move(s, device, name)
+    with Held():
+        netdevices.move(s, device, name)
 
 
 def limit_process(s: Session, resource: int, soft: int, hard: int) -> None:
@@ -319,11 +323,12 @@ def write_pid_file(s: Session, path: str) -> None:
         finally:
             os.close(file)
         try:
-            os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
+            with Held():
+                os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
+                s.undo.append(lambda: _unlink(path))
         except OSError:
             os.unlink(hidden, dir_fd=fd)
             raise
-        s.undo.append(lambda: _unlink(path))
     finally:
         os.close(fd)
 

@@ -11,6 +11,7 @@ from ..plan import encode
 from ..plan.ops import HOST
 from ..state import record as records
 from . import hostops, spawn
+from .interrupts import Held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,21 +195,22 @@ class Session:
             how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             progress = os.open(self.progress_name, how, 0o600, dir_fd=self.directory)
         try:
-            self._helper = spawn.start(
-                self.plan,
-                self.fds,
-                flags=flags,
-                made=self.made,
-                encoder=self.encoder,
-                cgroup_fd=self.fds.get(hostops.START_IN, -1),
-                progress_fd=progress,
-                stdio=self.stdio,
-            )
+            with Held():
+                self._helper = spawn.start(
+                    self.plan,
+                    self.fds,
+                    flags=flags,
+                    made=self.made,
+                    encoder=self.encoder,
+                    cgroup_fd=self.fds.get(hostops.START_IN, -1),
+                    progress_fd=progress,
+                    stdio=self.stdio,
+                )
+                self.undo.append(self._kill_helper)
         except BaseException:
-            if progress >= 0:
+            if progress >= 0 and self._helper is None:
                 os.close(progress)
             raise
-        self.undo.append(self._kill_helper)
         if progress >= 0:
             self._stamps = encode.init_count(self.plan)
             records.write_names(progress, self._stamps, self.plan.ops)
@@ -301,15 +303,18 @@ class Session:
         self.cgroup.discard()
 
     def take_back(self) -> None:
-        """Run the undo list.  Each step is tried, whatever the others do."""
+        """Run the undo list.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""
+        with Held():
+            self._take_back()
+
+    def _take_back(self) -> None:
         self._end_trace()
-        first: BaseException | None = None
         while self.undo:
             step = self.undo.pop()
             try:
                 step()
-            except (OSError, OcirunError) as error:
-                first = first or error
+            except (OSError, OcirunError):
+                continue
         if self.console >= 0:
             os.close(self.console)
             self.console = -1
