@@ -360,10 +360,14 @@ def read_process(path: str) -> dict[str, Any]:
     return execute.process_file(path)
 
 
-def list_states(root: str, *, warn: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning."""
+def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
+    """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
+
+    must_exist   the root itself, which the first container makes
+    Raises HostError for a root that is not ours, or is missing and must exist.
+    """
     states = []
-    for container_id in store.ids(root):
+    for container_id in store.ids(root, must_exist=must_exist):
         try:
             states.append(Container.load(container_id, root=root).state(details=False))
         except ContainerNotFoundError:

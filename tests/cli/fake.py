@@ -102,8 +102,10 @@ class Fake:
     def _delete(self, id: str, *, root: str, force: bool, if_stopped: bool) -> None:
         self.note("delete", id, root=root, force=force, if_stopped=if_stopped)
 
-    def _list_states(self, root: str, *, warn: Callable[[str], None]) -> list[dict[str, object]]:
-        self.note("list", "", root=root)
+    def _list_states(
+        self, root: str, *, warn: Callable[[str], None], must_exist: bool = False
+    ) -> list[dict[str, object]]:
+        self.note("list", "", root=root, must_exist=must_exist)
         for text in self.warnings:
             warn(text)
         return self.states

@@ -14,7 +14,8 @@ COMMAND = Command(
     "list",
     summary="list the containers",
     description="""\
-Lists the containers below the state root, also those that have stopped.""",
+Lists the containers below the state root, also those that have stopped.
+A root that --root names must be there; the default one need not.""",
     options=(
         Option(
             "format",
@@ -40,7 +41,7 @@ def execute(call: Call) -> int:
     """Print the list."""
     from ocirun.container import list_states
 
-    states = list_states(call.settings.root, warn=call.warn)
+    states = list_states(call.settings.root, warn=call.warn, must_exist="root" in call.given.given)
     if call.values.flag("quiet"):
         out("".join(f"{state['id']}\n" for state in states))
     elif call.values.text("format") == "json":

@@ -20,10 +20,6 @@ import time
 
 from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 ID_MAX = 1024
 _ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -246,15 +242,13 @@ def _empty(fd: int, depth: int) -> None:
             os.rmdir(name, dir_fd=fd)
 
 
-def ids(root: str, missing: Callable[[], None] | None = None) -> list[str]:
-    """All container ids of a root, sorted; `missing` is called when there is no such directory."""
+def ids(root: str, *, must_exist: bool = False) -> list[str]:
+    """All container ids of a root, sorted; none of one that does not exist, unless it must.  Raises HostError."""
     try:
         fd = open_root(root)
     except HostError as error:
-        if error.errno != 2:
+        if must_exist or error.errno != 2:
             raise
-        if missing:
-            missing()
         return []
     try:
         return sorted(name for name in os.listdir(fd) if _ID_LETTERS.issuperset(name))
