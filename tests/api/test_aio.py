@@ -26,9 +26,11 @@ pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="ne
 
 def play(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run it to its end; no descriptor, thread or child may be left."""
-    before = set(os.listdir("/proc/self/fd")), threading.active_count()
+    fds, threads = set(os.listdir("/proc/self/fd")), threading.active_count()
     result = asyncio.run(coroutine)
-    assert (set(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    # No more than before: what earlier tests have left to the garbage collector may go meanwhile.
+    assert set(os.listdir("/proc/self/fd")) <= fds
+    assert threading.active_count() <= threads
     return result
 
 
@@ -114,7 +116,7 @@ def test_cancelled_at_any_moment(bundle: str, root: str, moment: float) -> None:
     before = children()
     play(scenario())
     assert not os.path.exists(root) or os.listdir(root) == []
-    assert children() == before
+    assert children() <= before
 
 
 def test_wait_for_cancels(bundle: str, root: str) -> None:

@@ -24,11 +24,15 @@ def process_state() -> tuple[object, ...]:
     return handlers, umask, os.getcwd(), signal.pthread_sigmask(signal.SIG_BLOCK, ()), threading.active_count()
 
 
+# The tests of another checkout may run at the same time, and the cgroup of such a container has only its id for a name.
+NAME = f"threads-{os.getpid()}-"
+
+
 def left_on_the_host(bundle: str) -> list[str]:
     """The cgroups and the mounts that a run may leave."""
     left = []
     for top, folders, _ in os.walk("/sys/fs/cgroup"):
-        left += [f"{top}/{name}" for name in folders if name.startswith("threads-")]
+        left += [f"{top}/{name}" for name in folders if name.startswith(NAME)]
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         return left + [line for line in file if bundle in line]
 
@@ -58,7 +62,7 @@ def test_two_hundred_in_sixteen_threads_with_a_large_heap(bundle: str, root: str
 
     def one(number: int, turn: int) -> ocirun.Outcome:
         args = shell(f"echo {number}.{turn} $$")
-        name = f"threads-{number}-{turn}"
+        name = f"{NAME}{number}-{turn}"
         if turn % 3 == 0:
             return ocirun.run(bundle, args=args, root=root, container_id=name)
         if turn % 3 == 1:

@@ -97,6 +97,7 @@ def test_p04_no_python_runs_inside(bundle: Callable[..., Path], tmp_path: Path) 
 @pytest.mark.parametrize("words", [("--version",), ("list",), ("state", "nobody")])
 def test_other_commands_start_none(built: None, tmp_path: Path, words: tuple[str, ...]) -> None:
     trace = ("-e", "trace=execve,execveat,clone,clone3,?fork,?vfork")
+    (tmp_path / "root").mkdir()
     top = () if words[0].startswith("-") else ("--root", str(tmp_path / "root"))
     if words[0] == "state":
         with pytest.raises(subprocess.CalledProcessError):

@@ -91,6 +91,10 @@ def test_call_and_errno() -> None:
     assert error.remedy
 
 
+def test_container_that_ends_meanwhile() -> None:
+    assert "stopped meanwhile" in failed("join", "join_namespace", error=errno.ESRCH, call=308).remedy
+
+
 def test_words_of_the_kernel() -> None:
     error = failed(
         "hello", "new_filesystem", error=22, call=431, output=b"e tmpfs: Bad value for 'size'\nw x: odd\nnoise\n"

@@ -172,6 +172,7 @@ _REMEDIES = {
     ("set_ids", _EINVAL): "the id is not mapped in the user namespace",
     ("set_groups", _EPERM): "an unprivileged user namespace has no setgroups",
     ("clone_tree", _EINVAL): "in a user namespace a directory with mounts below it can be bound by rbind only",
+    ("join_namespace", 3): "the container has stopped meanwhile",  # ESRCH of a pidfd
     ("join_namespace", _EPERM): "who joins it needs CAP_SYS_ADMIN in the user namespace that owns it",
 }
 
