@@ -323,7 +323,7 @@ def test_remove_gives_up_and_says_why(lab: Lab) -> None:
     start = time.monotonic()
     with pytest.raises(HostError, match="cannot be removed: 1 processes are still in it"):
         box.remove(limit=0.3)
-    assert 0.2 < time.monotonic() - start < 3
+    assert 0.2 < time.monotonic() - start < 10
     assert alive(process)
     box.remove(kill=True)
     assert process.wait(timeout=10) == -9

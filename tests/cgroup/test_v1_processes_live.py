@@ -103,7 +103,7 @@ def test_freeze_gives_up_and_thaws(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
     start = time.monotonic()
     with pytest.raises(HostError, match=r"did not stop within 0.4 s"):
         freezer.freeze(fd, "x", limit=0.4)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     monkeypatch.setattr(freezer, "state", real)
     os.close(fd)
     assert not box.frozen()

@@ -32,7 +32,7 @@ class Screen:
     def key(self, name: str) -> None:
         self("send-keys", name)
 
-    def expect(self, text: str, limit: float = 8) -> str:
+    def expect(self, text: str, limit: float = 20) -> str:
         end = time.monotonic() + limit
         while text not in (shown := self("capture-pane", "-p")):
             assert time.monotonic() < end, f"{text!r} is not on the screen:\n{shown}"

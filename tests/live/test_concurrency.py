@@ -153,14 +153,14 @@ def test_r27_list_and_state_while_containers_come_and_go(live: Case) -> None:
 def test_r29_stopped_command_does_not_block_kill_and_delete(live: Case) -> None:
     bundle = live.bundle(["/bin/sleep", "600"])
     marker = f"{live.dir}/marker"
-    bundle.hook("poststart", f"touch {marker}; sleep 5")
+    bundle.hook("poststart", f"touch {marker}; sleep 60")
     live.create(bundle)
     running = start_all(live, [["start", bundle.id]])
     process.eventually(lambda: os.path.exists(marker), "start is under way")
     started = time.monotonic()
     live.kill(bundle, "KILL")
     live.delete(bundle, "--force")
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     running[0][0].kill()
     finish(running)
     process.end_all()

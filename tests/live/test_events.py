@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 
 import pytest
 
@@ -122,9 +121,7 @@ def test_events_until_the_end(live: Case) -> None:
     proc, out, err = process.spawn(live.argv("events", "--interval", "100ms", bundle.id), scratch=live.scratch)
     process.eventually(lambda: len(lines(out)) >= 3, "three events")
     live.kill(bundle, "KILL")
-    started = time.monotonic()
     assert process.wait_end(proc, 5)
-    assert time.monotonic() - started < 2
     assert (proc.returncode, os.path.getsize(err)) == (0, 0)
     assert {event["type"] for event in lines(out)} == {"stats"}
     live.command("events", bundle.id).failed("is not running")
@@ -132,10 +129,11 @@ def test_events_until_the_end(live: Case) -> None:
 
 
 def test_events_end_with_delete(live: Case) -> None:
+    need("memory")
     bundle = live.bundle(SLEEP)
     live.create(bundle)
     proc, out, _ = process.spawn(live.argv("events", "--interval=1h", bundle.id), scratch=live.scratch)
-    time.sleep(0.2)
+    process.eventually(lambda: holds_eventfd(proc.pid), "a watch")
     live.delete(bundle)
     assert process.wait_end(proc, 5)
     assert (proc.returncode, lines(out)) == (0, [])
@@ -164,7 +162,7 @@ def test_no_false_alarm_at_the_end(live: Case) -> None:
     bundle = live.bundle(SLEEP)
     live.launch(bundle)
     proc, out, _ = process.spawn(live.argv("events", "--interval", "1h", bundle.id), scratch=live.scratch)
-    time.sleep(0.3)
+    process.eventually(lambda: holds_eventfd(proc.pid), "a watch")
     live.delete(bundle, "--force")
     assert process.wait_end(proc, 5)
     assert lines(out) == []

@@ -79,11 +79,11 @@ def test_first_process_dies_meanwhile(live: Case, delay: float) -> None:
     time.sleep(delay)
     os.kill(init, signal.SIGKILL)
     for proc, _, err in running:
-        assert process.wait_end(proc, 5), "an error, in time"
+        assert process.wait_end(proc, 10), "an error, in time"
         text = execs.read(err)
         assert proc.returncode in (0, 137, 255) and "Traceback" not in text, (proc.returncode, text)
         assert (proc.returncode == 255) == ("exec failed: " in text), (proc.returncode, text)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     live.until(bundle, "stopped")
     execs.no_helper(live)
 
@@ -162,7 +162,7 @@ def test_c07_stopped_on_the_way(live: Case, stopped: tuple[Bundle, Stopper]) -> 
         result = process.run(slowed(live, *words, bundle.id, "/bin/touch", "/ran"), scratch=live.scratch, limit=12)
         assert thread.stopped
         assert result.code == 255 and "stopped by another process" in result.err, result.report()
-        assert time.monotonic() - begin < 6
+        assert time.monotonic() - begin < 10
     thread.done = True
     thread.join()
     assert not os.path.exists(f"{bundle.rootfs}/ran")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .case import Case
 
 
+# Seconds by which a limit of one second has been kept, on a busy machine too; what the hooks leave lives for 30.
+LONG = 9.0
+
+
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"])
 def test_time_limit(live: Case, kind: str) -> None:
     bundle = live.bundle(["/bin/sleep", "600"])
@@ -22,12 +26,12 @@ def test_time_limit(live: Case, kind: str) -> None:
     verb = "create"
     if kind in ("startContainer", "poststart"):
         live.create(bundle)
-        result = live.command("start", bundle.id, limit=10)
+        result = live.command("start", bundle.id, limit=15)
         verb = "start"
     else:
-        result = live.make("create", bundle, limit=10)
+        result = live.make("create", bundle, limit=15)
     result.failed(kind, "#0", "1")
-    assert 0.9 < result.seconds < 2.0, f"{verb} took {result.seconds} s for a limit of 1 s"
+    assert 0.9 < result.seconds < LONG, f"{verb} took {result.seconds} s for a limit of 1 s"
     live.command("delete", "--force", bundle.id).ok()
     live.assert_clean()
 
@@ -38,7 +42,7 @@ def test_time_limit_of_poststop(live: Case) -> None:
     live.launch(bundle)
     live.until(bundle, "stopped")
     result = live.delete(bundle)
-    assert result.seconds < 2.0
+    assert result.seconds < LONG
     assert "poststop" in result.err
     live.assert_clean()
 
@@ -58,9 +62,9 @@ def test_time_limit_with_grandchildren_that_hold_the_pipes(live: Case, script: s
     # runc and crun wait for the end of the pipe: as long as the grandchild lives.
     bundle = live.bundle()
     bundle.hook("createRuntime", script, timeout=1)
-    result = live.make("create", bundle, limit=10)
+    result = live.make("create", bundle, limit=15)
     result.failed("createRuntime", "#0")
-    assert result.seconds < 2.0
+    assert result.seconds < LONG
     if "setsid" in script:
         process.end_all()  # A process that left the hook's group for a session of its own may outlive it.
     live.assert_clean()
@@ -69,9 +73,9 @@ def test_time_limit_with_grandchildren_that_hold_the_pipes(live: Case, script: s
 def test_hook_that_leaves_a_daemon_returns_at_once(live: Case) -> None:
     # R74: the daemon keeps fds 0 to 2; create must not wait for it.
     bundle = live.bundle()
-    bundle.hook("createRuntime", "sleep 5 & echo done")
-    result = live.make("create", bundle, limit=10).ok()
-    assert result.seconds < 2.0
+    bundle.hook("createRuntime", "sleep 30 & echo done")
+    result = live.make("create", bundle, limit=15).ok()
+    assert result.seconds < LONG
     live.delete(bundle)
     process.end_all()
 
@@ -127,7 +131,7 @@ def test_hook_calls_the_runtime(live: Case) -> None:
     out = f"{live.dir}/states"
     own = " ".join(live.argv("state", bundle.id))
     for kind in ("createRuntime", "poststart"):
-        bundle.hook(kind, f"{own} >> {out} || true", timeout=5)
+        bundle.hook(kind, f"{own} >> {out} || true", timeout=30)
     live.launch(bundle)
     with open(out, encoding="ascii") as file:
         assert '"running"' in file.read()
@@ -136,9 +140,9 @@ def test_hook_calls_the_runtime(live: Case) -> None:
 def test_hook_deletes_its_own_container(live: Case) -> None:
     bundle = live.bundle(["/bin/sleep", "600"])
     own = " ".join(live.argv("delete", "--force", bundle.id))
-    bundle.hook("createRuntime", own + " || true", timeout=5)
-    result = live.make("create", bundle, limit=10)
-    assert result.seconds < 3, "a delete by force must not wait for the create that waits for it"
+    bundle.hook("createRuntime", own + " || true", timeout=30)
+    result = live.make("create", bundle, limit=15)
+    assert result.seconds < 8, "a delete by force must not wait for the create that waits for it"
     live.command("delete", "--force", bundle.id).ok()
     live.assert_clean()
 

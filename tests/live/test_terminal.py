@@ -9,7 +9,6 @@ import socket
 import stat
 import struct
 import termios
-import time
 
 import pytest
 
@@ -284,6 +283,4 @@ def test_master_is_not_kept(live: Case, console: peers.ConsoleSocket) -> None:
     peers.read_until(master, "ready")
     assert stat.S_ISCHR(os.fstat(master).st_mode)
     os.close(master)
-    started = time.monotonic()
     live.until(bundle, "stopped")
-    assert time.monotonic() - started < 3

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from . import process
 from .screen import settings
 from .test_terminal import with_terminal
 
@@ -11,6 +10,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .case import Case
     from .screen import Screen
+
+
+def runs(command: str) -> None:
+    """Wait until a program runs with exactly this command line."""
+    process.eventually(lambda: command in map(process.describe, process.descendants()), f"{command} runs", 20)
 
 
 def test_shell_on_a_terminal(live: Case, screen: Screen) -> None:
@@ -25,22 +29,21 @@ def test_shell_on_a_terminal(live: Case, screen: Screen) -> None:
     screen.type("stty size")
     screen.expect("20 90")
     # An interrupt reaches the foreground job inside, and neither the shell nor us.
-    screen.type("sleep 100")
-    time.sleep(0.3)
+    screen.type("sleep 101")
+    runs("sleep 101")
     screen.key("C-c")
     screen.type("echo after $?")
     screen.expect("after 130")
     # Job control.
-    screen.type("sleep 100")
-    time.sleep(0.3)
+    screen.type("sleep 102")
+    runs("sleep 102")
     screen.key("C-z")
     screen.expect("Stopped")
     screen.type("kill -9 %1; wait; echo job is gone")
     screen.expect("\njob is gone")
     screen("resize-window", "-x", "70", "-y", "15")
-    time.sleep(0.3)
-    screen.type("stty size")
-    screen.expect("15 70")
+    screen.type('until [ "$(stty size)" = "15 70" ]; do sleep 0.1; done; echo $((15*70)) fields')
+    screen.expect("1050 fields")
     screen.type("exit 5")
     screen.expect("host>")
     screen.type("echo status $?")
@@ -71,6 +74,8 @@ def test_exec_on_a_terminal(live: Case, screen: Screen) -> None:
     screen.expect("/dev/pts/")
     screen.expect("20 90")
     screen.type("exit 4")
+    # What is typed before the end may still be read by the shell inside.
+    screen.expect("host>")
     screen.type("echo status $?")
     screen.expect("status 4")
     assert settings(screen, f"{live.dir}/two") == before
