@@ -22,6 +22,7 @@ struct executor {
 	uint64_t detail;
 	int created;  /* the last open_path made what it opened */
 	int null_attached; /* the host's /dev/null covers a masked file */
+	int arrived;  /* the working directory has been entered */
 	int guarded;   /* die with the runtime: armed again after a change of ids */
 	const void *filter; /* seccomp filter that each execve from here on loads first, or NULL */
 	uint64_t filter_size, filter_flags;

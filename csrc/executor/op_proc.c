@@ -156,9 +156,9 @@ int op_set_capabilities(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: path, tolerate EACCES.  Tried before the change of ids, when a
- * directory closed to root (a network file system) may need the second try,
- * and after it, when a directory closed to others has been entered already.
+/* arg: path, tolerate EACCES.  Tried before the change of ids, as the user may
+ * be somebody whom the directory is closed to; only where it is closed to root
+ * (a network file system), the try after the change of ids counts.
  * No magic links: the path must not name one of our descriptors. */
 int op_change_dir(struct executor *x, const struct op *op)
 {
@@ -168,6 +168,8 @@ int op_change_dir(struct executor *x, const struct op *op)
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
+	if (x->arrived)
+		return 0;
 	fd = (int)SYS4(x, __NR_openat2, AT_FDCWD, path, &how, sizeof(how));
 	r = fd < 0 ? fd : (int)SYS1(x, __NR_fchdir, fd);
 	quiet_close(fd);
@@ -179,5 +181,8 @@ int op_change_dir(struct executor *x, const struct op *op)
 	r = (int)SYS2(x, __NR_getcwd, x->buffer, PATH_LIMIT);
 	if (r < 0)
 		return r;
-	return x->buffer[0] == '/' ? 0 : fault(x, FAULT_OUTSIDE_ROOT, 0, ENOENT);
+	if (x->buffer[0] != '/')
+		return fault(x, FAULT_OUTSIDE_ROOT, 0, ENOENT);
+	x->arrived = 1;
+	return 0;
 }

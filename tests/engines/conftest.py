@@ -40,6 +40,16 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
     shutil.rmtree(home)
 
 
+@pytest.fixture
+def plain(runtime: Runtime) -> Iterator[Runtime]:
+    """The runtime without what `ocirun preload` makes, for one test."""
+    if runtime.ours:
+        runtime.preload("--remove")
+    yield runtime
+    if runtime.ours:
+        runtime.preload()
+
+
 @pytest.fixture(scope="session")
 def busybox(runtime: Runtime) -> Iterator[str]:
     """The archive of the small root file system."""

@@ -18,7 +18,7 @@ class Runtime:
 
     name  what engines are told to call it
     path  its program
-    ours  True for ocirun
+    ours  True for ocirun, which is preloaded as its pages tell
     """
 
     def __init__(self, name: str, path: str) -> None:
@@ -26,9 +26,16 @@ class Runtime:
         self.path = path
         self.ours = name == "ocirun"
 
+    def preload(self, *options: str) -> str:
+        """Call `ocirun preload`; what it says."""
+        return pythons.run([self.path, "preload", *options]).stdout
+
 
 def chosen(wanted: str, home: Path) -> Runtime:
-    """The runtime of --engine-runtime: a name to look up, a path, or "ocirun" to install this checkout in `home`."""
+    """The runtime of --engine-runtime: a name to look up, a path, or "ocirun" to install this checkout in `home`.
+
+    As docs/engines/README.md tells users to: in an environment of its own, preloaded.
+    """
     if wanted != "ocirun":
         path = shutil.which(wanted)
         if path is None:
@@ -39,4 +46,6 @@ def chosen(wanted: str, home: Path) -> Runtime:
     pythons.install(python, home / "wheels")
     for where, _, _ in os.walk(home):
         os.chmod(where, 0o755)
-    return Runtime("ocirun", str(home / "env" / "bin" / "ocirun"))
+    made = Runtime("ocirun", str(home / "env" / "bin" / "ocirun"))
+    made.preload()
+    return made

@@ -139,6 +139,12 @@ def test_change_dir_tried_twice(error: int) -> None:
     assert second.progress.errno == error
 
 
+def test_change_dir_that_has_been_entered_is_not_asked_for_again() -> None:
+    """The ids are others at the second try, and the directory may be closed to them."""
+    result = run_ops(op("change_dir", path="/w", tolerate=1), op("change_dir", path="/w", tolerate=0))
+    assert result.names() == ["openat2", "fchdir", "close", "getcwd"]
+
+
 def find_home(passwd: bytes, uid: int = 1000) -> list[str]:
     result = run_ops(
         op("find_home", uid=uid),

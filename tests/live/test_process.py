@@ -71,12 +71,15 @@ def test_cwd_only_its_user_may_enter(live: Case) -> None:
     assert live.probe(bundle)["cwd"] == "/home/app"
 
 
-def test_cwd_only_root_may_enter(live: Case) -> None:
-    # Reached before the ids are given up, as tools of every runtime expect.
+@pytest.mark.parametrize("capabilities", [True, False])
+def test_cwd_only_root_may_enter(live: Case, capabilities: bool) -> None:
+    # Reached before the ids are given up, as with runc and crun: images have WORKDIR /root and another USER.
     bundle = live.bundle()
     os.mkdir(f"{bundle.rootfs}/rootonly", 0o700)
     bundle.process["cwd"] = "/rootonly"
     bundle.process["user"] = {"uid": 1000, "gid": 1000}
+    if not capabilities:
+        bundle.process["capabilities"] = {}
     assert live.probe(bundle)["cwd"] == "/rootonly"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 from ..engine import Engine, divided
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
 
 IMAGE = "bb"
+PEER = "runc-itself"  # another name for runc: for BuildKit's sake a link called runc leads to ocirun
 
 
 class Docker(Engine):
@@ -33,7 +35,10 @@ class Docker(Engine):
         super().__init__(machine, runtime)
         self.settings: dict[str, Any] = {"default-runtime": runtime.name, **settings}
         if runtime.name != "runc":  # a name that dockerd reserves
-            self.settings.setdefault("runtimes", {})[runtime.name] = {"path": self.path}
+            runtimes = self.settings.setdefault("runtimes", {})
+            runtimes[runtime.name] = {"path": self.path}
+            if runc := shutil.which("runc"):
+                runtimes[PEER] = {"path": runc}
             # BuildKit inside dockerd takes whatever is called runc.
             link = f"{machine.store}/usr/local/bin/runc"
             if not os.path.lexists(link):
@@ -51,6 +56,11 @@ class Docker(Engine):
         assert self._daemon is not None
         assert self._daemon.poll() is None, f"dockerd ended\n{self.log()}"
         return True
+
+    @property
+    def peer(self) -> str:
+        """The name of runc where it can be compared with the runtime under test, or ""."""
+        return PEER if PEER in self.settings.get("runtimes", {}) else ""
 
     def configure(self, **settings: Any) -> None:
         """Write daemon.json, with more settings from now on."""

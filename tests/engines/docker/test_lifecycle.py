@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
@@ -154,18 +153,25 @@ def test_end_of_shim_or_init(docker: Docker, victim: str) -> None:
     docker("exec", "c1", "true")
 
 
-def test_new_runtime_by_hangup(docker: Docker) -> None:
-    """A runtime that is added to daemon.json is known after SIGHUP."""
-    runtimes = {**docker.settings.get("runtimes", {}), "again": {"path": docker.runtime.path}}
-    docker.configure(runtimes=runtimes)
+def reload(docker: Docker, what: str, shown: str, **settings: object) -> None:
+    """Change daemon.json, send SIGHUP, and wait until `docker info` shows it."""
+    docker.configure(**settings)
     docker.signal(signal.SIGHUP)
-    docker.until(lambda: "again" in docker("info", "-f", "{{.Runtimes}}").out, "the runtime is known")
+    docker.until(lambda: shown in docker("info", "-f", "{{json " + what + "}}").out, f"{what} shows {shown}")
+
+
+def test_new_runtime_by_hangup(docker: Docker) -> None:
+    """A runtime that is added to daemon.json is known after SIGHUP, and can become the default one."""
+    runtimes = {**docker.settings.get("runtimes", {}), "again": {"path": docker.runtime.path}}
+    reload(docker, ".Runtimes", "again", runtimes=runtimes)
     docker.run("--runtime=again", "--", "echo", "hi").says("hi")
     logged = {**runtimes, "again": {"path": docker.runtime.path, "runtimeArgs": ["--debug"]}}
-    docker.configure(runtimes=logged)
-    docker.signal(signal.SIGHUP)
-    time.sleep(0.5)
+    reload(docker, ".Runtimes", "--debug", runtimes=logged)
     docker.run("--runtime=again", "--", "echo", "hi").says("hi")
+    reload(docker, ".DefaultRuntime", "again", **{"default-runtime": "again"})
+    docker.keep("--name=c1", "--", "echo", "hi").says("hi")
+    assert docker.inspect("c1", ".HostConfig.Runtime") == "again"
+    reload(docker, ".DefaultRuntime", docker.runtime.name, **{"default-runtime": docker.runtime.name})
 
 
 def test_eight_at_once(docker: Docker) -> None:

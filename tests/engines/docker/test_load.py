@@ -28,7 +28,7 @@ def load(request: pytest.FixtureRequest) -> dict[str, int]:
 @pytest.fixture
 def runtimes(request: pytest.FixtureRequest, docker: Docker) -> list[str]:
     """The runtime under test, and with --engine-load runc for comparison."""
-    beside = ["runc"] if request.config.getoption("--engine-load") and docker.runtime.ours else []
+    beside = [docker.peer] if request.config.getoption("--engine-load") and docker.peer else []
     return [docker.runtime.name, *beside]
 
 

@@ -11,28 +11,30 @@ if TYPE_CHECKING:
     from .daemon import Docker
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "texts"),
-    [
-        (["--tmpfs=/x:size=lots"], 125, ["/mounts/", "size=lots", "tmpfs"]),
-        (["--sysctl=net.ipv4.nosuch=1"], 127, ["/linux/sysctl/net.ipv4.nosuch", "no such file or directory"]),
-        (["-v", "/etc/hostname:/etc"], 125, ["/mounts/", "not a directory"]),
-        (["-v", "/etc:/etc/passwd"], 125, ["/mounts/", "not a directory"]),
-        (
-            ["--memory=6m", "--memory-swap=6m", "--cpuset-cpus=0", "--ulimit=nofile=9999999999:9999999999"],
-            125,
-            ["rlimit"],
-        ),
-    ],
-    ids=["mount option", "sysctl", "file on directory", "directory on file", "rlimit"],
-)
-def test_failing_step(docker: Docker, options: list[str], code: int, texts: list[str]) -> None:
-    result = docker.run(*options, "--", "true")
-    if not docker.runtime.ours:
-        assert result.code in (125, 126, 127)
-        return
-    result.ends(code, "OCI runtime create failed: ", *texts)
-    assert "Traceback" not in result.err
+FAILING = {
+    "mount option": (["--tmpfs=/x:size=lots"], 125, ["/mounts/", "size=lots", "tmpfs"]),
+    "file on directory": (["-v", "/etc/hostname:/etc"], 125, ["/mounts/", "not a directory", "/etc"]),
+    "directory on file": (["-v", "/etc:/etc/passwd"], 125, ["/mounts/", "not a directory", "/etc/passwd"]),
+    "tmpfs on file": (["--tmpfs=/etc/passwd"], 125, ["/mounts/", "not a directory", "/etc/passwd"]),
+    "volume in proc": (["-v", "/etc:/proc/x"], 125, ["/destination", "inside /proc"]),
+    "sysctl": (["--sysctl=net.ipv4.nosuch=1"], 127, ["/linux/sysctl/net.ipv4.nosuch", "no such file or directory"]),
+    "value of a sysctl": (["--sysctl=net.ipv4.ip_forward=x"], 125, ["/linux/sysctl/", "invalid argument"]),
+    "rlimit": (["--ulimit=nofile=9999999999:9999999999"], 125, ["/process/rlimits/0", "operation not permitted"]),
+    "real-time share": (["--cpu-rt-runtime=95000"], 125, ["/cpu/realtimeRuntime", "cpu.rt_runtime_us"]),
+    "host name": ([f"--hostname={'x' * 200}"], 125, ["/hostname", "200 bytes"]),
+}
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_failing_step(docker: Docker, what: str) -> None:
+    """What failed is told with its place in config.json; docker ends with the same status as with runc."""
+    options, code, texts = FAILING[what]
+    result = docker.run(*options, "--", "true").ends(code, "OCI runtime create failed: ")
+    if docker.runtime.ours:
+        result.ends(code, *texts)
+        assert "Traceback" not in result.err
+    if docker.peer:
+        docker.run(f"--runtime={docker.peer}", *options, "--", "true").ends(code, "runc create failed: ")
 
 
 def test_statuses_of_docker_itself(docker: Docker) -> None:

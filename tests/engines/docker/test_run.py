@@ -140,6 +140,14 @@ def test_user(docker: Docker) -> None:
     assert result.ok().out.splitlines() == ["1000", "/home/app", "b c", "/home/app"]
 
 
+def test_directory_that_is_closed_to_the_user(docker: Docker) -> None:
+    """An image with WORKDIR /root and another USER."""
+    docker.keep("-d", "--user=app", "-w", "/root", "--name=c1", "--", "sh", "-c", "pwd; exec sleep 1000").ok()
+    docker.until(lambda: docker("logs", "c1").out == "/root\n", "the program runs there")
+    docker("exec", "c1", "pwd").says("/root")
+    docker("exec", "-u", "nobody", "-w", "/root", "c1", "pwd").says("/root")
+
+
 @pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts"])
 def test_namespace_of_the_host(docker: Docker, kind: str) -> None:
     name = {"network": "net"}.get(kind, kind)

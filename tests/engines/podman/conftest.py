@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: What podman makes once and keeps.
 STAYS = (
-    "mount /var/lib/containers/",
+    "/var/lib/containers/",
     "cgroup /libpod_parent",
     "mount /run/netns",
     "mount /run/user",

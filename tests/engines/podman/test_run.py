@@ -12,6 +12,7 @@ from ..terminal import Terminal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..machine import Result
+    from ..runtime import Runtime
     from .engine import Podman
 
 
@@ -32,6 +33,12 @@ def test_output_and_status(podman: Podman) -> None:
 )
 def test_program_that_cannot_start(podman: Podman, program: str, code: int, text: str) -> None:
     podman.run(program).ends(code, text)
+
+
+def test_plain_installation(podman: Podman, plain: Runtime) -> None:
+    """Without what `ocirun preload` makes."""
+    podman.run("echo", "hi").says("hi")
+    podman.run("sh", "-c", "exit 42").ends(42)
 
 
 def test_exec(podman: Podman) -> None:
@@ -178,6 +185,8 @@ def test_cgroups(podman: Podman) -> None:
     assert memory("--cgroupns=private") == "/"
     if podman.runtime.ours:  # runc has no --cgroup-manager
         assert memory("--cgroups=disabled") == "/"
+    # podman's own refusal: it can move conmon within cgroup v2 only.
+    podman.run("--cgroups=split", "--", "true").ends(126, "could not find cgroup mount")
 
 
 @pytest.mark.parametrize("kind", ["bind", "volume", "tmpfs", "read-only"])
