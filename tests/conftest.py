@@ -20,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="tests/engines: run the engines with this runtime, a name or a path (default: ocirun from this checkout)",
     )
     parser.addoption(
+        "--engine-tree",
+        action="store_true",
+        help="tests/engines: run all engines of the newer Debian of tests/engines/modern, not this machine's",
+    )
+    parser.addoption(
         "--engine-load",
         action="store_true",
         help="tests/engines: as many containers as on a busy server, with runc beside ocirun",

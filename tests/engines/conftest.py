@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 import pytest
 from live.criu import program as working_criu
 
 from . import images
 from .machine import Machine
-from .runtime import chosen
+from .modern import tree as newer
+from .runtime import provided
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,14 +30,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
 
 
-@pytest.fixture(scope="session")
-def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
-    """The runtime under test, where any user can reach it."""
+def need_root() -> None:
+    """Skip unless we are root."""
     if os.geteuid() != 0:
         pytest.skip("engine tests need root")
-    home = Path(tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp"))
-    yield chosen(request.config.getoption("--engine-runtime"), home)
-    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def tree() -> str:
+    """The root of a system with newer engines."""
+    need_root()
+    try:
+        return newer.ready()
+    except newer.NoTreeError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def system(request: pytest.FixtureRequest) -> str:
+    """The root of the system that has the engines; "" for this one."""
+    return request.getfixturevalue("tree") if request.config.getoption("--engine-tree") else ""
+
+
+@pytest.fixture(scope="session")
+def runtime(request: pytest.FixtureRequest, system: str) -> Iterator[Runtime]:
+    """The runtime under test, where any user can reach it."""
+    need_root()
+    with provided(request.config.getoption("--engine-runtime"), system) as made:
+        yield made
 
 
 @pytest.fixture
@@ -61,8 +81,7 @@ def busybox(runtime: Runtime) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def machine(runtime: Runtime) -> Iterator[Machine]:
     """The machine on which one engine after the other is started."""
-    with Machine() as made:
-        os.symlink(runtime.path, f"{made.store}/usr/local/bin/{runtime.name}")
+    with Machine(runtime=runtime) as made:
         yield made
 
 
@@ -79,6 +98,10 @@ def debian(runtime: Runtime) -> Iterator[str]:
 @pytest.fixture
 def criu(machine: Machine) -> Iterator[str]:
     """A criu that works on this kernel, in the PATH of the machine."""
+    if machine.root:
+        machine.run("criu", "check").ok()
+        yield "/usr/sbin/criu"
+        return
     found, why = working_criu()
     if not found:
         pytest.skip(why)

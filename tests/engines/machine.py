@@ -1,7 +1,8 @@
 """A machine for engines: namespaces of its own on this host, in which daemons run as on a server.
 
 It has a network, /run, cgroups, and the directories that engines write to, all
-of its own.  Its first process reaps orphans; when that ends, all ends.
+of its own; the rest is the host's, or a tree with another system's programs.
+Its first process reaps orphans; when that ends, all ends.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import IO, Self
+
+    from .runtime import Runtime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 120.0  # seconds a command may take unless told otherwise
@@ -89,28 +92,39 @@ class Result:
 class Machine:
     """Namespaces that live from `with` to its end.
 
+    With a runtime it has its system, and its program in /usr/local/bin.
+
+    root    directory of the system that it runs, in which nothing is changed; "" is the host's own
     store   directory on the disk, the same path outside and inside
     pid     its first process
     group   name of its cgroup in every hierarchy of the host
     """
 
-    def __init__(self, *, name: str = "engines", cgroups: str = "") -> None:
+    def __init__(
+        self, *, name: str = "engines", cgroups: str = "", root: str = "", runtime: Runtime | None = None
+    ) -> None:
+        self.root = root = runtime.root if runtime else root
         self.store = tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp")
         os.chmod(self.store, 0o755)
         self.group = os.path.basename(self.store)
         self.environment = {"PATH": PATH, "HOME": f"{self.store}/root", "LANG": "C.UTF-8"}
         self.pid = 0
-        self._settings = {"OCIRUN_MACHINE_NAME": name, "OCIRUN_MACHINE_CGROUPS": cgroups}
+        self._settings = {"OCIRUN_MACHINE_NAME": name, "OCIRUN_MACHINE_CGROUPS": cgroups, "OCIRUN_MACHINE_ROOT": root}
         self._started: list[subprocess.Popen[bytes]] = []
         os.mkdir(f"{self.store}/root")
+        # Inside a tree there is no checkout.
+        self._enter = shutil.copy(f"{HERE}/enter.sh", self.store)
         for path in COVERED:
             copy = self.store + path
             if path in FILES:
                 os.makedirs(os.path.dirname(copy), exist_ok=True)
-                shutil.copy(path, copy)
+                shutil.copy(root + path, copy)
             else:
                 os.makedirs(copy)
-                os.makedirs(path, exist_ok=True)
+                if not root:
+                    os.makedirs(path, exist_ok=True)
+        if runtime:
+            os.symlink(runtime.path, f"{self.store}/usr/local/bin/{runtime.name}")
 
     def __enter__(self) -> Self:
         groups = [f"{root}/{self.group}" for root in hierarchies()]
@@ -160,7 +174,7 @@ class Machine:
 
     def words(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` inside."""
-        return ["nsenter", "--target", str(self.pid), "--all", "--", "sh", f"{HERE}/enter.sh", *argv]
+        return ["nsenter", "--target", str(self.pid), "--all", "--", "sh", self._enter, *argv]
 
     def run(
         self,

@@ -7,15 +7,32 @@
 #   machine.sh STORE OVER...
 #
 # STORE is a directory of the host's disk; each path OVER is covered by its namesake in it.
+# OCIRUN_MACHINE_ROOT is a tree to run in place of the host's system; what is written there goes to the store,
+# and /var/tmp is the host's.
 set -eu
 store=$1
 shift
 
-# As on a machine started by systemd, where every mount is shared.
 mount --make-rprivate /
+if [ -n "$OCIRUN_MACHINE_ROOT" ]; then
+	mkdir "$store/system" "$store/system/root" "$store/system/upper" "$store/system/work"
+	mount -t overlay -o "lowerdir=$OCIRUN_MACHINE_ROOT,upperdir=$store/system/upper,workdir=$store/system/work" \
+		system "$store/system/root"
+	cd "$store/system/root"
+	mount --bind /var/tmp var/tmp
+	mount --rbind /dev dev
+	mount -t proc proc proc
+	pivot_root . mnt
+	umount --lazy /mnt
+	for covered in "$@"; do
+		[ -e "$covered" ] || mkdir -p "$covered"
+	done
+else
+	mount -t proc proc /proc
+	umount --recursive --lazy /sys
+fi
+# As on a machine started by systemd, where every mount is shared.
 mount --make-rshared /
-mount -t proc proc /proc
-umount --recursive --lazy /sys
 mount -t sysfs sysfs /sys
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock
@@ -54,7 +71,7 @@ for covered in "$@"; do
 done
 ip link set lo up
 hostname "$OCIRUN_MACHINE_NAME"
-unset OCIRUN_MACHINE_NAME OCIRUN_MACHINE_CGROUPS
+unset OCIRUN_MACHINE_NAME OCIRUN_MACHINE_CGROUPS OCIRUN_MACHINE_ROOT
 echo ready
 exec python3 -I -S -c '
 import os, select, signal

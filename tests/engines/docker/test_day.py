@@ -164,18 +164,20 @@ def test_compose(docker: Docker) -> None:
     def compose(*words: str) -> str:
         return machine.run("docker-compose", "-f", path, *words, limit=120).ok().out
 
+    def name(service: str) -> str:
+        """Version 1 divides the parts of a name by "_", version 2 by "-"."""
+        return docker("ps", f"--filter=label=com.docker.compose.service={service}", "--format={{.Names}}").out.strip()
+
     compose("up", "-d")
     docker.until(lambda: machine.fetch("http://127.0.0.1:8090/") == "hello\n", "the page is served")
-    docker.until(
-        lambda: "hello" in docker("exec", "project_client_1", "cat", "/data/page", check=False).out, "the client"
-    )
-    docker.until(lambda: docker.inspect("project_web_1", ".State.Health.Status") == "healthy", "the check succeeds")
-    assert "project_web_1" in compose("ps")
-    limit = docker("exec", "project_client_1", "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+    docker.until(lambda: "hello" in docker("exec", name("client"), "cat", "/data/page", check=False).out, "the client")
+    docker.until(lambda: docker.inspect(name("web"), ".State.Health.Status") == "healthy", "the check succeeds")
+    assert name("web") in compose("ps")
+    limit = docker("exec", name("client"), "cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
     assert limit.words == [str(64 << 20)]
     assert compose("exec", "-T", "client", "hostname").strip() in docker("ps", "-q").out
     compose("up", "-d", "--scale", "client=3")
-    assert len(docker("ps", "-q", "--filter=name=project_client").words) == 3
+    assert len(docker("ps", "-q", "--filter=label=com.docker.compose.service=client").words) == 3
     compose("restart", "-t", "0", "client")
     compose("down", "-v", "-t", "0")
     assert docker("ps", "-aq").words == []

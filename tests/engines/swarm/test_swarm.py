@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 import pytest
 
@@ -37,11 +36,10 @@ def connect(machines: list[Machine]) -> None:
 def nodes(runtime: Runtime, busybox: str) -> Iterator[list[Docker]]:
     """Three machines in one swarm, the first of them the manager."""
     with contextlib.ExitStack() as stack:
-        machines = [stack.enter_context(Machine(name=f"node{number}")) for number in (1, 2, 3)]
+        machines = [stack.enter_context(Machine(name=f"node{number}", runtime=runtime)) for number in (1, 2, 3)]
         connect(machines)
         made = []
         for number, machine in enumerate(machines, 1):
-            os.symlink(runtime.path, f"{machine.store}/usr/local/bin/{runtime.name}")
             docker = Docker(machine, runtime)
             docker.start()
             with open(busybox, "rb") as file:

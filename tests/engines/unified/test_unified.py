@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from ..docker.daemon import IMAGE, Docker
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def unified(runtime: Runtime) -> Iterator[Machine]:
     """A machine with the host's v2 hierarchy in the place where all hierarchies are otherwise."""
-    with Machine(cgroups="v2") as made:
-        os.symlink(runtime.path, f"{made.store}/usr/local/bin/{runtime.name}")
+    with Machine(cgroups="v2", runtime=runtime) as made:
         yield made
 
 

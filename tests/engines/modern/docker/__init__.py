@@ -1,0 +1,1 @@
+"""Docker 28 and its BuildKit."""
