@@ -10,7 +10,6 @@ from ...docker.test_lifecycle import test_end_of_shim_or_init as test_end_of_shi
 from ...docker.test_lifecycle import test_live_restore as test_live_restore
 from ...docker.test_lifecycle import test_pause as test_pause
 from ...docker.test_lifecycle import test_update as test_update
-from ...docker.test_messages import test_failing_step as test_failing_step
 from ...docker.test_messages import test_version as test_version
 from ...docker.test_run import test_limits_are_visible as test_limits_are_visible
 from ...docker.test_run import test_program_that_cannot_start as test_program_that_cannot_start

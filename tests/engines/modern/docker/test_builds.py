@@ -24,7 +24,7 @@ test ! -e /first/file
 id -u
 END
 USER app
-RUN touch /home/app/mine
+RUN cd && touch mine
 CMD ["cat", "/file"]
 """
 SERVER = """FROM bb
