@@ -1,7 +1,8 @@
 """Compile the C parts: the helper, the module ``ocirun._native``, the launcher, the starter; make the pack.
 
-    python3 csrc/build.py --in-tree      for work in a checkout
-    python3 csrc/build.py --out DIR      for a wheel (called by hatch_build.py)
+    python3 csrc/build.py --in-tree              for work in a checkout
+    python3 csrc/build.py --out DIR              for a wheel (called by hatch_build.py)
+    python3 csrc/build.py --in-tree --root DIR   for the system for another machine that is in DIR
 
 The helper is a static program without libc; its bytes become a C array of the
 module, so that a wheel holds one compiled file for both.  The module is made
@@ -9,7 +10,8 @@ with cffi in API mode.  The launcher is the program ``ocirun``.  A target is
 compiled again only when its command line or one of its inputs has changed.
 
 ``CC`` names the compiler (default ``cc``), ``CFLAGS`` adds flags.  Needs cffi
-in the interpreter that runs it, and compiles for that interpreter.
+in the interpreter that runs it, and compiles for that interpreter, or for one
+of the same version below ``--root``, with a compiler that has that machine's libc.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 CSRC = Path(__file__).resolve().parent
@@ -31,19 +32,17 @@ sys.path.insert(0, str(CSRC))
 
 import embed  # noqa: E402  after the path is set
 import pack  # noqa: E402
+from target import Target  # noqa: E402
 
 ROOT = CSRC.parent
 EXECUTOR = CSRC / "executor"
 MODULE = CSRC / "module"
 STARTER = CSRC / "start" / "starter.c"
 MODULE_NAME = "ocirun._native"
-EXT_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
+HOST = Target()
+EXT_SUFFIX = HOST.ext_suffix
 # The names of the files of the start, beside the module of the same interpreter.
-START_NAME, STAGE_NAME, PRELOAD_NAME, PACK_NAME = (
-    f"_{name}{EXT_SUFFIX.removesuffix('.so')}" for name in ("start", "stage", "preload", "pack")
-)
-# "python3.11"; LDVERSION has the "t" of a free-threaded build
-PYTHON = f"python{sysconfig.get_config_var('LDVERSION')}"
+START_NAME, STAGE_NAME, PRELOAD_NAME, PACK_NAME = map(HOST.name, ("start", "stage", "preload", "pack"))
 
 WARNINGS = ["-Wall", "-Wextra"]
 # A program without libc: the caller's CFLAGS (often hardening that needs
@@ -73,10 +72,12 @@ class Builder:
 
     build   directory for intermediate files
     strict  make every warning an error (the compilers we test with)
+    target  the interpreter to compile for
     """
 
-    def __init__(self, build: Path, *, strict: bool) -> None:
+    def __init__(self, build: Path, *, strict: bool, target: Target = HOST) -> None:
         self.build = build
+        self.target = target
         self.compiler = shlex.split(os.environ.get("CC") or "cc")
         self.flags = [*shlex.split(os.environ.get("CFLAGS") or ""), *WARNINGS]
         if strict:
@@ -98,7 +99,7 @@ class Builder:
         """The extension module, for the running interpreter."""
         self.image()
         glue = self._glue()
-        includes = [MODULE, EXECUTOR, self.build, Path(sysconfig.get_path("include"))]
+        includes = [MODULE, EXECUTOR, self.build]
         flags = [
             *SHARED,
             # cffi's generated code: one signature for all wrappers, and casts between function types
@@ -106,6 +107,7 @@ class Builder:
             # the launcher is bound to one version anyway, and the full API calls faster
             "-D_CFFI_NO_LIMITED_API",
             *(f"-I{directory}" for directory in includes),
+            *self.target.includes,
         ]
         sources = [glue, *_sources(MODULE)]
         return self._compile(target, sources, flags, extra=[self.build / "helper_image.h"])
@@ -116,40 +118,35 @@ class Builder:
         start   only with `source_tree`: the directory of the starter and the pack
         """
         _write_if_changed(self.build / "boot.h", embed.boot_text().encode("ascii"))
-        defines = {"PYTHON": PYTHON, "EXT_SUFFIX": EXT_SUFFIX, "START_NAME": START_NAME, "PACK_NAME": PACK_NAME}
-        defines["PRELOAD_NAME"] = PRELOAD_NAME
-        defines |= {"LIBRARY": _library(), "LANDMARK": os.path.join(sysconfig.get_path("stdlib"), "os.py")}
+        of = self.target
+        defines = {"PYTHON": of.python, "EXT_SUFFIX": of.ext_suffix}
+        defines |= {f"{kind.upper()}_NAME": of.name(kind) for kind in ("start", "pack", "preload")}
+        defines |= {"LIBRARY": of.library(), "LANDMARK": os.path.join(of.stdlib, "os.py")}
         if source_tree:
-            defines["INTERPRETER"] = _interpreter(sys.prefix)
+            defines["INTERPRETER"] = of.own_interpreter
             defines["SOURCE_TREE"] = str(source_tree)
             defines["START_TREE"] = str(start or source_tree / "ocirun")
         else:
-            defines["INTERPRETER"] = _interpreter(sys.base_prefix)
+            defines["INTERPRETER"] = of.interpreter
         words = [f'-D{name}="{value}"' for name, value in defines.items()]
         flags = [*FREESTANDING, f"-I{CSRC}", f"-I{EXECUTOR}", f"-I{self.build}", *words]
         sources = [CSRC / "launcher.c", EXECUTOR / "text.c"]
         return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
 
     def starter(self, target: Path) -> Path | None:
-        """The interpreter that starts quickly, for the running one; None where that has no shared library."""
-        library = _library()
+        """The interpreter that starts quickly; None where the one to compile for has no shared library."""
+        of = self.target
+        library = of.library()
         if not library:
             return None
         header = self.build / "start_modules.h"
         _write_if_changed(header, embed.start_modules().encode("ascii"))
-        stdlib = sysconfig.get_path("stdlib")
-        places = {
-            "PREFIX": sys.base_prefix,
-            "STDLIB": stdlib,
-            "DYNLOAD": sysconfig.get_config_var("DESTSHARED"),
-            "ZIP": os.path.join(os.path.dirname(stdlib), f"python{sysconfig.get_config_var('py_version_nodot')}.zip"),
-            "INTERPRETER": _interpreter(sys.base_prefix),
-        }
-        flags = [*PROGRAM, f"-I{self.build}", f"-I{sysconfig.get_path('include')}"]
+        places = {"PREFIX": of.prefix, "STDLIB": of.stdlib, "DYNLOAD": of.dynload, "ZIP": of.zip}
+        places["INTERPRETER"] = of.interpreter
+        flags = [*PROGRAM, f"-I{self.build}", *of.includes]
         flags += [f'-D{name}=L"{value}"' for name, value in places.items()]
-        after = [library, f"-Wl,-rpath,{os.path.dirname(library)}"]
         sources = [STARTER, STARTER.with_name("preload.c")]
-        return self._compile(target, sources, flags, extra=[header], after=after)
+        return self._compile(target, sources, flags, extra=[header], after=of.link(library))
 
     def stage(self, target: Path) -> Path:
         """The program that starts the starter to be preloaded."""
@@ -158,7 +155,7 @@ class Builder:
 
     def pack(self, target: Path, package: Path, *, installed: bool) -> Path:
         """The modules of a package directory in one file."""
-        _write_if_changed(target, pack.make(package, installed=installed))
+        _write_if_changed(target, pack.make(package, self.target.ext_suffix, installed=installed))
         return target
 
     def _glue(self) -> Path:
@@ -214,18 +211,9 @@ def _sources(directory: Path, *, without: str = "") -> list[Path]:
     return sorted(path for path in directory.glob("*.c") if not (without and path.name.startswith(without)))
 
 
-def _interpreter(prefix: str) -> str:
-    """The path of this interpreter below `prefix`, under its exact name where it has one."""
-    named = os.path.join(prefix, "bin", PYTHON)
-    return named if os.path.exists(named) else os.path.realpath(sys.executable)
-
-
 def _library() -> str:
-    """The path of the interpreter's shared library; "" where it has none, or it is not there to link with."""
-    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        return ""
-    path = os.path.join(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
-    return path if os.path.exists(path) else ""
+    """The path of the running interpreter's shared library, "" where it has none."""
+    return HOST.library()
 
 
 def _cffi_version() -> list[str]:
@@ -247,16 +235,26 @@ def _write_if_changed(path: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def build_in_tree() -> None:
-    """Everything a checkout needs: ``runtime/ocirun/_native*.so`` and ``build/bin/ocirun``."""
+def build_in_tree(target: Target) -> None:
+    """Everything a checkout needs: ``runtime/ocirun/_native*.so`` and ``build/bin/ocirun``.
+
+    For another machine the program stays beside the other files, in ``build/ABI``.
+    """
     # One directory for each interpreter, so that changing it does not compile all again.
-    builder = Builder(ROOT / "build" / sysconfig.get_config_var("SOABI"), strict=True)
-    builder.module(ROOT / "runtime" / "ocirun" / f"_native{EXT_SUFFIX}")
-    # Two interpreters may share a checkout; build/bin/ocirun is the last one's.
-    builder.stage(builder.build / STAGE_NAME)
-    builder.starter(builder.build / START_NAME)
-    builder.pack(builder.build / PACK_NAME, ROOT / "runtime" / "ocirun", installed=False)
+    builder = Builder(ROOT / "build" / target.abi, strict=True, target=target)
+    builder.module(ROOT / "runtime" / "ocirun" / f"_native{target.ext_suffix}")
+    builder.stage(builder.build / target.name("stage"))
+    builder.starter(builder.build / target.name("start"))
+    builder.pack(builder.build / target.name("pack"), ROOT / "runtime" / "ocirun", installed=False)
     launcher = builder.launcher(builder.build / "ocirun", source_tree=ROOT / "runtime", start=builder.build)
+    if not target.root:
+        _publish(launcher)
+    # The launcher's interpreter writes no bytecode (-B), so it must be there.
+    compileall.compile_dir(ROOT / "runtime" / "ocirun", quiet=1)
+
+
+def _publish(launcher: Path) -> None:
+    # Two interpreters may share a checkout; build/bin/ocirun is the last one's.
     published = ROOT / "build" / "bin" / "ocirun"
     if not published.exists() or published.read_bytes() != launcher.read_bytes():
         published.parent.mkdir(parents=True, exist_ok=True)
@@ -265,8 +263,6 @@ def build_in_tree() -> None:
         fresh.replace(published)
     if subprocess.run([str(published), "preload"], check=False, stdout=subprocess.DEVNULL).returncode:
         print("csrc/build.py: without a preloaded interpreter commands start slower", file=sys.stderr)
-    # The launcher's interpreter writes no bytecode (-B), so it must be there.
-    compileall.compile_dir(ROOT / "runtime" / "ocirun", quiet=1)
 
 
 def build_out(out: Path) -> None:
@@ -285,10 +281,11 @@ def main() -> int:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--in-tree", action="store_true", help="build for work in this checkout")
     where.add_argument("--out", type=Path, help="build the files of a wheel into this directory")
+    parser.add_argument("--root", default="", metavar="DIR", help="with --in-tree: compile for the system in there")
     options = parser.parse_args()
     try:
         if options.in_tree:
-            build_in_tree()
+            build_in_tree(Target(options.root))
         else:
             build_out(options.out)
     except BuildError as error:

@@ -11,7 +11,6 @@ import ast
 import importlib.util
 import marshal
 import struct
-import sysconfig
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -63,9 +62,10 @@ class Module:
                 yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def make(package: Path, *, installed: bool) -> bytes:
+def make(package: Path, suffix: str, *, installed: bool) -> bytes:
     """The pack of a package directory.
 
+    suffix      how the names of compiled modules end
     installed   for a place that is not known yet, whose files stay as they are
     """
     found = {}
@@ -88,7 +88,6 @@ def make(package: Path, *, installed: bool) -> bytes:
         modules[name] = (module.package, len(code), len(module.code), shown, *seen, needs)
         code += module.code
     importer = _compile(bare(IMPORTER.read_bytes(), IMPORTER.name), "ocirun/importer.py")
-    suffix: str = sysconfig.get_config_var("EXT_SUFFIX")
     head = marshal.dumps((importer, modules, tuple(modules), COMPILED, suffix, "" if installed else str(package)))
     return importlib.util.MAGIC_NUMBER + b"%08d" % len(head) + head + code
 
