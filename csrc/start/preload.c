@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -49,12 +50,17 @@
 /* libc's note of the program break. */
 extern void *__curbrk __attribute__((weak));
 extern void preload_enter(void);
+#if !defined(__x86_64__)
+/* The stack protector's value, which the loader makes read-only. */
+extern unsigned long __stack_chk_guard __attribute__((weak));
+#endif
 
 static struct {
 	unsigned long thread;
 	int *tid;
 	void *robust;
 	size_t robust_size;
+	int guard_writable;
 } saved;
 
 static char maps[MAPS_SIZE];
@@ -165,6 +171,16 @@ static int begin_table(char *const *also)
 	return 0;
 }
 
+static void note_guard(unsigned long start, unsigned long stop, unsigned flags)
+{
+#if defined(__x86_64__)
+	(void)start, (void)stop, (void)flags;
+#else
+	if (start <= (unsigned long)&__stack_chk_guard && (unsigned long)&__stack_chk_guard < stop)
+		saved.guard_writable = flags & PF_W;
+#endif
+}
+
 /* One line of maps becomes a segment, unless it has no memory of ours. */
 static int add_segment(const char *line)
 {
@@ -181,6 +197,7 @@ static int add_segment(const char *line)
 		return 0;
 	if (segment_count == SEGMENTS_MAX)
 		return -E2BIG;
+	note_guard(start, stop, flags);
 	segments[segment_count++] = (Elf64_Phdr){
 		.p_type = PT_LOAD,
 		.p_flags = flags,
@@ -188,7 +205,7 @@ static int add_segment(const char *line)
 		.p_paddr = start,
 		.p_filesz = stop - start,
 		.p_memsz = stop - start,
-		.p_align = PAGE,
+		.p_align = (Elf64_Xword)sysconf(_SC_PAGESIZE),
 	};
 	if (*name != '/' || strcmp(name, last) == 0)
 		return 0;
@@ -254,6 +271,7 @@ int preload_write(const char *path, char *const *also)
 	char *line = maps, *end;
 
 	_Static_assert(sizeof(Elf64_Ehdr) + sizeof segments <= PRELOAD_TABLE, "the headers are before the table");
+	_Static_assert(PRELOAD_TABLE + PRELOAD_TABLE_MAX <= PRELOAD_SEGMENTS, "the table is before the segments");
 	if (result < 0 || (result = begin_table(also)) < 0 || (result = read_maps()) < 0)
 		return result;
 	for (; (end = strchr(line, '\n')); line = end + 1) {
@@ -268,14 +286,21 @@ int preload_write(const char *path, char *const *also)
 	return close(fd) < 0 && result == 0 ? -errno : result;
 }
 
-/* The value between a function's variables and its return address, in the thread's head on x86-64; no function that has
- * the old one will return.  Its first byte is 0, which ends strings. */
-__attribute__((optimize("no-stack-protector"))) static void new_guard(unsigned long random)
+/* The value between a function's variables and its return address; no function that has the old one will return.  It is
+ * in the thread's head on x86-64, and the loader's own elsewhere.  Its first byte is 0, which ends strings. */
+__attribute__((optimize("no-stack-protector"))) static void new_guard(unsigned long random, unsigned long page_size)
 {
 #if defined(__x86_64__)
+	(void)page_size;
 	__asm__ volatile("mov %0, %%fs:0x28" : : "r"(random & ~255UL));
 #else
-	(void)random; /* a constant of the loader's */
+	void *page = (void *)((unsigned long)&__stack_chk_guard & -page_size);
+
+	if (!&__stack_chk_guard || (!saved.guard_writable && mprotect(page, page_size, PROT_READ | PROT_WRITE) < 0))
+		return;
+	__stack_chk_guard = random & ~255UL;
+	if (!saved.guard_writable)
+		mprotect(page, page_size, PROT_READ);
 #endif
 }
 
@@ -283,7 +308,7 @@ __attribute__((optimize("no-stack-protector"))) static void new_guard(unsigned l
 __attribute__((used, optimize("no-stack-protector"))) _Noreturn static void resume(long *stack)
 {
 	char **argv = (char **)(stack + 1), **envp = argv + stack[0] + 1, **word = envp;
-	unsigned long *aux;
+	unsigned long *aux, *random = NULL, page_size = PAGE;
 	long result;
 
 #if defined(__x86_64__)
@@ -298,7 +323,11 @@ __attribute__((used, optimize("no-stack-protector"))) _Noreturn static void resu
 		word++;
 	for (aux = (unsigned long *)(word + 1); aux[0] != AT_NULL; aux += 2)
 		if (aux[0] == AT_RANDOM)
-			new_guard(*(unsigned long *)aux[1]);
+			random = (unsigned long *)aux[1];
+		else if (aux[0] == AT_PAGESZ)
+			page_size = aux[1];
+	if (random)
+		new_guard(*random, page_size);
 	result = syscall(SYS_set_tid_address, saved.tid);
 	*saved.tid = (int)result;
 	syscall(SYS_set_robust_list, saved.robust, saved.robust_size);

@@ -8,7 +8,7 @@
 /* An executable file: headers, the table, the segments. */
 #define PRELOAD_TABLE 0x8000
 #define PRELOAD_TABLE_MAX 0x20000
-#define PRELOAD_SEGMENTS (PRELOAD_TABLE + PRELOAD_TABLE_MAX)
+#define PRELOAD_SEGMENTS 0x30000 /* for pages of 64 KiB, which arm64 may have */
 #define PRELOAD_MAGIC 0x316465726c70636fULL /* "ocplred1" */
 
 /* What must be as it was: the processor, as libc has chosen functions for it,
@@ -49,8 +49,12 @@ static inline void preload_processor(uint32_t found[6])
 	found[4] = c;
 	found[5] = d;
 #else
-	for (int i = 0; i < 6; i++)
-		found[i] = 0; /* the hardware capabilities say it */
+	uint64_t zeroing; /* DCZID_EL0, which memset goes by; the hardware capabilities say the rest */
+
+	__asm__ volatile("mrs %0, dczid_el0" : "=r"(zeroing));
+	found[0] = (uint32_t)zeroing;
+	for (int i = 1; i < 6; i++)
+		found[i] = 0;
 #endif
 }
 

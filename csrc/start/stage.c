@@ -17,13 +17,21 @@
 #include <linux/mman.h>
 #include <linux/personality.h>
 
-#define PAGE 4096UL
+/* Between what the kernel places low and the mappings, which begin at a third or, on arm64, a quarter of the addresses.
+ * There they may be 39 bits only. */
+#if defined(__x86_64__)
 #define STACK_PLACE 0x20000000000UL
-#define STACK_SIZE (1UL << 20)
 #define LOADER_PLACE 0x21000000000UL
+#else
+#define STACK_PLACE 0x1000000000UL
+#define LOADER_PLACE 0x1100000000UL
+#endif
+#define STACK_SIZE (1UL << 20)
 #define FIXED (ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT)
 #define HEADERS_MAX 32
 #define AUXILIARY_MAX 64
+
+static unsigned long page = 4096; /* 16 or 64 KiB on some kernels of arm64 */
 
 _Noreturn static void fail(const char *what)
 {
@@ -45,12 +53,12 @@ static int access_of(Elf64_Word flags)
 
 static void map_segment(int fd, const Elf64_Phdr *segment)
 {
-	unsigned long start = LOADER_PLACE + segment->p_vaddr, begin = start & -PAGE;
+	unsigned long start = LOADER_PLACE + segment->p_vaddr, begin = start & -page;
 	unsigned long file_end = start + segment->p_filesz, end = start + segment->p_memsz;
-	unsigned long mapped = (file_end + PAGE - 1) & -PAGE;
+	unsigned long mapped = (file_end + page - 1) & -page;
 
 	if (map(begin, file_end - begin, access_of(segment->p_flags), MAP_PRIVATE | MAP_FIXED, fd,
-		segment->p_offset & -PAGE) < 0)
+		segment->p_offset & -page) < 0)
 		fail("cannot map the loader");
 	if (segment->p_flags & PF_W)
 		for (unsigned long at = file_end; at < mapped; at++)
@@ -161,12 +169,15 @@ __attribute__((used)) _Noreturn static void begin(long *given)
 		kernel_call(__NR_execve, (long)"/proc/self/exe", (long)argv, (long)envp, 0, 0, 0);
 		fail("cannot start again");
 	}
+	while (envp[count])
+		count++;
+	for (aux = (unsigned long *)(envp + count + 1); aux[0] != AT_NULL; aux += 2)
+		if (aux[0] == AT_PAGESZ)
+			page = aux[1];
 	argv[0] = (char *)loader_of(argv[1]);
 	map_loader(argv[0], &loader);
 	if (map(STACK_PLACE, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) < 0)
 		fail("cannot map a stack");
-	while (envp[count])
-		count++;
 	for (aux = (unsigned long *)(envp + count + 1); aux[0] != AT_NULL; aux += 2) {
 		if (aux[0] == AT_SYSINFO_EHDR || kept == AUXILIARY_MAX - 1)
 			continue;
@@ -191,12 +202,12 @@ __attribute__((used)) _Noreturn static void begin(long *given)
 	__asm__ volatile("mov %0, %%rsp\n\txor %%edx, %%edx\n\tjmp *%1"
 			 :
 			 : "r"(stack), "r"(LOADER_PLACE + loader.e_entry)
-			 : "memory");
+			 : "rdx", "memory");
 #else
 	__asm__ volatile("mov sp, %0\n\tmov x0, #0\n\tbr %1"
 			 :
 			 : "r"(stack), "r"(LOADER_PLACE + loader.e_entry)
-			 : "memory");
+			 : "x0", "memory");
 #endif
 	__builtin_unreachable();
 }
