@@ -12,14 +12,12 @@ from plan.samples import NAMES, sample
 
 from ocirun.errors import ConfigError, HookError, HostError, ProgramError, StepError
 from ocirun.launch import report
-from ocirun.plan.ops import HOST, INIT, Op
+from ocirun.plan.ops import HOST, INIT, Op, Plan
 from ocirun.state import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from ocirun.plan.ops import Plan
 
 FAULTS = {name: value for name, value in vars(report).items() if name.isupper() and not name.startswith("_")}
 PLANS = {name: sample(name) for name in NAMES}
@@ -164,6 +162,14 @@ def test_killed() -> None:
     assert "was killed by signal 9" in error.message
     assert "memory limit" in error.remedy
     assert "ended with status 2" in report.from_plan(plan, progress(phase=1, index=index), 2).message
+
+
+def test_personality_that_the_processor_has_not() -> None:
+    """arm64_personality() in the kernel's arch/arm64/kernel/sys.c."""
+    op = Op("set_personality", INIT, "/linux/personality", {"persona": 8})
+    error = report.from_plan(Plan([op], [], 0, [], []), progress(error=errno.EINVAL), 1)
+    assert (error.pointer, error.errno) == ("/linux/personality", errno.EINVAL)
+    assert "32-bit programs" in error.remedy
 
 
 def test_host_operation() -> None:

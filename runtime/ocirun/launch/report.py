@@ -166,6 +166,10 @@ _REMEDIES = {
     ("set_label", 18): "something is mounted over a file of the host's /proc",
     ("set_memory_policy", _EINVAL): "the nodes must exist and be in the cpuset; see `numactl --hardware`. "
     "MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
+    (
+        "set_personality",
+        _EINVAL,
+    ): "LINUX32 needs a processor that runs 32-bit programs, as not all for arm64 do",
     ("set_memory_policy", 38): "the kernel is built without NUMA",
     ("open_root", _ENOENT): "root.path must be a directory",
     ("open_root", _EACCES): "every directory above it must be searchable for the root of the user namespace",
