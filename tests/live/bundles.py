@@ -54,7 +54,7 @@ SHM: dict[str, Any] = {
 }
 
 
-def build_tools(target: str) -> None:
+def build_tools(target: str, compiler: str = "gcc") -> None:
     """Compile every program of csrc into a directory, static; raises CalledProcessError.
 
     Those in ``OCIRUN_TEST_TOOLS`` are taken instead where that is set, and what is up to date stays.
@@ -70,7 +70,7 @@ def build_tools(target: str) -> None:
         flags = ["-O1", "-static", "-Wall", "-Wextra", "-Werror"]
         if program in ("interp", "bare"):
             flags += ["-nostdlib", "-fno-stack-protector", "-ffreestanding"]
-        subprocess.run(["gcc", *flags, "-o", f"{target}/{program}", f"{SOURCES}/{name}"], check=True)
+        subprocess.run([compiler, *flags, "-o", f"{target}/{program}", f"{SOURCES}/{name}"], check=True)
 
 
 def _newer(path: str, source: str) -> bool:

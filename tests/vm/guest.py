@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
+from . import arch
+
 # The compiled module is loaded by the guest's own Python, so the two must be of one version.
 SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}
 SUITE = SUITES.get(sys.version_info[:2], "")
 
-KERNEL = "linux-image-cloud-amd64"
 PACKAGES = (
     "apparmor", "attr", "busybox-static", "criu", "crun", "dbus", "dbus-user-session", "iproute2", "iptables",
     "kmod", "libapparmor1", "libpam-systemd", "libseccomp2", "libselinux1", "procps", "python3", "runc", "strace",
@@ -19,6 +20,9 @@ PACKAGES = (
 # "selinux" for a guest with that module in AppArmor's place: the two do not go together in one boot.
 VARIANT = os.environ.get("OCIRUN_VM_VARIANT", "")
 SELINUX = VARIANT == "selinux"
+if arch.FOREIGN:
+    # The checkout is compiled with these headers outside, and tests of the start compile inside.
+    PACKAGES += ("gcc", "libc6-dev", "python3-dev")
 if SELINUX:
     PACKAGES += ("policycoreutils", "selinux-policy-default", "selinux-utils")
 
@@ -77,7 +81,7 @@ LINKS = {
     **{f"etc/systemd/system/{unit}": "/dev/null" for unit in MASKED},
 }
 
-COMMAND_LINE = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off systemd.show_status=0 "
+COMMAND_LINE = f"console={arch.THIS.console} quiet loglevel=4 panic=-1 mitigations=off systemd.show_status=0 "
 COMMAND_LINE += "lsm=lockdown,capability,yama,selinux,bpf enforcing=0" if SELINUX else "apparmor=1"
 
 # Debian's policy has no types for containers.

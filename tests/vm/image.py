@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from . import agent, guest, initrd
+from . import agent, arch, foreign, guest, initrd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +37,11 @@ def build(directory: str) -> None:
         shutil.copy(f"{directory}/kernel/boot/vmlinuz-{kernel}", f"{directory}/vmlinuz")
         modules = f"{root}/usr/lib/modules/{kernel}"
         _copy_modules(f"{directory}/kernel/lib/modules/{kernel}", modules)
-        _call(["chroot", root, "depmod", kernel])
+        _call(["depmod", "-b", root, kernel])
         initrd.write(f"{directory}/initrd", f"{root}/bin/busybox", modules)
+        if arch.FOREIGN:
+            foreign.set_up(root)
+            foreign.keep_headers(root, directory)
         _configure(root)
         _call(
             [
@@ -65,15 +68,20 @@ def _bootstrap(root: str, packages: str) -> None:
     # The kernel is only unpacked: installing it would bring the tools that make ram disks.
     fetch = (
         f"cd {packages} && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && export APT_CONFIG && apt-get -q download "
-        f"$(apt-cache depends {guest.KERNEL} | sed -n 's/ *Depends: \\(linux-image-.*\\)/\\1/p' | head -n 1)"
+        f"$(apt-cache depends {arch.THIS.kernel} | sed -n 's/ *Depends: \\(linux-image-.*\\)/\\1/p' | head -n 1)"
     )
     options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
     options += ["--dpkgopt=force-unsafe-io", '--aptopt=APT::Install-Recommends "false"']
     # A machine's clock may be ahead of the archive's signature.
     options += ['--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::Check-Valid-Until "false"']
-    include = f"--include={','.join(guest.PACKAGES)}"
-    _call(["mmdebstrap", "--mode=root", "--variant=apt", "--components=main", include, *options,
-           f"--customize-hook={fetch}", guest.SUITE, root])  # fmt: skip
+    packages = guest.PACKAGES
+    if arch.FOREIGN:
+        packages += foreign.PACKAGES
+        options += [*foreign.OPTIONS, f"--extract-hook={fetch}"]
+    else:
+        options += ["--variant=apt", f"--customize-hook={fetch}"]
+    include = f"--include={','.join(packages)}"
+    _call(["mmdebstrap", "--mode=root", "--components=main", include, *options, guest.SUITE, root])
 
 
 def _unpack_kernel(packages: str, target: str) -> str:
@@ -98,7 +106,8 @@ def _copy_modules(source: str, target: str) -> None:
 
 
 def _configure(root: str) -> None:
-    _call(["chroot", root, "useradd", "-m", "-s", "/bin/bash", "-u", str(guest.UID), guest.USER])
+    # Not in the new root, whose programs may be another machine's.
+    _call(["useradd", "--prefix", root, "-m", "-s", "/bin/bash", "-u", str(guest.UID), guest.USER])
     for name, text in guest.FILES.items():
         _write(f"{root}/{name}", text)
     for name, target in guest.LINKS.items():

@@ -8,14 +8,14 @@ import subprocess
 import tempfile
 import time
 
-from . import guest
+from . import arch, guest
 from .link import Agent, Control, MachineEnded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-QEMU = "qemu-system-x86_64"
+QEMU = arch.THIS.qemu
 MEMORY = 1024
 CPUS = 2
 # Capacity of the disk on which files come in; fixed, as a snapshot knows it.
@@ -23,13 +23,16 @@ SHARE_SIZE = 256 << 20
 BOOT_LIMIT = 240.0
 
 KVM, TCG = "kvm", "tcg"
-ACCELERATORS = {KVM: ["-accel", "kvm", "-cpu", "host"], TCG: ["-accel", "tcg,thread=multi", "-cpu", "max"]}
+ACCELERATORS = {
+    KVM: ["-accel", "kvm", "-cpu", "host"],
+    TCG: ["-accel", "tcg,thread=multi", "-cpu", arch.THIS.processor],
+}
 
 
 def arguments(image: str, accelerator: str) -> list[str]:
     """QEMU's command line but for sockets, the share and the snapshot."""
     return [
-        QEMU, "-M", "q35", *ACCELERATORS[accelerator], "-smp", str(CPUS), "-m", str(MEMORY),
+        QEMU, "-M", arch.THIS.board, *ACCELERATORS[accelerator], "-smp", str(CPUS), "-m", str(MEMORY),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append", guest.COMMAND_LINE,
         "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",

@@ -13,7 +13,7 @@ import tarfile
 
 from live import bundles
 
-from . import machine
+from . import arch, cross, machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 INTERPRETER = "/usr/bin/python3"
 # Programs that live tests put into containers, so that the guest needs no compiler.
-TOOLS = f"{CHECKOUT}/build/test-tools"
+TOOLS = f"{CHECKOUT}/build/{f'{arch.THIS.debian}-tools' if arch.FOREIGN else 'test-tools'}"
 ENVIRONMENT = {"OCIRUN_TEST_TOOLS": TOOLS, "OCIRUN_TEST_PATIENCE": "15", "OCIRUN_TEST_GUEST": "1"}
 # Unpacks /dev/vdb past the page cache, in which the snapshot could have older contents.
 UNPACK = ["sh", "-c", "dd if=/dev/vdb bs=1M iflag=direct status=none | tar -xPf -"]
@@ -43,7 +43,7 @@ def write(path: str, extra: Mapping[str, str] | None = None) -> None:
     Raises OSError, ValueError where it is too much.
     """
     os.makedirs(TOOLS, exist_ok=True)
-    bundles.build_tools(TOOLS)
+    bundles.build_tools(TOOLS, cross.COMPILER if arch.FOREIGN else "gcc")
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
         archive.add(CHECKOUT, CHECKOUT, filter=_wanted)
         _add_text(archive, f"{CHECKOUT}/.venv/pyvenv.cfg", _VENV)
@@ -55,10 +55,15 @@ def write(path: str, extra: Mapping[str, str] | None = None) -> None:
     os.truncate(path, machine.SHARE_SIZE)
 
 
+def others(machine: arch.Architecture) -> list[str]:
+    """What is in the names of files that are compiled for other machines."""
+    return [mark for one in arch.ALL.values() if one != machine for mark in (one.tuple, f"{one.debian}-")]
+
+
 def _wanted(entry: TarInfo) -> TarInfo | None:
     """The archive's entry for a file of the checkout, None for what stays here."""
     below = os.path.relpath("/" + entry.name, CHECKOUT).split(os.sep)
-    if below[-1] in _SKIPPED:
+    if below[-1] in _SKIPPED or any(mark in below[-1] for mark in others(arch.THIS)):
         return None
     if below[0] == "bundles" and len(below) > 2 and (below[2] == "rootfs" or below[2].startswith(".rootfs")):
         return None

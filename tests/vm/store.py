@@ -16,19 +16,25 @@ import shutil
 import subprocess
 import sys
 
-from . import agent, guest, image, machine
+from . import agent, arch, cross, foreign, guest, image, machine, share
 from .link import MachineEnded
 
 # What a test machine must have installed: program -> Debian's package.
-PROGRAMS = {machine.QEMU: "qemu-system-x86", **image.PROGRAMS}
+PROGRAMS = {
+    machine.QEMU: arch.THIS.package,
+    **image.PROGRAMS,
+    **(foreign.PROGRAMS | cross.PROGRAMS if arch.FOREIGN else {}),
+}
 
 _FLAGS = {"vmx", "svm"}
 
 
 def missing() -> str:
     """Why no guest can be started here, in one line; "" where one can."""
-    if platform.machine() != "x86_64":
-        return f"the guest is for x86_64, and this machine is {platform.machine()}"
+    if platform.machine() != arch.HOST:
+        return f"the guest is made on {arch.HOST}, and this machine is {platform.machine()}"
+    if arch.FOREIGN and guest.SELINUX:
+        return "the guest with SELinux is for this machine's processor only"
     if not guest.SUITE:
         known = ", ".join(f"{major}.{minor}" for major, minor in guest.SUITES)
         return f"the guest loads modules compiled for Python {known}, and this is {platform.python_version()}"
@@ -46,6 +52,8 @@ def accelerator() -> str:
     A /dev/kvm alone is not enough: one without vmx or svm interprets much of
     the guest's code, slower than QEMU, and stops at instructions that it lacks.
     """
+    if arch.FOREIGN:
+        return machine.TCG
     try:
         os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
@@ -77,10 +85,10 @@ def key(accel: str) -> str:
         str(machine.SHARE_SIZE),
         _processor() if accel == machine.KVM else "",
     ]
-    for module in (guest, image, agent):
+    for module in (guest, image, agent, arch, *((foreign,) if arch.FOREIGN else ())):
         with open(module.__file__, encoding="utf-8") as file:
             parts.append(file.read())
-    return hashlib.sha256("\0".join([guest.SUITE, guest.VARIANT, *parts]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join([guest.SUITE, guest.VARIANT, arch.THIS.debian, *parts]).encode()).hexdigest()[:16]
 
 
 def _processor() -> str:
@@ -104,7 +112,7 @@ def ready(accel: str) -> str:
         if not os.path.exists(f"{path}/ok"):
             shutil.rmtree(path, ignore_errors=True)
             os.mkdir(path, 0o755)
-            say(f"building the guest ({guest.SUITE}) in {path}, about a minute")
+            say(f"building the guest ({guest.SUITE}, {arch.THIS.debian}) in {path}, about a minute")
             image.build(path)
             snapshot(path, accel)
             with open(f"{path}/ok", "wb"):
@@ -122,6 +130,14 @@ def snapshot(path: str, accel: str) -> None:
             text = b"".join(output).decode(errors="replace")
             raise MachineEnded(f"the guest does not come up ({status}): {text}\n{booted.console()}")
         booted.save()
+
+
+def carried() -> dict[str, str]:
+    """What the guest has in other places than this checkout, made here if need be: path there -> path here.
+
+    Raises image.BuildError, MachineEnded, CalledProcessError.
+    """
+    return cross.compile_checkout(share.CHECKOUT, ready(accelerator())) if arch.FOREIGN else {}
 
 
 def start(accel: str, share: str = "", *, cold: bool = False) -> machine.Machine:

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from . import guest, initrd, machine, share, store
+from . import arch, foreign, guest, initrd, machine, share, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +67,37 @@ def test_share_holds_the_checkout_without_what_stays_here(tmp_path: Path) -> Non
     assert "/opt/more" in names
     assert not [name for name in names if "/.git/" in name or "/mypy/" in name]
     assert {entry.uid for name, entry in names.items() if name.startswith(share.CHECKOUT)} == {0}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("amd64", "arm64"), ("arm64", "amd64")])
+def test_share_leaves_out_what_is_compiled_for_another_machine(ours: str, theirs: str) -> None:
+    marks = share.others(arch.ALL[ours])
+    for name, kind in (
+        ("_native.cpython-311-{}.so", "tuple"), ("cpython-311-{}", "tuple"), ("{}-packages", "debian"),
+    ):  # fmt: skip
+        assert not any(mark in name.format(getattr(arch.ALL[ours], kind)) for mark in marks)
+        assert any(mark in name.format(getattr(arch.ALL[theirs], kind)) for mark in marks)
+
+
+def test_a_foreign_root_is_set_up_without_its_packages_scripts(tmp_path: Path) -> None:
+    for name in (
+        "usr/bin",
+        "usr/sbin",
+        "usr/share/libc-bin",
+        "usr/share/base-files",
+        "usr/share/base-passwd",
+        "etc/pam.d",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "var" / "run").mkdir(parents=True)
+    for name in foreign.COPIES.values():
+        (tmp_path / name).write_text("root:*:0:\n")
+    foreign.set_up(str(tmp_path))
+    assert os.readlink(tmp_path / "var" / "run") == "/run"
+    users = (tmp_path / "etc" / "passwd").read_text().splitlines()
+    assert users[0] == "root:*:0:"
+    assert users[1].split(":")[:4] == ["messagebus", "x", "101", "101"]
+    assert "messagebus:x:101:" in (tmp_path / "etc" / "group").read_text().splitlines()
 
 
 def test_every_frame_of_the_agent_says_its_length() -> None:
