@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 
 import pytest
@@ -35,7 +36,7 @@ def test_open_root() -> None:
     result = run_ops(op("open_root", slot="root", path="/b/rootfs"))
     (call,) = result.calls
     assert (call.name, call.args[0], call.texts[1]) == ("openat", AT_FDCWD, "/b/rootfs")
-    assert call.args[2] == 0o2000000 | 0o200000 | 0o10000000  # O_CLOEXEC | O_DIRECTORY | O_PATH
+    assert call.args[2] == os.O_CLOEXEC | os.O_DIRECTORY | os.O_PATH
     assert call.result in result.slots
 
 
@@ -224,7 +225,7 @@ def test_open_path_nofollow(kind: int) -> None:
     assert not result.open
     result = open_path(flags)
     assert result.names() == ["openat2", "statx", "mknodat", "openat", "close", "statx"]
-    assert result.of("openat")[0].args[2] & 0o400000, "O_NOFOLLOW"
+    assert result.of("openat")[0].args[2] & os.O_NOFOLLOW
 
 
 def test_label_of_a_mount() -> None:

@@ -260,7 +260,7 @@ def test_without_proc(probe: Probe, tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], message: str) -> None:
     build = _build()
     defines = {
-        "PYTHON": build.PYTHON,
+        "PYTHON": build.HOST.python,
         "EXT_SUFFIX": build.EXT_SUFFIX,
         "INTERPRETER": f"{sys.prefix}/bin/python",
         **dict.fromkeys(("LIBRARY", "LANDMARK", "PRELOAD_NAME", "START_NAME", "START_TREE", "PACK_NAME"), "/none"),

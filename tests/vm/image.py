@@ -37,7 +37,7 @@ def build(directory: str) -> None:
         shutil.copy(f"{directory}/kernel/boot/vmlinuz-{kernel}", f"{directory}/vmlinuz")
         modules = f"{root}/usr/lib/modules/{kernel}"
         _copy_modules(f"{directory}/kernel/lib/modules/{kernel}", modules)
-        _call(["depmod", "-b", root, kernel])
+        _call(["depmod", "-b", root, kernel] if arch.FOREIGN else ["chroot", root, "depmod", kernel])
         initrd.write(f"{directory}/initrd", f"{root}/bin/busybox", modules)
         if arch.FOREIGN:
             foreign.set_up(root)

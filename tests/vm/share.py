@@ -33,7 +33,7 @@ _VENV = f"home = {os.path.dirname(INTERPRETER)}\ninclude-system-site-packages = 
 
 _SKIPPED = frozenset((".git", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "dist"))
 # What compiles and checks the code, beside it half a hundred megabytes.
-_HOST_ONLY = ("mypy", "ruff", "pip", "setuptools", "pkg_resources", "hatchling", "pycparser", "ast_serialize", "librt")
+_HOST_ONLY = ("mypy", "ruff", "pip", "setuptools", "pkg_resources", "hatchling", "ast_serialize", "librt")
 
 
 def write(path: str, extra: Mapping[str, str] | None = None) -> None:
