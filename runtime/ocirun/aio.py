@@ -24,9 +24,10 @@ from .running.prepared import Prepared
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, TypeVar
+    from typing import Any, TypeVar, Unpack
 
     from .container import Container
+    from .running.changes import Own
     from .running.course import Make
     from .running.outcome import Outcome
 
@@ -37,27 +38,18 @@ async def run(
     bundle: str | Prepared = "",
     *,
     config: Mapping[str, Any] | None = None,
-    args: Sequence[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    cwd: str | None = None,
-    mounts: Sequence[Mapping[str, Any]] = (),
     stdin: bytes = b"",
     timeout: float | None = None,
-    memory: int | None = None,
-    pids: int | None = None,
-    cpus: float | None = None,
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
+    **own: Unpack[Own],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
     bundle   as of `ocirun.run`, or a `Prepared`, which has its `config` and `root` already
     The other parameters, their units and the errors are those of `ocirun.run`.
     """
-    own: dict[str, Any] = {
-        "args": args, "env": env, "cwd": cwd, "mounts": mounts, "memory": memory, "pids": pids, "cpus": cpus
-    }  # fmt: skip
     if isinstance(bundle, Prepared):
         if config is not None or root:
             raise TypeError("a Prepared has its config and its root already")

@@ -27,6 +27,7 @@ _SECOND = 1_000_000
 _PERIOD = 100_000
 # systemd keeps a quota as a share of a second, and rounds it down to 10 ms of it.
 _QUOTA_STEP = 10_000
+_SUFFIXES = "KMGTPE"
 _ANNOTATION = "org.systemd.property."
 # What the runtime itself decides; a second value would undo it.
 _OWN = {
@@ -146,18 +147,20 @@ def properties(settings: Iterable[Setting], *, version: int, period: int = 0) ->
     for file, value in files.items():
         if file in _AMOUNTS:
             name, since = _AMOUNTS[file]
-            if version >= since:
-                made[name] = (name, "t", _amount(value))
+            amount = _amount(value)
+            if version >= since and amount is not None:
+                made[name] = (name, "t", amount)
         elif file in _MASKS and version >= 244:
             mask = cpu_mask(value)
             if mask:
                 made[_MASKS[file]] = (_MASKS[file], "ay", mask)
-    if "pids.max" in files:
+    tasks = _amount(files.get("pids.max", ""))
+    if tasks is not None:
         # 0 is not a value for systemd; with a process in the group, 1 is the same.
-        made["TasksMax"] = ("TasksMax", "t", max(1, _amount(files["pids.max"])))
+        made["TasksMax"] = ("TasksMax", "t", max(1, tasks))
     if "io.weight" in files:
         words = files["io.weight"].split()
-        if words and words[-1].isdigit() and len(words) < 3 and words[0] in ("default", words[-1]):
+        if words and _is_number(words[-1]) and len(words) < 3 and words[0] in ("default", words[-1]):
             made["IOWeight"] = ("IOWeight", "t", int(words[-1]))
     idle = files.get("cpu.idle")
     if idle is not None and version >= 252:
@@ -168,23 +171,33 @@ def properties(settings: Iterable[Setting], *, version: int, period: int = 0) ->
     return list(made.values())
 
 
-def _amount(value: str) -> int:
-    return INFINITY if value in ("max", "-1") else int(value)
+def _amount(value: str) -> int | None:
+    """A number as the files of cgroups take it, K to E for powers of 1024; None for what `unified` has otherwise.
+
+    The property is left out then: the file alone is written, and the kernel has the word.
+    """
+    if value in ("max", "-1"):
+        return INFINITY
+    power = _SUFFIXES.find(value[-1:].upper()) + 1 if value else 0
+    digits = value[:-1] if power else value
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        return None
+    return min(int(digits) << 10 * power, INFINITY)
 
 
 def _quota(files: Mapping[str, str], version: int, period: int) -> list[Property]:
     quota = ""
     if "cpu.max" in files:
-        words = files["cpu.max"].split()
-        quota, period = words[0], int(words[1]) if len(words) > 1 else period
+        words = [*files["cpu.max"].split(), "", ""][:2]
+        quota, period = words[0], _amount(words[1]) or period
     else:
         quota = files.get("cpu.cfs_quota_us", "")
         period = int(files.get("cpu.cfs_period_us", period))
     made: list[Property] = []
     if period and version >= 242:
         made.append(("CPUQuotaPeriodUSec", "t", period))
-    if quota:
-        share = _amount(quota)
+    share = _amount(quota)
+    if share is not None:
         if share != INFINITY:
             share = -(-share * _SECOND // (period or _PERIOD))
             share = -(-share // _QUOTA_STEP) * _QUOTA_STEP
@@ -201,12 +214,17 @@ def _rates(settings: Iterable[Setting]) -> list[Property]:
         if setting.file == "io.max":
             for word in rest.split():
                 key, _, rate = word.partition("=")
-                if key in _RATES:
-                    found.setdefault(_RATES[key], []).append((path, _amount(rate)))
+                amount = _amount(rate)
+                if key in _RATES and amount is not None:
+                    found.setdefault(_RATES[key], []).append((path, amount))
         elif setting.file in _V1_RATES:
             # 0 lifts the limit.
             found.setdefault(_V1_RATES[setting.file], []).append((path, int(rest) or INFINITY))
     return [(name, "a(st)", rates) for name, rates in found.items()]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def cpu_mask(text: str) -> list[int]:
@@ -216,7 +234,7 @@ def cpu_mask(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not part.strip():
             continue
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) > 65535:
+        if not _is_number(first) or (dash and not _is_number(last)) or int(last or first) > 65535:
             return []
         for number in range(int(first), int(last or first) + 1):
             mask |= 1 << number

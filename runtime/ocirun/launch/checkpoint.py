@@ -120,32 +120,16 @@ def _options(
     record: Record, cgroup: Driver, data: dict[str, Any], options: CheckpointOptions, image: int, work: int
 ) -> dict[str, Any]:
     wanted: dict[str, Any] = {
+        **criu.shared_options(options, data),
         "images_dir_fd": image,
         "work_dir_fd": work,
-        "log_level": 4,
         "log_file": LOG,
         "pid": record.pid,
         "root": record.rootfs,
-        "notify_scripts": True,
-        # Mounts that are the host's may be in the host's peer groups.
-        "ext_sharing": True,
-        "ext_masters": True,
-        "manage_cgroups": True,
         "manage_cgroups_mode": criu.CGROUP_MODES[options.manage_cgroups_mode or cgroup_mode(record.pid)],
-        "orphan_pts_master": True,
         "leave_running": options.leave_running or options.pre_dump,
-        "shell_job": options.shell_job,
-        "tcp_established": options.tcp_established,
         "tcp_skip_in_flight": options.tcp_skip_in_flight,
-        "ext_unix_sk": options.ext_unix_sk,
-        "file_locks": options.file_locks,
-        "link_remap": options.link_remap,
-        "auto_dedup": options.auto_dedup,
-        "lazy_pages": options.lazy_pages,
-        "empty_ns": options.empty_ns or None,
-        "network_lock": criu.NETWORK_LOCKS.get(options.network_lock),
         "status_fd": options.status_fd if options.status_fd >= 0 else None,
-        "config_file": (data.get("annotations") or {}).get("org.criu.config"),
     }
     if options.pre_dump or options.parent_path:
         wanted["track_mem"] = True
@@ -153,7 +137,7 @@ def _options(
         wanted["parent_img"] = options.parent_path
     if options.page_server:
         address, colon, port = options.page_server.rpartition(":")
-        if not colon or not port.isdigit():
+        if not colon or not (port.isascii() and port.isdigit() and len(port) < 6):
             raise UsageError(f"--page-server {options.page_server!a}: is not ADDRESS:PORT")
         wanted["ps"] = {"address": address, "port": int(port)}
     freezer = _freezer(cgroup)

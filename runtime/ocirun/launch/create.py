@@ -42,7 +42,7 @@ def create(
     store.check_id(container_id)
     if config is None:
         config = load.load(os.path.abspath(options.bundle or "."))
-    planning.check_terminal(config, options, stay=stay)
+    planning.check_terminal(config.data.get("process"), options.console_socket, here=stay and options.foreground)
     plan, cgroup = planning.plan(config, container_id, root, options, stay=stay)
     return carry_out(container_id, root, options, config=config, plan=plan, cgroup=cgroup)
 

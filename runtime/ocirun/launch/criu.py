@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .criu_options import CheckpointOptions, RestoreOptions
+
     Notify = Callable[[str, int, int], None]
 
 # enum criu_req_type
@@ -118,6 +120,32 @@ def _is_program(path: str) -> bool:
     except OSError:
         return False
     return mode & 0o170000 == 0o100000 and bool(mode & 0o111)
+
+
+def shared_options(options: CheckpointOptions | RestoreOptions, data: dict[str, Any]) -> dict[str, Any]:
+    """What a dump and a restore are told in the same words.
+
+    data   config.json
+    """
+    return {
+        "log_level": 4,
+        "notify_scripts": True,
+        # Mounts that are the host's may be in the host's peer groups.
+        "ext_sharing": True,
+        "ext_masters": True,
+        "manage_cgroups": True,
+        "orphan_pts_master": True,
+        "shell_job": options.shell_job,
+        "tcp_established": options.tcp_established,
+        "ext_unix_sk": options.ext_unix_sk,
+        "file_locks": options.file_locks,
+        "link_remap": options.link_remap,
+        "auto_dedup": options.auto_dedup,
+        "lazy_pages": options.lazy_pages,
+        "empty_ns": options.empty_ns or None,
+        "network_lock": NETWORK_LOCKS.get(options.network_lock),
+        "config_file": (data.get("annotations") or {}).get("org.criu.config"),
+    }
 
 
 class Connection:

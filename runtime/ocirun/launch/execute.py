@@ -57,20 +57,13 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
     own: dict[str, Any] = data.get("process") or {}
     data["process"] = process = dict(process)
     _check_process(data, options.source)
-    terminal = bool(process.get("terminal"))
-    here = options.foreground and not options.detach
-    if terminal and not here and not options.console_socket:
-        raise UsageError(
-            "cannot allocate tty if ocirun will detach without setting console socket",
-            pointer="/process/terminal",
-            remedy="give --console-socket",
-        )
-    if options.console_socket and (here or not terminal):
-        raise UsageError(
-            "cannot use console socket if ocirun will not detach or allocate tty",
-            pointer="/process/terminal",
-            remedy="leave out --console-socket, or give --tty and --detach",
-        )
+    planning.check_terminal(
+        process,
+        options.console_socket,
+        here=options.foreground and not options.detach,
+        without="leave out --tty",
+        to_use="give --tty and --detach",
+    )
     _check_status(record, cgroup, directory, options)
     for name in _INHERITED:
         if name in own:

@@ -12,6 +12,7 @@ from ..plan.builder import Facts, Request, join
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -203,20 +204,31 @@ def _inherited(count: int) -> tuple[int, ...]:
     return tuple(fd for fd in range(3, 3 + count) if lib.ocirun_inherited(fd))
 
 
-def check_terminal(config: Config, options: CreateOptions, *, stay: bool) -> None:
-    """A terminal needs somebody at its other end.  Raises UsageError."""
-    data: Any = config.data
-    terminal = bool((data.get("process") or {}).get("terminal"))
-    here = stay and options.foreground
-    if terminal and not here and not options.console_socket:
+def check_terminal(
+    process: Mapping[str, object] | None,
+    console_socket: str,
+    *,
+    here: bool,
+    without: str = "set process.terminal to false",
+    to_use: str = "set process.terminal to true and detach",
+) -> None:
+    """A terminal needs somebody at its other end.  Raises UsageError.
+
+    process   an object like ``process`` of config.json
+    here      this process stays, and is at the other end itself
+    without   what to do for no terminal, as a part of the remedy
+    to_use    what to do for the socket to be used, likewise
+    """
+    terminal = bool((process or {}).get("terminal"))
+    if terminal and not here and not console_socket:
         raise UsageError(
             "cannot allocate tty if ocirun will detach without setting console socket",
             pointer="/process/terminal",
-            remedy="give --console-socket, or set process.terminal to false",
+            remedy=f"give --console-socket, or {without}",
         )
-    if options.console_socket and (not terminal or here):
+    if console_socket and (not terminal or here):
         raise UsageError(
             "cannot use console socket if ocirun will not detach or allocate tty",
             pointer="/process/terminal",
-            remedy="leave out --console-socket, or set process.terminal to true and detach",
+            remedy=f"leave out --console-socket, or {to_use}",
         )

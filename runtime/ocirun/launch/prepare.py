@@ -40,7 +40,7 @@ class Preparation:
         stay   as in `create.create`
         Raises ConfigError, UnsupportedError, UsageError, HostError.
         """
-        planning.check_terminal(config, options, stay=stay)
+        planning.check_terminal(config.data.get("process"), options.console_socket, here=stay and options.foreground)
         self.config = config
         self.root = root
         self._stay = stay

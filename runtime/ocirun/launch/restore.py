@@ -129,7 +129,7 @@ def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Reco
         warn=options.warn,
         activation=False,
     )
-    planning.check_terminal(config, like, stay=not options.detach)
+    planning.check_terminal(config.data.get("process"), options.console_socket, here=not options.detach)
     restoration = Restoration(config, options)
     try:
         restoration.open()
@@ -213,35 +213,19 @@ def _request(s: Session, r: Restoration, external: list[list[str]]) -> dict[str,
     options = r.options
     mode = options.manage_cgroups_mode or checkpoint.cgroup_mode(s.helper.pid)
     request: dict[str, Any] = {
+        **criu.shared_options(options, r.data),
         "images_dir_fd": r.image,
         "work_dir_fd": r.work,
-        "log_level": 4,
         "log_file": LOG,
         "root": s.record.rootfs,
         "rst_sibling": True,
         "evasive_devices": True,
-        "notify_scripts": True,
-        "orphan_pts_master": True,
-        # Mounts that are the host's may be in the host's peer groups.
-        "ext_sharing": True,
-        "ext_masters": True,
-        "manage_cgroups": True,
         "manage_cgroups_mode": criu.CGROUP_MODES[mode],
         "external": [f"mnt[{point}]:{source}" for point, source in external],
         "inherit_fd": [{"key": key, "fd": fd} for key, fd in r.keep.items() if key != "socket"],
-        "shell_job": options.shell_job,
-        "tcp_established": options.tcp_established,
         "tcp_close": options.tcp_close,
-        "ext_unix_sk": options.ext_unix_sk,
-        "file_locks": options.file_locks,
-        "link_remap": options.link_remap,
-        "auto_dedup": options.auto_dedup,
-        "lazy_pages": options.lazy_pages,
-        "empty_ns": options.empty_ns or None,
-        "network_lock": criu.NETWORK_LOCKS.get(options.network_lock),
         "lsm_profile": options.lsm_profile or None,
         "lsm_mount_context": options.lsm_mount_context or None,
-        "config_file": (r.data.get("annotations") or {}).get("org.criu.config"),
     }
     if mode != "ignore":
         request["cg_root"] = _cgroup_roots(s.helper.pid)

@@ -9,9 +9,21 @@ from ..errors import ConfigError, Problem
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypedDict
 
     from ..config.load import Config
+
+    class Own(TypedDict, total=False):
+        """The parameters of a run that change its config, as `ocirun.run` describes them; those of `apply`."""
+
+        args: Sequence[str] | None
+        env: Mapping[str, str] | None
+        cwd: str | None
+        mounts: Sequence[Mapping[str, Any]]
+        memory: int | None
+        pids: int | None
+        cpus: float | None
+
 
 # The parts of a plan's template, and where they are in a config.
 _PLACES = {
@@ -41,13 +53,13 @@ def read(bundle: str, config: Mapping[str, Any] | None) -> Config:
 def apply(
     config: Config,
     *,
-    args: Sequence[str] | None,
-    env: Mapping[str, str] | None,
-    cwd: str | None,
-    mounts: Sequence[Mapping[str, Any]],
-    memory: int | None,
-    pids: int | None,
-    cpus: float | None,
+    args: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    mounts: Sequence[Mapping[str, Any]] = (),
+    memory: int | None = None,
+    pids: int | None = None,
+    cpus: float | None = None,
 ) -> tuple[Config, frozenset[str]]:
     """A config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
 

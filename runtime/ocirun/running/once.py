@@ -12,8 +12,9 @@ from . import changes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Unpack
 
+    from .changes import Own
     from .course import Make
 
 
@@ -22,11 +23,8 @@ def new_id() -> str:
     return f"run-{os.urandom(8).hex()}"
 
 
-def making(bundle: str, config: Mapping[str, Any] | None, container_id: str, root: str, **own: Any) -> Make:
-    """What creates the container of one run, for a `Course`; an error of the config is raised here.
-
-    own   args, env, cwd, mounts, memory, pids, cpus, as of `run`
-    """
+def making(bundle: str, config: Mapping[str, Any] | None, container_id: str, root: str, **own: Unpack[Own]) -> Make:
+    """What creates the container of one run, for a `Course`; an error of the config is raised here."""
     base = changes.read(os.path.abspath(bundle or "."), config)
     checked, _ = changes.apply(base, **own)
     name, where = container_id or new_id(), root or default_root(os.environ)

@@ -13,11 +13,11 @@ from .once import new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping
+    from typing import Any, Unpack
 
-    from ..config.load import Config
     from ..plan.ops import Plan
+    from .changes import Own
     from .course import Make
     from .outcome import Outcome
 
@@ -41,14 +41,8 @@ class Prepared:
         bundle: str = "",
         *,
         config: Mapping[str, Any] | None = None,
-        args: Sequence[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        mounts: Sequence[Mapping[str, Any]] = (),
-        memory: int | None = None,
-        pids: int | None = None,
-        cpus: float | None = None,
         root: str = "",
+        **own: Unpack[Own],
     ) -> None:
         """Read, check, plan; the parameters are those of `ocirun.run`.
 
@@ -56,26 +50,17 @@ class Prepared:
         """
         self.bundle = os.path.abspath(bundle or ".")
         self.root = root or default_root(os.environ)
-        config_read = changes.read(self.bundle, config)
-        self._base, _ = changes.apply(
-            config_read, args=args, env=env, cwd=cwd, mounts=mounts, memory=memory, pids=pids, cpus=cpus
-        )
+        self._base, _ = changes.apply(changes.read(self.bundle, config), **own)
         self._preparation = Preparation(self._base, self.root, CreateOptions(activation=False), stay=True)
 
     def run(
         self,
         *,
-        args: Sequence[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        mounts: Sequence[Mapping[str, Any]] = (),
         stdin: bytes = b"",
         timeout: float | None = None,
-        memory: int | None = None,
-        pids: int | None = None,
-        cpus: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
         container_id: str = "",
+        **own: Unpack[Own],
     ) -> Outcome:
         """Run it in a container of its own, and remove the container.
 
@@ -83,33 +68,16 @@ class Prepared:
         config says.  Only they are checked; their errors have pointers into the config with them in it.
         Raises as `ocirun.run`.
         """
-        make = self.making(
-            container_id, args=args, env=env, cwd=cwd, mounts=mounts, memory=memory, pids=pids, cpus=cpus
-        )
+        make = self.making(container_id, **own)
         return watch.run(Course(self.root, output_limit), make, stdin=stdin, timeout=timeout)
 
-    def plan(self, container_id: str = "", **own: Any) -> Plan:
+    def plan(self, container_id: str = "", **own: Unpack[Own]) -> Plan:
         """The plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
-        config, differs = self._changed(**own)
+        config, differs = changes.apply(self._base, **own)
         return self._preparation.plan(container_id or new_id(), config, differs)
 
-    def making(self, container_id: str = "", **own: Any) -> Make:
+    def making(self, container_id: str = "", **own: Unpack[Own]) -> Make:
         """What creates the container of one run, for a `Course`; what is wrong with `own` is raised here."""
-        config, differs = self._changed(**own)
+        config, differs = changes.apply(self._base, **own)
         name = container_id or new_id()
         return lambda stdio: self._preparation.create(name, config, differs, stdio)
-
-    def _changed(
-        self,
-        *,
-        args: Sequence[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        mounts: Sequence[Mapping[str, Any]] = (),
-        memory: int | None = None,
-        pids: int | None = None,
-        cpus: float | None = None,
-    ) -> tuple[Config, frozenset[str]]:
-        return changes.apply(
-            self._base, args=args, env=env, cwd=cwd, mounts=mounts, memory=memory, pids=pids, cpus=cpus
-        )
