@@ -273,3 +273,18 @@ def test_console_of_size_zero(live: Case) -> None:
         assert terminal.finish() == 0
     finally:
         terminal.close()
+
+
+@pytest.mark.parametrize("words", [(), ("--rootless",)])
+def test_spec_runs_without_a_warning(live: Case, words: tuple[str, ...]) -> None:
+    bundle = live.bundle(config=False)
+    live.command("spec", "--bundle", bundle.path, *words).ok()
+    assert "0 errors, 0 warnings, 0 notes" in live.command("check", "--bundle", bundle.path).ok().out
+    terminal = peers.Terminal(live.argv("run", "--bundle", bundle.path, bundle.id), live.scratch)
+    try:
+        terminal.expect("#")
+        os.write(terminal.master, b"exit 7\r")
+        assert terminal.finish() == 7
+    finally:
+        terminal.close()
+    assert "arning" not in terminal.seen

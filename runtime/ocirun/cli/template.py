@@ -45,7 +45,8 @@ def config(*, cgroup_namespace: bool) -> dict[str, Any]:
     cgroup_namespace   give the container a cgroup namespace, as is usual on cgroup v2
     """
     namespaces = ["pid", "network", "ipc", "uts", "mount", *(["cgroup"] if cgroup_namespace else [])]
-    sets = ("bounding", "effective", "permitted", "ambient")
+    # Not ambient, as others write: without the same in inheritable the kernel refuses each (capabilities(7)).
+    sets = ("bounding", "effective", "permitted")
     return {
         "ociVersion": SPEC_VERSION,
         "process": {
