@@ -225,13 +225,13 @@ class Container(Handle):
 
         self._refuse_stopped(f"container with id {self.id} is not running")
         with self.cgroup as cgroup:
-            return stats.data(cgroup)
+            return stats.data(cgroup, stats.rdt_groups(self._record, self.root))
 
     def watch(self, interval: float) -> Iterator[dict[str, Any]]:
         """Its events until it stops: lack of memory, and its `stats` every `interval` seconds.  Raises as `stats`."""
         from . import stats
 
-        return stats.watch(self._record, self.cgroup, interval)
+        return stats.watch(self._record, self.root, self.cgroup, interval)
 
     def delete(self, *, force: bool = False, if_stopped: bool = False) -> list[str]:
         """Remove the container: its processes if allowed, its cgroup, its state; then the poststop hooks.

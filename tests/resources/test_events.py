@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
@@ -12,10 +13,14 @@ import pytest
 from ocirun import stats
 from ocirun.cgroup.driver import Driver
 from ocirun.errors import UnsupportedError
+from ocirun.host import resctrl
+from ocirun.state import record as records
+from ocirun.state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import Any
 
 
@@ -117,3 +122,44 @@ def test_a_very_long_interval(process: subprocess.Popen[bytes]) -> None:
 def test_a_container_without_a_cgroup(process: subprocess.Popen[bytes]) -> None:
     with pytest.raises(UnsupportedError, match="cannot be measured"):
         next(stats.events("c1", Driver(), os.pidfd_open(process.pid), 1))
+
+
+def test_figures_of_resctrl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As runc has them, for the groups that the saved config names; without resctrl there are none."""
+    top, root = tmp_path / "resctrl", str(tmp_path / "root")
+    for name, text in {
+        "info/L3/cbm_mask": "7ff\n",
+        "info/L3/min_cbm_bits": "1\n",
+        "info/L3/num_closids": "16\n",
+        "info/MB/bandwidth_gran": "10\n",
+        "info/MB/delay_linear": "1\n",
+        "schemata": "    MB:0=100;1=100\n    L3:0=7ff;1=7ff\n",
+        "c1/schemata": "    MB:0=20;1=100\n    L3:0=f;1=7ff\n",
+        "c1/mon_groups/c1/mon_data/mon_L3_00/llc_occupancy": "1000\n",
+        "c1/mon_groups/c1/mon_data/mon_L3_00/mbm_total_bytes": "20\n",
+        "c1/mon_groups/c1/mon_data/mon_L3_00/mbm_local_bytes": "10\n",
+        "c1/mon_groups/c1/mon_data/mon_L3_01/llc_occupancy": "Unavailable\n",
+    }.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    config = {"ociVersion": "1.0.0", "root": {"path": "r"}, "linux": {"intelRdt": {"enableMonitoring": True}}}
+    os.close(store.reserve(root, "c1"))
+    (tmp_path / "root" / "c1" / "config.json").write_text(json.dumps(config))
+    record = records.Record(
+        "c1", bundle="/b", rootfs="", created="", owner=0, annotations={}, cgroup={}, hooks=[], boot_id=""
+    )
+    monkeypatch.setattr(resctrl, "mount_point", lambda: "")
+    assert stats.rdt_groups(record, root) is None
+    monkeypatch.setattr(resctrl, "mount_point", lambda: str(top))
+    assert stats.data(Measured(), stats.rdt_groups(record, root))["intel_rdt"] == {
+        "l3_cache_info": {"cbm_mask": "7ff", "min_cbm_bits": 1, "num_closids": 16},
+        "l3_cache_schema_root": "L3:0=7ff;1=7ff",
+        "l3_cache_schema": "L3:0=f;1=7ff",
+        "mem_bw_info": {"bandwidth_gran": 10, "delay_linear": 1},
+        "mem_bw_schema_root": "MB:0=100;1=100",
+        "mem_bw_schema": "MB:0=20;1=100",
+        "mbm_stats": [{"mbm_total_bytes": 20, "mbm_local_bytes": 10}],
+        "cmt_stats": [{"llc_occupancy": 1000}],
+    }
+    (tmp_path / "root" / "c1" / "config.json").write_text(json.dumps({**config, "linux": {}}))
+    assert stats.rdt_groups(record, root) is None
