@@ -171,7 +171,8 @@ def joined(box: drivers.Driver | None) -> list[int]:
     """The files by which a process joins, whether or not the driver needs them for that."""
     if box is None:
         return []
-    return [box.open_join(box.groups[0].name)] if box.clones else box.join_files()
+    names = [box.groups[0].name] if box.clones else [name for name, _ in box.joined_by_child()]
+    return [box.open_join(name) for name in names]
 
 
 def alive(process: subprocess.Popen[bytes]) -> bool:

@@ -243,7 +243,7 @@ def test_verbs_of_the_driver_none() -> None:
     assert none.prepared
     none.apply([])
     none.place(1)
-    assert none.join_files() == []
+    assert none.joined_by_child() == []
     assert (none.frozen(), none.pids(), none.usage(), none.kill(9)) == (False, [], {}, 0)
     none.remove(kill=True)
     none.discard()

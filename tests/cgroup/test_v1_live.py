@@ -11,7 +11,7 @@ import pytest
 from ocirun.cgroup import driver, place, tree
 from ocirun.errors import HostError
 
-from .live import LAYOUT, alive, get, lab, make_below, memberships, move, needs_v1, put, until
+from .live import LAYOUT, alive, get, joined, lab, make_below, memberships, move, needs_v1, put, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_joining_by_the_process_itself(lab: Lab) -> None:
 
 
 def test_joining_files_close_on_exec_and_only_write(lab: Lab) -> None:
-    for fd in lab.driver(ready=True).join_files():
+    for fd in joined(lab.driver(ready=True)):
         assert not os.get_inheritable(fd)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.read(fd, 1)
@@ -346,7 +346,7 @@ def test_groups_vanish_while_they_are_used(lab: Lab) -> None:
     with pytest.raises(HostError):
         box.write("memory", "memory.limit_in_bytes", "100")
     with pytest.raises(HostError):
-        box.join_files()
+        joined(box)
     later = lab.again(box)
     with pytest.raises(HostError, match="is gone"):
         later.freeze()

@@ -208,17 +208,3 @@ def test_features_hold_for_hooks(live: Case) -> None:
         bundle.hook(kind, f"cat >/dev/null; echo >{place}/{kind}")
     assert live.output(bundle) == "fine\n"
     assert sorted(os.listdir(log)) == sorted(kinds)
-
-
-@pytest.mark.parametrize(
-    ("place", "wanted"),
-    [
-        ("netDevices", {"linux": {"netDevices": {"ocirun-none": {}}}}),
-    ],
-)
-def test_what_is_not_announced_is_refused(live: Case, place: str, wanted: dict[str, Any]) -> None:
-    if live.command("features").ok().json()["linux"][place]["enabled"]:
-        pytest.skip(f"{place} is announced")
-    bundle = live.bundle()
-    bundle.linux.update(wanted["linux"])
-    live.refused(bundle, "not supported by this version", verbs=("create",))

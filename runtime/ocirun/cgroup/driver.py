@@ -10,7 +10,7 @@ from there.  The life of a container's cgroup:
                 that a later `remove` can tell what we made from what was there
     prepare     make the directories
     apply       write the settings that translate gave
-    join_files  descriptors by which the child moves itself, or `place` for a process that exists
+    open_join   a descriptor by which the child moves itself; or `place` for a process that exists
     record      saved again: from here on the group is the container's
     ...         freeze, thaw, frozen, kill, pids, usage, statistics, watch, read, apply
     remove      and `discard`, where creating failed
@@ -47,7 +47,7 @@ class Driver:
 
     kind      names the driver, and the form of settings that translate makes for it
     groups    the directories, one for each hierarchy; empty for "none"
-    joins     the child has to write itself into the files of `join_files`
+    joins     the child has to write itself into the files of `open_join`
     refuses   the kernel refuses a memory limit below what is in use; else it kills
     checked   `check` has been called
     found     names of the groups that existed before us, empty; known after `check`
@@ -190,20 +190,6 @@ class Driver:
         below   an existing group below it, as a path without ``..``; HostError if there is none
         """
         raise KeyError(f"{name}/{below}")
-
-    def join_files(self) -> list[int]:
-        """`open_join` for every group of `joined_by_child`."""
-        files = []
-        try:
-            for name, _ in self.joined_by_child():
-                files.append(self.open_join(name))
-        except BaseException:
-            import os
-
-            for fd in files:
-                os.close(fd)
-            raise
-        return files
 
     def open_directory(self, below: str = "") -> int:
         """The group's directory, or that of a group below, for CLONE_INTO_CGROUP; only where it `clones`."""

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from .builder import Builder
 
-# runtime-spec config.md "POSIX-platform Hooks": the kinds that run in the runtime's namespaces
-HOST_KINDS = ("prestart", "createRuntime", "poststart", "poststop")
-
 
 def hooks(b: Builder, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """(pointer, hook) for each hook of a kind, in order."""

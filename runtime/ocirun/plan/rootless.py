@@ -190,11 +190,6 @@ def _ids(b: Builder) -> dict[str, list[tuple[int, int]]] | None:
     return {"uid": list(b.facts.caller.uid_map), "gid": list(b.facts.caller.gid_map)}
 
 
-def may_make_nodes(b: Builder) -> bool:
-    """mknod(2) of devices asks for CAP_MKNOD in the initial user namespace."""
-    return b.facts.privileged and not b.user_namespace
-
-
 def sources_by_host(b: Builder) -> bool:
     """The runtime may copy mounts by itself: open_tree(2) asks for CAP_SYS_ADMIN over its mount namespace."""
     if b.facts.privileged or b.facts.caller is None:

@@ -183,7 +183,6 @@ class Record:
 
     def late_op(self, number: int) -> tuple[int, Op]:
         """The operation behind `wait_start` of that number; the last one if there is none."""
-
         from ..plan.ops import INIT, Op
 
         entry = next((entry for entry in self.late if entry[0] == number), self.late[-1])
