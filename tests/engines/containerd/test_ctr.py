@@ -135,7 +135,7 @@ def test_shim_is_killed(ctr: Containerd) -> None:
     ctr("task", "exec", "--exec-id=e1", "c1", "echo", "e").says("e")
 
 
-COUNT = "i=0; while true; do i=$((i+1)); echo $i > /count; sleep 0.1; done"
+COUNT = "i=0; while true; do i=$((i+1)); echo $i > /next; mv /next /count; sleep 0.1; done"
 
 
 def test_checkpoint_without_criu(ctr: Containerd) -> None:

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .daemon import Docker
 
-COUNT = "i=0; while true; do i=$((i+1)); echo $i > /count; sleep 0.1; done"
+COUNT = "i=0; while true; do i=$((i+1)); echo $i > /next; mv /next /count; sleep 0.1; done"
 
 
 def count(docker: Docker) -> int:
