@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 import pytest
@@ -25,6 +26,25 @@ def test_output_and_status(ctr: Containerd) -> None:
 def test_program_that_cannot_start(ctr: Containerd) -> None:
     ctr.run("nosuchcmd").ends(1, 'exec: "nosuchcmd": executable file not found in $PATH')
     ctr.run("/etc/passwd").ends(1, "permission denied")
+
+
+@pytest.mark.parametrize(
+    ("mount", "texts"),
+    [
+        ("type=bind,src=/nosuch,dst=/x,options=rbind", ["/mounts/", "/nosuch", "no such file or directory"]),
+        ("type=bind,src=/etc,dst=/etc/passwd,options=rbind", ["/mounts/", "/etc/passwd", "not a directory"]),
+        ("type=tmpfs,src=tmpfs,dst=/x,options=size=lots", ["/options/0", "Bad value for 'size'"]),
+    ],
+    ids=["no source", "directory on file", "option"],
+)
+def test_failing_mount(ctr: Containerd, mount: str, texts: list[str]) -> None:
+    """The message of the runtime reaches the user whole; the status is ctr's, as with runc."""
+    result = ctr.run("--mount", mount, "--", "true").ends(1)
+    if ctr.runtime.ours:
+        result.ends(1, "OCI runtime create failed: ", *texts)
+    other = [word.replace(ctr.path, "/usr/sbin/runc") for word in ctr.words("--rm", "--mount", mount, "--", "true")]
+    if os.path.exists("/usr/sbin/runc"):
+        ctr(*other, check=False).ends(1, "runc create failed: ")
 
 
 def start(ctr: Containerd, *words: str) -> None:

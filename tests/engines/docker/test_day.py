@@ -95,7 +95,7 @@ def test_at_the_terminal(docker: Docker) -> None:
         screen.type("exit")
         screen.expect("host>")
         screen.type("clear; docker ps -a --format '{{.Names}} {{.Status}}'")
-        screen.expect("c1 Exited (")
+        screen.expect("c1 Exited (0)")
         screen.type(
             "clear; docker run -d --name=c2 bb sh -c 'while date; do sleep 0.2; done' >/dev/null; docker logs c2 | head -n 1"
         )

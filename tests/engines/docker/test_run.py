@@ -156,6 +156,12 @@ def test_namespace_of_the_host(docker: Docker, kind: str) -> None:
     assert docker.run("readlink", f"/proc/self/ns/{name}").ok().out != theirs
 
 
+def test_processes_of_the_host_end_with_the_container(docker: Docker) -> None:
+    """Its first process has ended; what else is in its cgroup has no namespace that would take it along."""
+    docker.run("--pid=host", "--", "sh", "-c", "sleep 996 & sleep 997 & exit 3").ends(3)
+    docker.until(lambda: not {"sleep 996", "sleep 997"} & set(docker.machine.processes().values()), "both have ended")
+
+
 @pytest.mark.parametrize("kind", ["pid", "network", "ipc"])
 def test_namespace_of_another_container(docker: Docker, kind: str) -> None:
     name = {"network": "net"}.get(kind, kind)
