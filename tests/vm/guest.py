@@ -16,7 +16,6 @@ PACKAGES = (
     "kmod", "libapparmor1", "libpam-systemd", "libseccomp2", "libselinux1", "procps", "python3", "runc", "strace",
     "systemd-container", "systemd-sysv", "tmux", "uidmap", "util-linux",
 )  # fmt: skip
-
 # "selinux" for a guest with that module in AppArmor's place: the two do not go together in one boot.
 VARIANT = os.environ.get("OCIRUN_VM_VARIANT", "")
 SELINUX = VARIANT == "selinux"
@@ -25,6 +24,21 @@ if arch.FOREIGN:
     PACKAGES += ("gcc", "libc6-dev", "python3-dev")
 if SELINUX:
     PACKAGES += ("policycoreutils", "selinux-policy-default", "selinux-utils")
+
+if not SELINUX and not arch.FOREIGN:
+    # The engines, whose daemons are not started.
+    PACKAGES += (
+        "aardvark-dns",
+        "conmon",
+        "containerd",
+        "docker.io",
+        "fuse-overlayfs",
+        "netavark",
+        "podman",
+        "slirp4netns",
+    )
+    if SUITE != "bookworm":
+        PACKAGES += ("docker-cli",)
 
 # Below kernel/ of the module tree; what a test host needs, a quarter of the whole.
 MODULES = (
@@ -46,7 +60,7 @@ MASKED = (
     "apparmor.service", "apt-daily-upgrade.timer", "apt-daily.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
     "e2scrub_reap.service", "fstrim.timer", "getty@.service", "getty.target", "modprobe@.service", "serial-getty@.service",
     "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-journal-flush.service",
-    "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount", "systemd-binfmt.service",
+    "podman-auto-update.timer", "proc-sys-fs-binfmt_misc.automount", "proc-sys-fs-binfmt_misc.mount", "systemd-binfmt.service",
     "systemd-pstore.service", "systemd-random-seed.service", "systemd-remount-fs.service", "systemd-sysusers.service",
     "systemd-timesyncd.service", "systemd-tmpfiles-clean.timer", "systemd-udev-settle.service",
     "systemd-udev-trigger.service", "systemd-udevd.service", "systemd-udevd-control.socket",

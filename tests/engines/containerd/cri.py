@@ -44,7 +44,9 @@ class Client:
         except grpc.RpcError as error:
             raise Failed(error.details()) from None
 
-    def pod(self, handler: str = "", *, pid: int = CONTAINER, host_network: bool = False) -> str:
+    def pod(
+        self, handler: str = "", *, pid: int = CONTAINER, host_network: bool = False, cgroup_parent: str = ""
+    ) -> str:
         """Run a sandbox; its id."""
         self._count += 1
         options = {"pid": pid, "network": NODE if host_network else 0}
@@ -53,7 +55,7 @@ class Client:
             "metadata": {"name": f"pod{self._count}", "uid": f"uid{self._count}", "namespace": "test"},
             "hostname": "" if host_network else f"pod{self._count}",
             "log_directory": "/run/pod-logs",
-            "linux": {"cgroup_parent": f"/pods/pod{self._count}", "security_context": context},
+            "linux": {"cgroup_parent": cgroup_parent or f"/pods/pod{self._count}", "security_context": context},
         }
         pod: str = self("RunPodSandbox", config=config, runtime_handler=handler).pod_sandbox_id
         self._pods[pod] = config

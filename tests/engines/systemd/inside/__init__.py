@@ -1,0 +1,1 @@
+"""What runs in the guest; a machine that lives longer must not run it."""
