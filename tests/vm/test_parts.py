@@ -100,6 +100,28 @@ def test_a_foreign_root_is_set_up_without_its_packages_scripts(tmp_path: Path) -
     assert "messagebus:x:101:" in (tmp_path / "etc" / "group").read_text().splitlines()
 
 
+def test_share_holds_an_installation_with_the_interpreter_of_the_guest(tmp_path: Path) -> None:
+    for name in (
+        "bin/ocirun",
+        "bin/python3.11",
+        "pyvenv.cfg",
+        "lib/ocirun/_pack.x",
+        "lib/ocirun/_preload.x",
+        "lib/pip/x.py",
+    ):
+        (tmp_path / "env" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "env" / name).write_text("from here")
+    share.write(str(tmp_path / "disk"), installed=str(tmp_path / "env"))
+    with tarfile.open(tmp_path / "disk") as archive:
+        names = {"/" + entry.name.lstrip("/"): entry for entry in archive}
+    assert names[share.PROGRAM].linkname == f"{share.INSTALLED}/bin/ocirun"
+    assert names[f"{share.INSTALLED}/bin/python3.11"].linkname == share.INTERPRETER
+    below = {
+        name.removeprefix(f"{share.INSTALLED}/lib/") for name in names if name.startswith(f"{share.INSTALLED}/lib/")
+    }
+    assert below == {"ocirun", "ocirun/_pack.x"}
+
+
 def test_every_frame_of_the_agent_says_its_length() -> None:
     from . import agent
 

@@ -34,6 +34,7 @@ class Guest(Machine):
 
     def __init__(self) -> None:
         self.store = ""  # what other machines keep there has its real place
+        self.root = ""
         self.pid = 1
         self.environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
         self._started = []
