@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import platform
+import struct
 
 import pytest
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from .case import Case
 
 KILLED = 128 + 31  # SIGSYS
+ARM = pytest.mark.skipif(platform.machine() != "aarch64", reason="the other ABI of arm64")
 X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the other ABIs of x86-64")
 
 
@@ -92,6 +95,41 @@ def test_other_abis_of_this_machine(live: Case) -> None:
     assert calls(live, profile, "getppid", "i386 64", "x32 110") == [77, KILLED, KILLED]
     profile["architectures"] = [filters.NATIVE, "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
     assert calls(live, profile, "getppid", "i386 64", "i386 132", "x32 110") == [77, 77, 0, 77]
+
+
+def _program_of_32_bits() -> bytes:
+    """A program for 32-bit ARM: getppid(2), whose errno is the exit status."""
+    words = (0xE3A07040, 0xEF000000, 0xE3500000, 0xB2600000, 0xA3A00000, 0xE3A07001, 0xEF000000)
+    code = struct.pack(
+        "<7I", *words
+    )  # mov r7, #64; svc 0; cmp r0, #0; rsblt r0, r0, #0; movge r0, #0; mov r7, #1; svc 0
+    base, headers = 0x10000, 52 + 32
+    head = b"\x7fELF\1\1\1".ljust(16, b"\0")
+    head += struct.pack("<HHIIIIIHHHHHH", 2, 40, 1, base + headers, 52, 0, 5 << 24, 52, 32, 1, 0, 0, 0)
+    head += struct.pack("<8I", 1, 0, base, base, headers + len(code), headers + len(code), 5, 0x10000)
+    return head + code
+
+
+@ARM
+def test_the_other_abi_of_arm64(live: Case) -> None:
+    def status(profile: dict[str, Any] | None) -> int:
+        bundle = live.shell("/arm; echo $?")
+        path = f"{bundle.rootfs}/arm"
+        with open(path, "wb") as file:
+            file.write(_program_of_32_bits())
+        os.chmod(path, 0o755)
+        if profile is not None:
+            bundle.linux["seccomp"] = profile
+        return int(live.output(bundle))
+
+    if status(None) in (126, 127, 2):
+        pytest.skip("this processor runs no 32-bit programs")
+    profile = denying(rule("getppid", action="SCMP_ACT_ERRNO", errno=77))
+    assert status(profile) == KILLED
+    for listed in ([filters.NATIVE, "SCMP_ARCH_ARM"], ["SCMP_ARCH_ARM"]):
+        profile["architectures"] = listed
+        assert status(profile) == 77
+        assert calls(live, profile, "getppid") == [77]
 
 
 @X86
