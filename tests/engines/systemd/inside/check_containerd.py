@@ -50,13 +50,15 @@ def test_a_pod_of_a_kubelet(cri: Client, daemon: SystemdContainerd) -> None:
     (pid,) = values(where, "cgroup.procs")
     assert group(pid) == where
     assert values(f"{PARENT}/cri-containerd-{pod}.scope", "cgroup.events") == ["populated 1\nfrozen 0"]
-    assert values(where, "memory.max", "cpu.max", "cpu.weight") == [str(64 << 20), "50000 100000", "59"]
+    # runc of that age counts weights in another way.
+    weights = ("59", "100") if daemon.runtime.ours else ("20", "39")
+    assert values(where, "memory.max", "cpu.max", "cpu.weight") == [str(64 << 20), "50000 100000", weights[0]]
     seen = cri.output(container, "sh", "-c", "cat /proc/self/cgroup /sys/fs/cgroup/memory.max")
     assert seen == f"0::/\n{64 << 20}\n"
     update = {"cpu_shares": 1024, "cpu_quota": 25000, "cpu_period": 100000, "memory_limit_in_bytes": 128 << 20}
     cri("UpdateContainerResources", container_id=container, linux=update)
     machine.systemctl("daemon-reload")
-    assert values(where, "memory.max", "cpu.max", "cpu.weight") == [str(128 << 20), "25000 100000", "100"]
+    assert values(where, "memory.max", "cpu.max", "cpu.weight") == [str(128 << 20), "25000 100000", weights[1]]
     assert machine.properties(unit, "MemoryMax", "Slice") == {
         "MemoryMax": str(128 << 20),
         "Slice": PARENT.rpartition("/")[2],
