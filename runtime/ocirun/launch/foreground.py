@@ -67,12 +67,7 @@ def run(
         code = wait(session, signals, console)
         if console is not None:
             console.close()
-        _reap_orphans()
-        if keep:
-            _keep_usage(session, root, container_id)
-        else:
-            for warning in delete(root, container_id):
-                options.warn(warning)
+        _leave(session, root, container_id, options, keep=keep)
         return code
     finally:
         if console is not None:
@@ -80,6 +75,16 @@ def run(
         session.close()
         if signals is not None:
             signals.close()
+
+
+def _leave(session: Session, root: str, container_id: str, options: CreateOptions, *, keep: bool) -> None:
+    """After the program's end: the orphans, and the container unless it is kept."""
+    _reap_orphans()
+    if keep:
+        _keep_usage(session, root, container_id)
+        return
+    for warning in delete(root, container_id):
+        options.warn(warning)
 
 
 def forwarder() -> Forwarder:

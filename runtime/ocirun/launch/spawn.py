@@ -223,18 +223,13 @@ def start(
         check(lib.ocirun_socketpair(ends), "sync socket", "socketpair")
         own += [ends[0], ends[1]]
         slots = [plan_fd, progress_fd, ends[1], *(fds[name] for name in plan.slots[3 : plan.inherited])]
-        inherit = ffi.new("int[]", slots)
-        keep = ffi.new("int[]", plan.keep or [0])
+        # The arrays live as long as these names: the struct has no more than their addresses.
+        inherit, keep = ffi.new("int[]", slots), ffi.new("int[]", plan.keep or [0])
         request = ffi.new("struct spawn_request *")
-        request.helper_fd = helper_fd
-        request.flags = flags
-        request.cgroup_fd = cgroup_fd
-        request.inherit = inherit
-        request.inherit_count = len(slots)
-        request.keep = keep
-        request.keep_count = len(plan.keep)
-        request.fd_base = encode.fd_base(plan)
-        request.stdio = stdio
+        request.helper_fd, request.cgroup_fd, request.flags = helper_fd, cgroup_fd, flags
+        request.inherit, request.inherit_count = inherit, len(slots)
+        request.keep, request.keep_count = keep, len(plan.keep)
+        request.fd_base, request.stdio = encode.fd_base(plan), stdio
         pid = lib.ocirun_spawn(request)
         if pid < 0:
             raise HostError(
