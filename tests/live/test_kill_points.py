@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .case import Case
 
 BUDGET = 40.0  # seconds for the sampled test
+# Calls that may fail for lack of something, and of which there are few besides those of a create.
+FALLIBLE = ("openat", "openat2", "mkdirat", "write", "memfd_create", "socketpair", "clone3", "flock", "fchmod")
+FAULTS = 40  # points of the one with failing calls
 INTERRUPTS = 30  # points for the one that is interrupted
 CALL = re.compile(r"^(\d+)\s+(?:\S+\s+)?([a-z_0-9]+)\(")
 # Calls of which every process makes hundreds, and which change nothing.
@@ -139,6 +142,27 @@ def test_create_interrupted(live: Case) -> None:
         assert not os.listdir(live.root), point
         assert "Traceback" not in written(live), point
     assert outcomes.count(True) >= 10, outcomes
+
+
+def test_create_with_calls_that_fail(live: Case) -> None:
+    # R100, R101: whatever the kernel is short of, an error of one line, and nothing is left.
+    bundle = live.bundle(["/bin/sleep", "71239"])
+    bundle.save()
+    command = ("create", "--bundle", bundle.path, "--pid-file", f"{live.dir}/pid", bundle.id)
+    points = [point for point in record(live, bundle, *command) if point[0] in FALLIBLE]
+    live.delete(bundle, "--force")
+    reasons = ("EMFILE", "ENOSPC", "EIO", "ENOMEM")
+    statuses = []
+    for number, (call, count) in enumerate(points[:: max(1, len(points) // FAULTS)]):
+        reason = reasons[number % len(reasons)]
+        inject = ["-e", f"trace={call}", "-e", f"inject={call}:error={reason}:when={count}"]
+        statuses.append(traced(live, ["-o", "/dev/null", *inject], *command))
+        assert statuses[-1] in (0, 1, 127), (call, count, reason)
+        if statuses[-1] == 0:  # before the command line, or where another way was taken
+            live.delete(bundle, "--force")
+        live.assert_clean()
+        assert "Traceback" not in written(live) and "internal error" not in written(live), (call, count, reason)
+    assert statuses.count(1) >= 10, statuses
 
 
 def written(live: Case) -> str:

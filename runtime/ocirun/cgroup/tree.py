@@ -139,10 +139,19 @@ def _make_one(fd: int, name: str) -> tuple[int, bool]:
         made = True
     except FileExistsError:
         made = False
-    child = os.open(name, DIRECTORY, dir_fd=fd)
-    if made and os.fstat(child).st_mode & 0o777 != 0o755:
-        # The caller's umask, which belongs to the whole process and is not ours to change.
-        os.fchmod(child, 0o755)
+    try:
+        child = os.open(name, DIRECTORY, dir_fd=fd)
+        try:
+            if made and os.fstat(child).st_mode & 0o777 != 0o755:
+                # The caller's umask, which belongs to the whole process and is not ours to change.
+                os.fchmod(child, 0o755)
+        except OSError:
+            os.close(child)
+            raise
+    except OSError:
+        if made:  # nobody knows of it yet
+            _rmdir(fd, name)
+        raise
     return child, made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..errors import HostError
 from ..roots import in_user_namespace
 
 TYPE_CHECKING = False
@@ -25,14 +26,18 @@ def last_capability() -> int:
 
 
 def own_capabilities() -> tuple[int, int]:
-    """(permitted, bounding) capability masks of this process."""
+    """(permitted, bounding) capability masks of this process.  Raises HostError."""
     permitted = bounding = 0
-    with open("/proc/self/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"CapPrm:"):
-                permitted = int(line[7:], 16)
-            elif line.startswith(b"CapBnd:"):
-                bounding = int(line[7:], 16)
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"CapPrm:"):
+                    permitted = int(line[7:], 16)
+                elif line.startswith(b"CapBnd:"):
+                    bounding = int(line[7:], 16)
+    except OSError as error:
+        remedy = "mount a procfs on /proc" if error.errno == 2 else ""
+        raise HostError.from_os("read /proc/self/status", error, call="openat", remedy=remedy) from None
     return permitted, bounding
 
 

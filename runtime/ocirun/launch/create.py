@@ -97,14 +97,14 @@ def carry_out(
 def _note_intent(session: Session, config: Config) -> None:
     """Write the record before anything is made: whoever finds the directory later knows what to remove."""
     record, directory = session.record, session.directory
-    # Until we end, one way or the other: `delete` must not take away what we are still making.
-    store.lock(directory)
     if record.host_mounts is not None:
         from . import hostmounts
 
         kept = record.host_mounts
         session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
     try:
+        # Until we end, one way or the other: `delete` must not take away what we are still making.
+        store.lock(directory)
         record.save(directory)
         store.write_file(directory, "config.json", config.raw)
     except OSError as error:
