@@ -45,11 +45,17 @@ class Client:
             raise Failed(error.details()) from None
 
     def pod(
-        self, handler: str = "", *, pid: int = CONTAINER, host_network: bool = False, cgroup_parent: str = ""
+        self,
+        handler: str = "",
+        *,
+        pid: int = CONTAINER,
+        host_network: bool = False,
+        cgroup_parent: str = "",
+        **options: Any,
     ) -> str:
-        """Run a sandbox; its id."""
+        """Run a sandbox; its id.  `options` are more fields of its NamespaceOption."""
         self._count += 1
-        options = {"pid": pid, "network": NODE if host_network else 0}
+        options |= {"pid": pid, "network": NODE if host_network else 0}
         context = {"namespace_options": options, "seccomp": {"profile_type": RUNTIME_DEFAULT}}
         config = {
             "metadata": {"name": f"pod{self._count}", "uid": f"uid{self._count}", "namespace": "test"},

@@ -49,6 +49,7 @@ class Containerd(Engine):
     """A containerd whose CRI plugin has the runtime under test as its default, and as the handler "handler"."""
 
     daemon = "containerd"
+    settings = CONFIG
 
     def __init__(self, machine: Machine, runtime: Runtime) -> None:
         super().__init__(machine, runtime)
@@ -58,7 +59,7 @@ class Containerd(Engine):
 
     def start(self) -> None:
         """Start containerd and wait until it answers."""
-        config = CONFIG.format(name=self.runtime.name, path=self.path, pause=PAUSE)
+        config = self.settings.format(name=self.runtime.name, path=self.path, pause=PAUSE)
         self.machine.write("/etc/containerd/config.toml", config)
         self.machine.write("/etc/cni/net.d/10-pods.conflist", NETWORK)
         # A shim of Docker's makes it too, with mode 700, and then root of a user namespace cannot pass.

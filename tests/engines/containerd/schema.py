@@ -16,7 +16,9 @@ MESSAGES = r"""
 VersionRequest version=1:string
 VersionResponse version=1:string runtime_name=2:string runtime_version=3:string runtime_api_version=4:string
 PodSandboxMetadata name=1:string uid=2:string namespace=3:string attempt=4:uint32
-NamespaceOption network=1:int32 pid=2:int32 ipc=3:int32 target_id=4:string
+IDMapping host_id=1:uint32 container_id=2:uint32 length=3:uint32
+UserNamespace mode=1:int32 uids=2:*IDMapping gids=3:*IDMapping
+NamespaceOption network=1:int32 pid=2:int32 ipc=3:int32 target_id=4:string userns_options=5:UserNamespace
 Int64Value value=1:int64
 UInt64Value value=1:uint64
 SecurityProfile profile_type=1:int32 localhost_ref=2:string
@@ -38,7 +40,9 @@ ListPodSandboxRequest
 ListPodSandboxResponse items=1:*PodSandbox
 ImageSpec image=1:string
 KeyValue key=1:string value=2:string
-Mount container_path=1:string host_path=2:string readonly=3:bool propagation=5:int32
+Mount container_path=1:string host_path=2:string readonly=3:bool propagation=5:int32 \
+ uidMappings=6:*IDMapping gidMappings=7:*IDMapping recursive_read_only=8:bool
+CDIDevice name=1:string
 LinuxContainerResources cpu_period=1:int64 cpu_quota=2:int64 cpu_shares=3:int64 memory_limit_in_bytes=4:int64 \
  oom_score_adj=5:int64 cpuset_cpus=6:string
 Capability add_capabilities=1:*string drop_capabilities=2:*string
@@ -49,7 +53,7 @@ LinuxContainerConfig resources=1:LinuxContainerResources security_context=2:Linu
 ContainerMetadata name=1:string attempt=2:uint32
 ContainerConfig metadata=1:ContainerMetadata image=2:ImageSpec command=3:*string args=4:*string \
  working_dir=5:string envs=6:*KeyValue mounts=7:*Mount log_path=11:string stdin=12:bool tty=14:bool \
- linux=15:LinuxContainerConfig
+ linux=15:LinuxContainerConfig CDI_devices=17:*CDIDevice
 CreateContainerRequest pod_sandbox_id=1:string config=2:ContainerConfig sandbox_config=3:PodSandboxConfig
 CreateContainerResponse container_id=1:string
 StartContainerRequest container_id=1:string
@@ -70,6 +74,10 @@ MemoryUsage timestamp=1:int64 working_set_bytes=2:UInt64Value
 ContainerStats cpu=2:CpuUsage memory=3:MemoryUsage
 ContainerStatsRequest container_id=1:string
 ContainerStatsResponse stats=1:ContainerStats
+StatusRequest verbose=1:bool
+RuntimeHandlerFeatures recursive_read_only_mounts=1:bool user_namespaces=2:bool
+RuntimeHandler name=1:string features=2:RuntimeHandlerFeatures
+StatusResponse runtime_handlers=3:*RuntimeHandler
 """
 
 POD, CONTAINER, NODE, TARGET = range(4)

@@ -33,6 +33,7 @@ infra_image = "{pause}"
 [network]
 network_backend = "netavark"
 """
+STORAGE = '[storage]\ndriver = "overlay"\nrunroot = "{run}"\ngraphroot = "{graph}"\n'
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 
 
@@ -46,7 +47,7 @@ class Podman(Engine):
         machine.write("/etc/containers/registries.conf", 'unqualified-search-registries = ["localhost"]\n')
         machine.write(
             "/etc/containers/storage.conf",
-            '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n',
+            STORAGE.format(run="/run/containers/storage", graph="/var/lib/containers/storage"),
         )
         for name, line in (
             ("passwd", f"ada:x:{ADA}:{ADA}::/home/ada:/bin/sh"),
@@ -57,6 +58,11 @@ class Podman(Engine):
             with open(f"{machine.store}/etc/{name}", "a", encoding="utf-8") as file:
                 file.write(line + "\n")
         machine.run("install", "-d", "-o", str(ADA), "-g", str(ADA), "-m", "700", "/home/ada", f"/run/user/{ADA}").ok()
+        # podman 5 takes the directories of the whole machine otherwise.
+        graph = "/home/ada/.local/share/containers/storage"
+        own = STORAGE.format(run=f"/run/user/{ADA}/containers", graph=graph)
+        machine.write("/home/ada/.config/containers/storage.conf", own)
+        machine.run("chown", "-R", f"{ADA}:{ADA}", "/home/ada").ok()
 
     def configure(self, extra: str = "") -> None:
         """Write containers.conf."""

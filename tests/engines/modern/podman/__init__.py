@@ -1,0 +1,1 @@
+"""podman 5 and buildah 1.43."""
