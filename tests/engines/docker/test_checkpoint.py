@@ -18,6 +18,8 @@ def count(docker: Docker) -> int:
 
 @pytest.mark.usefixtures("criu")
 def test_goes_on_where_it_was(docker: Docker) -> None:
+    if docker.machine.root:
+        pytest.skip("dockerd 28 cannot start from a checkpoint, with runc either: see tests/engines/modern/docker")
     docker.stop()
     docker.configure(experimental=True)
     docker.start()

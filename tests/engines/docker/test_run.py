@@ -75,7 +75,9 @@ def test_capabilities(docker: Docker) -> None:
     assert effective("--cap-add=NET_ADMIN", "--cap-drop=CHOWN") == "a80435fa"
     # dockerd's table of capabilities may be older than the kernel's: it has those to AUDIT_READ (37) at least.
     known = int(bounding, 16) & ((1 << 38) - 1) & ~(1 << 24)
-    assert int(effective("--cap-add=ALL", "--cap-drop=SYS_RESOURCE"), 16) & known == known
+    # runc 1.1 fails to give what the machine has not.
+    less = [] if docker.runtime.ours else ["--cap-drop=SYS_RESOURCE"]
+    assert int(effective("--cap-add=ALL", *less), 16) & known == known
 
 
 def test_privileged(docker: Docker) -> None:

@@ -93,7 +93,7 @@ def test_device_by_its_name(cri: Client, daemon: Containerd) -> None:
     assert cri.output(container, "stat", "-c", "%t,%T", "/dev/odd") == "a,e5\n"
     assert "CDI=yes" in cri.output(container, "cat", "/proc/1/environ")
     state = json.loads(daemon.machine.run("cat", "/run/cdi-state").ok().out)
-    assert (state["id"], state["status"]) == (container, "created" if daemon.runtime.name == "runc" else "creating")
+    assert (state["id"], state["status"]) == (container, "creating")
 
 
 def test_failed_start_leaves_nothing(cri: Client, daemon: Containerd) -> None:

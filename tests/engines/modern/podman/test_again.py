@@ -9,9 +9,6 @@ from ...podman.test_buildah import test_run as test_run
 from ...podman.test_checkpoint import test_another_container_from_an_archive as test_another_container_from_an_archive
 from ...podman.test_checkpoint import test_goes_on_where_it_was as test_goes_on_where_it_was
 from ...podman.test_pods import test_pod as test_pod
-from ...podman.test_rootless import ada as ada
-from ...podman.test_rootless import test_keep_id as test_keep_id
-from ...podman.test_rootless import test_life as test_life_of_an_ordinary_user
 from ...podman.test_run import test_cgroups as test_cgroups
 from ...podman.test_run import test_exec as test_exec
 from ...podman.test_run import test_health as test_health
