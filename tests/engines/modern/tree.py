@@ -101,5 +101,5 @@ def _make(path: str) -> None:
     )
     if done.returncode:
         shutil.rmtree(os.path.dirname(path), ignore_errors=True)
-        lines = done.stdout.decode(errors="replace").splitlines()
-        raise NoTreeError(f"mmdebstrap cannot make a tree of {SUITE}: {' '.join(lines[-3:])}")
+        lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(("E:", "W:"))]
+        raise NoTreeError(f"mmdebstrap cannot make a tree of {SUITE}: {' '.join(lines[:2])}")
