@@ -18,10 +18,9 @@ from .running.course import OUTPUT_LIMIT, Course
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any, Unpack
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-    from .running.changes import Own
     from .running.outcome import Outcome
 
 
@@ -29,31 +28,48 @@ def run(
     bundle: str = "",
     *,
     config: Mapping[str, Any] | None = None,
+    args: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    mounts: Sequence[Mapping[str, Any]] = (),
     stdin: bytes = b"",
     timeout: float | None = None,
+    memory: int | None = None,
+    pids: int | None = None,
+    cpus: float | None = None,
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
-    **own: Unpack[Own],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
     bundle        directory with config.json and the root filesystem; "" is the working directory
     config        in place of config.json; a relative ``root.path`` starts at `bundle`
+    args, cwd     replace those of ``process``
+    env           added to ``process.env``, replacing variables of the same name
+    mounts        added behind those of the config, in its form
     stdin         what the program reads
     timeout       seconds from its start until everything in the container is killed
-    output_limit  bytes kept of each of the output streams; more is read and dropped
-    container_id  "" makes one
-    root          the state root; "" is the default one
-    And of `own`, what the run has in place of the config's, or beside it:
-    args, cwd     replace those of ``process``: a sequence of strings, a string
-    env           added to ``process.env``, replacing variables of the same name: a mapping of strings
-    mounts        added behind those of the config, in its form: a sequence of mappings
     memory        limit in bytes, swap included where the kernel counts it
     pids          limit of processes and threads
     cpus          limit of processor time as a number of processors, such as 0.5
+    output_limit  bytes kept of each of the output streams; more is read and dropped
+    container_id  "" makes one
+    root          the state root; "" is the default one
     Raises ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
-    make = once.making(bundle, config, container_id, root, **own)
+    make = once.making(
+        bundle,
+        config,
+        container_id,
+        root,
+        args=args,
+        env=env,
+        cwd=cwd,
+        mounts=mounts,
+        memory=memory,
+        pids=pids,
+        cpus=cpus,
+    )
     course = Course(root or default_root(os.environ), output_limit)
     return watch.run(course, make, stdin=stdin, timeout=timeout)

@@ -166,6 +166,19 @@ def test_killed() -> None:
     assert "ended with status 2" in report.from_plan(plan, progress(phase=1, index=index), 2).message
 
 
+def test_out_of_memory() -> None:
+    """The limit is to blame where the plan sets one; else the operation is all that is known."""
+    plan = PLANS["limits"]
+    index = find(plan, "pivot")
+    error = report.from_plan(plan, progress(phase=1, index=index), -9, oom=True)
+    assert (error.pointer, error.operation) == ("/linux/resources/memory/limit", "pivot")
+    assert "OOM-killed" in error.message
+    other = PLANS["readonly"]
+    assert not report.memory_limit(other)
+    error = report.from_plan(other, progress(phase=1, index=find(other, "pivot")), -9, oom=True)
+    assert "was killed by signal 9" in error.message
+
+
 def test_personality_that_the_processor_has_not() -> None:
     """arm64_personality() in the kernel's arch/arm64/kernel/sys.c."""
     op = Op("set_personality", INIT, "/linux/personality", {"persona": 8})

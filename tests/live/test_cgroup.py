@@ -204,6 +204,13 @@ def test_killed_for_memory(live: Case) -> None:
     assert live.run(bundle).code == 137
 
 
+def test_memory_limit_that_no_start_fits_in(live: Case) -> None:
+    need("memory")
+    bundle = live.bundle()
+    bundle.linux["resources"] = {"memory": {"limit": 4096}}
+    live.refused(bundle, "/linux/resources/memory/limit", "OOM-killed")
+
+
 @pytest.mark.parametrize(
     ("resources", "pointer"),
     [

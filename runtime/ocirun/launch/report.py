@@ -36,10 +36,27 @@ if TYPE_CHECKING:
 _EPERM, _ENOENT, _EACCES, _EINVAL, _EISDIR = 1, 2, 13, 22, 21
 
 
-def from_plan(plan: Plan, progress: Progress, ended: int) -> StepError:
-    """The error of a helper that stopped; see from_progress."""
+# Where a config limits memory, in the order of what is most likely too low.
+_MEMORY_LIMITS = tuple(
+    f"/linux/resources/{name}" for name in ("memory/limit", "unified/memory.max", "memory/swap", "unified/memory.high")
+)
+
+
+def memory_limit(plan: Plan) -> str:
+    """The pointer of the memory limit that a plan sets, "" for none."""
+    pointers = {op.pointer for op in plan.ops}
+    return next((pointer for pointer in _MEMORY_LIMITS if pointer in pointers), "")
+
+
+def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) -> StepError:
+    """The error of a helper that stopped; see from_progress.
+
+    oom   the kernel has killed in the container's cgroup for lack of memory
+    """
     index = progress.index if progress.index < len(plan.ops) else 0
     op = plan.ops[index]
+    if oom and ended == -9 and progress.phase != 5 and (limit := memory_limit(plan)):
+        return _out_of_memory(op, index, limit)
     if op.name == "execute":
         op = next((other for other in plan.ops if other.name == "find_program"), op)
         op = Op("execute", op.actor, op.pointer, op.args)
@@ -102,6 +119,18 @@ def _pointer(op: Op, progress: Progress) -> str:
 
 def _place(op: Op) -> str:
     return f"{op.pointer}: " if op.pointer else ""
+
+
+def _out_of_memory(op: Op, index: int, limit: str) -> StepError:
+    return StepError(
+        f"{limit}: too little memory for the container to start: "
+        f"container init was OOM-killed when it was to {render.phrase(op)}",
+        index=index,
+        actor="init",
+        pointer=limit,
+        operation=op.name,
+        remedy="raise the memory limit; a start takes about 256 KiB",
+    )
 
 
 def _killed(op: Op, index: int, ended: int) -> StepError:

@@ -271,7 +271,8 @@ class Session:
         ended = spawn.end(helper.pidfd, grace=1.0)
         os.close(helper.pidfd)
         helper.pidfd = -1
-        return report.from_plan(self.plan, helper.progress(), ended)
+        oom = ended == -9 and self.cgroup.usage().get("oom_kills", 0) > 0
+        return report.from_plan(self.plan, helper.progress(), ended, oom=oom)
 
     def _adopt_late(self, helper: spawn.Helper) -> None:
         for index, op in enumerate(self.plan.ops):
