@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from . import procfile
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +35,6 @@ def in_user_namespace() -> bool:
     host's may.
     """
     try:
-        with open("/proc/self/uid_map", "rb") as file:
-            return file.read(64).split() != [b"0", b"0", b"4294967295"]
+        return procfile.read("/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]
     except OSError:
         return False

@@ -1,6 +1,7 @@
 """Who may import whom: downward only.
 
-    0  errors jsonio signals version _native     4  container
+    0  errors jsonio procfile signals version    4  container
+       _native
     1  config host                               5  features, the wider API
     2  plan cgroup                               6  cli
     3  launch state resources stats
@@ -16,7 +17,7 @@ import pytest
 from .sources import PACKAGE, imports, module_name, modules, type_imports
 
 LAYERS = {
-    "errors": 0, "jsonio": 0, "roots": 0, "signals": 0, "version": 0, "_native": 0,
+    "errors": 0, "jsonio": 0, "procfile": 0, "roots": 0, "signals": 0, "version": 0, "_native": 0,
     "config": 1, "host": 1,
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
@@ -31,6 +32,7 @@ NEIGHBOURS = {
     ("launch", "state"),
     ("resources", "state"),
     ("stats", "state"),
+    ("roots", "procfile"),
     ("signals", "errors"),
     ("container", "running"),
     ("container", "handle"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
 from ..errors import HostError
 from ..roots import in_user_namespace
 
@@ -19,8 +20,7 @@ CAP_SYS_ADMIN = 21
 def last_capability() -> int:
     """The highest capability number of the kernel (Linux 3.2: /proc/sys/kernel/cap_last_cap)."""
     try:
-        with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
-            return int(file.read())
+        return int(procfile.read("/proc/sys/kernel/cap_last_cap"))
     except (OSError, ValueError):
         return 40  # CAP_CHECKPOINT_RESTORE, Linux 5.9: below our kernel floor
 
@@ -29,15 +29,15 @@ def own_capabilities() -> tuple[int, int]:
     """(permitted, bounding) capability masks of this process.  Raises HostError."""
     permitted = bounding = 0
     try:
-        with open("/proc/self/status", "rb") as file:
-            for line in file:
-                if line.startswith(b"CapPrm:"):
-                    permitted = int(line[7:], 16)
-                elif line.startswith(b"CapBnd:"):
-                    bounding = int(line[7:], 16)
+        status = procfile.read("/proc/self/status", 1 << 16)
     except OSError as error:
         remedy = "mount a procfs on /proc" if error.errno == 2 else ""
         raise HostError.from_os("read /proc/self/status", error, call="openat", remedy=remedy) from None
+    for line in status.split(b"\n"):
+        if line.startswith(b"CapPrm:"):
+            permitted = int(line[7:], 16)
+        elif line.startswith(b"CapBnd:"):
+            bounding = int(line[7:], 16)
     return permitted, bounding
 
 
@@ -120,7 +120,19 @@ def cgroup_layout() -> Layout:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user of this host, or the number without one."""
+    """The name of a user of this host, or the number without one.
+
+    /etc/passwd is looked at first, as runc does: the C library first reads how names are to be looked up, and
+    asks a cache that is hardly ever there.
+    """
+    wanted = str(uid).encode("ascii")
+    try:
+        for line in procfile.read("/etc/passwd", 1 << 20).split(b"\n"):
+            fields = line.split(b":", 3)
+            if len(fields) == 4 and fields[2] == wanted:
+                return os.fsdecode(fields[0])
+    except OSError:
+        pass  # other sources may have the name
     import pwd
 
     try:

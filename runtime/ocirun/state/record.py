@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from .. import jsonio
+from .. import jsonio, procfile
 from ..errors import InvalidIdError, StateDamagedError, errno_words
 from . import store
 
@@ -308,8 +308,7 @@ def process_stat(pid: int) -> tuple[str, int]:
     if pid <= 0:
         return "", 0
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read(4096)
+        text = procfile.read(f"/proc/{pid}/stat")
     except OSError:
         return "", 0
     # The command's name may hold blanks and parentheses; the fields start behind the last one.
@@ -320,8 +319,7 @@ def process_stat(pid: int) -> tuple[str, int]:
 def boot_id() -> str:
     """The id of this boot of the kernel, "" without /proc."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return file.read(64).strip().decode("ascii", "replace")
+        return procfile.read("/proc/sys/kernel/random/boot_id").strip().decode("ascii", "replace")
     except OSError:
         return ""
 

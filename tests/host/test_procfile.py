@@ -1,0 +1,51 @@
+"""Small files of /proc, and the name of a user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+
+from ocirun import procfile
+from ocirun.host import facts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_read(tmp_path: Path) -> None:
+    assert procfile.read("/proc/self/comm").endswith(b"\n")
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 10000)
+    assert len(procfile.read(str(file))) == 4096
+    assert len(procfile.read(str(file), 1 << 20)) == 10000
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(FileNotFoundError):
+        procfile.read("/proc/none")
+    with pytest.raises(IsADirectoryError):
+        procfile.read(str(tmp_path))
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert facts.user_name(0) == pwd.getpwuid(0).pw_name
+    assert facts.user_name(4000000000) == "#4000000000"
+    # Other sources than /etc/passwd are asked where that has no such user, or cannot be read.
+    entry = pwd.struct_passwd(("ada", "x", 4000000000, 1, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry)
+    assert facts.user_name(4000000000) == "ada"
+    assert facts.user_name(0) == "root"
+
+    def refuse(path: str, size: int = 0) -> bytes:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(procfile, "read", refuse)
+    assert facts.user_name(0) == "ada"
+
+
+def test_odd_lines_of_passwd(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"\n# x:y:0\nshort:x:7\n+::::::\n\xff:x:7:7::/:/bin/sh\n"
+    monkeypatch.setattr(procfile, "read", lambda path, size=0: text)
+    assert facts.user_name(7) == "\udcff"
