@@ -20,3 +20,11 @@ def read(path: str, size: int = _PAGE) -> bytes:
         return os.read(fd, size)
     finally:
         os.close(fd)
+
+
+def text(path: str, size: int = _PAGE) -> str:
+    """The same as text; "" for a file that cannot be read."""
+    try:
+        return read(path, size).decode("utf-8", "replace")
+    except OSError:
+        return ""

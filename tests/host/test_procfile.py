@@ -29,6 +29,13 @@ def test_read(tmp_path: Path) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_text(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a\xffb")
+    assert procfile.text(str(tmp_path / "file")) == "a\ufffdb"
+    assert procfile.text(str(tmp_path / "file"), 1) == "a"
+    assert procfile.text(str(tmp_path)) == procfile.text(str(tmp_path / "none")) == ""
+
+
 def test_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts.user_name(0) == pwd.getpwuid(0).pw_name
     assert facts.user_name(4000000000) == "#4000000000"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
 from .cgroups import unescape
 
 TYPE_CHECKING = False
@@ -86,8 +87,4 @@ def _number(path: str) -> int | None:
 
 
 def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 16).strip()
-    except OSError:
-        return ""
+    return procfile.text(path, 1 << 16).strip()

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
+
 
 def apparmor_file(top: str = "") -> str:
     """The file below /proc/PID that takes the profile for the next execve, "" where AppArmor is off.
 
     Since Linux 5.8 it has a file of its own; the one before that may be another module's.
     """
-    if not _text(f"{top}/sys/module/apparmor/parameters/enabled").startswith("Y"):
+    if not procfile.text(f"{top}/sys/module/apparmor/parameters/enabled").startswith("Y"):
         return ""
     own = "attr/apparmor/exec"
     return own if os.path.exists(f"{top}/proc/thread-self/{own}") else "attr/exec"
@@ -21,13 +23,5 @@ def apparmor_file(top: str = "") -> str:
 
 def selinux(top: str = "") -> bool:
     """SELinux is on: its file system is there, and a policy, without which every process is called "kernel"."""
-    current = _text(f"{top}/proc/thread-self/attr/current").rstrip("\0\n")
+    current = procfile.text(f"{top}/proc/thread-self/attr/current").rstrip("\0\n")
     return os.path.exists(f"{top}/sys/fs/selinux/enforce") and current not in ("", "kernel")
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(4096)
-    except OSError:
-        return ""

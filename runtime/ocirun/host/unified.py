@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroups import Layout
 
+_SIZE = 1 << 16  # bytes of a file; none of these is longer
 _DELEGATE = "/sys/kernel/cgroup/delegate"
 # For a kernel without that file (before 4.15), says config-linux.md of the runtime specification.
 _DELEGATED = ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
@@ -112,7 +115,7 @@ def may_join(layout: Layout, below: str, groups: Groups = HERE) -> bool:
 
 def delegated_files() -> tuple[str, ...]:
     """The files of a group that belong to the one to whom it is given."""
-    text = _text(_DELEGATE)
+    text = procfile.text(_DELEGATE, _SIZE)
     return tuple(text.split()) if text else _DELEGATED
 
 
@@ -139,8 +142,8 @@ def _may_enable(path: str) -> bool:
     if not _access(f"{path}/cgroup.subtree_control", os.W_OK):
         return False
     # The root of the hierarchy has no type and may hold processes.
-    kind = _text(f"{path}/cgroup.type")
-    return not kind or (kind.strip() == "domain" and not _text(f"{path}/cgroup.procs"))
+    kind = procfile.text(f"{path}/cgroup.type", _SIZE)
+    return not kind or (kind.strip() == "domain" and not procfile.text(f"{path}/cgroup.procs", _SIZE))
 
 
 def _access(path: str, mode: int) -> bool:
@@ -152,18 +155,4 @@ def _exists(path: str) -> bool:
 
 
 def _words(path: str) -> list[str]:
-    return _text(path).split()
-
-
-def _text(path: str) -> str:
-    """A short file, or "" where it cannot be read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(fd, 1 << 16).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(fd)
+    return procfile.text(path, _SIZE).split()
