@@ -16,10 +16,8 @@ def count(docker: Docker) -> int:
     return int(text) if text.strip() else 0
 
 
-@pytest.mark.usefixtures("criu")
-def test_goes_on_where_it_was(docker: Docker) -> None:
-    if docker.machine.root:
-        pytest.skip("dockerd 28 cannot start from a checkpoint, with runc either: see tests/engines/modern/docker")
+def make_two(docker: Docker) -> None:
+    """The checkpoints "first", after which the container c1 goes on, and "second", with which it ends."""
     docker.stop()
     docker.configure(experimental=True)
     docker.start()
@@ -31,6 +29,13 @@ def test_goes_on_where_it_was(docker: Docker) -> None:
     docker("checkpoint", "create", "c1", "second")
     docker.until(lambda: docker.inspect("c1", ".State.Running") == "false", "it has ended")
     assert docker("checkpoint", "ls", "c1").out.split()[-2:] == ["first", "second"]
+
+
+@pytest.mark.usefixtures("criu")
+def test_goes_on_where_it_was(docker: Docker) -> None:
+    if docker.machine.root:
+        pytest.skip("dockerd 28 cannot start from a checkpoint, with runc either: see tests/engines/modern/docker")
+    make_two(docker)
 
     def started() -> bool:
         # containerd may not have thrown away its own copy yet, and then refuses the same content again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ...docker.daemon import IMAGE, Docker
-from ...docker.test_checkpoint import COUNT, count
+from ...docker.test_checkpoint import make_two
 from ...leaks import Quiet
 from ...machine import Machine
 
@@ -34,17 +34,7 @@ def test_checkpoint(settable: Docker) -> None:
     It looks for the network of process 0, with runc as well: a restored container has no process before it runs.
     """
     docker = settable
-    docker.stop()
-    docker.configure(experimental=True)
-    docker.start()
-    docker.keep("-d", "--name=c1", "--network=none", "--", "sh", "-c", COUNT).ok()
-    docker.until(lambda: count(docker) >= 20, "it counts")
-    docker("checkpoint", "create", "--leave-running", "c1", "first")
-    before = count(docker)
-    docker.until(lambda: count(docker) > before, "it counts on")
-    docker("checkpoint", "create", "c1", "second")
-    docker.until(lambda: docker.inspect("c1", ".State.Running") == "false", "it has ended")
-    assert docker("checkpoint", "ls", "c1").out.split()[-2:] == ["first", "second"]
+    make_two(docker)
     refused = docker("start", "--checkpoint=second", "c1", check=False)
     assert refused.code == 1
     assert "/proc/0/ns/net" in refused.err
