@@ -18,6 +18,7 @@ struct executor {
 	struct progress *progress;
 	int slot[SLOT_LIMIT]; /* descriptor, or -1 */
 	long last_call;	      /* number of the last system call, for the record */
+	long last_arg[6];     /* its arguments; a text among them is in the plan or in this structure */
 	uint32_t fault;
 	uint64_t detail;
 	int created;  /* the last open_path made what it opened */
@@ -61,6 +62,7 @@ void *bytes_copy(void *to, const void *from, size_t n);
 /* progress.c */
 void progress_begin(struct executor *x, uint32_t index, uint32_t step);
 void progress_fail(struct executor *x, int error);
+void progress_call(struct executor *x);
 void progress_output(struct executor *x, const char *bytes, size_t n);
 
 /* op_ns.c: the messages at the barriers */
@@ -75,10 +77,16 @@ int path_open(struct executor *x, int root, const char *path, uint64_t flags, ui
 int path_create(struct executor *x, int root, const char *path, int directory);
 int path_parent(struct executor *x, int root, const char *path, int create, const char **name);
 
-/* Each call goes through here, so that a failure knows its system call. */
+/* Each call goes through here, so that a failure knows its system call and what that acted on. */
 static inline long sys(struct executor *x, long nr, long a, long b, long c, long d, long e, long f)
 {
 	x->last_call = nr;
+	x->last_arg[0] = a;
+	x->last_arg[1] = b;
+	x->last_arg[2] = c;
+	x->last_arg[3] = d;
+	x->last_arg[4] = e;
+	x->last_arg[5] = f;
 	return kernel_call(nr, a, b, c, d, e, f);
 }
 

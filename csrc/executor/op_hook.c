@@ -134,7 +134,7 @@ _Noreturn static void become_hook(struct executor *x, const char *path, const ch
 	if (r >= 0)
 		r = SYS3(x, __NR_execve, path, argv, envp);
 	x->progress->error = (int)-r;
-	x->progress->call = (uint32_t)x->last_call;
+	progress_call(x);
 	__atomic_store_n(&x->progress->fault, FAULT_HOOK_EXEC, __ATOMIC_RELEASE);
 	kernel_exit(127);
 }
@@ -235,12 +235,10 @@ int op_run_hook(struct executor *x, const struct op *op)
 	quiet_close(ends[1]);
 	ends[1] = -1;
 	r = watch(x, pidfd, (int)pid, ends[0], op->arg[5] & 0xffffffff, &status);
-	if (r == 0 && x->progress->fault == FAULT_HOOK_EXEC) {
-		x->last_call = (long)x->progress->call;
+	if (r == 0 && x->progress->fault == FAULT_HOOK_EXEC)
 		r = fault(x, FAULT_HOOK_EXEC, 0, x->progress->error ? x->progress->error : EIO);
-	} else if (r == 0 && status != 0) {
+	else if (r == 0 && status != 0)
 		r = fault(x, FAULT_HOOK_EXIT, (uint64_t)status, ECANCELED);
-	}
 out:
 	quiet_close(in);
 	quiet_close(ends[0]);

@@ -141,7 +141,8 @@ enum fault {
 	FAULT_NOEXEC = 15,	/* the program is on a mount that forbids execution */
 };
 
-#define PROGRESS_OUTPUT 4096
+#define PROGRESS_OUTPUT 3840
+#define PROGRESS_OBJECT 256
 
 struct progress {
 	uint32_t magic;
@@ -154,9 +155,11 @@ struct progress {
 	uint32_t warnings; /* bit set, see enum warning */
 	uint32_t output_length;
 	uint32_t stamp_count;
-	uint32_t reserved;
+	uint16_t object_slot; /* of the failed call: its slot + 1, or 0; SLOT_LIMIT + 1 to 3: a standard stream */
+	uint16_t object_length; /* of the text among its arguments */
 	uint64_t warn_detail;
 	char output[PROGRESS_OUTPUT]; /* last words of a hook or of the kernel's mount log */
+	char object[PROGRESS_OBJECT];
 	struct {
 		uint32_t index;
 		uint32_t reserved;

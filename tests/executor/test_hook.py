@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from ocirun.launch import report
+from ocirun.state import record
 
 from .recorder import EXECUTED, EXITED, RETURNED, op, rule, run_ops
 
@@ -94,7 +95,7 @@ def test_output_is_kept() -> None:
 def test_output_without_end_is_drained_for_a_while_only() -> None:
     result = hook(rule("read", data=b"x" * 4096), ended(1))
     assert len(result.of("read")) == 64
-    assert result.progress.output == "x" * 4096
+    assert result.progress.output == "x" * record.PROGRESS_OUTPUT
 
 
 def test_output_of_an_earlier_hook_is_gone() -> None:

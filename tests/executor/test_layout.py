@@ -32,7 +32,7 @@ def fields(name: str) -> list[tuple[str, str, int]]:
     found = re.search(rf"struct {name} {{\n(.*?)\n}};", HEADER, re.DOTALL)
     assert found, name
     body = re.sub(r"/\*.*?\*/|struct {.*?}\s*\w+\[\];", "", found[1], flags=re.DOTALL)
-    sizes = {"": 1, "PROGRESS_OUTPUT": constant("PROGRESS_OUTPUT")}
+    sizes = {"": 1, **{name: constant(name) for name in ("PROGRESS_OUTPUT", "PROGRESS_OBJECT")}}
     return [
         (kind, field, sizes[count] if count in sizes else int(count))
         for kind, field, count in re.findall(r"(\w+) (\w+)(?:\[(\w*)\])?;", body)
@@ -66,6 +66,7 @@ def test_constants() -> None:
     assert constant("OCIRUN_PROGRESS_MAGIC") == record.PROGRESS_MAGIC
     assert constant("SLOT_LIMIT") == ops.SLOT_LIMIT
     assert constant("PROGRESS_OUTPUT") == record.PROGRESS_OUTPUT
+    assert constant("PROGRESS_OBJECT") == record.PROGRESS_OBJECT
     for number, name in enumerate(ops.FIXED_SLOTS):
         assert constant(f"SLOT_{name.upper()}") == number
 
@@ -122,10 +123,13 @@ def test_progress() -> None:
     struct.pack_into("<Q", raw, places["warn_detail"], 1 << 41)
     struct.pack_into("<I", raw, places["output_length"], 3)
     raw[places["output"] : places["output"] + 3] = b"out"
+    struct.pack_into("<HH", raw, places["object_slot"], 8, 4)
+    raw[places["object"] : places["object"] + 4] = b"/tmp"
     progress = record.Progress(bytes(raw))
     assert {name: getattr(progress, name) for name in numbers} == numbers
     assert (progress.errno, progress.detail, progress.warn_detail) == (5, 1 << 40, 1 << 41)
     assert progress.output == "out"
+    assert (progress.object_slot, progress.object) == (7, "/tmp")
 
 
 def test_every_operation_has_a_phrase() -> None:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 FAULTS = {name: value for name, value in vars(report).items() if name.isupper() and not name.startswith("_")}
-# pipe2(2), whose number each processor has for itself
-PIPE2 = next(number for number in range(500) if spawn.call_name(number) == "pipe2")
+# Numbers of system calls, which each processor has for itself.
+CALL_NUMBERS = {spawn.call_name(number): number for number in range(500)}
+PIPE2, EXECVE = CALL_NUMBERS["pipe2"], CALL_NUMBERS["execve"]
 PLANS = {name: sample(name) for name in NAMES}
 
 
@@ -34,11 +35,15 @@ def progress(
     call: int = 0,
     detail: int = 0,
     output: bytes = b"",
+    slot: int = -1,
+    text: bytes = b"",
 ) -> record.Progress:
     head = struct.pack(
-        "<IIIIiIQIIIIQ", record.PROGRESS_MAGIC, phase, index, fault, error, call, detail, 0, len(output), 0, 0, 0
+        "<IIIIiIQIIIHHQ",
+        *(record.PROGRESS_MAGIC, phase, index, fault, error, call, detail, 0, len(output), 0, slot + 1, len(text), 0),
     )
-    return record.Progress((head + output).ljust(record.PROGRESS_SIZE, b"\0"))
+    body = output.ljust(record.PROGRESS_OUTPUT, b"\0") + text.ljust(record.PROGRESS_OBJECT, b"\0")
+    return record.Progress(head + body)
 
 
 def find(plan: Plan, name: str) -> int:
@@ -91,6 +96,27 @@ def test_call_and_errno() -> None:
     assert error.remedy
 
 
+def test_what_the_call_acted_on() -> None:
+    """The text among its arguments, or what its descriptor holds, unless the operation's phrase says it already."""
+    plan = PLANS["hello"]
+    index = next(i for i, op in enumerate(plan.ops) if op.name == "attach" and op.pointer == "/mounts/1")
+    target = plan.slots.index(plan.ops[index].args["target"])
+    error = report.from_plan(plan, progress(index=index, error=20, call=CALL_NUMBERS["move_mount"], slot=target), 1)
+    assert error.message == "/mounts/1: attach the mount: move_mount /dev: not a directory"
+    index = next(i for i, op in enumerate(plan.ops) if op.name == "open_path" and op.args["path"] == "/dev/pts")
+    numbers = {"index": index, "error": 20, "call": CALL_NUMBERS["openat2"], "slot": plan.slots.index("root")}
+    error = report.from_plan(plan, progress(text=b"dev", **numbers), 1)
+    assert error.message.endswith(": open the mount point /dev/pts: openat2 /dev: not a directory")
+    error = report.from_plan(plan, progress(text=b"dev/pts", **numbers), 1)
+    assert error.message.endswith(": open the mount point /dev/pts: openat2: not a directory")
+
+
+def test_remedy_is_that_of_the_call() -> None:
+    """ENODEV of fsopen is a type that the kernel has not; of fsconfig it is the file system's device."""
+    assert "no such file system type" in failed("hello", "new_filesystem", error=19, call=CALL_NUMBERS["fsopen"]).remedy
+    assert not failed("hello", "new_filesystem", error=19, call=CALL_NUMBERS["fsconfig"]).remedy
+
+
 def test_container_that_ends_meanwhile() -> None:
     assert "stopped meanwhile" in failed("join", "join_namespace", error=errno.ESRCH, call=308).remedy
 
@@ -121,8 +147,9 @@ def test_refused_option_is_named() -> None:
         ("find_program", {"error": 13}, 'exec: "sh": permission denied'),
         ("find_program", {"error": 21}, 'exec: "sh": is a directory: permission denied'),
         ("find_program", {"error": 2}, 'exec: "sh": stat sh: no such file or directory'),
-        ("execute", {"error": 8}, "exec sh: exec format error"),
-        ("execute", {"error": 2}, "exec sh: no such file or directory"),
+        ("execute", {"error": 8, "call": EXECVE, "text": b"/bin/sh"}, "exec /bin/sh: exec format error"),
+        ("execute", {"error": 2, "call": EXECVE}, "exec sh: no such file or directory"),
+        ("execute", {"error": 12, "call": CALL_NUMBERS["close_range"]}, "exec sh: close_range: cannot allocate memory"),
     ],
 )
 def test_words_that_engines_look_for(name: str, numbers: dict[str, Any], words: str) -> None:
@@ -138,7 +165,16 @@ def test_words_that_engines_look_for(name: str, numbers: dict[str, Any], words: 
         ({"fault": report.HOOK_EXIT, "detail": 3 << 8}, "exit status 3", 3),
         ({"fault": report.HOOK_EXIT, "detail": 9}, "killed by signal 9", 137),
         ({"fault": report.HOOK_TIMEOUT, "detail": 10}, "timed out after 10 s and was killed", -1),
-        ({"fault": report.HOOK_EXEC, "error": 2}, "cannot execute /bin/sh: no such file or directory", -1),
+        (
+            {"fault": report.HOOK_EXEC, "error": 2, "call": EXECVE, "text": b"/bin/sh"},
+            "cannot execute /bin/sh: no such file or directory",
+            -1,
+        ),
+        (
+            {"fault": report.HOOK_EXEC, "error": 2, "call": CALL_NUMBERS["chdir"], "text": b"/gone"},
+            "chdir /gone: no such file or directory",
+            -1,
+        ),
         ({"error": 24, "call": PIPE2}, "pipe2: too many open files", -1),
     ],
 )
@@ -182,7 +218,9 @@ def test_out_of_memory() -> None:
 def test_personality_that_the_processor_has_not() -> None:
     """arm64_personality() in the kernel's arch/arm64/kernel/sys.c."""
     op = Op("set_personality", INIT, "/linux/personality", {"persona": 8})
-    error = report.from_plan(Plan([op], [], 0, [], []), progress(error=errno.EINVAL), 1)
+    error = report.from_plan(
+        Plan([op], [], 0, [], []), progress(error=errno.EINVAL, call=CALL_NUMBERS["personality"]), 1
+    )
     assert (error.pointer, error.errno) == ("/linux/personality", errno.EINVAL)
     assert "32-bit programs" in error.remedy
 

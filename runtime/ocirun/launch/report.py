@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words
 from ..plan import render
-from ..plan.ops import Op
+from ..plan.ops import SLOT_LIMIT, Op
 from ..plan.options import suggestion
+from . import remedies
 from .spawn import call_name
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     NOEXEC,
 ) = range(16)
 
-_EPERM, _ENOENT, _EACCES, _EINVAL, _EISDIR = 1, 2, 13, 22, 21
+_EPERM, _ENOENT, _EISDIR = 1, 2, 21
 
 
 # Where a config limits memory, in the order of what is most likely too low.
@@ -60,13 +61,47 @@ def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) 
     if op.name == "execute":
         op = next((other for other in plan.ops if other.name == "find_program"), op)
         op = Op("execute", op.actor, op.pointer, op.args)
-    return from_progress(op, index, progress, ended)
+    slot = progress.object_slot
+    if slot < 0 and not render.shown(op):
+        # A descriptor of the operation's own, made from what one of its slots holds.
+        names = [op.args[key] for key in ("source", "slot", "root") if op.args.get(key) in plan.slots]
+        slot = plan.slots.index(names[0]) if names else -1
+    return from_progress(op, index, progress, ended, _holding(plan, index, slot))
 
 
-def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepError:
+# Operations that put something into their slot; the runtime's `open_source` says what `receive_fd` gets.
+_MAKERS = frozenset(
+    (
+        *("open_root", "open_path", "clone_tree", "clone_mount", "new_filesystem", "receive_fd"),
+        *("open_namespace", "open_procfs", "open_init", "open_cgroup", "make_start_fifo"),
+    )
+)
+_STREAMS = ("standard input", "standard output", "standard error")
+
+
+def _holding(plan: Plan, index: int, slot: int) -> tuple[str, str]:
+    """Return the name of a slot and what it holds when operation `index` runs; "" where that is not known."""
+    if SLOT_LIMIT <= slot < SLOT_LIMIT + len(_STREAMS):
+        return "", _STREAMS[slot - SLOT_LIMIT]
+    if not 0 <= slot < len(plan.slots):
+        return "", ""
+    name = plan.slots[slot]
+    for at in range(index - 1, -1, -1):
+        op = plan.ops[at]
+        if op.args.get("slot") != name or op.name not in _MAKERS:
+            continue
+        if op.name == "clone_mount":
+            return name, _holding(plan, at, plan.slots.index(op.args["source"]))[1]
+        origin = plan.ops[at + 1] if op.name == "receive_fd" else op
+        return name, origin.args.get("path") or origin.args.get("type") or name
+    return name, name
+
+
+def from_progress(op: Op, index: int, progress: Progress, ended: int, holding: tuple[str, str] = ("", "")) -> StepError:
     """The error of a helper that stopped at operation `op`, number `index`.
 
-    ended   its exit code, or minus the signal that ended it
+    ended    its exit code, or minus the signal that ended it
+    holding  name of the slot that the failed call used, and what that slot held
     """
     if progress.phase != 5:  # it did not stop by itself
         return _killed(op, index, ended)
@@ -78,10 +113,10 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int) -> StepErr
     if op.name == "change_dir":
         return _directory(op, index, progress)
     call = call_name(progress.call)
-    reason, remedy = _reason(op, progress)
+    reason, remedy = _reason(op, progress, holding)
     pointer = _pointer(op, progress)
     text = f"{pointer}: {render.phrase(op)}: {reason}" if pointer else f"{render.phrase(op)}: {reason}"
-    remedy = remedy or _remedy(op, progress.errno)
+    remedy = remedy or remedies.usual(op, call, progress.errno)
     return StepError(
         text,
         index=index,
@@ -146,10 +181,23 @@ def _killed(op: Op, index: int, ended: int) -> StepError:
     )
 
 
-def _reason(op: Op, progress: Progress) -> tuple[str, str]:
+def _object(op: Op, progress: Progress, holding: tuple[str, str]) -> str:
+    """What the failed call acted on; "" where the phrase of the operation says it already."""
+    slot, held = holding
+    text = progress.object if progress.object != "." else ""
+    if slot == "root" and text:
+        text = "/" + text.lstrip("/")
+    text = text or held
+    name = text.strip("/")
+    said = any(value.strip("/") == name or value.endswith("/" + name) for value in render.shown(op))
+    return "" if said else text
+
+
+def _reason(op: Op, progress: Progress, holding: tuple[str, str]) -> tuple[str, str]:
     words = errno_words(progress.errno)
     call = call_name(progress.call)
-    plain = f"{call}: {words}" if call else words
+    acted_on = _object(op, progress, holding)
+    plain = f"{call} {acted_on}: {words}" if call and acted_on else f"{call}: {words}" if call else words
     log = _kernel_log(progress.output)
     if progress.fault == OPTION:
         options = op.args.get("options") or []
@@ -183,53 +231,10 @@ def _kernel_log(output: str) -> str:
     return "; ".join(line for line in lines if line)
 
 
-# What usually is the matter, by operation and errno.
-_REMEDIES = {
-    ("clone_tree", _ENOENT): "make the source, or correct it",
-    ("open_path", 20): "source and destination must both be directories or both be files",
-    ("new_filesystem", 19): "the kernel has no such file system type",
-    ("set_scheduler", _EPERM): "in a cgroup v1 cpu group a real-time policy needs resources.cpu.realtimeRuntime",
-    ("set_label", _ENOENT): "the profile must be loaded; see `aa-status`",
-    ("set_label", _EINVAL): "the security module does not take this label; see `seinfo -t` or `aa-status`",
-    ("set_label", _EACCES): "the policy does not let the runtime's own domain choose this label",
-    ("set_label", 18): "something is mounted over a file of the host's /proc",
-    ("set_memory_policy", _EINVAL): "the nodes must exist and be in the cpuset; see `numactl --hardware`. "
-    "MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
-    (
-        "set_personality",
-        _EINVAL,
-    ): "LINUX32 needs a processor that runs 32-bit programs, as not all for arm64 do",
-    ("set_memory_policy", 38): "the kernel is built without NUMA",
-    ("open_root", _ENOENT): "root.path must be a directory",
-    ("open_root", _EACCES): "every directory above it must be searchable for the root of the user namespace",
-    ("set_ids", _EINVAL): "the id is not mapped in the user namespace",
-    ("set_groups", _EPERM): "an unprivileged user namespace has no setgroups",
-    ("clone_tree", _EINVAL): "in a user namespace a directory with mounts below it can be bound by rbind only",
-    ("join_namespace", 3): "the container has stopped meanwhile",  # ESRCH of a pidfd
-    ("join_namespace", _EPERM): "who joins it needs CAP_SYS_ADMIN in the user namespace that owns it",
-}
-
-
-# What a user namespace may not mount (EPERM), by type.
-_MOUNT_REMEDIES = {
-    "proc": "where parts of the /proc of the caller are covered, a user namespace may not mount another",
-    "sysfs": "it needs a network namespace of the same user namespace; or bind /sys with rbind and ro",
-    "mqueue": "it needs an ipc namespace of the same user namespace",
-}
-
-
-def _remedy(op: Op, errno: int) -> str:
-    if op.name in ("new_filesystem", "mount_classic") and errno == _EPERM and op.args.get("type") in _MOUNT_REMEDIES:
-        return _MOUNT_REMEDIES[op.args["type"]]
-    if op.name == "new_filesystem" and op.args.get("type") == "bind":
-        return "a bind mount is asked for by the option bind or rbind, not by the type"
-    return _REMEDIES.get((op.name, errno), "")
-
-
 def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) -> HookError:
     """The error of a hook, whichever side ran it."""
     output = progress.output.strip()
-    path = op.args["path"]
+    path, call = op.args["path"], call_name(progress.call)
     code = -1
     if progress.fault == HOOK_TIMEOUT:
         what = f"timed out after {progress.detail} s and was killed"
@@ -240,10 +245,11 @@ def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) ->
         else:
             code = status >> 8 & 0xFF
             what = f"exit status {code}"
-    elif progress.fault == HOOK_EXEC:
+    elif progress.fault == HOOK_EXEC and call in ("execve", ""):
         what = f"cannot execute {path}: {errno_words(progress.errno)}"
     else:
-        what = f"{call_name(progress.call)}: {errno_words(progress.errno)}"
+        acted_on = f" {progress.object}" if progress.object else ""
+        what = f"{call}{acted_on}: {errno_words(progress.errno)}"
     text = f"{op.pointer}: error running {kind} hook #{place}: {what}, path: {path}"
     if output:
         text += f", output: {_one_line(output)}"
@@ -253,7 +259,7 @@ def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) ->
         actor=op.actor,
         pointer=op.pointer,
         operation=op.name,
-        call=call_name(progress.call) if progress.fault in (CALL, HOOK_EXEC) else "",
+        call=call if progress.fault in (CALL, HOOK_EXEC) else "",
         errno=progress.errno if progress.fault in (CALL, HOOK_EXEC) else 0,
     )
     error.kind, error.hook_index, error.exit_code, error.output = kind, place, code, output
@@ -267,7 +273,7 @@ def _one_line(text: str, limit: int = 1000) -> str:
 
 def _program(op: Op, index: int, progress: Progress) -> ProgramError:
     # Engines match these words: see "executable file not found in $PATH" and "permission denied".
-    name = op.args["args"][0]
+    name, call = op.args["args"][0], call_name(progress.call)
     pointer = "/process/args/0"
     if progress.fault == NOT_IN_PATH:
         text = f'exec: "{name}": executable file not found in $PATH'
@@ -278,19 +284,21 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
         text = f'exec: "{name}": is a directory: permission denied'
     elif op.name == "find_program":
         text = f'exec: "{name}": {errno_words(progress.errno)}'
+    elif call == "seccomp":
+        text = f"load the seccomp filter: {errno_words(progress.errno)}"
+        pointer = "/linux/seccomp"
+    elif call in ("execve", ""):
+        text = f"exec {progress.object or name}: {errno_words(progress.errno)}"
     else:
-        text = f"exec {name}: {errno_words(progress.errno)}"
+        text = f"exec {name}: {call}: {errno_words(progress.errno)}"
     remedy = ""
     if progress.fault == NOEXEC:
         remedy = "it is on a mount with noexec: on one of `mounts`, or where the root file system lies on the host"
-    elif op.name == "execute" and progress.errno == _ENOENT:
+    elif call == "execve" and progress.errno == _ENOENT:
         remedy = "the file is there, but its interpreter or loader is not"
-    elif op.name == "execute" and call_name(progress.call) == "seccomp":
-        text = f"load the seccomp filter: {errno_words(progress.errno)}"
-        pointer = "/linux/seccomp"
-    elif op.name == "execute" and progress.errno == _EPERM and call_name(progress.call) == "execve":
+    elif call == "execve" and progress.errno == _EPERM:
         remedy = "a seccomp filter must allow execve, by which the program is started"
-    elif progress.errno == 8:  # ENOEXEC
+    elif call == "execve" and progress.errno == 8:  # ENOEXEC
         remedy = "a program for another architecture, or a script without #!"
     return ProgramError(
         text,
@@ -298,7 +306,7 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
         actor="init",
         pointer=pointer,
         operation=op.name,
-        call=call_name(progress.call),
+        call=call,
         errno=progress.errno,
         remedy=remedy,
     )

@@ -158,6 +158,12 @@ def phrase(op: Op) -> str:
     return _PHRASES[op.name].format_map(_Args(op.args))
 
 
+def shown(op: Op) -> list[str]:
+    """Return the texts among the arguments that the phrase of an operation shows."""
+    words = _PHRASES[op.name]
+    return [value for name, value in op.args.items() if isinstance(value, str) and "{" + name + "}" in words]
+
+
 class _Args(dict):  # type: ignore[type-arg]
     def __getitem__(self, key: str) -> object:
         value: object = super().__getitem__(key)

@@ -29,16 +29,16 @@ CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", 
 
 # csrc/executor/ops.h: struct progress and enum phase
 PHASE_SETUP, PHASE_CREATED, PHASE_STARTING, PHASE_RUNNING, PHASE_FAILED = 1, 2, 3, 4, 5
-_PROGRESS = Struct("<IIIIiIQIIIIQ")
+_PROGRESS = Struct("<IIIIiIQIIIHHQ")
 PROGRESS_MAGIC = 0x31475250
-PROGRESS_OUTPUT = 4096
+PROGRESS_OUTPUT, PROGRESS_OBJECT = 3840, 256
 _STAMP = Struct("<IIQ")
-PROGRESS_SIZE = _PROGRESS.size + PROGRESS_OUTPUT
+PROGRESS_SIZE = _PROGRESS.size + PROGRESS_OUTPUT + PROGRESS_OBJECT
 
 
 def progress_header(stamps: int) -> bytes:
     """The first bytes of a fresh progress record with room for `stamps` time stamps."""
-    return _PROGRESS.pack(PROGRESS_MAGIC, 0, 0, 0, 0, 0, 0, 0, 0, stamps, 0, 0)
+    return _PROGRESS.pack(PROGRESS_MAGIC, 0, 0, 0, 0, 0, 0, 0, 0, stamps, 0, 0, 0)
 
 
 def progress_bytes(stamps: int) -> int:
@@ -63,7 +63,11 @@ def write_own(progress_fd: int, stamps: int, index: int) -> None:
 
 
 class Progress:
-    """A progress record as read; the helper wrote it, so every number may be anything."""
+    """A progress record as read; the helper wrote it, so every number may be anything.
+
+    object, object_slot  of the failed call: the text among its arguments, "" for none; the slot of its descriptor,
+                         SLOT_LIMIT to SLOT_LIMIT + 2 for a standard stream, -1 for none
+    """
 
     __slots__ = (
         "_stamps",
@@ -73,6 +77,8 @@ class Progress:
         "errno",
         "fault",
         "index",
+        "object",
+        "object_slot",
         "output",
         "phase",
         "warn_detail",
@@ -84,9 +90,11 @@ class Progress:
             raw = progress_header(0).ljust(PROGRESS_SIZE, b"\0")
         words = _PROGRESS.unpack_from(raw)
         _, self.phase, self.index, self.fault, self.errno, self.call, self.detail = words[:7]
-        self.warnings, length, count, _, self.warn_detail = words[7:]
+        self.warnings, length, count, slot, object_length, self.warn_detail = words[7:]
+        self.object_slot = slot - 1
         end = _PROGRESS.size + min(length, PROGRESS_OUTPUT)
         self.output = raw[_PROGRESS.size : end].decode("utf-8", "replace")
+        self.object = raw[PROGRESS_SIZE - PROGRESS_OBJECT : PROGRESS_SIZE][:object_length].decode("utf-8", "replace")
         count = min(count, (len(raw) - PROGRESS_SIZE) // _STAMP.size)
         self._stamps = raw[PROGRESS_SIZE : PROGRESS_SIZE + count * _STAMP.size]
         self._tail = raw[progress_bytes(count) :]
