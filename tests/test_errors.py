@@ -10,7 +10,7 @@ import pytest
 
 import ocirun
 from ocirun import errors
-from ocirun.errors import ConfigError, HookError, OcirunError, Problem, StateError, StepError
+from ocirun.errors import ConfigError, HookError, HostError, OcirunError, Problem, StateError, StepError
 
 CLASSES = sorted(
     (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, OcirunError)),
@@ -83,3 +83,17 @@ def test_every_public_name_is_there() -> None:
     for name in dir(ocirun):
         getattr(ocirun, name)
     assert pkgutil.get_data("ocirun", "py.typed") is not None
+
+
+def test_error_of_the_system_names_the_path_of_its_call() -> None:
+    """The path is that of the call that failed, where the words before it are about something larger."""
+    missing = OSError(2, "x", ".state.json.7")
+    assert (
+        HostError.from_os("state of web", missing).message == "state of web: .state.json.7: no such file or directory"
+    )
+    assert HostError.from_os("open /a/.state.json.7", missing).message.count("state.json") == 1
+    renamed = OSError(13, "x", ".state.json.7", None, "state.json")
+    assert HostError.from_os("state of web", renamed).message == "state of web: state.json: permission denied"
+    assert HostError.from_os("read it", OSError(5, "x")).message == "read it: input/output error"
+    assert HostError.from_os("read it", OSError(5, "x", 3)).message == "read it: input/output error"
+    assert HostError.from_os("open", OSError(5, "x", b"/a\xff")).message == "open: /a\udcff: input/output error"

@@ -39,6 +39,17 @@ def errno_words(errno: int) -> str:
     return text[:1].lower() + text[1:]
 
 
+def os_words(what: str, error: OSError, words: str = "") -> str:
+    """Return `what` with the words of an OSError, and the path of the failed call where `what` does not name it.
+
+    words   in place of those of its errno
+    """
+    path = error.filename if error.filename2 is None else error.filename2
+    name = os.fsdecode(path) if isinstance(path, (str, bytes)) else ""
+    shown = "" if not name or os.path.basename(name.rstrip("/")) in what else f"{name}: "
+    return f"{what}: {shown}{words or errno_words(error.errno or 0)}"
+
+
 class Problem:
     """One thing wrong with a config, with its address.
 
@@ -215,8 +226,7 @@ class HostError(OcirunError):
     @classmethod
     def from_os(cls, what: str, error: OSError, *, pointer: str = "", call: str = "", remedy: str = "") -> HostError:
         """Build from an OSError; `what` says what was tried, such as ``open /run/x``."""
-        number = error.errno or 0
-        return cls(f"{what}: {errno_words(number)}", pointer=pointer, call=call, errno=number, remedy=remedy)
+        return cls(os_words(what, error), pointer=pointer, call=call, errno=error.errno or 0, remedy=remedy)
 
 
 class StepError(OcirunError):

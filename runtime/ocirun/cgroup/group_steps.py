@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from ..errors import HostError, errno_words
+from ..errors import HostError, errno_words, os_words
 from . import place, tree
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 # Engines take the plain words of these for a missing or forbidden program of the container.
-_OWN_WORDS = {errno.ENOENT: "there is no such file in this cgroup", errno.EACCES: "we may not write to it"}
+_OWN_WORDS = {errno.ENOENT: "there is no such file in this cgroup", errno.EACCES: "the kernel refuses access to it"}
 
 
 def words(number: int) -> str:
@@ -32,7 +32,7 @@ def guarded(what: str, group: Group, call: Callable[[], T]) -> T:
         return call()
     except OSError as error:
         number = error.errno or 0
-        message = f"{what} cgroup {group.path}: {words(number)}"
+        message = os_words(f"{what} cgroup {group.path}", error, words(number))
         raise HostError(message, pointer=place.POINTER, errno=number) from error
 
 

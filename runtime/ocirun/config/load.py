@@ -177,4 +177,5 @@ def _no_bundle(bundle: str, error: OSError) -> HostError:
         os.stat(bundle)
     except OSError as reason:
         return HostError.from_os(f"bundle {bundle}", reason, call="stat")
+    error.filename = None  # config.json in it: the bundle is what is wrong
     return HostError.from_os(f"bundle {bundle}", error, call="open")

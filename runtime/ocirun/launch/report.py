@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words
+from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words, os_words
 from ..plan import render
 from ..plan.ops import SLOT_LIMIT, Op
 from ..plan.options import suggestion
@@ -330,11 +330,10 @@ def host_error(op: Op, index: int, error: OcirunError | OSError) -> OcirunError:
         error.operation = error.operation or op.name
         error.pointer = error.pointer or op.pointer
         return error
-    number = error.errno or 0
     return StepError(
-        f"{_place(op)}{render.phrase(op)}: {errno_words(number)}",
+        os_words(_place(op) + render.phrase(op), error),
         index=index,
         pointer=op.pointer,
         operation=op.name,
-        errno=number,
+        errno=error.errno or 0,
     )
