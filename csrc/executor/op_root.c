@@ -3,9 +3,11 @@
 
 #include <linux/fcntl.h>
 #include <linux/mount.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 
 #define MNT_DETACH 2
+#define UMOUNT_NOFOLLOW 8
 
 /* arg: root slot.  "." on both sides: the old root ends up on top of the new
  * one and is taken off at once, so it never has a name. */
@@ -34,34 +36,56 @@ int op_pivot(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: root slot, vector of mount points to take off first.  For hosts whose
- * root cannot be pivoted (initramfs): move the new root over "/".  A host
- * procfs or sysfs left underneath would let a user namespace in the container
- * mount a fresh, unmasked one, so they go first. */
+/* arg: root slot, slot for what is covered.  For hosts whose root cannot be
+ * pivoted (initramfs): the new root goes over "/" of the whole mount namespace,
+ * of which a caller in a chroot sees a part only; setns(2) to our own namespace
+ * leads there.  Private first, or the host would get the new root too. */
 int op_move_root(struct executor *x, const struct op *op)
 {
-	const struct plan_vector *covers = plan_vector(x, op->arg[1]);
-	int root = slot_fd(x, op->arg[0]), r;
+	int root = slot_fd(x, op->arg[0]), self, top = -1, r;
 
-	if (root < 0 || !covers)
+	if (root < 0)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
-	for (uint32_t i = 0; i < covers->count; i++) {
-		const char *path = plan_text(x, covers->offset[i]);
-
-		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14), 0);
-		if (r == 0)
-			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH);
-		if (r == -EINVAL || r == -EPERM || r == -EBUSY) /* not ours to take off: cover it */
-			r = (int)SYS5(x, __NR_mount, "tmpfs", path, "tmpfs", 0, 0);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
-	r = (int)SYS1(x, __NR_fchdir, root);
-	if (r == 0)
+	self = r = (int)SYS2(x, __NR_pidfd_open, kernel_call(__NR_getpid, 0, 0, 0, 0, 0, 0), 0);
+	if (r >= 0)
+		r = (int)SYS2(x, __NR_setns, self, CLONE_NEWNS);
+	quiet_close(self);
+	if (r >= 0)
+		top = r = (int)SYS3(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_mount, 0, "/", 0, 1 << 18 /* MS_PRIVATE */, 0);
+	if (r >= 0)
+		r = (int)SYS1(x, __NR_fchdir, root);
+	if (r >= 0)
 		r = (int)SYS5(x, __NR_mount, ".", "/", 0, 1 << 13 /* MS_MOVE */, 0);
-	if (r == 0)
-		r = (int)SYS1(x, __NR_chroot, ".");
-	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+	if (r >= 0)
+		return slot_set(x, op->arg[1], top);
+	quiet_close(top);
+	return r;
+}
+
+/* arg: slot of a directory, path below it, cover.  Take off what is mounted at
+ * that path, with all below it; or cover it, where the kernel holds it fast.
+ * What is not there or not within reach stays: the runtime looks again. */
+int op_hide_mount(struct executor *x, const struct op *op)
+{
+	const char *path = plan_text(x, op->arg[1]);
+	int at = slot_fd(x, op->arg[0]), r;
+
+	if (at < 0 || !path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	r = (int)SYS1(x, __NR_fchdir, at);
+	if (r < 0)
+		return r;
+	if (op->arg[2]) {
+		r = (int)SYS5(x, __NR_mount, "tmpfs", path, "tmpfs", 0xf /* ro, nosuid, nodev, noexec */, 0);
+	} else {
+		/* Private, or it would be taken off on the host too. */
+		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14) /* MS_PRIVATE|MS_REC */, 0);
+		if (r == 0)
+			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	}
+	return r == -ENOENT || r == -ENOTDIR || r == -EINVAL ? 0 : r;
 }
 
 /* arg: root slot.  Without a mount namespace there is only chroot. */

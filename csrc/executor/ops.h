@@ -74,7 +74,8 @@
 	X(59, hold_seccomp)    \
 	X(60, set_memory_policy) \
 	X(61, set_label)       \
-	X(62, set_file_label)
+	X(62, set_file_label) \
+	X(63, hide_mount)
 
 enum op_code {
 #define X(number, name) OP_##name = number,

@@ -43,7 +43,7 @@ static struct {
 	X(memfd_create, "sx") X(mkdirat, "fsx") X(mknodat, "fsxx") X(mmap, "xxxxxx")                \
 	X(mount, "sssxs") X(mount_setattr, "fsxhx") X(move_mount, "fsfsx") X(munmap, "xx")          \
 	X(open_tree, "fsx") X(openat, "fsxx") X(openat2, "fshx") X(personality, "x")                \
-	X(pidfd_send_signal, "dxxx") X(pipe2, "xx") X(pivot_root, "ss") X(ppoll, "xxxxx")           \
+	X(pidfd_open, "xx") X(pidfd_send_signal, "dxxx") X(pipe2, "xx") X(pivot_root, "ss") X(ppoll, "xxxxx")           \
 	X(prctl, "xxxxx") X(prlimit64, "xx6x") X(read, "dxx") X(readlinkat, "fsxx")                 \
 	X(recvmsg, "dxx") X(rt_sigaction, "xxxx") X(rt_sigprocmask, "x8xx")                         \
 	X(sched_setaffinity, "xxx") X(sched_setattr, "xax") X(sendfile, "ddxx") X(sendmsg, "dmx")   \

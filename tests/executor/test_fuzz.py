@@ -36,7 +36,8 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> str:
 def every_operation() -> Plan:
     """Operations that no sample has, so that the fuzzer meets all of them."""
     ops = [
-        op("move_root", root="root", uncover=["/proc", "/sys"]),
+        op("move_root", root="root", top="root"),
+        op("hide_mount", slot="root", path="a", cover=1),
         op("change_root", root="root"),
         op("mount_classic", slot="root", source="s", type="t", flags=0, data="d"),
         op("reconfigure", slot="root", options=[("size", "1"), ("ro", None)]),

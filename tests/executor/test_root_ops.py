@@ -40,23 +40,34 @@ def test_pivot_stops_at_once(at: int) -> None:
 
 
 def test_move_root() -> None:
-    result = run_ops(op("move_root", root="ns", uncover=["/proc", "/sys"]))
-    assert result.names() == ["mount", "umount2"] * 2 + ["fchdir", "mount", "chroot", "chdir"]
-    assert result.calls[0].args[3] == MS_PRIVATE | MS_REC
-    move = result.calls[5]
+    result = run_ops(op("move_root", root="ns", top="e"))
+    assert result.names() == ["getpid", "pidfd_open", "setns", "close", "openat", "mount", "fchdir", "mount"]
+    private, move = result.of("mount")
+    assert (private.texts[1], private.args[3]) == ("/", MS_PRIVATE), "before the move, or the host would get it too"
     assert (move.texts, move.args[3]) == ({0: ".", 1: "/"}, MS_MOVE)
 
 
-@pytest.mark.parametrize("error", [errno.EINVAL, errno.EPERM, errno.EBUSY])
-def test_move_root_covers_what_it_cannot_take_off(error: int) -> None:
-    result = run_ops(op("move_root", root="ns", uncover=["/proc"]), rules=[rule("umount2", -error)])
-    assert result.calls[2].texts == {0: "tmpfs", 1: "/proc", 2: "tmpfs"}
-    failed = run_ops(
-        op("move_root", root="ns", uncover=["/proc"]),
-        rules=[rule("umount2", -error), rule("mount", -errno.EPERM, skip=1)],
-    )
-    assert failed.progress.errno == errno.EPERM
-    assert not failed.of("chroot")
+@pytest.mark.parametrize("at", ["pidfd_open", "setns", "openat", "mount", "fchdir"])
+def test_move_root_stops_at_once(at: str) -> None:
+    result = run_ops(op("move_root", root="ns", top="e"), rules=[rule(at, -errno.EBUSY)])
+    assert result.progress.errno == errno.EBUSY
+    assert [name for name in result.names() if name != "close"][-1] == at
+
+
+def test_hide_mount() -> None:
+    result = run_ops(op("hide_mount", slot="ns", path="a/b", cover=0))
+    assert result.names() == ["fchdir", "mount", "umount2"]
+    assert (result.calls[1].texts[1], result.calls[1].args[3]) == ("a/b", MS_PRIVATE | MS_REC)
+    assert result.calls[2].args[1] == 2 | 8, "MNT_DETACH | UMOUNT_NOFOLLOW"
+    covered = run_ops(op("hide_mount", slot="ns", path="a/b", cover=1))
+    assert covered.names() == ["fchdir", "mount"]
+    assert covered.calls[1].texts == {0: "tmpfs", 1: "a/b", 2: "tmpfs"}
+
+
+@pytest.mark.parametrize(("error", "told"), [(errno.ENOENT, 0), (errno.EINVAL, 0), (errno.EBUSY, errno.EBUSY)])
+def test_hide_mount_leaves_what_is_held_fast(error: int, told: int) -> None:
+    result = run_ops(op("hide_mount", slot="ns", path="a", cover=0), rules=[rule("umount2", -error)])
+    assert result.progress.errno == told
 
 
 def test_change_root() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocirun.errors import HostError, UnsupportedError
-from ocirun.launch import checkpoint, criu, images, restore
+from ocirun.launch import checkpoint, criu, images, mountinfo, restore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ INSIDE = [
 def test_mounts_of_the_host() -> None:
     """By the device, as paths mean other things inside; parts of the root file system are no mounts of the host."""
     found = images.external_mounts(
-        [images.Mount(line) for line in INSIDE],
-        [images.Mount(line) for line in HOST],
+        [mountinfo.Mount(line) for line in INSIDE],
+        [mountinfo.Mount(line) for line in HOST],
         [("memory", "/sys/fs/cgroup/memory/group/a")],
     )
     assert [(one["mountpoint"], one["source"], one["cgroup"]) for one in found] == [
@@ -225,7 +225,7 @@ def test_cgroups_are_left_alone_where_criu_would_change_the_host(text: str, mode
 
 
 def test_own_mounts() -> None:
-    assert images.mounts("self")[0].point
+    assert mountinfo.mounts()[0].point
 
 
 def test_files_of_ours(tmp_path: Path) -> None:

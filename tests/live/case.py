@@ -107,6 +107,10 @@ class Case:
         """Any command of the runtime; `how` as in process.run."""
         return process.run(self.argv(*args), scratch=self.scratch, **how)
 
+    def command_in(self, before: Sequence[str], *args: str, **how: Any) -> Result:
+        """Any command of the runtime, started by another program that ends with executing it."""
+        return process.run([*before, *self.argv(*args)], scratch=self.scratch, **how)
+
     def make(self, verb: str, bundle: Bundle, *options: str, **how: Any) -> Result:
         """create or run, whatever comes of it."""
         bundle.save()

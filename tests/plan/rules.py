@@ -8,11 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.plan.ops import Op, Plan
 
-ROOT_CHANGES = ("pivot", "move_root", "change_root")
+ROOT_CHANGES = ("pivot", "change_root")
 # The operations that put something into a slot, by the name of the argument.
 MAKES = {
     "open_root": "slot", "open_path": "slot", "clone_tree": "slot", "clone_mount": "slot", "new_filesystem": "slot",
-    "receive_fd": "slot",
+    "receive_fd": "slot", "move_root": "top",
 }  # fmt: skip
 # Arguments that the helper does not get: they word its errors.
 FOR_REPORTS = {"places"}

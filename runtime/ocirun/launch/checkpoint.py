@@ -8,7 +8,7 @@ from ..config import load
 from ..errors import HostError, StateError, UnsupportedError, UsageError
 from ..state import record as records
 from ..state import store
-from . import criu, images
+from . import criu, images, mountinfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def checkpoint(record: Record, cgroup: Driver, directory: int, options: Checkpoi
         work = images.open_directory(work_path, create=True)
         _check_parent(image, options)
         images.let_in(image, data)
-        inside, host = images.mounts(record.pid), images.mounts("self")
+        inside, host = mountinfo.mounts(record.pid), mountinfo.mounts()
         mounts = images.external_mounts(inside, host, cgroup.directories())
         wanted = _options(record, cgroup, data, options, image, work)
         wanted["external"] = [f"mnt[{mount['mountpoint']}]:{mount['mountpoint']}" for mount in mounts]

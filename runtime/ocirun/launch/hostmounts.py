@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .._native import lib
+from . import mountinfo
 
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
@@ -12,16 +13,8 @@ _UMOUNT_NOFOLLOW = 8
 
 def below(rootfs: str) -> list[tuple[int, str]]:
     """(mount id, mount point) of all mounts below a directory of this mount namespace, oldest first."""
-    prefix = os.fsencode(os.path.realpath(rootfs)) + b"/"
-    found = []
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            fields = line.split(b" ", 5)
-            point = fields[4].replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n")
-            point = point.replace(b"\\134", b"\\")
-            if point.startswith(prefix):
-                found.append((int(fields[0]), os.fsdecode(point)))
-    return found
+    prefix = os.path.realpath(rootfs) + "/"
+    return [(mount.number, mount.point) for mount in mountinfo.mounts() if mount.point.startswith(prefix)]
 
 
 def ids_below(rootfs: str) -> list[int]:

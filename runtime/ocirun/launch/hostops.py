@@ -248,6 +248,13 @@ def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
     idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
 
 
+def hide_host_mounts(s: Session, namespaces: int) -> None:
+    """After --no-pivot the host's mounts are under the root still."""
+    from . import hiding
+
+    hiding.hide_host_mounts(s.helper, s.message_fd, namespaces)
+
+
 def move_device(s: Session, device: str, name: str) -> None:
     """A network device of the host becomes one of the container."""
     from . import netdevices
@@ -374,6 +381,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         open_source,
         make_user_namespace,
         idmap_mount,
+        hide_host_mounts,
         move_device,
         limit_process,
         pass_console,

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .mountinfo import Mount
+
 DESCRIPTORS = "descriptors.json"
 MOUNTS = "ocirun.json"
 _INVENTORY = "inventory.img"
@@ -114,34 +116,6 @@ def read(directory: int, name: str) -> Any:
         return None
     finally:
         os.close(fd)
-
-
-class Mount:
-    """A line of mountinfo (proc_pid_mountinfo(5))."""
-
-    __slots__ = ("device", "fstype", "point", "root")
-
-    def __init__(self, line: str) -> None:
-        left, _, right = line.partition(" - ")
-        words = left.split()
-        self.device = words[2]
-        self.root = _unescaped(words[3])
-        self.point = _unescaped(words[4])
-        self.fstype = right.split()[0]
-
-
-def mounts(pid: str | int) -> list[Mount]:
-    """The mounts that a process sees, in the order of mounting.  OSError as it comes."""
-    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return [Mount(line) for line in file]
-
-
-def _unescaped(text: str) -> str:
-    if "\\" not in text:
-        return text
-    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, letter)
-    return text
 
 
 def external_mounts(inside: list[Mount], host: list[Mount], groups: list[tuple[str, str]]) -> list[dict[str, str]]:

@@ -75,6 +75,7 @@ _PHRASES = {
     "open_source": "open the source {path} on the host",
     "make_user_namespace": "make a user namespace that holds the mappings",
     "idmap_mount": "map the ids of the mount for {path} by the {by}",
+    "hide_host_mounts": "take the mounts of the host off",
     "move_device": "move the network device {device} into the container as {name}",
     "host_hook": "run {kind} hook #{index} {path}",
     "limit_process": "set {resource} to {soft} (hard {hard})",
@@ -114,6 +115,7 @@ _PHRASES = {
     "write_proc": "write {value} to /proc/{path}",
     "pivot": "change the root",
     "move_root": "move the root file system to /",
+    "hide_mount": "take off what is mounted at {path}",
     "change_root": "change the root with chroot",
     "run_hook": "run the hook {path}",
     "open_console": "open the terminal /dev/pts/ptmx",
@@ -206,8 +208,11 @@ def details(op: Op) -> str:
     return " ".join(parts)
 
 
+_NAMESPACES = ("spawn", "unshare", "join_namespace", "hide_host_mounts")
+
+
 def _value(op: str, name: str, value: Any) -> str:
-    if op in ("spawn", "unshare", "join_namespace") and name in ("flags", "flag"):
+    if op in _NAMESPACES and name in ("flags", "flag", "namespaces"):
         return ",".join(expand_clone_flags(value)) or "none"
     if op in ("load_seccomp", "hold_seccomp") and name == "flags":
         from . import seccomp

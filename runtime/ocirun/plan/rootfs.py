@@ -141,7 +141,13 @@ def change_root(b: Builder) -> None:
         b.init("change_root", "/root/path", why="without a mount namespace there is only chroot", root="root")
         return
     if b.request.no_pivot:
-        b.init("move_root", "/root/path", why="--no-pivot was given", root="root", uncover=["/proc", "/sys"])
+        b.init("move_root", "/root/path", why="--no-pivot was given", root="root", top=b.slot("top"))
+        why = "a procfs or sysfs left under the root would let a user namespace mount one without masks"
+        b.init("send_fd", "/root/path", why=why, slot="top", keep=0)
+
+        joined = c.CLONE_NEWNS | (c.CLONE_NEWUSER if b.user_namespace and not b.facts.privileged else 0)
+        b.host("hide_host_mounts", "/root/path", namespaces=joined)
+        b.init("change_root", "/root/path", root="root")
     else:
         b.init("pivot", "/root/path", root="root")
     wanted = b.linux.get("rootfsPropagation")
