@@ -11,6 +11,7 @@ import socket
 import struct
 import termios
 import time
+import tty
 
 from . import process
 
@@ -82,8 +83,12 @@ def set_size(master: int, rows: int, columns: int) -> None:
 class Terminal:
     """A command with a pty of ours as its controlling terminal, as a person would have it."""
 
-    def __init__(self, argv: Sequence[str], scratch: str, rows: int = 33, columns: int = 99) -> None:
+    def __init__(
+        self, argv: Sequence[str], scratch: str, rows: int = 33, columns: int = 99, *, raw: bool = False
+    ) -> None:
         self.master, slave = pty.openpty()
+        if raw:
+            tty.setraw(slave)
         set_size(self.master, rows, columns)
         self.seen = ""
         self.before = termios.tcgetattr(slave)

@@ -204,5 +204,5 @@ def test_r25_many_with_terminals(live: Case) -> None:
     running = [process.spawn(argv, scratch=live.scratch) for _ in range(20)]
     for proc, out, err in running:
         assert process.wait_end(proc, 20)
-        assert (proc.returncode, execs.read(out)) == (9, "here\r\n"), execs.read(err)
+        assert (proc.returncode, execs.read(out)) == (9, "here\n"), execs.read(err)
     execs.no_helper(live)

@@ -181,6 +181,45 @@ def test_on_the_callers_terminal(live: Case) -> None:
         terminal.close()
 
 
+def test_captured_output_has_plain_ends_of_lines(live: Case) -> None:
+    # As with runc: the container's terminal leaves newlines to the caller's, and a pipe has none.
+    bundle = with_terminal(live, "echo one; tty; stty -a 2>/dev/null | grep -o '.onlcr'")
+    assert live.output(bundle) == "one\n/dev/pts/0\n-onlcr\n"
+
+
+def test_ends_of_lines_on_the_callers_terminal(live: Case) -> None:
+    bundle = with_terminal(live, "echo one; echo two")
+    bundle.save()
+    terminal = peers.Terminal(live.argv("run", "--bundle", bundle.path, bundle.id), live.scratch)
+    try:
+        assert terminal.expect("two\r\n") == "one\r\ntwo\r\n"
+        assert terminal.finish() == 0
+    finally:
+        terminal.close()
+
+
+def test_ends_of_lines_on_a_raw_terminal(live: Case) -> None:
+    # Its owner wants bytes as they are, and would see stairs; for the time of the run it processes output.
+    bundle = with_terminal(live, "echo one; echo two")
+    bundle.save()
+    terminal = peers.Terminal(live.argv("run", "--bundle", bundle.path, bundle.id), live.scratch, raw=True)
+    try:
+        assert terminal.expect("two\r\n") == "one\r\ntwo\r\n"
+        assert terminal.finish() == 0
+    finally:
+        terminal.close()
+
+
+def test_ends_of_lines_for_an_engine(live: Case, console: peers.ConsoleSocket) -> None:
+    # Who takes the master decides itself; runc and crun leave the terminal as the kernel makes it.
+    bundle = with_terminal(live, "echo one; stty -a 2>/dev/null | grep -o '.onlcr'")
+    live.create(bundle, "--console-socket", console.path)
+    master = console.master()
+    live.start(bundle)
+    assert peers.read_until(master, "onlcr\r\n") == "one\r\n onlcr\r\n"
+    os.close(master)
+
+
 def test_resize_of_the_callers_terminal(live: Case) -> None:
     bundle = with_terminal(live, "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done")
     bundle.save()

@@ -188,11 +188,11 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
             signals = foreground.forwarder()
         session.idle = Stall(session.cgroup, signals, ignore_paused=options.ignore_paused)
         session.create()
-        if session.console >= 0 and signals is not None:
-            from . import terminal
-
-            console = terminal.Relay(session.console)
         try:
+            if session.console >= 0 and signals is not None:
+                from . import terminal
+
+                console = terminal.Relay(session.console)
             session.start()
         except BaseException:
             session.take_back()

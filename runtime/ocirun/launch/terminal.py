@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+from ..errors import HostError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import select
+    from collections.abc import Callable
+    from typing import Any
 
 _CHUNK = 65536
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
@@ -17,21 +21,24 @@ class Relay:
     """Copies between fds 0 and 1 of this process and the terminal's master.
 
     The caller's terminal is in raw mode while this lives: the container's own terminal does the editing
-    and the signals.  Output that cannot be written stops reading, so nothing is kept without bound.
+    and the signals.  The caller's alone makes a newline a carriage return and a newline, so that output which
+    goes to a file or a pipe has plain ones.  Output that cannot be written stops reading, so nothing is kept
+    without bound.
     """
 
     __slots__ = ("_input_open", "_master", "_saved", "_size_from", "_to_master", "_to_output")
 
     def __init__(self, master: int) -> None:
         self._master = master
-        self._saved: list[object] | None = None
+        self._saved: list[Any] | None = None
         self._to_master = b""
         self._to_output = b""
         self._input_open = True
         os.set_blocking(master, False)
+        _set_mode(master, "container's", _leave_newlines)
         self._size_from = next((fd for fd in (0, 1, 2) if _is_tty(fd)), -1)
         if _is_tty(0):
-            self._saved = _make_raw(0)
+            self._saved = _set_mode(0, "caller's", _raw)
         self.resize()
 
     def resize(self) -> None:
@@ -114,7 +121,7 @@ class Relay:
             import termios
 
             try:
-                termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+                termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
             except termios.error:
                 pass
             self._saved = None
@@ -137,13 +144,18 @@ def _is_tty(fd: int) -> bool:
         return False
 
 
-def _make_raw(fd: int) -> list[object]:
-    """Raw mode as cfmakeraw(3), output processing kept as it was; returns the old settings."""
+def _leave_newlines(settings: list[Any]) -> None:
+    """Pass newlines on as they are."""
     import termios
 
-    old = termios.tcgetattr(fd)
-    new = list(old)
-    new[0] &= ~(
+    settings[1] &= ~termios.ONLCR
+
+
+def _raw(settings: list[Any]) -> None:
+    """Raw mode as cfmakeraw(3), but with output processing."""
+    import termios
+
+    settings[0] &= ~(
         termios.IGNBRK
         | termios.BRKINT
         | termios.PARMRK
@@ -153,8 +165,22 @@ def _make_raw(fd: int) -> list[object]:
         | termios.ICRNL
         | termios.IXON
     )
-    new[1] &= ~termios.OPOST
-    new[2] = (new[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
-    new[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    termios.tcsetattr(fd, termios.TCSADRAIN, new)
-    return list(old)
+    settings[1] |= termios.OPOST
+    settings[2] = (settings[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+    settings[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+
+
+def _set_mode(fd: int, whose: str, change: Callable[[list[Any]], None]) -> list[Any]:
+    """Change the settings of a terminal; returns the old ones.  Raises HostError."""
+    import termios
+
+    call = "tcgetattr"
+    try:
+        old = termios.tcgetattr(fd)
+        new = list(old)
+        change(new)
+        call = "tcsetattr"
+        termios.tcsetattr(fd, termios.TCSADRAIN, new)
+    except termios.error as error:  # no OSError
+        raise HostError.from_os(f"settings of the {whose} terminal", OSError(*error.args), call=call) from None
+    return old
