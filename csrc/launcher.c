@@ -6,8 +6,9 @@
  *   - puts /dev/null on descriptors 0 to 2 that the caller left closed, so
  *     that no file opened later becomes somebody's standard error,
  *   - finds the installation it belongs to, from its own path,
- *   - keeps LD_* and LC_ALL away from the interpreter, and hands them over in
- *     its arguments, so that the program's environment is the caller's,
+ *   - keeps LD_* and LC_ALL away from the interpreter and its loader by another
+ *     first letter of their names, which boot.py takes back.  They stay in the
+ *     environment, as anybody may read a process's arguments,
  *   - replaces itself by the preloaded interpreter beside the package, if there
  *     is one that fits (start/preload.h); else by the starter (start/starter.c);
  *     or where that or the interpreter's library is missing by `python -I -S -B`:
@@ -35,6 +36,7 @@
 #include <asm/stat.h>
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
+#include <linux/resource.h>
 
 #define FAILURE 1
 #define TREES_MAX 4
@@ -43,8 +45,9 @@ struct start {
 	long argc;
 	char **argv;
 	char **envp;
-	const char *exec_name;	    /* AT_EXECFN */
+	const char *exec_name;	/* AT_EXECFN */
 	uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
+	uint64_t page;		/* AT_PAGESZ */
 };
 
 static char self[PATH_LIMIT];	   /* this file; then its bin directory */
@@ -194,6 +197,27 @@ static int is_unchanged(const struct preload_file *file)
 	       (uint64_t)now.st_mtime == file->seconds && (uint64_t)now.st_mtime_nsec == file->nanoseconds;
 }
 
+/* Whether a limit of this process leaves room for that much.  Where it does not, execve(2) takes the program and then
+ * kills it. */
+static int has_room(int which, uint64_t size)
+{
+	struct rlimit64 limit;
+
+	return kernel_call(__NR_prlimit64, 0, which, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur >= size + PRELOAD_ROOM;
+}
+
+/* Whether this machine is the one that the table tells of, as far as libc and the file go by it. */
+static int is_same_machine(const struct preload_table *table, const struct start *start)
+{
+	uint32_t processor[PRELOAD_PROCESSOR];
+
+	preload_processor(processor);
+	for (int i = 0; i < PRELOAD_PROCESSOR; i++)
+		if (processor[i] != table->processor[i])
+			return 0;
+	return table->hwcap == start->hwcap && table->hwcap2 == start->hwcap2 && table->page == start->page;
+}
+
 /* Whether the preloaded interpreter is there and is what this machine would load now: the same libraries and modules,
  * and a processor for which libc would choose the same functions. */
 static int may_use_preloaded(const struct start *start)
@@ -203,7 +227,6 @@ static int may_use_preloaded(const struct start *start)
 	long fd = kernel_call(__NR_openat, AT_FDCWD, (long)preloaded, O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	long size;
 	uint64_t at = sizeof *table;
-	uint32_t processor[6];
 
 	if (fd < 0)
 		return 0;
@@ -211,11 +234,7 @@ static int may_use_preloaded(const struct start *start)
 	kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
 	if (size != sizeof content || table->magic != PRELOAD_MAGIC || table->size > sizeof content)
 		return 0;
-	preload_processor(processor);
-	for (int i = 0; i < 6; i++)
-		if (processor[i] != table->processor[i])
-			return 0;
-	if (table->hwcap != start->hwcap || table->hwcap2 != start->hwcap2)
+	if (!is_same_machine(table, start) || !has_room(RLIMIT_AS, table->memory) || !has_room(RLIMIT_DATA, table->data))
 		return 0;
 	for (uint64_t i = 0; i < table->count; i++) {
 		const struct preload_file *file = (const struct preload_file *)(content + at);
@@ -251,7 +270,9 @@ static void find_trees(void)
 	add_requirement("/jsonschema/__init__.py"); /* only `check` needs it, and says so itself */
 }
 
-/* Variables that act on the interpreter before our code can stop them. */
+/* In place of the L of these: variables that act on the interpreter, or its loader, before our code can stop them. */
+#define HELD '\1'
+
 static int is_held(const char *variable)
 {
 	return text_starts(variable, "LD_") || text_starts(variable, "LC_ALL=");
@@ -262,12 +283,12 @@ _Noreturn static void run(const struct start *start)
 	static const char *const elsewhere[] = {INTERPRETER, "/usr/bin/" PYTHON, "/usr/local/bin/" PYTHON};
 	static char dashes[] = "--", flags[] = "-ISB", option[] = "-X", utf8[] = "utf8", code[] = "-c";
 	static char locale[] = "LC_ALL=C", nameless[] = "ocirun";
-	size_t variables = 0, n = 0, kept = 0;
+	size_t variables = 0, n = 0;
 
 	while (start->envp[variables])
 		variables++;
 
-	char *args[variables + (size_t)start->argc + TREES_MAX + 13];
+	char *args[(size_t)start->argc + TREES_MAX + 12];
 	char *env[variables + 2];
 	char **tail;
 
@@ -283,14 +304,13 @@ _Noreturn static void run(const struct start *start)
 	args[n++] = pack;
 	for (size_t i = 0; i < tree_count; i++)
 		args[n++] = trees[i];
-	args[n++] = dashes;
-	for (size_t i = 0; i < variables; i++)
-		if (is_held(start->envp[i]))
-			args[n++] = start->envp[i];
-		else
-			env[kept++] = start->envp[i];
-	env[kept++] = locale;
-	env[kept] = NULL;
+	for (size_t i = 0; i < variables; i++) {
+		env[i] = start->envp[i];
+		if (is_held(env[i]))
+			env[i][0] = HELD;
+	}
+	env[variables] = locale;
+	env[variables + 1] = NULL;
 	args[n++] = dashes;
 	args[n++] = start->argc ? start->argv[0] : nameless;
 	for (long i = 1; i < start->argc; i++)
@@ -328,6 +348,8 @@ __attribute__((used)) _Noreturn static void begin(long *stack)
 	for (aux = (unsigned long *)(end + 1); aux[0] != AT_NULL; aux += 2) {
 		if (aux[0] == AT_EXECFN)
 			start.exec_name = (const char *)aux[1];
+		else if (aux[0] == AT_PAGESZ)
+			start.page = aux[1];
 		else if (PRELOAD_HWCAP && aux[0] == AT_HWCAP)
 			start.hwcap = aux[1];
 		else if (PRELOAD_HWCAP && aux[0] == AT_HWCAP2)

@@ -1,8 +1,8 @@
 """From the launcher's arguments to the command line.
 
 It is built twice: as the text of ``python -c``, and compiled into the starter.  The arguments: the pack's path,
-directories for sys.path, "--", variables that were held back from the interpreter, "--", the command line with its
-program's name.
+directories for sys.path, "--", the command line with its program's name.  Variables that were held back from the
+interpreter have another first letter.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import sys
 gc.set_threshold(100000)
 a = sys.argv
 i = a.index("--")
-j = a.index("--", i + 1)
 p = a[1]
 sys.path += a[2:i]
 del os.environ["LC_ALL"]
-for v in a[i + 1 : j]:
-    k, _, w = v.partition("=")
-    os.environ[k] = w
-del a[: j + 1]
+for k in [k for k in os.environ if k[:1] == "\1"]:
+    os.environ["L" + k[1:]] = os.environ.pop(k)
+del a[: i + 1]
 try:
     try:
         f = os.open(p, os.O_RDONLY | os.O_CLOEXEC)

@@ -13,6 +13,9 @@
  * stack protector gets another value.  Open files, signals and the caller's
  * words are the caller's: see starter.c.
  *
+ * The file is for its owner alone, as the hash secret is in it: who knows that
+ * can make keys that are slow to look up.
+ *
  * Sources: execve(2), set_tid_address(2), set_robust_list(2), arch_prctl(2),
  * PR_GET_TID_ADDRESS(2const), brk(2), elf(5). */
 #define _GNU_SOURCE
@@ -160,6 +163,7 @@ static int begin_table(char *const *also)
 		.size = sizeof *head,
 		.hwcap = PRELOAD_HWCAP ? getauxval(AT_HWCAP) : 0,
 		.hwcap2 = PRELOAD_HWCAP ? getauxval(AT_HWCAP2) : 0,
+		.page = getauxval(AT_PAGESZ),
 	};
 	preload_processor(head->processor);
 	for (; *also; also++) {
@@ -207,6 +211,9 @@ static int add_segment(const char *line)
 		.p_memsz = stop - start,
 		.p_align = (Elf64_Xword)sysconf(_SC_PAGESIZE),
 	};
+	((struct preload_table *)table)->memory += stop - start;
+	if (flags & PF_W)
+		((struct preload_table *)table)->data += stop - start;
 	if (*name != '/' || strcmp(name, last) == 0)
 		return 0;
 	last = name;
@@ -279,7 +286,7 @@ int preload_write(const char *path, char *const *also)
 		if ((result = add_segment(line)) < 0)
 			return result;
 	}
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
 	if (fd < 0)
 		return -errno;
 	result = write_file(fd);

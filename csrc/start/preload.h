@@ -9,7 +9,11 @@
 #define PRELOAD_TABLE 0x8000
 #define PRELOAD_TABLE_MAX 0x20000
 #define PRELOAD_SEGMENTS 0x30000 /* for pages of 64 KiB, which arm64 may have */
-#define PRELOAD_MAGIC 0x316465726c70636fULL /* "ocplred1" */
+#define PRELOAD_MAGIC 0x326465726c70636fULL /* "ocplred2" */
+
+/* What it needs besides its segments: the kernel's own mappings, and some memory to begin with. */
+#define PRELOAD_ROOM (4UL << 20)
+#define PRELOAD_PROCESSOR 15
 
 /* What must be as it was: the processor, as libc has chosen functions for it,
  * and the files that the memory comes from.  The files follow the table. */
@@ -17,7 +21,9 @@ struct preload_table {
 	uint64_t magic;
 	uint64_t size; /* with all files */
 	uint64_t hwcap, hwcap2; /* of getauxval(3), where it is not the loader's own invention */
-	uint32_t processor[6];
+	uint64_t page;
+	uint64_t memory, data; /* bytes that RLIMIT_AS and RLIMIT_DATA count */
+	uint32_t processor[PRELOAD_PROCESSOR];
 	uint64_t count;
 };
 
@@ -32,30 +38,51 @@ struct preload_file {
 #define PRELOAD_HWCAP 1
 #endif
 
-/* What a processor can do; cpuid(1) and cpuid(7) without what differs between its cores. */
-static inline void preload_processor(uint32_t found[6])
-{
 #if defined(__x86_64__)
-	uint32_t a = 1, b, c = 0, d;
+/* cpuid(leaf, part), of which those registers are kept whose letters are given. */
+static inline uint32_t *preload_ask(uint32_t *to, uint32_t leaf, uint32_t part, const char *registers)
+{
+	uint32_t a = leaf, b, c = part, d;
 
 	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	found[0] = a;
-	found[1] = c;
-	found[2] = d;
-	a = 7;
-	c = 0;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	found[3] = b;
-	found[4] = c;
-	found[5] = d;
+	for (; *registers; registers++)
+		*to++ = *registers == 'a' ? a : *registers == 'b' ? b : *registers == 'c' ? c : d;
+	return to;
+}
+#endif
+
+/* What a processor can do, by all that libc goes by, without what differs between its cores; and which registers the
+ * kernel keeps, as one that does not use AVX turns it off (XCR0). */
+static inline void preload_processor(uint32_t found[PRELOAD_PROCESSOR])
+{
+	uint32_t *at = found;
+#if defined(__x86_64__)
+	uint32_t most;
+
+	preload_ask(&most, 0, 0, "a");
+	at = preload_ask(at, 0, 0, "bcd"); /* the maker */
+	at = preload_ask(at, 1, 0, "acd");
+	if (found[4] & 1 << 27) {
+		__asm__ volatile("xgetbv" : "=a"(at[0]), "=d"(at[1]) : "c"(0));
+		at += 2;
+	}
+	if (most >= 7) {
+		at = preload_ask(at, 7, 0, "bcd");
+		at = preload_ask(at, 7, 1, "a");
+	}
+	if (most >= 13)
+		at = preload_ask(at, 13, 1, "a");
+	preload_ask(&most, 0x80000000, 0, "a");
+	if (most >= 0x80000001)
+		at = preload_ask(at, 0x80000001, 0, "cd");
 #else
 	uint64_t zeroing; /* DCZID_EL0, which memset goes by; the hardware capabilities say the rest */
 
 	__asm__ volatile("mrs %0, dczid_el0" : "=r"(zeroing));
-	found[0] = (uint32_t)zeroing;
-	for (int i = 1; i < 6; i++)
-		found[i] = 0;
+	*at++ = (uint32_t)zeroing;
 #endif
+	while (at < found + PRELOAD_PROCESSOR)
+		*at++ = 0;
 }
 
 #ifdef PRELOAD_WRITES

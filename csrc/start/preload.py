@@ -48,10 +48,26 @@ def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
     if "ocirun.cli.explain" in importer.modules:
         practise(f"{target}.practice")
     importer.close(pack)
-    files = [pack, *importer.files()]
+    files = {pack, *importer.files(), *sources(importer)}
     gc.collect()
     gc.freeze()
-    return files
+    return sorted(files)
+
+
+def sources(importer: Any) -> list[str]:
+    """The files that the modules in memory come from, but for those that are mapped and those of the pack itself."""
+    found = []
+    for name, module in sys.modules.items():
+        file = getattr(module, "__file__", None) or ""
+        frozen = getattr(getattr(module, "__spec__", None), "origin", "") == "frozen"
+        packed = name in importer.modules and importer.modules[name][4] < 0
+        if frozen or packed or file.endswith(importer.suffix):
+            continue
+        while file and not os.path.exists(file):  # it is in an archive
+            file = file.rpartition("/")[0]
+        if os.path.isfile(file):
+            found.append(file)
+    return found
 
 
 def practise(place: str) -> None:
@@ -136,12 +152,9 @@ def go_on(words: list[str], environ: list[bytes]) -> None:
         if sign:
             variables.setdefault(key, value)
     del os.environ["LC_ALL"]
-    end = words.index("--")
-    last = words.index("--", end + 1)
-    for held in words[end + 1 : last]:
-        name, _, text = held.partition("=")
-        os.environ[name] = text
-    sys.argv = words[last + 1 :]
+    for name in [name for name in os.environ if name[:1] == "\1"]:
+        os.environ["L" + name[1:]] = os.environ.pop(name)
+    sys.argv = words[words.index("--") + 1 :]
     from ocirun.cli.main import main
 
     os._exit(main())

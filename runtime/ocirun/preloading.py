@@ -58,27 +58,27 @@ def make(place: Place) -> int:
     Raises HostError.
     """
     target = place.name(PRELOADED)
-    fresh = f"{target}.{os.getpid()}.new"
+    fresh = f"{target}.new"
     path = f"{place.directory}/{fresh}"
     rest = [place.file(PACK), *place.trees]
-    directory = place.open()
+    directory = _locked(place)
     try:
         # rseq(2) is of one thread, and a later process has another.
         environ = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
-        _run([place.file(STAGE), place.file(STARTER), "--preload", path, *rest], environ, "write it")
-        _run([path, *rest, "--", "--", "ocirun", "--version"], {"LC_ALL": "C"}, "try it")
+        _run([place.file(STAGE), place.file(STARTER), "--preload", path, *rest], environ, "write it", directory)
+        _run([path, *rest, "--", "ocirun", "--version"], {"LC_ALL": "C"}, "try it", directory)
         os.rename(fresh, target, src_dir_fd=directory, dst_dir_fd=directory)
         return os.stat(target, dir_fd=directory).st_blocks * 512
     except OSError as error:
         raise HostError.from_os(f"put {path} in place", error, call="rename") from None
     finally:
-        _unlink(fresh, directory)
+        _sweep(place, directory)
         os.close(directory)
 
 
 def remove(place: Place) -> bool:
     """Remove the preloaded interpreter; whether there was one.  Raises HostError."""
-    directory = place.open()
+    directory = _locked(place)
     try:
         os.unlink(place.name(PRELOADED), dir_fd=directory)
     except FileNotFoundError:
@@ -90,21 +90,55 @@ def remove(place: Place) -> bool:
     return True
 
 
-def _unlink(name: str, directory: int) -> None:
+def _locked(place: Place) -> int:
+    """The directory, locked against other calls like this one, and without what killed ones have left there."""
+    import fcntl
+
+    directory = place.open()
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+    except OSError as error:
+        os.close(directory)
+        raise HostError.from_os(f"lock {place.directory}", error, call="flock") from None
+    _sweep(place, directory)
+    return directory
+
+
+def _sweep(place: Place, directory: int) -> None:
+    """Remove what is not finished: the file, and the bundle that it practises with."""
+    for name in os.listdir(directory):
+        if name.startswith(f"{place.name(PRELOADED)}."):
+            try:
+                _clear(name, directory)
+            except OSError:
+                continue  # what it is in the way of will say so
+
+
+def _clear(name: str, directory: int) -> None:
     try:
         os.unlink(name, dir_fd=directory)
-    except OSError:
-        pass  # it has its place, or was never made
+    except IsADirectoryError:
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            for below in os.listdir(inner):
+                _clear(below, inner)
+        finally:
+            os.close(inner)
+        os.rmdir(name, dir_fd=directory)
 
 
-def _run(words: list[str], environ: dict[str, str], what: str) -> None:
-    """Run a program to its end, quietly.  Raises HostError with its last words."""
+def _run(words: list[str], environ: dict[str, str], what: str, lock: int) -> None:
+    """Run a program to its end, quietly.  Raises HostError with its last words.
+
+    lock   a descriptor that it has too: the lock holds until both of us have ended
+    """
     reader, writer = os.pipe()
     try:
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, writer, 1),
             (os.POSIX_SPAWN_DUP2, writer, 2),
+            (os.POSIX_SPAWN_DUP2, lock, 3),
         ]
         try:
             pid = os.posix_spawn(words[0], words, environ, file_actions=actions)

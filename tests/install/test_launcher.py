@@ -37,6 +37,7 @@ def main():
         "blocked": sorted(_signal.pthread_sigmask(_signal.SIG_BLOCK, [])),
         "open": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],
         "exe": os.readlink("/proc/self/exe"), "name": open("/proc/self/comm").read(),
+        "words": str(open("/proc/self/cmdline", "rb").read()),
         "native": [os.environ.get("MARK", ""), os.path.exists("/proc/self")],
     }
     import json
@@ -132,6 +133,14 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 )
 def test_environment_is_handed_over(probe: Probe, env: dict[str, str]) -> None:
     assert probe(env=env)["environ"] == env
+
+
+def test_values_of_variables_are_nobodys_business(probe: Probe) -> None:
+    """Anybody may read a process's arguments (proc_pid_cmdline(5)); its environment is for its owner."""
+    env = {"LD_SDK_KEY": "secret-1", "LD_LIBRARY_PATH": "/secret-2", "LC_ALL": "secret-3", "LD_PRELOAD": "/secret-4"}
+    seen = probe(env=env)
+    assert "secret" not in seen["words"]
+    assert seen["environ"] == env
 
 
 def test_environment_that_is_not_utf8(probe: Probe) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import resource
 import signal
+import stat
 import struct
 import subprocess
 import time
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 TABLE = 0x8000  # csrc/start/preload.h
 MAIN = """
 import os, sys
+import used_by_all
 
 def main():
     scope = {}
@@ -40,6 +44,7 @@ class Preloaded(Probe):
         super().__init__(where, starts=True)
         self.package = where / "package" / "ocirun"
         (self.package / "cli" / "main.py").write_text(MAIN)
+        (where / "package" / "used_by_all.py").write_text("")  # as jeepney is, and much of the standard library
         build = _build()
         builder = build.Builder(where / "build", strict=True)
         builder.pack(self.pack, self.package, installed=False)
@@ -165,20 +170,27 @@ def _empty(one: Preloaded) -> None:
     os.truncate(one.preloaded, 0)
 
 
+def _change_library(one: Preloaded) -> None:
+    os.utime(one.where / "package" / "used_by_all.py")
+
+
 def _not_executable(one: Preloaded) -> None:
     one.preloaded.chmod(0o644)
 
 
 CHANGES = {
     "source": _change_source,
+    "library": _change_library,
     "pack": _change_pack,
     "starter": _change_starter,
     "magic": _patch(0, "<Q", 0),
     "size": _patch(8, "<Q", 1 << 62),
     "no-size": _patch(8, "<Q", 64),
-    "processor": _patch(32, "<I", 0x12345678),
-    "processor-features": _patch(44, "<I", 0),
-    "file-length": _patch(64 + 32, "<Q", 1 << 63),
+    "page": _patch(32, "<Q", 1 << 30),
+    "processor": _patch(56, "<I", 0x12345678),
+    "processor-features": _patch(56 + 16, "<I", 0),
+    "registers": _patch(56 + 24, "<I", 0),
+    "file-length": _patch(128 + 32, "<Q", 1 << 63),
     "cut": _cut,
     "empty": _empty,
     "mode": _not_executable,
@@ -187,7 +199,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_it_is_passed_over_when_it_does_not_fit(whole: Preloaded, change: str) -> None:
-    if change == "processor-features" and os.uname().machine != "x86_64":
+    if change in ("processor-features", "registers") and os.uname().machine != "x86_64":
         pytest.skip("only on x86-64 in these words; else the hardware capabilities say it")
     assert whole.says("word = 1") == ("_preload", "1")
     CHANGES[change](whole)
@@ -195,6 +207,64 @@ def test_it_is_passed_over_when_it_does_not_fit(whole: Preloaded, change: str) -
     _build().Builder(whole.where / "build", strict=True).pack(whole.pack, whole.package, installed=False)
     whole.make_preloaded()
     assert whole.says("word = 3") == ("_preload", "3")
+
+
+LIMITS = {
+    "data": (resource.RLIMIT_DATA, 30),
+    "addresses": (resource.RLIMIT_AS, 60),
+    "stack": (resource.RLIMIT_STACK, 8),
+}
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_it_works_where_the_starter_does(whole: Preloaded, kind: str) -> None:
+    """execve(2) of a program for which there is no room ends in a SIGSEGV, without a word."""
+    which, most = LIMITS[kind]
+    used = set()
+    for size in range(0, most << 20, most << 15):
+
+        def limit(size: int = size) -> None:
+            resource.setrlimit(which, (size, size))
+
+        os.rename(whole.preloaded, f"{whole.preloaded}.away")
+        plain = whole.run("word = 1", preexec_fn=limit)
+        os.rename(f"{whole.preloaded}.away", whole.preloaded)
+        result = whole.run("word = 1", preexec_fn=limit)
+        if plain.returncode == 0:
+            assert (result.returncode, result.stderr) == (0, ""), f"limit {size}"
+            used.add(result.stdout)
+    assert used == ({"_preload 1"} if kind == "stack" else {"_preload 1", "_start 1"})
+
+
+@pytest.mark.parametrize(
+    "words", [["setarch", "-R"], ["setarch", "-L"], ["setarch", "-X"], ["setarch", "-Z"], []], ids=str
+)
+@pytest.mark.parametrize("stack", [1 << 20, resource.RLIM_INFINITY])
+def test_other_layouts_of_addresses(whole: Preloaded, words: list[str], stack: int) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_STACK, (stack, resource.RLIM_INFINITY))
+
+    done = subprocess.run([*words, whole.program, "word = 1"], capture_output=True, check=False, preexec_fn=limit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"_preload 1", b"")
+
+
+def test_modules_are_all_looked_at(whole: Preloaded) -> None:
+    """Whatever is in its memory and comes from a file is in the table; struct comes from the pack in any start."""
+    code = (
+        "import sys; "
+        "word = [m.__file__ for m in sys.modules.values() if getattr(m, '__file__', '') and m.__name__ != 'struct']"
+    )
+    with whole.preloaded.open("rb") as file:
+        file.seek(TABLE)
+        table = file.read(0x20000)
+    files = [name for name in ast.literal_eval(whole.says(code)[1]) if os.path.exists(name)]
+    assert len(files) > 5
+    assert [name for name in files if os.fsencode(name) + b"\0" not in table] == []
+
+
+def test_it_is_for_its_owner_alone(whole: Preloaded) -> None:
+    """Who knows the hash secret can make a dict slow; others start without."""
+    assert stat.S_IMODE(whole.preloaded.stat().st_mode) == 0o700
 
 
 def test_the_command(own: Installed, tmp_path: Path) -> None:
@@ -225,6 +295,25 @@ def test_the_command(own: Installed, tmp_path: Path) -> None:
     assert pythons.run([program, "preload", "--remove"]).stdout.startswith("removed ")
     assert pythons.run([program, "preload", "--remove"]).stdout.startswith("there is no ")
     assert not list(own.site.glob("ocirun/_preload*"))
+
+
+@pytest.mark.parametrize("then", ["--force", "--remove"])
+def test_what_a_killed_one_leaves_goes_with_the_next(own: Installed, then: str) -> None:
+    if not _build()._library():
+        pytest.skip("this interpreter has no shared library")
+    before = set(own.site.glob("ocirun/*"))
+    for turn in range(8):
+        process = subprocess.Popen([own.program, "preload", "--force"], stdout=subprocess.DEVNULL)
+        while not (left := set(own.site.glob("ocirun/_preload*.new*"))) and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(0.02 * turn)
+        process.kill()
+        process.wait()
+        assert left
+    pythons.run([str(own.program), "preload", then])
+    kept = [_build().PRELOAD_NAME] if then == "--force" else []
+    assert [file.name for file in set(own.site.glob("ocirun/*")) - before] == kept
+    pythons.run([str(own.program), "preload", "--remove"])
 
 
 def test_a_place_that_cannot_be_written(own: Installed) -> None:

@@ -15,11 +15,11 @@ COMMAND = Command(
     description="""\
 Writes a started interpreter, with the modules that the commands need, to a file beside the package. From then on the
 program ocirun executes that file, which takes about a third of the time of starting Python. Call it once after an
-installation, as its owner; the file takes some 20 MiB.
+installation, as its owner; the file takes some 20 MiB. It is for its owner alone; for other users Python is started.
 
-The file is used as long as the libraries and modules that it was made from are unchanged and the processor is of the
-same kind. After an update it is passed over, until it is made anew. A preloaded interpreter has the same addresses and
-hash seed each time it runs.""",
+The file is used as long as the libraries and modules that it was made from are unchanged, the processor is of the same
+kind, and the caller's limits (ulimit -v, ulimit -d) leave room for it. After an update it is passed over, until it is
+made anew. A preloaded interpreter has the same addresses and hash seed each time it runs.""",
     options=(
         Option("force", help="make it anew, even if there is one that fits"),
         Option("remove", help="remove it; commands start Python again"),
