@@ -74,12 +74,20 @@ class Container(Handle):
             raise StateError("cannot start a container that has stopped", status=status)
         directory = self._directory()
         try:
+            # What cannot be read is found before the program runs.
+            hooks = []
+            if "poststart" in self._record.hooks:
+                from .launch import late_hooks
+
+                hooks = late_hooks.saved(self._record, directory, "poststart")
             listener = notify.in_start(directory)
             start.start(self._record, directory)
             if listener is not None:
                 notify.wait_started(listener, self._record)
-            if "poststart" in self._record.hooks:
-                self._run_hooks("poststart", "running", directory)
+            if hooks:
+                from .launch import late_hooks
+
+                late_hooks.run_all(self._record, hooks, records.RUNNING)
         except HookError:
             self.delete(force=True)
             raise
@@ -287,11 +295,6 @@ class Container(Handle):
                 return destroy.destroy(self.root, self._record, cgroup, directory)
         finally:
             os.close(directory)
-
-    def _run_hooks(self, kind: str, status: str, directory: int) -> None:
-        from .launch import late_hooks
-
-        late_hooks.run_all(self._record, directory, kind, status)
 
 
 def delete(container_id: str, *, root: str, force: bool = False, if_stopped: bool = False) -> list[str]:

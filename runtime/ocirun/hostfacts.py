@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from . import jsonio
+from . import jsonio, procfile
 from .config import load
-from .errors import HostError, UnsupportedError, UsageError
+from .errors import UnsupportedError, UsageError
 from .host import cgroups, facts, unified
 from .host.stated import FORMAT, Stated
 
@@ -66,7 +66,7 @@ def _systemd(*, user: bool) -> dict[str, Any] | None:
 
     try:
         found = systemd.find(user=user)
-    except (UnsupportedError, HostError):
+    except UnsupportedError:
         return None
     return {"version": found.version, "controlGroup": found.control_group}
 
@@ -92,7 +92,7 @@ def _unified(layout: Layout, top: str) -> dict[str, Any]:
     """The groups of v2 from the top to our own, and those directly below these."""
     found: dict[str, Any] = {}
     for path in [top, *_down(top, layout.own_below("") or "")]:
-        for group in (path, *_below(path)):
+        for group in (path, *procfile.directories(path)):
             found[group] = {
                 "controllers": unified.HERE.controllers(group),
                 "enabled": unified.HERE.enabled(group),
@@ -106,14 +106,6 @@ def _unified(layout: Layout, top: str) -> dict[str, Any]:
 def _down(top: str, below: str) -> list[str]:
     names = below.split("/") if below else []
     return ["/".join([top, *names[: end + 1]]) for end in range(len(names))]
-
-
-def _below(path: str) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-    except OSError:
-        return []
 
 
 def _writable(layout: Layout, controller: str) -> list[str]:

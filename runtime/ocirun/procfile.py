@@ -1,13 +1,29 @@
 """Small files of /proc, and their like: one system call each to open, read and close.
 
 Python's file objects ask the kernel three more questions about each file, and a command reads several.
+
+An errno is looked at here before it becomes a fact: only some say that a thing is not there.  Out of memory or of
+descriptors says nothing of it, and is an error.
 """
 
 from __future__ import annotations
 
 import os
 
+from .errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 _PAGE = 4096
+
+# ENOENT, ESRCH, ENODEV, ENOTDIR: there is no such file, process or group (any more).
+GONE = (2, 3, 19, 20)
+# EPERM, EIO, ENXIO, EACCES, EISDIR, EINVAL, ELOOP, ENODATA, EOPNOTSUPP: there, and without an answer for us.
+_SILENT = (1, 5, 6, 13, 21, 22, 40, 61, 95)
 
 
 def read(path: str, size: int = _PAGE) -> bytes:
@@ -23,8 +39,58 @@ def read(path: str, size: int = _PAGE) -> bytes:
 
 
 def text(path: str, size: int = _PAGE) -> str:
-    """The same as text; "" for a file that cannot be read."""
+    """The same as text; "" for a file that is not there or has no answer for us.  Raises HostError.
+
+    size   more than a page is read to the end, as files with many lines come in parts
+    """
     try:
-        return read(path, size).decode("utf-8", "replace")
-    except OSError:
-        return ""
+        return (read(path) if size <= _PAGE else _all(path, size)).decode("utf-8", "replace")[:size]
+    except OSError as error:
+        return unanswered(error, path, "")
+
+
+def _all(path: str, size: int) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while size > 0 and (part := os.read(fd, size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def names(path: str) -> list[str]:
+    """The names in a directory, sorted; none where there is no directory for us.  Raises HostError."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError as error:
+        return unanswered(error, path, [])
+
+
+def directories(path: str) -> list[str]:
+    """The paths of the directories in one, sorted; none where there is no directory for us.  Raises HostError."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        return unanswered(error, path, [])
+
+
+def exists(path: str) -> bool:
+    """There is such a file.  Raises HostError where that cannot be told."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise HostError.from_os(path, error, call="stat") from None
+    return True
+
+
+def unanswered(error: OSError, what: str, otherwise: T) -> T:
+    """`otherwise` where an error says that there is no answer for us.  Raises HostError for any other."""
+    if error.errno in GONE or error.errno in _SILENT:
+        return otherwise
+    raise HostError.from_os(f"read {what}", error, call="read") from None

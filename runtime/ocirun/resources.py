@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from .cgroup import translate
 from .cgroup.restore import previous
-from .config import load
 from .config._tables import LIST, OBJECT, RESOURCES
 from .config.check import Walk, without
 from .config.rules import resources as rules
@@ -189,15 +188,19 @@ def saved(directory: int) -> dict[str, Any]:
         try:
             resources = loads(store.read_file(directory, FILE))
         except FileNotFoundError:
-            raw = store.read_file(directory, "config.json")
-            config: Any = load.from_bytes(raw, bundle="/", path="config.json").data
-            resources = (config.get("linux") or {}).get("resources") or {}
-    except (OSError, JsonError, ConfigError) as error:
-        raise StateDamagedError(f"the saved limits cannot be read: {error}") from None
+            from .state import saved as saving
+
+            resources = (saving.config(directory, "/").get("linux") or {}).get("resources") or {}
+    except OSError as error:
+        if error.errno not in store.NO_FILE:
+            raise HostError.from_os(FILE, error, call="openat") from None
+        raise StateDamagedError(f"{FILE}: is no file", remedy=store.REMEDY) from None
+    except JsonError as error:
+        raise StateDamagedError(f"the saved limits cannot be read: {error}", remedy=store.REMEDY) from None
     walk = Walk()
     walk.value(resources, RESOURCES, "")
     if walk.report.problems:
-        raise StateDamagedError(f"{FILE}: {walk.report.problems[0].line()}")
+        raise StateDamagedError(f"{FILE}: {walk.report.problems[0].line()}", remedy=store.REMEDY)
     return {key: value for key, value in resources.items() if key != "devices"}
 
 

@@ -6,12 +6,11 @@ import os
 import select
 import time
 
-from .config import load
 from .errors import StateError
 from .host import resctrl
 from .plan import rdt
 from .state import record as records
-from .state import store
+from .state import saved, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,10 +47,9 @@ def rdt_groups(record: Record, root: str) -> Groups | None:
         return None
     directory = store.open_container(root, record.container_id)
     try:
-        raw = store.read_file(directory, "config.json")
+        config = saved.config(directory, record.bundle)
     finally:
         os.close(directory)
-    config: Any = load.from_bytes(raw, bundle=record.bundle, path="config.json").data
     block = (config.get("linux") or {}).get("intelRdt")
     if block is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 
@@ -46,7 +47,7 @@ def test_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert facts.user_name(0) == "root"
 
     def refuse(path: str, size: int = 0) -> bytes:
-        raise PermissionError(path)
+        raise PermissionError(errno.EACCES, path)
 
     monkeypatch.setattr(procfile, "read", refuse)
     assert facts.user_name(0) == "ada"

@@ -33,6 +33,7 @@ NEIGHBOURS = {
     ("resources", "state"),
     ("stats", "state"),
     ("roots", "procfile"),
+    ("procfile", "errors"),
     ("signals", "errors"),
     ("container", "running"),
     ("container", "handle"),

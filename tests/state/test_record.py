@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocirun.errors import StateDamagedError
+from ocirun import procfile
+from ocirun.errors import HostError, StateDamagedError
 from ocirun.state import record, store
 
 TYPE_CHECKING = False
@@ -225,3 +228,69 @@ def test_progress_with_wild_lengths() -> None:
 
 def test_progress_file_that_is_missing(directory: int) -> None:
     assert record.load_progress(directory).phase == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("name", ["state.json", "progress", "spare"])
+def test_what_cannot_be_read_is_not_damaged(
+    directory: int, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    """`delete --force` forgets a damaged container, so an errno that says nothing of the file must not make it one."""
+    made().save(directory)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "readlink" if name == "spare" else "open", refuse)
+    read = {"state.json": record.load, "progress": record.load_progress, "spare": record.load_spare}[name]
+    with pytest.raises(HostError, match=name) as caught:
+        read(directory)
+    assert caught.value.errno == number
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EINVAL])
+def test_only_two_errnos_say_that_a_process_is_gone(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    running = made()
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refuse)
+        for ask in (record.open_init, record.end_init, record.reap_init):
+            with pytest.raises(HostError):
+                ask(running)
+    for name in ("read", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, refuse)
+            for tell in (record.is_alive, record.open_init, lambda of: record.process_stat(of.pid)):
+                with pytest.raises(HostError):
+                    tell(running)
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESRCH])
+def test_process_that_is_not_shown(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """/proc of another pid namespace, or with hidepid, does not have it; the kernel is asked as well."""
+    shown = procfile.read
+
+    def hide(path: str, size: int = 4096) -> bytes:
+        if path.endswith("/stat"):
+            raise OSError(number, os.strerror(number))
+        return shown(path, size)
+
+    monkeypatch.setattr(procfile, "read", hide)
+    with pytest.raises(HostError):
+        record.process_stat(os.getpid())
+    assert record.process_stat(2**22 + 1) == ("", 0)
+
+
+def test_number_that_a_thread_has_got() -> None:
+    """pidfd_open(2) refuses it, and yet the process is gone."""
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert record.open_init(made(pid=thread.native_id, start_time=1)) == -1
+    finally:
+        ended.set()
+        thread.join()

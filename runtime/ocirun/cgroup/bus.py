@@ -252,18 +252,26 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:500]
 
 
+# ENOENT, EACCES, ENOTDIR, ECONNREFUSED: nobody listens there, or not for us. Any other says nothing of systemd.
+_NOBODY = (2, 13, 20, 111)
+
+
 def _connected(places: list[tuple[str, bool]], limit: float) -> tuple[socket.socket, str, bool]:
     """The first place where somebody listens.  Raises UnsupportedError where nobody does."""
     reasons = []
     for path, is_bus in places:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        made = None
         try:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             made.settimeout(limit)
             made.connect(os.fsencode(path))
             return made, path, is_bus
         except OSError as error:
-            made.close()
-            reason = HostError.from_os(path.replace("\0", "@"), error)
+            if made is not None:
+                made.close()
+            reason = HostError.from_os(path.replace("\0", "@"), error, call="connect")
+            if error.errno not in _NOBODY:
+                raise reason from None
             reasons.append(reason.message)
     raise UnsupportedError(
         f"systemd cannot be reached: {'; '.join(reasons)}",

@@ -101,7 +101,9 @@ def frozen_ancestor(fd: int, path: str) -> str:
             here = up
             if tree.read(here, "freezer.self_freezing") == "1":
                 return path
-    except OSError:
+    except OSError as error:
+        if error.errno not in tree.GONE:
+            raise HostError.from_os("look for a frozen group", error, call="read") from None
         # The root has no freezer files.
         return ""
     finally:

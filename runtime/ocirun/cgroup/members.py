@@ -126,7 +126,9 @@ def _signal_new(tops: Sequence[int], number: int, done: set[int], path: str) -> 
 def _signal_frozen(tops: Sequence[int], done: set[int], path: str, freezer_top: int) -> None:
     try:
         freezer.freeze(freezer_top, path, limit=_FREEZE_LIMIT)
-    except HostError:
+    except HostError as error:
+        if error.errno != errno.EBUSY:
+            raise
         # Something cannot stop just now; the next turn tries again.
         return
     _signal_new(tops, SIGKILL, done, path)

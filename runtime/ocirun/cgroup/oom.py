@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 
+from ..errors import HostError
 from . import tree
 from .usage import number
 
@@ -57,8 +58,10 @@ class OomWatch:
         try:
             # Answers ENODEV once the group is removed, which raises the eventfd as well.
             os.pread(self._control, 1, 0)
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in tree.GONE:
+                return False
+            raise HostError.from_os("memory.oom_control", error, call="read") from None
         return True
 
     def close(self) -> None:
@@ -94,7 +97,9 @@ class EventsWatch:
         """The OOM killer has killed since the last call; does not wait."""
         try:
             count = self._kills()
-        except OSError:
+        except OSError as error:
+            if error.errno not in tree.GONE:
+                raise HostError.from_os("memory.events", error, call="read") from None
             self.ended = True
             return False
         before, self._count = self._count, count

@@ -62,12 +62,7 @@ class Files:
     def text(self, name: str) -> str:
         """A file, which starts with the name of its controller."""
         top = self._tops.get(name.partition(".")[0])
-        if top is None:
-            return ""
-        try:
-            return tree.read(top, name)
-        except OSError:
-            return ""
+        return "" if top is None else tree.figure(top, name)
 
     def number(self, name: str, key: str = "") -> int:
         """A number of a file, as `usage.number` finds it."""
@@ -79,10 +74,7 @@ class Files:
     def names(self, controller: str) -> list[str]:
         """All files of a controller's group."""
         top = self._tops.get(controller)
-        try:
-            return [] if top is None else sorted(os.listdir(top))
-        except OSError:
-            return []
+        return [] if top is None else tree.files(top)
 
 
 def read(tops: Mapping[str, int]) -> dict[str, Any]:

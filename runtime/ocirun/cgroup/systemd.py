@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
 from ..errors import HostError, StateDamagedError, UnsupportedError
 from . import unit as units
 from .around import Around
@@ -49,7 +50,7 @@ def connect(*, user: bool) -> Bus:
 
 def find(*, user: bool) -> Manager:
     """The facts about an instance of systemd.  Raises UnsupportedError where none runs, HostError."""
-    if not os.access(_BOOTED, os.F_OK):
+    if not procfile.exists(_BOOTED):
         raise UnsupportedError(
             "systemd does not run on this host, so it cannot make the cgroup",
             pointer=units.POINTER,
@@ -77,14 +78,10 @@ def version_number(text: str) -> int:
 def _uid_outside() -> int:
     """Our uid in the parent of our user namespace: /run/user has that one."""
     uid = os.geteuid()
-    try:
-        with open("/proc/self/uid_map", "rb") as file:
-            for line in file:
-                first, outside, count = (int(word) for word in line.split())
-                if first <= uid < first + count:
-                    return outside + uid - first
-    except (OSError, ValueError):
-        pass
+    for line in procfile.text("/proc/self/uid_map", 1 << 16).splitlines():
+        first, outside, count = (int(word) for word in line.split())
+        if first <= uid < first + count:
+            return outside + uid - first
     return uid
 
 
@@ -289,8 +286,10 @@ class SystemdDriver(Around):
         group = next((one for one in self.groups if one.name == "name=systemd"), None) or self.groups[0]
         try:
             return os.stat(group.path).st_ino
-        except OSError:
+        except FileNotFoundError:
             return 0
+        except OSError as error:
+            raise HostError.from_os(group.path, error, call="stat") from None
 
     # Questions to systemd.
 

@@ -13,6 +13,7 @@ import errno
 import os
 import time
 
+from .. import procfile
 from ..errors import HostError
 
 TYPE_CHECKING = False
@@ -159,9 +160,27 @@ def has(fd: int, file: str) -> bool:
     """The directory has a file of this name."""
     try:
         os.stat(file, dir_fd=fd, follow_symlinks=False)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise
     return True
+
+
+def figure(fd: int, file: str) -> str:
+    """A file as `read`, "" where the kernel has no such figure.  Raises HostError where that cannot be told."""
+    try:
+        return read(fd, file)
+    except OSError as error:
+        return procfile.unanswered(error, f"{file} of a cgroup", "")
+
+
+def files(fd: int) -> list[str]:
+    """The names in a directory, sorted; none where it is gone.  Raises HostError."""
+    try:
+        return sorted(os.listdir(fd))
+    except OSError as error:
+        return procfile.unanswered(error, "a cgroup", [])
 
 
 def open_below(fd: int, path: str, file: str, flags: int) -> int:

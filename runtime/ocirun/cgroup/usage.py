@@ -45,12 +45,12 @@ def read(tops: Mapping[str, int]) -> dict[str, int]:
             continue
         place = (controller, file)
         if place not in texts:
-            texts[place] = _text(tops[controller], file)
+            texts[place] = tree.figure(tops[controller], file)
         value = number(texts[place], key)
         if value is not None:
             result[name] = value
     if "memory" in tops:
-        counts = [number(_text(fd, "memory.oom_control"), "oom_kill") for fd in tree.walk(tops["memory"])]
+        counts = [number(tree.figure(fd, "memory.oom_control"), "oom_kill") for fd in tree.walk(tops["memory"])]
         if any(count is not None for count in counts):
             result["oom_kills"] = sum(count or 0 for count in counts)
     return result
@@ -65,10 +65,3 @@ def number(text: str, key: str = "") -> int | None:
         if name == key and value.isdigit():
             return int(value)
     return None
-
-
-def _text(fd: int, file: str) -> str:
-    try:
-        return tree.read(fd, file)
-    except OSError:
-        return ""

@@ -115,11 +115,8 @@ class V1Driver(Grouped):
 
     def _remedy(self, setting: Setting, number: int) -> str:
         if setting.file == "memory.limit_in_bytes" and number == errno.EBUSY:
-            try:
-                used = tree.read(self._directory(self.group("memory")), "memory.usage_in_bytes")
-                return f"the container uses {used} bytes that cannot be reclaimed"
-            except OSError:
-                pass
+            used = tree.figure(self._directory(self.group("memory")), "memory.usage_in_bytes")
+            return f"the container uses {used} bytes that cannot be reclaimed" if used else ""
         return ""
 
     def _members_group(self) -> Group:

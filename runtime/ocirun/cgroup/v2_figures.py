@@ -7,8 +7,6 @@ Documentation/admin-guide/cgroup-v2.rst of the kernel.
 
 from __future__ import annotations
 
-import os
-
 from . import tree
 from .statistics import filled, numbers
 from .usage import number
@@ -53,10 +51,7 @@ class _Files:
 
     def text(self, name: str) -> str:
         if name not in self._texts:
-            try:
-                self._texts[name] = tree.read(self._top, name)
-            except OSError:
-                self._texts[name] = ""
+            self._texts[name] = tree.figure(self._top, name)
         return self._texts[name]
 
     def number(self, name: str, key: str = "") -> int:
@@ -67,10 +62,7 @@ class _Files:
         return _NO_LIMIT if value == -1 else value or 0
 
     def names(self) -> list[str]:
-        try:
-            return sorted(os.listdir(self._top))
-        except OSError:
-            return []
+        return tree.files(self._top)
 
 
 def usage(top: int) -> dict[str, int]:

@@ -68,13 +68,25 @@ def enable(fd: int, path: str, controllers: Sequence[str], others: Sequence[str]
     try:
         if others:
             tree.write(fd, "cgroup.subtree_control", _plus(others))
-    except OSError:
+    except OSError as error:
+        _look(path, others, error.errno or 0)
         # All or none, says the kernel; so one after the other.
         for name in others:
             try:
                 tree.write(fd, "cgroup.subtree_control", _plus([name]))
-            except OSError:
-                continue
+            except OSError as one:
+                _look(path, [name], one.errno or 0)
+
+
+def _look(path: str, names: Sequence[str], number: int) -> None:
+    """Raise HostError unless the kernel refuses: busy, not in the group above, not ours to change."""
+    if number not in (errno.EBUSY, errno.ENOENT, errno.EINVAL, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP):
+        raise HostError(
+            f"cgroup {path}: cannot switch on {' '.join(names)} below it: {group_steps.words(number)}",
+            pointer=place.POINTER,
+            call="write",
+            errno=number,
+        )
 
 
 def _plus(names: Sequence[str]) -> str:

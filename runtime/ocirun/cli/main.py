@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FAILED = 1
 NO_SUCH_COMMAND = 3
 INTERRUPTED = 128 + 2  # as shells show a death by SIGINT
+_EBADF = 9
 OUTPUT_CLOSED = 128 + 13  # and by SIGPIPE
 
 
@@ -155,6 +156,8 @@ def _fill_standard_descriptors() -> None:
     for fd in range(3):
         try:
             os.fstat(fd)
-        except OSError:
+        except OSError as error:
+            if error.errno != _EBADF:
+                continue
             # The lowest free number is fd itself, as those below it are open.
             os.set_inheritable(os.open("/dev/null", os.O_WRONLY if fd else os.O_RDONLY), True)

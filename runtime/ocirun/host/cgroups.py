@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
 from ..errors import HostError
 
 TYPE_CHECKING = False
@@ -164,7 +165,7 @@ class Layout:
         if mount.readonly:
             return False
         path = f"{mount.path}/{below}"
-        while not os.path.isdir(path) and len(path) > len(mount.path):
+        while len(path) > len(mount.path) and not procfile.exists(path):
             path = os.path.dirname(path)
         return may_make(path)
 
@@ -273,11 +274,5 @@ def text(path: str) -> str:
 
 def _file_names(mount: Mount) -> frozenset[str]:
     """Names of the files in some cgroup below the mount's root; empty where there is none."""
-    try:
-        with os.scandir(mount.path) as entries:
-            child = next((entry.path for entry in entries if entry.is_dir(follow_symlinks=False)), "")
-        if mount.root != "/" and not child:
-            child = mount.path
-        return frozenset(os.listdir(child)) if child else frozenset()
-    except OSError:
-        return frozenset()
+    child = next(iter(procfile.directories(mount.path)), "" if mount.root == "/" else mount.path)
+    return frozenset(procfile.names(child)) if child else frozenset()

@@ -19,10 +19,8 @@ CAP_SYS_ADMIN = 21
 
 def last_capability() -> int:
     """The highest capability number of the kernel (Linux 3.2: /proc/sys/kernel/cap_last_cap)."""
-    try:
-        return int(procfile.read("/proc/sys/kernel/cap_last_cap"))
-    except (OSError, ValueError):
-        return 40  # CAP_CHECKPOINT_RESTORE, Linux 5.9: below our kernel floor
+    text = procfile.text("/proc/sys/kernel/cap_last_cap").strip()
+    return int(text) if text.isdigit() else 40  # CAP_CHECKPOINT_RESTORE, Linux 5.9: below our kernel floor
 
 
 def own_capabilities() -> tuple[int, int]:
@@ -76,7 +74,7 @@ def seccomp_flags() -> int:
 
 def has_keyrings() -> bool:
     """The kernel has the key retention service."""
-    return os.path.exists("/proc/keys")
+    return procfile.exists("/proc/keys")
 
 
 def apparmor_file() -> str:
@@ -131,8 +129,8 @@ def user_name(uid: int) -> str:
             fields = line.split(b":", 3)
             if len(fields) == 4 and fields[2] == wanted:
                 return os.fsdecode(fields[0])
-    except OSError:
-        pass  # other sources may have the name
+    except OSError as error:
+        procfile.unanswered(error, "/etc/passwd", "")  # other sources may have the name
     import pwd
 
     try:

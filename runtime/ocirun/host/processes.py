@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from .. import procfile
 
 
 def descendants(pid: int) -> list[int]:
@@ -15,15 +15,10 @@ def descendants(pid: int) -> list[int]:
     queue = [pid]
     while queue:
         here = queue.pop()
-        try:
-            tasks = os.listdir(f"/proc/{here}/task")
-        except OSError:
-            continue
-        found.append(here)
+        tasks = procfile.names(f"/proc/{here}/task")
+        if tasks:  # not ended meanwhile
+            found.append(here)
         for task in tasks:
-            try:
-                with open(f"/proc/{here}/task/{task}/children", "rb") as file:
-                    queue.extend(int(word) for word in file.read().split())
-            except OSError:  # ended meanwhile, or a kernel without CONFIG_PROC_CHILDREN
-                continue
+            # Not there in a kernel without CONFIG_PROC_CHILDREN.
+            queue.extend(int(word) for word in procfile.text(f"/proc/{here}/task/{task}/children", 1 << 20).split())
     return found

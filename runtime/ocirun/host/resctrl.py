@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from .. import procfile
 from .cgroups import unescape
 
@@ -41,7 +39,7 @@ def figures(top: str, group: str, monitored: str) -> dict[str, Any]:
             found[f"{prefix}_schema_root"] = _line(top, resource)
             found[f"{prefix}_schema"] = _line(group, resource)
     bandwidth, occupancy = [], []
-    for domain in _names(f"{monitored}/mon_data"):
+    for domain in procfile.names(f"{monitored}/mon_data"):
         values = {name: _number(f"{monitored}/mon_data/{domain}/{name}") for name in _EVENTS}
         if values["llc_occupancy"] is not None:
             occupancy.append({"llc_occupancy": values.pop("llc_occupancy")})
@@ -71,13 +69,6 @@ def _about(directory: str) -> dict[str, Any]:
 def _line(group: str, resource: str) -> str:
     lines = [line.strip() for line in _text(f"{group}/schemata").splitlines()]
     return next((line for line in lines if line.startswith(f"{resource}:")), "")
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except OSError:
-        return []
 
 
 def _number(path: str) -> int | None:

@@ -5,8 +5,6 @@ top   where /proc and /sys are; for tests
 
 from __future__ import annotations
 
-import os
-
 from .. import procfile
 
 
@@ -18,10 +16,10 @@ def apparmor_file(top: str = "") -> str:
     if not procfile.text(f"{top}/sys/module/apparmor/parameters/enabled").startswith("Y"):
         return ""
     own = "attr/apparmor/exec"
-    return own if os.path.exists(f"{top}/proc/thread-self/{own}") else "attr/exec"
+    return own if procfile.exists(f"{top}/proc/thread-self/{own}") else "attr/exec"
 
 
 def selinux(top: str = "") -> bool:
     """SELinux is on: its file system is there, and a policy, without which every process is called "kernel"."""
     current = procfile.text(f"{top}/proc/thread-self/attr/current").rstrip("\0\n")
-    return os.path.exists(f"{top}/sys/fs/selinux/enforce") and current not in ("", "kernel")
+    return procfile.exists(f"{top}/sys/fs/selinux/enforce") and current not in ("", "kernel")

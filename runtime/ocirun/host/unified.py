@@ -122,16 +122,8 @@ def delegated_files() -> tuple[str, ...]:
 def file_names(top: str, controller: str) -> frozenset[str]:
     """Names of the files that a controller gives to groups directly below `top`; empty where no group has it."""
     prefix = f"{controller}."
-    try:
-        with os.scandir(top) as entries:
-            groups = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return frozenset()
-    for group in groups:
-        try:
-            found = frozenset(name for name in os.listdir(group) if name.startswith(prefix))
-        except OSError:
-            continue
+    for group in procfile.directories(top):
+        found = frozenset(name for name in procfile.names(group) if name.startswith(prefix))
         # Pressure and, for cpu, the statistics are there without the controller.
         if any(not name.endswith((".pressure", ".stat", ".stat.local")) for name in found):
             return found
@@ -151,7 +143,7 @@ def _access(path: str, mode: int) -> bool:
 
 
 def _exists(path: str) -> bool:
-    return os.access(path, os.F_OK)
+    return procfile.exists(path)
 
 
 def _words(path: str) -> list[str]:

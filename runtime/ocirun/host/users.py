@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,8 +174,8 @@ def _owns_mounts() -> bool:
             return os.fstat(owner).st_ino == os.stat("/proc/self/ns/user").st_ino
         finally:
             os.close(owner)
-    except OSError:  # EPERM: the owner is not ours to see
-        return False
+    except OSError as error:  # EPERM: the owner is not ours to see
+        return procfile.unanswered(error, "/proc/self/ns/mnt", otherwise=False)
 
 
 def _program(name: str) -> str:
@@ -190,8 +192,4 @@ def _user_name(uid: int) -> str:
 
 
 def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read(1 << 20).decode("utf-8", "replace")
-    except OSError:
-        return ""
+    return procfile.text(path, 1 << 20)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..config import load
 from ..errors import HostError, StateError, UnsupportedError, UsageError
 from ..state import record as records
-from ..state import store
+from ..state import saved
 from . import criu, images, mountinfo
 
 TYPE_CHECKING = False
@@ -31,8 +30,7 @@ def checkpoint(record: Record, cgroup: Driver, directory: int, options: Checkpoi
     Raises StateError, UnsupportedError, UsageError, and HostError with the end of CRIU's log.
     """
     _check(record, directory, options)
-    raw = store.read_file(directory, "config.json")
-    data: Any = load.from_bytes(raw, bundle=record.bundle, path="config.json").data
+    data = saved.config(directory, record.bundle)
     program = criu.find(options.criu)
     image_path = os.path.abspath(options.image_path or "checkpoint")
     image = images.open_directory(image_path, create=True)

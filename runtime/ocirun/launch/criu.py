@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from struct import unpack
 
+from .. import procfile
 from ..errors import HostError, UnsupportedError
 from .protobuf import BOOL, INT, TEXT, decode, encode
 
@@ -117,8 +118,8 @@ def find(program: str = "") -> str:
 def _is_program(path: str) -> bool:
     try:
         mode = os.stat(path).st_mode
-    except OSError:
-        return False
+    except OSError as error:
+        return procfile.unanswered(error, path, otherwise=False)
     return mode & 0o170000 == 0o100000 and bool(mode & 0o111)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import HostError
+from ..errors import HostError, StateDamagedError
 from ..state import record as records
 from ..state import store
 
@@ -25,7 +25,7 @@ def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[s
     directory   the container's, locked
     Returns the warnings of failed poststop hooks.  Raises HostError when a process will not die.
     """
-    pending = _poststop(record, directory)
+    pending, unread = _poststop(record, directory)
     _kill(record, cgroup)
     cgroup.remove(kill=True)
     records.reap_init(record)
@@ -39,7 +39,7 @@ def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[s
         hostmounts.remove(record.rootfs, record.host_mounts)
     store.remove(root, record.container_id)
     if not pending:
-        return []
+        return unread
     from . import late_hooks
 
     return late_hooks.warnings(record, pending)
@@ -73,13 +73,16 @@ def _kill(record: Record, cgroup: Driver) -> None:
         os.close(pidfd)
 
 
-def _poststop(record: Record, directory: int) -> list[tuple[str, int, dict[str, Any]]]:
-    """The poststop hooks, read while the saved config is still there."""
+def _poststop(record: Record, directory: int) -> tuple[list[tuple[str, int, dict[str, Any]]], list[str]]:
+    """The poststop hooks, read while the saved config is still there; or a warning that it is of no use."""
     if "poststop" not in record.hooks:
-        return []
+        return [], []
     from . import late_hooks
 
-    return late_hooks.saved(record, directory, "poststop")
+    try:
+        return late_hooks.saved(record, directory, "poststop"), []
+    except StateDamagedError as error:
+        return [], [f"poststop hooks are not run: {error.message}"]
 
 
 def destroy_damaged(root: str, container_id: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
 from ..cgroup.place import UNIFIED
 from ..config import check, load
 from ..errors import ConfigError, HostError, Problem, StateError, UsageError
@@ -11,7 +12,7 @@ from ..plan.builder import Request, clean
 from ..plan.constants import NAMESPACE_FILES
 from ..plan.joining import build_exec
 from ..state import record as records
-from ..state import store
+from ..state import saved
 from . import create as creation
 from . import foreground, planning, spawn
 from .session import Session
@@ -33,13 +34,6 @@ _INHERITED = (
 )
 
 
-def saved_config(directory: int, record: Record) -> dict[str, Any]:
-    """The config as it was at create, whatever has become of the bundle."""
-    raw = store.read_file(directory, "config.json")
-    data: Any = load.from_bytes(raw, bundle=record.bundle, path="config.json").data
-    return dict(data)
-
-
 def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> int:
     """Run a process; its exit code, or 0 as soon as it runs when detached.
 
@@ -53,7 +47,7 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
 
     Raises StateError, ConfigError, UsageError, UnsupportedError.
     """
-    data = saved_config(directory, record)
+    data = saved.config(directory, record.bundle)
     own: dict[str, Any] = data.get("process") or {}
     data["process"] = process = dict(process)
     _check_process(data, options.source)
@@ -149,7 +143,7 @@ def _session(
 
 
 def foreign_namespaces(pid: int) -> frozenset[str] | None:
-    """The types of the namespaces of a process that are not ours; None where that cannot be seen.
+    """The types of the namespaces of a process that are not ours; None where we may not see that.
 
     Whoever calls `exec` may be elsewhere than the caller of `create` was, so the config alone cannot tell.
     """
@@ -158,8 +152,8 @@ def foreign_namespaces(pid: int) -> frozenset[str] | None:
         for kind, name in NAMESPACE_FILES.items():
             if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
                 found.add(kind)
-    except OSError:
-        return None
+    except OSError as error:
+        return procfile.unanswered(error, f"/proc/{pid}/ns", None)
     return frozenset(found)
 
 
@@ -212,7 +206,7 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
 
 def base_process(directory: int, record: Record) -> dict[str, Any]:
     """The process that flags of `exec` change: that of the container, without what belongs to its init."""
-    process: dict[str, Any] = dict(saved_config(directory, record).get("process") or {})
+    process: dict[str, Any] = dict(saved.config(directory, record.bundle).get("process") or {})
     process["terminal"] = False
     return process
 

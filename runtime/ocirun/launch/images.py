@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .. import jsonio
+from .. import jsonio, procfile
 from ..errors import HostError
 
 TYPE_CHECKING = False
@@ -93,8 +93,10 @@ def check_images(directory: int, path: str) -> None:
     """Raise HostError for a directory without a checkpoint."""
     try:
         os.stat(_INVENTORY, dir_fd=directory)
-    except OSError:
+    except FileNotFoundError:
         raise HostError(f"{path}: holds no checkpoint: {_INVENTORY} is missing", remedy="see --image-path") from None
+    except OSError as error:
+        raise HostError.from_os(f"{path}/{_INVENTORY}", error, call="stat") from None
 
 
 def save(directory: int, name: str, value: Any) -> None:
@@ -108,11 +110,13 @@ def read(directory: int, name: str) -> Any:
     """One of our files; None without it, or if it is none.  Whoever uses it looks at each value."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-    except OSError:
-        return None
+    except OSError as error:
+        return procfile.unanswered(error, name, None)
     try:
         return jsonio.loads(os.read(fd, _LIMIT))
-    except (OSError, jsonio.JsonError):
+    except OSError as error:
+        raise HostError.from_os(f"read {name}", error, call="read") from None
+    except jsonio.JsonError:
         return None
     finally:
         os.close(fd)

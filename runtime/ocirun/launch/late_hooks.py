@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
-from ..config import load
-from ..errors import ConfigError, HookError, HostError
+from .. import procfile
+from ..errors import HookError, HostError
 from ..host import facts as host
 from ..state import record as records
-from ..state import store
+from ..state.saved import config
 from . import hooks
 
 TYPE_CHECKING = False
@@ -19,20 +17,20 @@ if TYPE_CHECKING:
 
 
 def saved(record: Record, directory: int, kind: str) -> list[tuple[str, int, dict[str, Any]]]:
-    """(kind, index, hook) of the config as it was at create; none if that cannot be read any more."""
-    try:
-        config = load.from_bytes(store.read_file(directory, "config.json"), bundle=record.bundle, path="config.json")
-    except (OSError, ConfigError):
+    """(kind, index, hook) of the config as it was at create; none of a kind that the record does not have.
+
+    Raises StateDamagedError, HostError.
+    """
+    if kind not in record.hooks:
         return []
-    saved: Any = config.data
-    entries = (saved.get("hooks") or {}).get(kind) or ()
+    entries = (config(directory, record.bundle).get("hooks") or {}).get(kind) or ()
     return [(kind, index, hook) for index, hook in enumerate(entries)]
 
 
-def run_all(record: Record, directory: int, kind: str, status: str) -> None:
-    """Run the saved config's hooks of a kind.  Raises HookError at the first that fails."""
-    for hook in saved(record, directory, kind):
-        _run(record, hook, status)
+def run_all(record: Record, entries: list[tuple[str, int, dict[str, Any]]], status: str) -> None:
+    """Run hooks.  Raises HookError at the first that fails."""
+    for entry in entries:
+        _run(record, entry, status)
 
 
 def _run(record: Record, entry: tuple[str, int, dict[str, Any]], status: str) -> None:
@@ -53,7 +51,7 @@ def _run(record: Record, entry: tuple[str, int, dict[str, Any]], status: str) ->
         pointer=f"/hooks/{kind}/{index}",
         index=-1,
         state=state,
-        cwd=record.bundle if os.path.isdir(record.bundle) else "/",
+        cwd=record.bundle if procfile.exists(record.bundle) else "/",
         environ=list(host.environment()),
     )
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-from ..config import load
+from .. import procfile
 from ..errors import HostError
 from ..host import resctrl
 from ..plan import rdt as plan
-from ..state import store
+from ..state import saved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from ..state.record import Record
     from .session import Session
@@ -29,12 +28,13 @@ def make(s: Session, path: str, schemata: Sequence[str], *, existing: bool) -> N
     existing   it must be there
     What is made is in the record before that.  Raises HostError.
     """
-    if existing and not os.path.isdir(path):
+    there = procfile.exists(path)
+    if existing and not there:
         raise HostError(
             f"{path} does not exist",
             remedy="make the class of service first, or say in intelRdt what it is to have",
         )
-    if not os.path.isdir(path):
+    if not there:
         s.record.rdt.append(path)
         s.record.save(s.directory)
         try:
@@ -97,9 +97,7 @@ class Change:
     __slots__ = ("_lines", "_old", "_path")
 
     def __init__(self, record: Record, directory: int, lines: Sequence[str]) -> None:
-        config: Any = load.from_bytes(
-            store.read_file(directory, "config.json"), bundle=record.bundle, path="config.json"
-        ).data
+        config = saved.config(directory, record.bundle)
         block = (config.get("linux") or {}).get("intelRdt")
         if block is None:
             raise HostError("the container has no resctrl group", remedy="linux.intelRdt of its config asks for one")

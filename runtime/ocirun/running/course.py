@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 
+from ..errors import HostError
 from ..launch import foreground, spawn
 from .outcome import Outcome
 
@@ -124,8 +125,10 @@ class Course:
         self._kill(session)
         try:
             _signal.pidfd_send_signal(session.helper.pidfd, 9)
-        except OSError:
+        except ProcessLookupError:
             pass
+        except OSError as error:
+            raise HostError.from_os(f"kill {session.helper.pid}", error, call="pidfd_send_signal") from None
 
     def outcome(self, *, timed_out: bool) -> Outcome:
         """What became of the program, once `pidfd` is ready."""

@@ -20,17 +20,7 @@ def open_pidfd(record: Record) -> int:
     """
     if record.pid <= 0:
         raise StateError("the container is being created", status=records.CREATING)
-    if record.boot_id and record.boot_id != records.boot_id():
-        return -1
-    try:
-        pidfd = os.pidfd_open(record.pid)
-    except ProcessLookupError:
-        return -1
-    # Opened first, compared after: the number may be somebody else's by now.
-    if records.process_stat(record.pid)[1] != record.start_time:
-        os.close(pidfd)
-        return -1
-    return pidfd
+    return records.open_init(record, ended=True)
 
 
 def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:

@@ -10,9 +10,16 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from .. import jsonio, procfile
-from ..errors import InvalidIdError, StateDamagedError, errno_words
+from .. import jsonio
+from ..errors import HostError, InvalidIdError, StateDamagedError, errno_words
 from . import store
+from .init import boot_id as boot_id
+from .init import end_init as end_init
+from .init import is_alive as is_alive
+from .init import of_other_boot as of_other_boot
+from .init import open_init as open_init
+from .init import process_stat as process_stat
+from .init import reap_init as reap_init
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 # Bytes of a link's text, with its NUL (PATH_MAX); only a very long cgroupsPath reaches it.
 _LINK_MAX = 4096
+_EINVAL = 22
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -216,22 +224,24 @@ def load(directory: int) -> Record:
     try:
         values = jsonio.loads(store.read_file(directory, "state.json"))
     except OSError as error:
-        raise StateDamagedError(f"state.json: {errno_words(error.errno or 0)}", remedy=_REMEDY) from None
+        if error.errno not in store.NO_FILE:
+            raise HostError.from_os("state.json", error, call="openat") from None
+        raise StateDamagedError(f"state.json: {errno_words(error.errno or 0)}", remedy=store.REMEDY) from None
     except jsonio.JsonError as error:
-        raise StateDamagedError(f"state.json: {error}", remedy=_REMEDY) from None
+        raise StateDamagedError(f"state.json: {error}", remedy=store.REMEDY) from None
     wrong = not isinstance(values, dict) or values.pop("format", None) != FORMAT
     if wrong or set(values) != set(Record.__slots__):
-        raise StateDamagedError("state.json: is not a state of this version", remedy=_REMEDY)
+        raise StateDamagedError("state.json: is not a state of this version", remedy=store.REMEDY)
     for name, kind in _KINDS:
         if type(values[name]) is not kind:
-            raise StateDamagedError(f"state.json: {name} has the wrong type", remedy=_REMEDY)
+            raise StateDamagedError(f"state.json: {name} has the wrong type", remedy=store.REMEDY)
     if (
         not 0 <= values["pid"] <= _PID_MAX
         or not _is_late(values["late"])
         or not _is_ids(values["host_mounts"])
         or not _is_texts(values["rdt"])
     ):
-        raise StateDamagedError("state.json: holds values that were never written", remedy=_REMEDY)
+        raise StateDamagedError("state.json: holds values that were never written", remedy=store.REMEDY)
     return Record(values.pop("container_id"), **values)
 
 
@@ -251,7 +261,6 @@ def _is_texts(value: Any) -> bool:
 
 
 _PID_MAX = 2**31 - 1
-_REMEDY = "`delete --force` removes the container all the same"
 _KINDS: tuple[tuple[str, Any], ...] = (
     ("container_id", str),
     ("bundle", str),
@@ -276,7 +285,11 @@ def load_spare(directory: int) -> Record | None:
         values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
         container_id, pid, start_time, boot, cgroup, rdt = values
         store.check_id(container_id)
-    except (OSError, ValueError, TypeError, InvalidIdError):
+    except OSError as error:
+        if error.errno not in (*store.NO_FILE, _EINVAL):  # EINVAL: it is no link
+            raise HostError.from_os("spare", error, call="readlinkat") from None
+        return None
+    except (ValueError, TypeError, InvalidIdError):
         return None
     if (
         type(pid) is not int
@@ -307,84 +320,10 @@ def load_progress(directory: int) -> Progress:
     """The progress record; one with phase 0 when it is missing."""
     try:
         return Progress(store.read_file(directory, "progress"))
-    except OSError:
+    except OSError as error:
+        if error.errno not in store.NO_FILE:
+            raise HostError.from_os("progress", error, call="openat") from None
         return Progress(b"")
-
-
-def process_stat(pid: int) -> tuple[str, int]:
-    """(state letter, start time) of a process from /proc/PID/stat; ("", 0) when it is gone."""
-    if pid <= 0:
-        return "", 0
-    try:
-        text = procfile.read(f"/proc/{pid}/stat")
-    except OSError:
-        return "", 0
-    # The command's name may hold blanks and parentheses; the fields start behind the last one.
-    fields = text[text.rfind(b")") + 2 :].split()
-    return fields[0].decode("ascii", "replace"), int(fields[19])
-
-
-def boot_id() -> str:
-    """The id of this boot of the kernel, "" without /proc."""
-    try:
-        return procfile.read("/proc/sys/kernel/random/boot_id").strip().decode("ascii", "replace")
-    except OSError:
-        return ""
-
-
-def is_alive(record: Record) -> bool:
-    """The init process of the record is there, is the same one, and is no zombie."""
-    if record.pid <= 1 or (record.boot_id and record.boot_id != boot_id()):
-        return False
-    letter, start_time = process_stat(record.pid)
-    return start_time == record.start_time and letter not in ("", "Z", "X", "x")
-
-
-def open_init(record: Record) -> int:
-    """A pidfd of the init process, or -1 when it is gone.  Opened first, compared after: no reuse can slip in."""
-    if record.pid <= 1:
-        return -1
-    try:
-        fd = os.pidfd_open(record.pid)
-    except OSError:
-        return -1
-    if not is_alive(record):
-        os.close(fd)
-        return -1
-    return fd
-
-
-def end_init(record: Record) -> bool:
-    """SIGKILL to the init process; False when there is none."""
-    import _signal
-
-    pidfd = open_init(record)
-    if pidfd < 0:
-        return False
-    try:
-        _signal.pidfd_send_signal(pidfd, 9)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(pidfd)
-    return True
-
-
-def reap_init(record: Record) -> None:
-    """Take an ended init off the process table, where this very process is its parent and has not waited for it."""
-    if record.pid <= 1:
-        return
-    try:
-        pidfd = os.pidfd_open(record.pid)
-    except OSError:
-        return
-    try:
-        if process_stat(record.pid)[1] == record.start_time:
-            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
-        pass
-    finally:
-        os.close(pidfd)
 
 
 def status(record: Record, progress: Progress) -> str:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import time
 
+from .. import procfile
 from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError
 
 ID_MAX = 1024
@@ -26,6 +27,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A damaged or hostile file must not fill memory; the largest real one is a copy of config.json.
 _FILE_MAX = 20 << 20
+# What says of a file of ours that it is not there, or is none: also EISDIR, ELOOP.
+NO_FILE = (*procfile.GONE, 21, 40)
+REMEDY = "`delete --force` removes the container all the same"
 
 
 def check_id(container_id: str) -> str:
@@ -70,10 +74,10 @@ def open_root(root: str, *, create: bool = False) -> int:
 
 
 def _make_root(root: str) -> None:
-    if os.path.isdir(root):
+    if procfile.exists(root):
         return
     parent = os.path.dirname(root.rstrip("/"))
-    if parent and not os.path.isdir(parent):
+    if parent and not procfile.exists(parent):
         _make_root(parent)
     try:
         os.mkdir(root, 0o700)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import jsonio
+from .. import jsonio, procfile
 from . import store
 
 FILE = "usage.json"
@@ -18,7 +18,9 @@ def load(directory: int) -> dict[str, int]:
     """What was kept, {} if nothing was."""
     try:
         values = jsonio.loads(store.read_file(directory, FILE))
-    except (OSError, jsonio.JsonError):
+    except OSError as error:
+        return procfile.unanswered(error, FILE, {})
+    except jsonio.JsonError:
         return {}
     if not isinstance(values, dict) or not all(type(value) is int for value in values.values()):
         return {}

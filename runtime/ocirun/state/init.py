@@ -1,0 +1,126 @@
+"""The container's first process: whether it is there, and the same one.
+
+Only ENOENT and ESRCH say that a process is gone.  Any other errno says nothing, and is an error: what is taken for
+gone is killed, or forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .. import procfile
+from ..errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .record import Record
+
+_DEAD = ("", "Z", "X", "x")
+
+
+def process_stat(pid: int) -> tuple[str, int]:
+    """(state letter, start time) of a process from /proc/PID/stat; ("", 0) when it is gone.
+
+    Raises HostError where that cannot be told.
+    """
+    if pid <= 0:
+        return "", 0
+    try:
+        text = procfile.read(f"/proc/{pid}/stat")
+    except OSError as error:
+        if error.errno not in procfile.GONE or _is_there(pid):
+            remedy = "mount the procfs of this pid namespace on /proc, without hidepid" if error.errno == 2 else ""
+            raise HostError.from_os(f"read /proc/{pid}/stat", error, call="openat", remedy=remedy) from None
+        return "", 0
+    # The command's name may hold blanks and parentheses; the fields start behind the last one.
+    fields = text[text.rfind(b")") + 2 :].split()
+    return fields[0].decode("ascii", "replace"), int(fields[19])
+
+
+def _is_there(pid: int) -> bool:
+    """There is a process of that number, whatever /proc shows."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def boot_id() -> str:
+    """The id of this boot of the kernel, "" where it is not told.  Raises HostError."""
+    return procfile.text("/proc/sys/kernel/random/boot_id").strip()
+
+
+def of_other_boot(record: Record) -> bool:
+    """Another boot of the kernel has made it: its process is gone, whatever has its number now."""
+    now = boot_id()
+    return bool(record.boot_id and now) and record.boot_id != now
+
+
+def is_alive(record: Record) -> bool:
+    """The init process of the record is there, is the same one, and is no zombie.  Raises HostError."""
+    return record.pid > 1 and not of_other_boot(record) and _is_same(record, ended=False)
+
+
+def _is_same(record: Record, *, ended: bool) -> bool:
+    letter, start_time = process_stat(record.pid)
+    return start_time == record.start_time and (ended or letter not in _DEAD)
+
+
+def open_init(record: Record, *, ended: bool = False) -> int:
+    """A pidfd of the init process, or -1 when it is gone.  Raises HostError where that cannot be told.
+
+    ended   also of one that has ended, and that nobody has waited for
+    Opened first, compared after: no reuse of the number can slip in.
+    """
+    if record.pid <= 1 or of_other_boot(record):
+        return -1
+    try:
+        fd = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return -1
+    except OSError as error:
+        # The number may be a thread's by now, which is an error as well.
+        if _is_same(record, ended=True):
+            raise HostError.from_os(f"process {record.pid}", error, call="pidfd_open") from None
+        return -1
+    same = False
+    try:
+        same = _is_same(record, ended=ended)
+    finally:
+        if not same:
+            os.close(fd)
+    return fd if same else -1
+
+
+def end_init(record: Record) -> bool:
+    """SIGKILL to the init process; False when there is none.  Raises HostError."""
+    import _signal
+
+    pidfd = open_init(record)
+    if pidfd < 0:
+        return False
+    try:
+        _signal.pidfd_send_signal(pidfd, 9)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        raise HostError.from_os(f"kill {record.pid}", error, call="pidfd_send_signal") from None
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def reap_init(record: Record) -> None:
+    """Take an ended init off the process table, where this very process is its parent and has not waited for it."""
+    pidfd = open_init(record, ended=True)
+    if pidfd < 0:
+        return
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        pass
+    finally:
+        os.close(pidfd)
