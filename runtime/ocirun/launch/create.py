@@ -72,6 +72,7 @@ def carry_out(
     session.trace = tracer(options.trace)
     session.restoration = restoration
     try:
+        session.reserve.fill()
         with Held():
             session.directory = store.reserve(root, container_id)
             session.undo.append(lambda: store.remove(root, container_id))
@@ -84,6 +85,7 @@ def carry_out(
         session.take_back()
         raise
     finally:
+        session.reserve.free()
         if session.directory >= 0:
             os.close(session.directory)
             session.directory = -1

@@ -12,6 +12,7 @@ from ..plan.ops import HOST
 from ..state import record as records
 from . import hostops, spawn
 from .interrupts import Held
+from .reserve import Reserve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Session:
         self._stamps = 0
         # What `restore` has beside the plan; and the process of hooks, where it is not the helper yet.
         self.restoration: Any = None
+        self.reserve = Reserve()
         self.hook_pid = 0
 
     @property
@@ -90,6 +92,7 @@ class Session:
                 self.helper.hear()
             self.helper.settle()
         except BaseException as error:
+            self._let_go()
             try:
                 failure = self._failure(error)
             finally:
@@ -98,9 +101,18 @@ class Session:
                 raise
             raise failure from None
         finally:
-            for fd in self.fds.values():
-                os.close(fd)
-            self.fds.clear()
+            self._close_fds()
+
+    def _let_go(self) -> None:
+        """Give back what the way back does not need: what is left to do may need descriptors."""
+        self.reserve.free()
+        self.cgroup.close()
+        self._close_fds()
+
+    def _close_fds(self) -> None:
+        for fd in self.fds.values():
+            os.close(fd)
+        self.fds.clear()
 
     def start(self) -> None:
         """Let a helper of this session go on from `wait_start`, and wait until the program runs.
@@ -175,10 +187,12 @@ class Session:
             else:
                 hostops.run(self, op.name, op.args)
         except OSError as error:
+            self._let_go()
             from . import report
 
             raise report.host_error(op, index, error) from None
         except OcirunError as error:
+            self._let_go()
             from . import report
 
             failure = report.host_error(op, index, error)
@@ -271,8 +285,15 @@ class Session:
         ended = spawn.end(helper.pidfd, grace=1.0)
         os.close(helper.pidfd)
         helper.pidfd = -1
-        oom = ended == -9 and self.cgroup.usage().get("oom_kills", 0) > 0
+        oom = ended == -9 and self._out_of_memory()
         return report.from_plan(self.plan, helper.progress(), ended, oom=oom)
+
+    def _out_of_memory(self) -> bool:
+        """The kernel has killed in the container's cgroup for lack of memory."""
+        try:
+            return self.cgroup.usage().get("oom_kills", 0) > 0
+        except HostError:
+            return False
 
     def _adopt_late(self, helper: spawn.Helper) -> None:
         for index, op in enumerate(self.plan.ops):
@@ -283,12 +304,17 @@ class Session:
         helper = self.helper
         self._adopt_late(helper)
         helper.close_sync()
-        # In a frozen group of cgroup v1 a killed process lives until that is thawed.
-        limit = 0.1 if self.cgroup.frozen() else spawn.DEATH
-        if helper.pidfd >= 0:
-            spawn.end(helper.pidfd, limit=limit)
-        helper.settle(limit)
-        helper.close()
+        try:
+            # In a frozen group of cgroup v1 a killed process lives until that is thawed.
+            limit = 0.1 if self.cgroup.frozen() else spawn.DEATH
+        except HostError:
+            limit = spawn.DEATH
+        try:
+            if helper.pidfd >= 0:
+                spawn.end(helper.pidfd, limit=limit)
+            helper.settle(limit)
+        finally:
+            helper.close()
 
     def _end_trace(self) -> None:
         """Write the trace while the helper's stamps can still be read."""
@@ -305,6 +331,7 @@ class Session:
 
     def take_back(self) -> None:
         """Run the undo list.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""
+        self._let_go()
         with Held():
             self._take_back()
 
@@ -326,6 +353,7 @@ class Session:
             if fd >= 0:
                 os.close(fd)
         self.answer_fd = self.message_fd = -1
+        self.cgroup.close()
 
     def close(self) -> None:
         """Give up all descriptors; the container goes on."""
