@@ -55,7 +55,7 @@ class Container(Handle):
         """
         directory = store.open_container(root, container_id)
         try:
-            return cls(container_id, root, records.load(directory))
+            return cls(container_id, root, records.load(directory, container_id))
         finally:
             os.close(directory)
 
@@ -220,6 +220,8 @@ class Container(Handle):
 
     def pids(self) -> list[int]:
         """Its processes as we number them, in ascending order; none when it has stopped."""
+        if not records.may_have_processes(self._record):
+            return []
         with self.cgroup as cgroup:
             if cgroup.groups:
                 return sorted(cgroup.pids())
@@ -254,7 +256,7 @@ class Container(Handle):
         directory = self._locked(force=force)
         try:
             # What another command has changed before we had the lock.
-            self._record = records.load(directory)
+            self._record = records.load(directory, self.id)
             status = self._status(directory)
             if status != records.STOPPED and not force and (if_stopped or status != records.CREATED):
                 raise StateError(

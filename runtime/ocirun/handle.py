@@ -60,7 +60,7 @@ class Handle:
         directory = self._directory()
         try:
             if not store.lock(directory, 0):
-                self._record = records.load(directory)
+                self._record = records.load(directory, self.id)
                 killed = force and records.end_init(self._record)
                 store.lock(directory, 1.0 if killed else 10.0)
             if store.is_removed(directory):

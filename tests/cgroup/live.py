@@ -131,6 +131,7 @@ class Lab:
         whole = drivers.choose(self.layout, cgroups_path=self.top, container_id="box")
         for used in self.drivers:
             used.close()
+        whole.prepared = True
         whole.kill(9, wait=10.0)
         for process in self.processes:
             if process.poll() is None:

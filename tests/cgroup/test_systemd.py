@@ -229,18 +229,6 @@ def test_unit_that_is_somebody_elses_by_now(systemd: FakeSystemd) -> None:
     assert inner.done == []
 
 
-def test_cgroup_that_is_somebody_elses_by_now(systemd: FakeSystemd, tmp_path: Path) -> None:
-    driver, inner = started(systemd)
-    inner.groups[0] = driver.groups[0] = Group(("",), str(tmp_path.parent), "", tmp_path.name)
-    driver._inode = driver._directory_inode() + 1
-    assert driver.kill(9) == 0
-    driver.remove(kill=True)
-    assert inner.done == [] and systemd.calls == []
-    driver._inode -= 1
-    driver.remove(kill=True)
-    assert inner.done == ["kill 9", "remove"]
-
-
 def test_undo(systemd: FakeSystemd) -> None:
     driver, inner = started(systemd)
     driver.discard()
@@ -302,7 +290,6 @@ def test_record(systemd: FakeSystemd) -> None:
     for change in (
         {"version": "252"},
         {"invocation": None},
-        {"inode": "1"},
         {"unit": {}},
         {"inner": record},
         {"inner": None},

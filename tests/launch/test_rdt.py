@@ -92,8 +92,8 @@ def test_new_group(tree: Tree, session: Any) -> None:
     rdt.make(session, path, ["L3:0=f", "MB:0=20"], existing=False)
     assert text(path).startswith("L3:0=f\nMB:0=20\n")
     # Known to whoever cleans up, also if we are killed now.
-    assert record.load(session.directory).rdt == [path]
-    assert record.load_spare(session.directory).rdt == [path]  # type: ignore[union-attr]
+    assert record.load(session.directory, "c1").rdt == [path]
+    assert record.load_spare(session.directory, "c1").rdt == [path]  # type: ignore[union-attr]
     rdt.join(path, 77)
     assert text(path, "tasks") == "77\n"
     session.undo.pop()()

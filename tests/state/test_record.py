@@ -18,7 +18,7 @@ from ocirun.state import record, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -54,7 +54,7 @@ def fields(of: record.Record) -> dict[str, Any]:
 def test_round_trip(directory: int) -> None:
     wanted = made()
     wanted.save(directory)
-    assert fields(record.load(directory)) == fields(wanted)
+    assert fields(record.load(directory, "c1")) == fields(wanted)
 
 
 def test_cut_at_every_byte(directory: int) -> None:
@@ -63,27 +63,27 @@ def test_cut_at_every_byte(directory: int) -> None:
     for size in range(len(whole)):
         store.write_file(directory, "state.json", whole[:size])
         with pytest.raises(StateDamagedError) as caught:
-            record.load(directory)
+            record.load(directory, "c1")
         assert caught.value.remedy
 
 
 def test_missing_or_not_a_file(directory: int, tmp_path: Path) -> None:
     with pytest.raises(StateDamagedError):
-        record.load(directory)
+        record.load(directory, "c1")
     os.mkdir("state.json", dir_fd=directory)
     with pytest.raises(StateDamagedError):
-        record.load(directory)
+        record.load(directory, "c1")
     os.rmdir("state.json", dir_fd=directory)
     os.symlink("/etc/passwd", "state.json", dir_fd=directory)
     with pytest.raises(StateDamagedError):
-        record.load(directory)
+        record.load(directory, "c1")
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b'"x"', b"\xff", b"{" * 5000, b"1e999", b'{"format":1}'])
 def test_other_json(directory: int, raw: bytes) -> None:
     store.write_file(directory, "state.json", raw)
     with pytest.raises(StateDamagedError):
-        record.load(directory)
+        record.load(directory, "c1")
 
 
 ODD: list[Any] = [None, True, 0, -1, 2**31, 2**63, 2**70, 1.5, "", "x", [], [1], [[]], {}, {"a": 1}, {"driver": "v1"}]
@@ -98,7 +98,7 @@ def test_strange_values(directory: int, name: str, value: Any) -> None:
     values[name] = value
     store.write_file(directory, "state.json", json.dumps(values).encode())
     try:
-        loaded = record.load(directory)
+        loaded = record.load(directory, "c1")
     except StateDamagedError:
         return
     progress = record.load_progress(directory)
@@ -118,7 +118,7 @@ def test_every_key_is_needed(directory: int, name: str) -> None:
     del values[name]
     store.write_file(directory, "state.json", json.dumps(values).encode())
     with pytest.raises(StateDamagedError):
-        record.load(directory)
+        record.load(directory, "c1")
 
 
 def test_unknown_key(directory: int) -> None:
@@ -126,7 +126,7 @@ def test_unknown_key(directory: int) -> None:
     values = {**json.loads(store.read_file(directory, "state.json")), "new": 1}
     store.write_file(directory, "state.json", json.dumps(values).encode())
     with pytest.raises(StateDamagedError):
-        record.load(directory)
+        record.load(directory, "c1")
 
 
 FORMAT_1 = (
@@ -141,11 +141,11 @@ def test_state_of_another_version(directory: int) -> None:
     """P23: what an earlier package has written stays readable, or the number of the format changes."""
     store.write_file(directory, "state.json", FORMAT_1)
     if record.FORMAT == 1:
-        loaded = record.load(directory)
+        loaded = record.load(directory, "c1")
         assert (loaded.container_id, loaded.pid, loaded.late_op(9)[1].name) == ("c1", 7, "execute")
         store.write_file(directory, "state.json", FORMAT_1.replace(b'"format":1', b'"format":2'))
     with pytest.raises(StateDamagedError, match="not a state of this version") as refused:
-        record.load(directory)
+        record.load(directory, "c1")
     assert "delete --force" in refused.value.remedy
 
 
@@ -242,9 +242,13 @@ def test_what_cannot_be_read_is_not_damaged(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "readlink" if name == "spare" else "open", refuse)
-    read = {"state.json": record.load, "progress": record.load_progress, "spare": record.load_spare}[name]
+    read: dict[str, Callable[[], Any]] = {
+        "state.json": lambda: record.load(directory, "c1"),
+        "progress": lambda: record.load_progress(directory),
+        "spare": lambda: record.load_spare(directory, "c1"),
+    }
     with pytest.raises(HostError, match=name) as caught:
-        read(directory)
+        read[name]()
     assert caught.value.errno == number
 
 
@@ -294,3 +298,39 @@ def test_number_that_a_thread_has_got() -> None:
     finally:
         ended.set()
         thread.join()
+
+
+def test_state_of_another_container(directory: int) -> None:
+    """The name of the directory is the id; what a file says in its place would lead to another directory."""
+    for name in ("../victim", "c2", ""):
+        other = made()
+        other.container_id = name
+        other.save(directory)
+        with pytest.raises(StateDamagedError, match="another container"):
+            record.load(directory, "c1")
+        assert record.load_spare(directory, "c1") is None
+
+
+def test_state_of_another_boot(directory: int) -> None:
+    """What was the container's on the host is gone, or somebody else's by now."""
+    mount = {"controllers": ["memory"], "mount": "/sys/fs/cgroup/memory", "device": "9:9", "below": "x"}
+    groups = {"driver": "v1", "groups": [mount], "checked": True, "found": [], "prepared": True}
+    made(boot_id="other", cgroup=groups, rdt=["/sys/fs/resctrl/x"], host_mounts=[1]).save(directory)
+    for loaded in (record.load(directory, "c1"), record.load_spare(directory, "c1")):
+        assert loaded is not None
+        assert (loaded.cgroup, loaded.rdt, loaded.host_mounts) == ({"driver": "none"}, [], None)
+        assert not record.is_alive(loaded) and record.open_init(loaded) == -1
+
+
+def test_spare_of_an_earlier_version(directory: int) -> None:
+    store.write_link(directory, "spare", json.dumps(["c1", 7, 8, record.boot_id(), {"driver": "none"}, []]))
+    loaded = record.load_spare(directory, "c1")
+    assert loaded is not None and loaded.shared_pids and loaded.host_mounts is None
+
+
+@pytest.mark.parametrize("args", [{}, {"path": 1}, {"args": "x"}, {"args": [1]}])
+@pytest.mark.parametrize("name", ["wait_start", "run_hook", "execute"])
+def test_words_of_a_late_operation_are_there(directory: int, name: str, args: dict[str, Any]) -> None:
+    made(late=[[9, name, "", args]]).save(directory)
+    with pytest.raises(StateDamagedError):
+        record.load(directory, "c1")

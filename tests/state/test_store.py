@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 
 import pytest
 
-from ocirun.errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError
+from ocirun.errors import (
+    ContainerExistsError,
+    ContainerNotFoundError,
+    HostError,
+    InvalidIdError,
+    StateDamagedError,
+)
 from ocirun.state import store
 
 TYPE_CHECKING = False
@@ -157,7 +164,7 @@ def test_unknown_container(root: str) -> None:
 def test_container_that_is_a_link(root: str, tmp_path: Path) -> None:
     os.close(store.reserve(root, "y"))
     os.symlink(str(tmp_path), f"{root}/x")
-    with pytest.raises((ContainerNotFoundError, HostError)):
+    with pytest.raises(StateDamagedError):
         store.open_container(root, "x")
 
 
@@ -245,11 +252,38 @@ def test_remove(root: str, tmp_path: Path) -> None:
     store.remove(root, "x")
 
 
-def test_remove_goes_no_deeper_than_it_must(root: str) -> None:
+def test_remove_however_deep(root: str) -> None:
+    """More levels than descriptors, and than a path can have."""
     os.close(store.reserve(root, "x"))
-    os.makedirs(f"{root}/x/a/b")
-    with pytest.raises(HostError):
-        store.remove(root, "x")
+    here = os.open(f"{root}/x", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d" * 20, dir_fd=here)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        inner = os.open("d" * 20, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    before = os.listdir("/proc/self/fd")
+    store.remove(root, "x")
+    assert os.listdir(root) == [] and os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "fifo"])
+def test_something_else_in_place_of_the_directory(root: str, tmp_path: Path, kind: str) -> None:
+    """It takes the id, so it must be told of, and can be removed."""
+    os.close(store.reserve(root, "y"))
+    target = tmp_path / "target"
+    target.mkdir()
+    if kind == "link":
+        os.symlink(target, f"{root}/x")
+    else:
+        os.mknod(f"{root}/x", 0o600 | (stat.S_IFIFO if kind == "fifo" else stat.S_IFREG))
+    with pytest.raises(StateDamagedError, match="is no directory"):
+        store.open_container(root, "x")
+    with pytest.raises(ContainerExistsError):
+        store.reserve(root, "x")
+    store.remove(root, "x")
+    assert os.listdir(root) == ["y"] and target.is_dir()
 
 
 def test_list(root: str) -> None:

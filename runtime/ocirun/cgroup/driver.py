@@ -52,12 +52,15 @@ class Driver:
     checked   `check` has been called
     found     names of the groups that existed before us, empty; known after `check`
     prepared  the directories exist and are ours
+    inodes    name of a group -> the inode of its directory, once it is made or taken over: another group of that
+              path is not the container's
+    mark      what says in a group that was there before that it was taken over by this container, "" where none was
     devices   device rules can be enforced
     adopts    `prepare` takes over groups that were just made for us, with our process in them
     clones    a new process starts in the group, by the descriptor of `open_directory` (CLONE_INTO_CGROUP)
     """
 
-    __slots__ = ("_layout", "adopts", "checked", "devices", "found", "groups", "prepared")
+    __slots__ = ("_layout", "adopts", "checked", "devices", "found", "groups", "inodes", "mark", "prepared")
 
     kind = NONE
     joins = False
@@ -72,6 +75,8 @@ class Driver:
         self.checked = False
         self.found: set[str] = set()
         self.prepared = False
+        self.inodes: dict[str, int] = {}
+        self.mark = ""
         self.adopts = False
         self.devices = devices
         self._layout = layout
@@ -121,6 +126,8 @@ class Driver:
             "checked": self.checked,
             "found": sorted(self.found),
             "prepared": self.prepared,
+            "inodes": self.inodes,
+            "mark": self.mark,
         }
 
     def unit_properties(self, settings: Sequence[Setting]) -> list[Property]:
@@ -345,6 +352,12 @@ def from_record(record: Any) -> Driver:
     driver.checked = record.get("checked") is True
     driver.found = set(found) if driver.checked else {group.name for group in driver.groups}
     driver.prepared = record.get("prepared") is True
+    # Older states have neither; then the path alone tells.
+    inodes, mark = record.get("inodes", {}), record.get("mark", "")
+    good = isinstance(mark, str) and isinstance(inodes, dict) and all(type(one) is int for one in inodes.values())
+    if not good or (inodes and driver.prepared and set(inodes) != {group.name for group in driver.groups}):
+        raise StateDamagedError("the saved state does not tell which cgroups are the container's")
+    driver.inodes, driver.mark = inodes, mark
     return driver
 
 

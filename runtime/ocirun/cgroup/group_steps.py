@@ -48,6 +48,34 @@ def remove(group: Group) -> bool:
         os.close(parent)
 
 
+# An attribute that only root of the host can set: a container must not be able to disown its group.
+_MARK = "trusted.ocirun"
+
+
+def mark(fd: int) -> str:
+    """Who has taken the group over, "" where nobody has."""
+    try:
+        return os.getxattr(fd, _MARK).decode("ascii", "replace")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return ""
+        raise
+
+
+def set_mark(fd: int, text: str) -> bool:
+    """Say who has taken the group over, "" to say that nobody has; False where we may not, being no root."""
+    try:
+        if text:
+            os.setxattr(fd, _MARK, text.encode("ascii"))
+        else:
+            os.removexattr(fd, _MARK)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        return False
+    return True
+
+
 def fill_cpuset(parent: int, child: int) -> None:
     """Give a group the CPUs and memory nodes of the one above where it has none: without, no process can join."""
     for file in ("cpuset.cpus", "cpuset.mems"):

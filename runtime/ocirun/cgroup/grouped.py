@@ -31,7 +31,7 @@ class Grouped(Driver):
     join_file   the file of a group in which a process writes "0" to join
     """
 
-    __slots__ = ("_fds", "_made", "_ready")
+    __slots__ = ("_fds", "_made", "_ready", "_taken")
 
     join_file = "cgroup.procs"
 
@@ -40,6 +40,7 @@ class Grouped(Driver):
         self._fds: dict[str, int] = {}
         self._made: list[Group] = []
         self._ready: set[str] = set()
+        self._taken: list[tuple[Group, str]] = []
 
     def prepare(self) -> int | None:
         """Make all directories, or none."""
@@ -54,6 +55,7 @@ class Grouped(Driver):
         group = self.group(name)
         fd, made = guarded("make", group, lambda: tree.make(group))
         self._fds[group.name] = fd
+        self.inodes[group.name] = os.fstat(fd).st_ino
         if made:
             self._made.append(group)
             self.found.discard(group.name)
@@ -61,6 +63,8 @@ class Grouped(Driver):
             # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
             self.found.add(group.name)
             group_steps.refuse_members(fd, group)
+        if not made:
+            self._take_over(fd, group)
         self._furnish(group)
         self._ready.add(group.name)
         self.prepared = len(self._ready) == len(self.groups)
@@ -129,9 +133,21 @@ class Grouped(Driver):
             self._remove(self._made, kill=False, limit=_DISCARD_LIMIT)
         except HostError:
             pass
+        self._give_back()
         self._made = []
         self._ready.clear()
         self.prepared = False
+
+    def _give_back(self) -> None:
+        """Say in the groups that were taken over who had them before."""
+        for group, before in self._taken:
+            try:
+                fd = self._directory(group)
+                guarded("give back", group, lambda fd=fd, before=before: group_steps.set_mark(fd, before))  # type: ignore[misc]
+            except HostError:
+                continue
+        self._taken = []
+        self.close()
 
     def remove(self, *, kill: bool = False, limit: float = 5.0) -> None:
         """Remove our groups and all below them; see `Driver.remove`."""
@@ -160,18 +176,39 @@ class Grouped(Driver):
         self._fds.clear()
 
     def _is_ours(self, group: Group) -> bool:
+        if self.prepared:
+            there = self._existing(group) is not None
+            self.close()  # one after the other, as there may be few descriptors
+            return there
         # Saved before `prepare`, and the process died in it: a group that was there before may have got a
         # new owner since.
-        return self.prepared or group.name not in self.found
+        return group.name not in self.found
 
     def _existing(self, group: Group) -> int | None:
-        """The group's directory, held open; None where it is gone."""
+        """The group's directory, held open; None where it is gone, or another one has its path."""
         fd = self._fds.get(group.name)
         if fd is None:
             fd = tree.open_group(group)
+            if fd is not None and not self._is_same(fd, group):
+                os.close(fd)
+                fd = None
             if fd is not None:
                 self._fds[group.name] = fd
         return fd
+
+    def _is_same(self, fd: int, group: Group) -> bool:
+        """The group that was made or taken over for this container, and that nobody has taken over since."""
+        inode = self.inodes.get(group.name, 0)
+        return not inode or (
+            os.fstat(fd).st_ino == inode and guarded("look at", group, lambda: group_steps.mark(fd)) in ("", self.mark)
+        )
+
+    def _take_over(self, fd: int, group: Group) -> None:
+        """Say in a group that was there before that it is ours now: whoever had it before must leave it alone."""
+        self.mark = self.mark or os.urandom(8).hex()
+        before = guarded("take over", group, lambda: group_steps.mark(fd))
+        if guarded("take over", group, lambda: group_steps.set_mark(fd, self.mark)):
+            self._taken.append((group, before))
 
     def _directory(self, group: Group) -> int:
         fd = self._existing(group)

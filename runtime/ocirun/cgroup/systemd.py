@@ -93,7 +93,7 @@ class SystemdDriver(Around):
     properties   of the unit, those of annotations among them
     """
 
-    __slots__ = ("_inode", "_invocation", "_properties", "unit", "version")
+    __slots__ = ("_invocation", "_properties", "unit", "version")
 
     def __init__(self, inner: Driver, unit: Unit, *, version: int, properties: Sequence[Property] = ()) -> None:
         super().__init__(inner)
@@ -102,7 +102,6 @@ class SystemdDriver(Around):
         self._properties = list(properties)
         # Which run of the unit is ours: the name may be somebody else's by now.
         self._invocation = ""
-        self._inode = 0
         self.joins = inner.joins and not unit.user
         self.clones = inner.clones and not unit.user
 
@@ -113,7 +112,6 @@ class SystemdDriver(Around):
             "unit": self.unit.record(),
             "version": self.version,
             "invocation": self._invocation,
-            "inode": self._inode,
             "inner": self.inner.record(),
         }
 
@@ -152,7 +150,6 @@ class SystemdDriver(Around):
         self._verify(pid)
         self.inner.adopts = True
         self.prepare()
-        self._inode = self._directory_inode()
 
     def _start(self, bus: Bus, wanted: list[Any]) -> str:
         """The job that starts the unit; a failed one of that name, which nobody uses, is cleared away first."""
@@ -239,7 +236,7 @@ class SystemdDriver(Around):
         Without an answer from systemd the processes and the cgroup go all the same, and systemd drops an empty
         unit by itself.
         """
-        if self._is_strange() or (self.prepared and not self._stop(kill=kill)):
+        if self.prepared and not self._stop(kill=kill):
             return
         self.inner.remove(kill=kill, limit=limit)
 
@@ -273,23 +270,6 @@ class SystemdDriver(Around):
             if error.name not in _NO_UNIT:
                 raise self._refused("stop", error) from None
         return True
-
-    def kill(self, signal: int, *, wait: float = 0.0) -> int:
-        """As the inner driver, but not in a cgroup of the same name that somebody has made since."""
-        return 0 if self._is_strange() else self.inner.kill(signal, wait=wait)
-
-    def _is_strange(self) -> bool:
-        return bool(self._inode) and self._directory_inode() not in (0, self._inode)
-
-    def _directory_inode(self) -> int:
-        """What tells the unit's cgroup from a later one of that name, 0 where there is none."""
-        group = next((one for one in self.groups if one.name == "name=systemd"), None) or self.groups[0]
-        try:
-            return os.stat(group.path).st_ino
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise HostError.from_os(group.path, error, call="stat") from None
 
     # Questions to systemd.
 
@@ -352,8 +332,7 @@ def from_record(record: dict[str, Any]) -> SystemdDriver:
     from . import driver as drivers
 
     version, invocation, held = record.get("version"), record.get("invocation"), record.get("inner")
-    inode = record.get("inode")
-    if type(version) is not int or type(inode) is not int:
+    if type(version) is not int:
         raise StateDamagedError("the saved state names no cgroup of a unit")
     if not isinstance(invocation, str) or not isinstance(held, dict):
         raise StateDamagedError("the saved state names no run of a unit")
@@ -361,5 +340,5 @@ def from_record(record: dict[str, Any]) -> SystemdDriver:
         raise StateDamagedError("the saved state names a unit in a unit")
     inner = drivers.from_record(held)
     driver = SystemdDriver(inner, units.unit_from_record(record.get("unit")), version=version)
-    driver._invocation, driver._inode = invocation, inode
+    driver._invocation = invocation
     return driver

@@ -84,7 +84,7 @@ class V1Driver(Grouped):
     def kill(self, signal: int, *, wait: float = 0.0) -> int:
         """Signal every process, also those of groups that the container made below ours."""
         group = self._members_group()
-        fd = self._existing(group) if self._is_ours(group) else None
+        fd = self._existing(group) if self.prepared else None
         if fd is None:
             return 0
         return self._kill([fd], signal, group, wait)

@@ -161,7 +161,7 @@ class V2Driver(Grouped):
         from . import members
 
         (group,) = self.groups
-        fd = self._existing(group) if self._is_ours(group) else None
+        fd = self._existing(group) if self.prepared else None
         if fd is None:
             return 0
         if signal != _SIGKILL:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..state.record import Record
 
 _KILL_LIMIT = 10.0
+_EBUSY = 16
 
 
 def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
@@ -25,24 +26,55 @@ def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[s
     directory   the container's, locked
     Returns the warnings of failed poststop hooks.  Raises HostError when a process will not die.
     """
-    pending, unread = _poststop(record, directory)
+    pending, warnings = _poststop(record, directory)
     _kill(record, cgroup)
-    cgroup.remove(kill=True)
+    warnings += _remove_cgroup(record, cgroup)
     records.reap_init(record)
-    if record.rdt:
-        from . import rdt
-
-        rdt.remove(record.rdt)
-    if record.host_mounts is not None:
-        from . import hostmounts
-
-        hostmounts.remove(record.rootfs, record.host_mounts)
+    if record.rdt or record.host_mounts is not None:
+        warnings += _remove_more(record, directory)
     store.remove(root, record.container_id)
     if not pending:
-        return unread
+        return warnings
     from . import late_hooks
 
-    return late_hooks.warnings(record, pending)
+    return warnings + late_hooks.warnings(record, pending)
+
+
+def _remove_cgroup(record: Record, cgroup: Driver) -> list[str]:
+    """Remove the cgroup; with processes that are somebody else's it stays, and a warning says so."""
+    # The first process is gone, and with it all others of its own pid namespace. A group that was never
+    # recorded as ready held at most the helper, which ends with its creator.
+    kill = record.shared_pids and cgroup.prepared
+    try:
+        cgroup.remove(kill=kill)
+    except HostError as error:
+        if kill or error.errno != _EBUSY:
+            raise
+        return [f"{error.message}, which are not the container's: it is left as it is"]
+    return []
+
+
+def _remove_more(record: Record, directory: int) -> list[str]:
+    """Take off what few containers have: groups of resctrl, and mounts in a mount namespace that is not their own.
+
+    What the record says is held against the saved config, as it leads to what others have there too.
+    """
+    from ..plan.builder import join
+    from ..state import saved
+
+    try:
+        data = saved.config(directory, record.bundle or "/")
+    except StateDamagedError as error:
+        return [f"mounts below {record.rootfs} and groups of resctrl are left: {error.message}"]
+    from . import hostmounts, rdt
+
+    if record.rdt:
+        rdt.remove([path for path in record.rdt if path in rdt.groups(data, record.container_id)])
+    if record.host_mounts is not None:
+        if record.rootfs != join(record.bundle, data["root"]["path"]):
+            return [f"mounts below {record.rootfs} are left: the saved config has another root"]
+        hostmounts.remove(record.rootfs, record.host_mounts)
+    return []
 
 
 def _kill(record: Record, cgroup: Driver) -> None:
@@ -89,14 +121,22 @@ def destroy_damaged(root: str, container_id: str) -> list[str]:
     """Remove a container whose state.json is of no use: by the copy that its directory holds beside it."""
     from ..cgroup import driver
 
-    directory = store.open_container(root, container_id)
+    try:
+        directory = store.open_container(root, container_id)
+    except StateDamagedError:
+        store.remove(root, container_id)
+        return [f"there was a file in place of the state directory of {container_id}"]
     try:
         store.lock(directory)
-        spare = records.load_spare(directory)
-        if spare is not None:
-            return destroy(root, spare, driver.from_record(spare.cgroup), directory)
+        spare = records.load_spare(directory, container_id)
+        if spare is None:
+            # Without the copy nothing was made yet, as it is older than the cgroup and the process; or both are spoilt.
+            store.remove(root, container_id)
+            return [f"the state of {container_id} was damaged: nothing else is known of it, nor of its processes"]
+        try:
+            cgroup, lost = driver.from_record(spare.cgroup), []
+        except StateDamagedError as error:
+            cgroup, lost = driver.Driver(), [f"its cgroup is left, if it had one: {error.message}"]
+        return destroy(root, spare, cgroup, directory) + lost
     finally:
         os.close(directory)
-    # Without the copy nothing was made yet: it is older than the cgroup and the process.
-    store.remove(root, container_id)
-    return [f"the state of {container_id} was damaged, and nothing else is known of it"]

@@ -103,7 +103,7 @@ def delete(root: str, container_id: str) -> list[str]:
     if directory < 0:
         return []
     try:
-        record = records.load(directory)
+        record = records.load(directory, container_id)
         return destroy.destroy(root, record, driver.from_record(record.cgroup), directory)
     finally:
         os.close(directory)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 
 from .._native import lib
+from ..errors import HostError, errno_words
 from . import mountinfo
 
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
+# ENOENT, EINVAL: it went with one that was taken off before it.
+_NO_MOUNT = (2, 22)
 
 
 def below(rootfs: str) -> list[tuple[int, str]]:
@@ -23,7 +26,10 @@ def ids_below(rootfs: str) -> list[int]:
 
 
 def remove(rootfs: str, keep: list[int]) -> None:
-    """Take off every mount below `rootfs` that is not in `keep`, newest first."""
+    """Take off every mount below `rootfs` that is not in `keep`, newest first.  Raises HostError."""
     for mount_id, point in reversed(below(rootfs)):
         if mount_id not in keep:
-            lib.ocirun_umount(os.fsencode(point), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+            result = lib.ocirun_umount(os.fsencode(point), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+            if result < 0 and -result not in _NO_MOUNT:
+                what = f"unmount {point}: {errno_words(-result)}"
+                raise HostError(what, call="umount2", errno=-result)

@@ -23,7 +23,7 @@ def send(record: Record, cgroup: Driver, signal: int, *, all: bool) -> None:
     # The end of init ends all others of its own pid namespace; where that is shared or the host's,
     # killing init alone would leave the rest.
     everyone = all or (signal == SIGKILL and record.shared_pids)
-    if everyone:
+    if everyone and records.may_have_processes(record):
         cgroup.kill(signal)
     if not all:
         _to_init(record, cgroup, signal, may_be_gone=everyone)

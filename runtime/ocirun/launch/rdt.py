@@ -13,6 +13,7 @@ from ..state import saved
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from ..state.record import Record
     from .session import Session
@@ -64,6 +65,15 @@ def make(s: Session, path: str, schemata: Sequence[str], *, existing: bool) -> N
 def join(path: str, pid: int) -> None:
     """Make a process a task of a group.  Raises HostError."""
     _write(f"{path}/tasks", f"{pid}\n")
+
+
+def groups(data: dict[str, Any], container_id: str) -> list[str]:
+    """The groups that a container of this config can have made; none where resctrl is not mounted any more."""
+    top, block = resctrl.mount_point(), (data.get("linux") or {}).get("intelRdt")
+    if not top or block is None:
+        return []
+    group = plan.directory(top, block, container_id)
+    return [group, f"{group}/mon_groups/{container_id}"]
 
 
 def remove(paths: Sequence[str]) -> None:

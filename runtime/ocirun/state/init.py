@@ -64,6 +64,15 @@ def is_alive(record: Record) -> bool:
     return record.pid > 1 and not of_other_boot(record) and _is_same(record, ended=False)
 
 
+def may_have_processes(record: Record) -> bool:
+    """A process of the container may be there: the first one, or one that its end has not ended.
+
+    In a pid namespace of its own no process outlives the first (pid_namespaces(7)): whoever is in its cgroup then is
+    somebody else.
+    """
+    return record.shared_pids or is_alive(record)
+
+
 def _is_same(record: Record, *, ended: bool) -> bool:
     letter, start_time = process_stat(record.pid)
     return start_time == record.start_time and (ended or letter not in _DEAD)

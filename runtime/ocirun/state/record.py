@@ -11,11 +11,12 @@ import os
 from struct import Struct
 
 from .. import jsonio
-from ..errors import HostError, InvalidIdError, StateDamagedError, errno_words
+from ..errors import HostError, StateDamagedError, errno_words
 from . import store
 from .init import boot_id as boot_id
 from .init import end_init as end_init
 from .init import is_alive as is_alive
+from .init import may_have_processes as may_have_processes
 from .init import of_other_boot as of_other_boot
 from .init import open_init as open_init
 from .init import process_stat as process_stat
@@ -211,45 +212,99 @@ class Record:
         store.write_file(directory, "state.json", jsonio.dumps(values).encode())
         # The text of a link is written in one step and cannot be cut: enough of the record to clean up
         # by, whatever happens to the file.
-        spare = jsonio.dumps([self.container_id, self.pid, self.start_time, self.boot_id, self.cgroup, self.rdt])
+        if self.host_mounts is None:
+            values["bundle"] = values["rootfs"] = ""
+        spare = jsonio.dumps([values[name] for name in _SPARE])
         if len(spare) < _LINK_MAX:
             store.write_link(directory, "spare", spare)
 
 
-def load(directory: int) -> Record:
-    """Read state.json.
+def load(directory: int, container_id: str) -> Record:
+    """Read state.json of a container.
 
-    Raises StateDamagedError when it is missing, cut, of another format or of the wrong shape.
+    container_id   its id, which is the name of its directory
+    Raises StateDamagedError when it is missing, cut, of another format or of the wrong shape, or another
+    container's; HostError when it cannot be read.
     """
     try:
         values = jsonio.loads(store.read_file(directory, "state.json"))
     except OSError as error:
         if error.errno not in store.NO_FILE:
             raise HostError.from_os("state.json", error, call="openat") from None
-        raise StateDamagedError(f"state.json: {errno_words(error.errno or 0)}", remedy=store.REMEDY) from None
+        raise _damaged(errno_words(error.errno or 0)) from None
     except jsonio.JsonError as error:
-        raise StateDamagedError(f"state.json: {error}", remedy=store.REMEDY) from None
+        raise _damaged(str(error)) from None
     wrong = not isinstance(values, dict) or values.pop("format", None) != FORMAT
     if wrong or set(values) != set(Record.__slots__):
-        raise StateDamagedError("state.json: is not a state of this version", remedy=store.REMEDY)
-    for name, kind in _KINDS:
-        if type(values[name]) is not kind:
-            raise StateDamagedError(f"state.json: {name} has the wrong type", remedy=store.REMEDY)
-    if (
-        not 0 <= values["pid"] <= _PID_MAX
-        or not _is_late(values["late"])
-        or not _is_ids(values["host_mounts"])
-        or not _is_texts(values["rdt"])
-    ):
-        raise StateDamagedError("state.json: holds values that were never written", remedy=store.REMEDY)
-    return Record(values.pop("container_id"), **values)
+        raise _damaged("is not a state of this version")
+    reason = _wrong(values)
+    if reason:
+        raise _damaged(reason)
+    if values.pop("container_id") != container_id:
+        raise _damaged("is that of another container")
+    return _of_this_boot(Record(container_id, **values))
 
 
-def _is_late(entries: list[Any]) -> bool:
-    """What late_op reads; a plan has at least one such operation, `execute`."""
-    return bool(entries) and all(
-        type(entry) is list and [type(item) for item in entry] == [int, str, str, dict] for entry in entries
+def _damaged(reason: str) -> StateDamagedError:
+    return StateDamagedError(f"state.json: {reason}", remedy=store.REMEDY)
+
+
+def load_spare(directory: int, container_id: str) -> Record | None:
+    """What the link beside state.json tells: process, cgroup, what else is on the host.  None without a good one."""
+    try:
+        values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
+    except OSError as error:
+        if error.errno not in (*store.NO_FILE, _EINVAL):  # EINVAL: it is no link
+            raise HostError.from_os("spare", error, call="readlinkat") from None
+        return None
+    except jsonio.JsonError:
+        return None
+    # Older ones end with rdt.
+    if not isinstance(values, list) or len(values) not in (6, len(_SPARE)):
+        return None
+    found: dict[str, Any] = {"shared_pids": True, "bundle": "", "rootfs": "", **dict(zip(_SPARE, values, strict=False))}
+    if _wrong(found) or found.pop("container_id") != container_id:
+        return None
+    return _of_this_boot(
+        Record(container_id, created="", owner=os.geteuid(), annotations={}, hooks=[], **found),
     )
+
+
+def _of_this_boot(record: Record) -> Record:
+    """Another boot took its cgroups, resctrl groups and mounts along: what has their names now is somebody else's."""
+    if of_other_boot(record):
+        record.cgroup = {"driver": "none"}
+        record.rdt = []
+        record.host_mounts = None
+    return record
+
+
+def _wrong(values: dict[str, Any]) -> str:
+    """What is wrong with values of a record, "" for nothing; those that are not there are not looked at."""
+    for name, kind in _KINDS.items():
+        if name in values and type(values[name]) is not kind:
+            return f"{name} has the wrong type"
+    good = (
+        0 <= values["pid"] <= _PID_MAX
+        and _is_late(values.get("late"))
+        and _is_ids(values.get("host_mounts"))
+        and _is_texts(values["rdt"])
+        and _is_texts(values.get("hooks", []))
+        and _is_texts(list(values.get("annotations", {}).values()))
+    )
+    return "" if good else "holds values that were never written"
+
+
+def _is_late(entries: list[Any] | None) -> bool:
+    """What late_op and the words of an error read; a plan has at least one such operation, `execute`."""
+    return entries is None or (bool(entries) and all(type(entry) is list and _is_late_op(entry) for entry in entries))
+
+
+def _is_late_op(entry: list[Any]) -> bool:
+    if [type(item) for item in entry] != [int, str, str, dict]:
+        return False
+    args = entry[3]
+    return _is_texts(args.get("args")) if entry[1] == "execute" else type(args.get("path")) is str
 
 
 def _is_ids(value: Any) -> bool:
@@ -261,59 +316,27 @@ def _is_texts(value: Any) -> bool:
 
 
 _PID_MAX = 2**31 - 1
-_KINDS: tuple[tuple[str, Any], ...] = (
-    ("container_id", str),
-    ("bundle", str),
-    ("rootfs", str),
-    ("created", str),
-    ("owner", int),
-    ("annotations", dict),
-    ("cgroup", dict),
-    ("hooks", list),
-    ("late", list),
-    ("shared_pids", bool),
-    ("own_keyring", bool),
-    ("boot_id", str),
-    ("pid", int),
-    ("start_time", int),
+_KINDS: dict[str, Any] = {
+    "container_id": str,
+    "bundle": str,
+    "rootfs": str,
+    "created": str,
+    "owner": int,
+    "annotations": dict,
+    "cgroup": dict,
+    "hooks": list,
+    "late": list,
+    "shared_pids": bool,
+    "own_keyring": bool,
+    "boot_id": str,
+    "pid": int,
+    "start_time": int,
+}
+# What `spare` has, in this order.
+_SPARE = (
+    *("container_id", "pid", "start_time", "boot_id", "cgroup", "rdt"),
+    *("shared_pids", "host_mounts", "bundle", "rootfs"),
 )
-
-
-def load_spare(directory: int) -> Record | None:
-    """What the link beside state.json tells: id, process and cgroup.  None without a good one."""
-    try:
-        values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
-        container_id, pid, start_time, boot, cgroup, rdt = values
-        store.check_id(container_id)
-    except OSError as error:
-        if error.errno not in (*store.NO_FILE, _EINVAL):  # EINVAL: it is no link
-            raise HostError.from_os("spare", error, call="readlinkat") from None
-        return None
-    except (ValueError, TypeError, InvalidIdError):
-        return None
-    if (
-        type(pid) is not int
-        or not 0 <= pid <= _PID_MAX
-        or type(start_time) is not int
-        or type(boot) is not str
-        or type(cgroup) is not dict
-        or not _is_texts(rdt)
-    ):
-        return None
-    return Record(
-        container_id,
-        bundle="",
-        rootfs="",
-        created="",
-        owner=os.geteuid(),
-        annotations={},
-        cgroup=cgroup,
-        hooks=[],
-        boot_id=boot,
-        pid=pid,
-        start_time=start_time,
-        rdt=rdt,
-    )
 
 
 def load_progress(directory: int) -> Progress:

@@ -19,7 +19,7 @@ import os
 import time
 
 from .. import procfile
-from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError
+from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError, StateDamagedError
 
 ID_MAX = 1024
 _ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
@@ -96,8 +96,16 @@ def reserve(root: str, container_id: str) -> int:
     root_fd = open_root(root, create=True)
     try:
         os.mkdir(container_id, 0o711, dir_fd=root_fd)
-        fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
-        os.fchmod(fd, 0o711)
+        try:
+            fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
+            try:
+                os.fchmod(fd, 0o711)
+            except BaseException:
+                os.close(fd)
+                raise
+        except BaseException:
+            os.rmdir(container_id, dir_fd=root_fd)
+            raise
         return fd
     except FileExistsError:
         raise ContainerExistsError("container with given ID already exists") from None
@@ -110,7 +118,8 @@ def reserve(root: str, container_id: str) -> int:
 def open_container(root: str, container_id: str) -> int:
     """A descriptor of the container's directory.
 
-    Raises ContainerNotFoundError when there is none (also when the root is missing), InvalidIdError.
+    Raises ContainerNotFoundError when there is none (also when the root is missing), InvalidIdError,
+    StateDamagedError for a file in its place.
     """
     check_id(container_id)
     try:
@@ -121,8 +130,11 @@ def open_container(root: str, container_id: str) -> int:
         raise
     try:
         return os.open(container_id, _DIRECTORY, dir_fd=root_fd)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise ContainerNotFoundError("container does not exist") from None
+    except NotADirectoryError:
+        # The id is taken by it all the same.
+        raise StateDamagedError(f"{root}/{container_id}: is no directory", remedy=REMEDY) from None
     except OSError as error:
         raise HostError.from_os(f"state directory {root}/{container_id}", error, call="open") from None
     finally:
@@ -146,6 +158,8 @@ def lock(directory: int, limit: float = 10.0) -> bool:
         except BlockingIOError:
             if time.monotonic() >= end:
                 return False
+        except OSError as error:
+            raise HostError.from_os("lock of a state directory", error, call="flock") from None
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
 
@@ -211,7 +225,7 @@ def write_all(fd: int, content: bytes) -> None:
 
 
 def remove(root: str, container_id: str) -> None:
-    """Remove the container's directory with all that is in it, two levels deep at most.
+    """Remove the container's directory with all that is in it, whatever that is.
 
     Raises HostError.  Needs no space on the disk and no new file.
     """
@@ -219,10 +233,12 @@ def remove(root: str, container_id: str) -> None:
     try:
         fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
         try:
-            _empty(fd, 1)
+            _empty(fd)
         finally:
             os.close(fd)
         os.rmdir(container_id, dir_fd=root_fd)
+    except NotADirectoryError:
+        os.unlink(container_id, dir_fd=root_fd)
     except FileNotFoundError:
         pass  # somebody else was quicker
     except OSError as error:
@@ -231,16 +247,24 @@ def remove(root: str, container_id: str) -> None:
         os.close(root_fd)
 
 
-def _empty(fd: int, depth: int) -> None:
-    for name in os.listdir(fd):
-        try:
-            os.unlink(name, dir_fd=fd)
-        except IsADirectoryError:
-            if depth == 0:
-                raise
-            inner = os.open(name, _DIRECTORY, dir_fd=fd)
+def _empty(fd: int) -> None:
+    """Remove all that is in a directory.
+
+    However deep it is, one more descriptor is enough: what is in a directory below is moved up.
+    """
+    while names := os.listdir(fd):
+        for name in names:
             try:
-                _empty(inner, depth - 1)
+                os.unlink(name, dir_fd=fd)
+                continue
+            except IsADirectoryError:
+                inner = os.open(name, _DIRECTORY, dir_fd=fd)
+            try:
+                for below in os.listdir(inner):
+                    try:
+                        os.unlink(below, dir_fd=inner)
+                    except IsADirectoryError:
+                        os.rename(below, f"~{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=fd)
             finally:
                 os.close(inner)
             os.rmdir(name, dir_fd=fd)
