@@ -249,3 +249,27 @@ def test_no_mount_namespace(live: Case) -> None:
     bundle.config["mounts"] = []
     bundle.file("/etc/marker", "")
     assert live.output(bundle) == "here\n"
+
+
+@pytest.mark.parametrize("key", ["hostname", "domainname"])
+def test_an_empty_name_leaves_the_host_its_own(live: Case, key: str) -> None:
+    # The session has a uts namespace of its own, which plays the host.
+    before = os.uname().nodename
+    bundle = live.shell("hostname")
+    bundle.share_host("uts")
+    bundle.config.pop("hostname")
+    bundle.config[key] = ""
+    assert live.output(bundle) == before + "\n"
+    assert os.uname().nodename == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("uts", {"hostname": "theirs"}), ("uts", {"domainname": "theirs"}), ("mount", {})],
+)
+def test_the_hosts_own_namespace_by_path_is_not_changed(live: Case, kind: str, wanted: dict[str, str]) -> None:
+    bundle = live.bundle()
+    bundle.config.pop("hostname")
+    bundle.config.update(wanted)
+    bundle.namespace(kind, f"/proc/self/ns/{KINDS[kind]}")
+    live.refused(bundle, f"host's own {kind} namespace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
 from ocirun.plan import namespaces
 
@@ -163,9 +164,58 @@ def test_devices_move_once_the_namespace_is_there(kind: str) -> None:
     assert [op.pointer for _, op in moves] == ["/linux/netDevices/eth1", "/linux/netDevices/eth~12"]
     assert made.ops[moves[0][0] - 1].name == "sync"
     opened = [op.args["not_own_for"] for op in made.ops if op.name == "open_namespace"]
-    assert opened == (["/linux/netDevices"] if "=" in kind else [])
+    assert opened == (["/linux/netDevices/eth1"] if "=" in kind else [])
 
 
 def test_map_lines() -> None:
     assert namespaces.map_lines(()) == ""
     assert namespaces.map_lines([{"containerID": 0, "hostID": 2**32 - 2, "size": 1}]) == "0 4294967294 1\n"
+
+
+# What would change the host, were there no namespace of that type; the rules refuse each of these.
+CHANGES: list[tuple[str, str, dict[str, Any]]] = [
+    ("uts", "/hostname", {"hostname": "h"}),
+    ("uts", "/domainname", {"domainname": "d"}),
+    ("uts", "/linux/sysctl/kernel.domainname", {"sysctl": {"kernel.domainname": "d"}}),
+    ("ipc", "/linux/sysctl/kernel.msgmax", {"sysctl": {"kernel.msgmax": "1"}}),
+    ("network", "/linux/sysctl/net.core.somaxconn", {"sysctl": {"net.core.somaxconn": "1"}}),
+    ("user", "/linux/sysctl/user.max_user_namespaces", {"sysctl": {"user.max_user_namespaces": "1"}}),
+    ("network", "/linux/netDevices/eth1", {"netDevices": {"eth1": {}}}),
+    ("mount", "/linux/maskedPaths/0", {"maskedPaths": ["/x"]}),
+    ("mount", "/linux/readonlyPaths/0", {"readonlyPaths": ["/x"]}),
+]
+
+
+def changing(kind: str, path: str, wanted: dict[str, Any]) -> Plan:
+    """A plan that no rule has looked at: with no namespace of this type, or with one that is joined."""
+    data = config("clock")
+    kinds = {"pid", "mount", "uts", "ipc", "network"} - {kind}
+    entries = [{"type": one} for one in sorted(kinds)] + ([{"type": kind, "path": path}] if path else [])
+    data.pop("hostname", None)
+    data["root"] = {"path": "rootfs"}
+    data["linux"] = {"namespaces": entries, **{key: value for key, value in wanted.items() if "name" not in key}}
+    data.update({key: value for key, value in wanted.items() if "name" in key})
+    return plan(data)
+
+
+@pytest.mark.parametrize(("kind", "pointer", "wanted"), CHANGES)
+def test_no_plan_changes_a_namespace_of_the_host(kind: str, pointer: str, wanted: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as error:
+        changing(kind, "", wanted)
+    assert error.value.problems[0].pointer == pointer
+    joined = changing(kind, "/proc/1/ns/x", wanted)
+    opened = {op.args["type"]: op.args["not_own_for"] for op in joined.ops if op.name == "open_namespace"}
+    # Which one the path leads to is known when it is open.
+    assert opened == {kind: "/linux/namespaces/4" if kind == "mount" else pointer}
+
+
+def test_a_parameter_of_the_whole_host() -> None:
+    with pytest.raises(ConfigError) as error:
+        changing("", "", {"sysctl": {"vm.swappiness": "1"}})
+    assert error.value.problems[0].pointer == "/linux/sysctl/vm.swappiness"
+
+
+@pytest.mark.parametrize("key", ["hostname", "domainname"])
+def test_an_empty_name_is_none(key: str) -> None:
+    assert f"set_{key}" not in rules.names(changing("", "", {key: ""}))
+    assert f"set_{key}" not in rules.names(changing("uts", "", {key: ""}))

@@ -7,7 +7,7 @@ from ..config.report import token
 from . import cgroups, hooks, mounts, namespaces, process, rootfs
 from . import constants as c
 from .builder import Builder
-from .ops import OPEN_CREATE, Plan
+from .ops import OPEN_CREATE, Op, Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +35,49 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
 
 
 def finished(b: Builder) -> Plan:
-    """What the builder has collected, as a plan."""
+    """What the builder has collected, as a plan.
+
+    Raises ConfigError where it would change a namespace that is not the container's own.
+    """
+    _hold_to_own_namespaces(b)
     return Plan(b.ops, b.slots, b.inherited, _kept_descriptors(b), b.warnings)
+
+
+# The operations that change a namespace, and its type.
+_CHANGES = {
+    **dict.fromkeys(("set_hostname", "set_domainname"), "uts"),
+    **dict.fromkeys(("move_device", "loopback_up"), "network"),
+    **dict.fromkeys(("propagate", "privatize_parent", "pivot", "move_root", "hide_host_mounts"), "mount"),
+    **dict.fromkeys(("make_readonly", "mask"), "mount"),
+    "write_time_offsets": "time",
+    "write_id_maps": "user",
+}
+
+
+def changed_namespace(op: Op) -> str:
+    """The type of the namespace that an operation changes, "" for none."""
+    if op.name == "write_proc":
+        return sysctl.namespace(op.args["path"].removeprefix("sys/")) or "host"
+    return _CHANGES.get(op.name, "")
+
+
+def _hold_to_own_namespaces(b: Builder) -> None:
+    """Whatever the rules let through, no operation changes a namespace of the host.
+
+    One that is made is the container's own. Of one that is joined, only the runtime that opens it can tell.
+    """
+    joined: dict[str, str] = {}
+    for op in b.ops:
+        kind = changed_namespace(op)
+        if not kind or kind in b.new:
+            continue
+        if kind not in b.joined:
+            raise b.error(op.pointer, f"needs a {kind} namespace: without one the host would be changed")
+        joined.setdefault(kind, op.pointer or b.joined[kind][1])
+    for place, op in enumerate(b.ops):
+        if op.name == "open_namespace" and op.args["type"] in joined:
+            args = {**op.args, "not_own_for": joined[op.args["type"]]}
+            b.ops[place] = Op(op.name, op.actor, op.pointer, args, why=op.why)
 
 
 def need_process(b: Builder) -> None:
@@ -84,10 +125,10 @@ def _names(b: Builder) -> None:
 
             labels.for_keyring(b)
         b.init("join_keyring", name=f"_ses.{b.request.container_id}")
-    if "hostname" in b.data and b.data["hostname"] is not None:
-        b.init("set_hostname", "/hostname", name=b.data["hostname"])
-    if b.data.get("domainname"):
-        b.init("set_domainname", "/domainname", name=b.data["domainname"])
+    # An empty name is none, as in every peer.
+    for key in ("hostname", "domainname"):
+        if b.data.get(key):
+            b.init(f"set_{key}", f"/{key}", name=b.data[key])
     for key, value in (b.linux.get("sysctl") or {}).items():
         b.init("write_proc", f"/linux/sysctl/{token(key)}", proc="proc", path="sys/" + sysctl.path(key), value=value)
 

@@ -10,7 +10,6 @@ takes the right to do so away.
 
 from __future__ import annotations
 
-from ..config import sysctl
 from ..config.report import token
 from . import constants as c
 from .cgroups import enter_unit
@@ -42,23 +41,15 @@ def staged(b: Builder) -> str:
 def open_joined(b: Builder) -> None:
     """The host opens and checks each namespace file, before anything is made.
 
-    Where a sysctl is to be set in it, or a device to be moved to it, the namespace must not be the host's own.
+    Which of them must not be the host's own is known when the plan is complete (`build.finished`).
     """
     if not b.facts.privileged:
         from . import rootless
 
         rootless.refuse(b)
-    sysctls = b.linux.get("sysctl") or {}
     for kind, (path, pointer) in b.joined.items():
         slot = b.inherit(f"ns_{kind}")
-        foreign = next((f"/linux/sysctl/{token(key)}" for key in sysctls if _holder(key) == kind), "")
-        if kind == "network" and b.linux.get("netDevices"):
-            foreign = "/linux/netDevices"
-        b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot, not_own_for=foreign)
-
-
-def _holder(key: str) -> str:
-    return sysctl.namespace(sysctl.path(key))
+        b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot, not_own_for="")
 
 
 def enter(b: Builder) -> None:
