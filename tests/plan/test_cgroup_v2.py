@@ -9,6 +9,7 @@ from ocirun.cgroup import driver
 from ocirun.errors import ConfigError
 from ocirun.host.cgroups import Layout, Mount
 from ocirun.host.unified import Reach
+from ocirun.plan import constants as c
 from ocirun.plan.build import build
 from ocirun.plan.builder import Facts, Request
 
@@ -111,6 +112,38 @@ def test_mount_without_a_new_cgroup_namespace(namespaces: tuple[str, ...]) -> No
     (tree,) = ops(made, "clone_tree")
     assert (tree.args["path"], tree.args["recursive"], bool(tree.why)) == (GROUP, 0, True)
     assert not [op for op in ops(made, "new_filesystem") if op.args["type"] == "cgroup2"]
+
+
+def test_options_of_the_hierarchy_in_a_cgroup_namespace() -> None:
+    # There the kernel looks at them, and changes nothing; a wrong one it refuses.
+    made = plan(mounted("nsdelegate", "ro", "wrong=1"))
+    (mount,) = [op for op in ops(made, "new_filesystem") if op.args["type"] == "cgroup2"]
+    assert mount.args["options"] == [("nsdelegate", None), ("wrong", "1")]
+    assert mount.args["places"] == [0, 2]
+
+
+@pytest.mark.parametrize("word", ["nsdelegate", "memory_recursiveprot", "wrong=1", "sync"])
+def test_options_of_the_hierarchy_without_a_cgroup_namespace(word: str) -> None:
+    # The kernel would take them for the host's own hierarchy.
+    linux = {"namespaces": [{"type": kind} for kind in ("pid", "mount")], "cgroupsPath": "box"}
+    with pytest.raises(ConfigError) as error:
+        plan({**mounted("ro", word), "linux": linux})
+    assert error.value.problems[0].pointer == "/mounts/1/options/1"
+    with pytest.raises(ConfigError) as error:
+        plan({"mounts": [*mounted("ro")["mounts"], *mounted("remount", word)["mounts"][1:]]})
+    assert error.value.problems[0].pointer == "/mounts/2/options/1"
+
+
+def test_attributes_and_propagation_of_the_hierarchy() -> None:
+    made = plan(mounted("ro", "rnosuid", "exec", "rslave", "shared"))
+    (mount,) = [op for op in ops(made, "new_filesystem") if op.args["type"] == "cgroup2"]
+    assert mount.args["attributes"] == c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV
+    attributes = [op.args for op in ops(made, "set_mount_attr") if op.pointer == "/mounts/1"]
+    assert [(one.get("set"), one.get("propagation"), one["recursive"]) for one in attributes] == [
+        (c.MOUNT_ATTR_NOSUID, None, 1),
+        (None, c.MS_SLAVE, 1),
+        (None, c.MS_SHARED, 0),
+    ]
 
 
 def test_the_groups_of_the_host_are_shown_to_nobody() -> None:

@@ -95,6 +95,6 @@ def test_state_with_awkward_words() -> None:
 
 def test_no_barrier_without_hooks() -> None:
     data = config("clock")
-    data["linux"]["namespaces"] = [{"type": "mount"}]
+    data["linux"]["namespaces"] = [{"type": "mount"}, {"type": "uts"}]
     del data["linux"]["timeOffsets"]
     assert "sync" not in rules.names(plan(data))

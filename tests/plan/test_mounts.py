@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocirun.errors import ConfigError
+from ocirun.plan import constants as c
 from ocirun.plan import ops
 
 from . import rules
@@ -172,3 +173,47 @@ def test_cgroup_mount_shows_only_the_own_groups() -> None:
     operations = [op for op in made.ops if op.pointer == "/mounts/0"]
     last = [op for op in operations if op.name == "set_mount_attr"][-1]
     assert last.args["set"] & 1
+
+
+@pytest.mark.parametrize("word", ["wrong", "nsdelegate", "memory", "name=x", "sync", "silent"])
+def test_cgroup_mount_takes_no_option_that_cannot_be_honoured(word: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        build(mount("/sys/fs/cgroup", "cgroup", "nosuid", word))
+    (problem,) = error.value.problems
+    assert problem.pointer == "/mounts/0/options/1"
+    assert repr(word) in problem.message
+
+
+@pytest.mark.parametrize("kind", ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "none"])
+def test_words_of_a_mount_count_for_every_type(kind: str) -> None:
+    """No type goes round what all mounts have: attributes, those of a tree, propagation."""
+    bind = ["bind"] if kind == "none" else []
+    place = "/proc" if kind == "proc" else "/x"
+    operations = build(mount(place, kind, *bind, "ro", "nodev", "rnoexec", "shared", source="/data"))
+    set_, recursive, propagation = 0, 0, 0
+    for op in operations:
+        for name in ("attributes", "set"):
+            value = op.args.get(name, 0)
+            if op.args.get("recursive"):
+                recursive |= value
+            else:
+                set_ |= value
+        propagation |= op.args.get("propagation", 0)
+    assert set_ & (c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NODEV) == c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NODEV
+    assert recursive == c.MOUNT_ATTR_NOEXEC
+    assert propagation == c.MS_SHARED
+
+
+@pytest.mark.parametrize(
+    "below",
+    [mount("/x", "", "bind", source="/data"), mount("/x", "sysfs"), mount("/x", "cgroup"), mount("/other", "tmpfs")],
+    ids=["bind", "sysfs", "cgroup", "nothing"],
+)
+def test_remount_of_what_is_the_hosts_too(below: dict[str, Any]) -> None:
+    """It changes the mount only: the file system is the host's, and would turn read-only for all."""
+    operations = build(below, mount("/x", "", "remount", "ro"))
+    assert not [op for op in operations if op.name == "reconfigure"]
+    assert [op.args["set"] for op in operations if op.pointer == "/mounts/1" and op.name == "set_mount_attr"] == [1]
+    with pytest.raises(ConfigError) as error:
+        build(below, mount("/x", "", "remount", "size=1m"))
+    assert error.value.problems[0].pointer == "/mounts/1/options/1"

@@ -163,6 +163,7 @@ def _change_root(b: Builder) -> None:
         b.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
     mounts.finish_readonly(b)
     rootfs.protect(b)
+    mounts.finish_propagation(b)
 
 
 def _program(b: Builder) -> None:

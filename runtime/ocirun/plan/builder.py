@@ -163,6 +163,7 @@ class Builder:
         self.settings: list[Setting] = []
         self.late_settings: list[Setting] = []
         self.late_readonly: list[tuple[str, str]] = []
+        self.late_propagation: list[tuple[str, str, list[tuple[int, bool]]]] = []
         self.kept: dict[str, str] = {}
         self.id_maps = ("", "")
         self.groups = facts.setgroups

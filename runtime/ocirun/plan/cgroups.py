@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from ..cgroup import translate
 from ..cgroup.translate import UNIFIED, V2
-from . import constants as c
 from .builder import clean
-from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOT_PROC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +12,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .builder import Builder
-    from .options import MountOptions
 
 
 def make_cgroup(b: Builder) -> None:
@@ -168,74 +165,3 @@ def _write(b: Builder, setting: translate.Setting) -> None:
         file=setting.file,
         value=setting.value,
     )
-
-
-def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
-    """``type: cgroup``: on v2 the hierarchy itself; on v1 one mount for each, in a tmpfs.
-
-    In a cgroup namespace of its own the container may mount the hierarchies itself; without one only its
-    own directory is bound, so that nothing above it can be seen.
-    """
-    if b.facts.layout is not None and b.facts.layout.mode == "v2":
-        _mount_unified(b, pointer, destination, parsed)
-        return
-    readonly = parsed.attr_set & c.MOUNT_ATTR_RDONLY
-    attributes = (parsed.attr_set | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC) & ~readonly
-    top, slot = b.slot("cgroup_top"), b.slot("mount")
-    flags = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
-    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=flags)
-    options: list[tuple[str, str | None]] = [("mode", "755")]
-    if b.linux.get("mountLabel"):
-        from .labels import mount_context
-
-        options.append(("context", mount_context(b, "tmpfs", parsed)))
-    b.init("new_filesystem", pointer, slot=top, type="tmpfs", options=options, attributes=attributes)
-    b.init("attach", pointer, slot=top, target="target")
-    own_namespace = "cgroup" in b.new and not b.user_namespace
-    for hierarchy in b.cgroup.hierarchies():
-        inside = f"{destination}/{hierarchy.name}"
-        b.init("open_path", pointer, slot="target", root="root", path=inside, flags=flags)
-        if own_namespace:
-            config = [(option, None) if "=" not in option else _pair(option) for option in hierarchy.options]
-            b.init(
-                "new_filesystem", pointer, slot=slot, type="cgroup", options=config, attributes=attributes | readonly
-            )
-        else:
-            b.init("clone_tree", pointer, slot=slot, path=hierarchy.path, recursive=0, root=None)
-            b.init("set_mount_attr", pointer, slot=slot, set=attributes | readonly)
-        b.init("attach", pointer, slot=slot, target="target")
-        for link in hierarchy.links:
-            b.init("make_link", pointer, root="root", path=f"{destination}/{link}", text=hierarchy.name)
-    if readonly:
-        b.init("set_mount_attr", pointer, slot=top, set=readonly)
-    for flag, recursive in parsed.propagation:
-        b.init("set_mount_attr", pointer, slot=top, propagation=flag, recursive=1 if recursive else 0)
-    b.init("close", pointer, slot=top)
-
-
-def _mount_unified(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
-    """The v2 hierarchy: in a new cgroup namespace it begins at the container's group, else that group is bound."""
-    attributes = parsed.attr_set | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
-    if "cgroup" not in b.new and not b.cgroup.groups:
-        raise b.error(
-            pointer,
-            "shows all groups of the host, as the container has neither a group nor a cgroup namespace of its own",
-            expected="a namespace of the type cgroup, or no such mount",
-        )
-    slot = b.slot("mount")
-    flags = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
-    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=flags)
-    if "cgroup" in b.new:
-        b.init("new_filesystem", pointer, slot=slot, type="cgroup2", options=[], attributes=attributes)
-    else:
-        why = "without a cgroup namespace a new mount would show all groups"
-        b.init("clone_tree", pointer, why=why, slot=slot, path=b.cgroup.path(UNIFIED), recursive=0, root=None)
-        b.init("set_mount_attr", pointer, slot=slot, set=attributes)
-    b.init("attach", pointer, slot=slot, target="target")
-    for flag, recursive in parsed.propagation:
-        b.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)
-
-
-def _pair(option: str) -> tuple[str, str | None]:
-    key, _, value = option.partition("=")
-    return key, value

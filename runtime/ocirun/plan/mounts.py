@@ -4,8 +4,9 @@ that was looked up below the root, both by descriptor."""
 from __future__ import annotations
 
 from . import constants as c
+from . import hostfs
 from . import options as o
-from .builder import clean
+from .builder import PROPAGATION, clean
 from .ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_LIKE_PROC, OPEN_NOT_PROC, OPEN_PLAIN
 from .rootfs import copy_source, source_path, target
 
@@ -34,6 +35,8 @@ PROC_FILES = frozenset(
     )
 )
 _PSEUDO = ("proc", "sysfs")
+# Words for the root that mounts do not have by themselves: what is mounted is a slave, or private.
+_HANDED_ON = (c.MS_SHARED | c.MS_REC, c.MS_UNBINDABLE | c.MS_REC)
 # Masks in them protect the host, so their mounts are kept in slots: see `rootfs.protect`.
 _KEPT = {("/proc", "proc"): "mount_proc", ("/sys", "sysfs"): "mount_sys"}
 
@@ -43,8 +46,12 @@ def add_mounts(b: Builder) -> None:
     mounts = b.data.get("mounts") or ()
     destinations = [clean(mount["destination"]) for mount in mounts]
     late: list[tuple[str, str]] = []
+    made: set[str] = set()
+    # A recursive word for the root is that of the mounts in it too, but for those that have words of their own.
+    inherited = PROPAGATION.get(b.linux.get("rootfsPropagation") or "", 0)
     # A template that makes this stretch anew has the notes of its last time.
     b.kept = {}
+    b.late_propagation = []
     b.id_maps = ("", "")
     for index, mount in enumerate(mounts):
         pointer = f"/mounts/{index}"
@@ -59,16 +66,22 @@ def add_mounts(b: Builder) -> None:
             from . import idmap
 
             mapping = idmap.mapping(b, pointer, destination, mount, parsed)
+        if inherited in _HANDED_ON and not parsed.propagation and not parsed.remount:
+            parsed.propagation = [(inherited & ~c.MS_REC, True)]
+        # A slot of its own for a mount that is changed once more when all else is made.
+        unbindable = any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation)
+        slot = f"late{index}" if unbindable else "mount"
         if parsed.remount and not parsed.bind:
-            _remount(b, pointer, destination, parsed)
+            _remount(b, pointer, destination, parsed, slot, own=destination in made)
             continue
         b.kept.pop(destination, None)
+        made.discard(destination)
         if parsed.bind:
-            _bind(b, pointer, destination, mount, parsed, mapping)
+            _bind(b, pointer, destination, mount, parsed, mapping, slot)
         elif fstype in ("cgroup", "cgroup2"):
-            from .cgroups import mount_cgroups
+            from .cgroupmounts import mount_cgroups
 
-            mount_cgroups(b, pointer, destination, parsed)
+            mount_cgroups(b, pointer, destination, parsed, slot)
         elif not fstype:
             raise b.error(
                 f"{pointer}/type",
@@ -78,8 +91,11 @@ def add_mounts(b: Builder) -> None:
         else:
             readonly = fstype == "tmpfs" and parsed.attr_set & c.MOUNT_ATTR_RDONLY
             below = bool(readonly) and _has_mount_below(b, destination, destinations[index + 1 :])
-            slot = _filesystem(b, pointer, destination, mount, parsed, mapping, keep_writable=below, number=index)
-            if slot:
+            if fstype not in hostfs.SHARED:
+                made.add(destination)
+            if readonly and (below or parsed.tmpcopyup):
+                slot = f"late{index}"
+            if _filesystem(b, pointer, destination, mount, parsed, mapping, slot, keep_writable=below):
                 late.append((pointer, slot))
     b.late_readonly = late
 
@@ -88,6 +104,14 @@ def finish_readonly(b: Builder) -> None:
     """Now that devices, links and inner mount points are made, the read-only ones become so."""
     for pointer, slot in b.late_readonly:
         b.init("set_mount_attr", pointer, slot=slot, set=c.MOUNT_ATTR_RDONLY)
+        if slot not in (other for _, other, _ in b.late_propagation):
+            b.init("close", pointer, slot=slot)
+
+
+def finish_propagation(b: Builder) -> None:
+    """Last of all: nothing can be copied out of an unbindable mount, as paths in it turn read-only by a copy."""
+    for pointer, slot, words in b.late_propagation:
+        _propagate_now(b, pointer, slot, words)
         b.init("close", pointer, slot=slot)
 
 
@@ -117,14 +141,20 @@ def _target_flags(b: Builder, pointer: str, destination: str, fstype: str) -> in
 
 
 def _bind(
-    b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, mapping: Mapping | None
+    b: Builder,
+    pointer: str,
+    destination: str,
+    mount: dict[str, Any],
+    parsed: MountOptions,
+    mapping: Mapping | None,
+    slot: str,
 ) -> None:
     source = mount.get("source")
     if not source:
         raise b.error(f"{pointer}/source", f"the bind mount on {destination} has no source")
     path = source_path(b, source)
     recursive = 1 if parsed.recursive_bind else 0
-    slot = b.slot("mount")
+    b.slot(slot)
     flags = _target_flags(b, pointer, destination, "")
     like_proc = OPEN_LIKE_PROC if destination == "/proc" else 0
     opened = False
@@ -134,7 +164,7 @@ def _bind(
         b.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root")
     else:
         why = "the root of the user namespace may not be able to read it" if b.user_namespace else ""
-        opened = copy_source(b, pointer, path, recursive=recursive, why=why)
+        opened = copy_source(b, pointer, path, recursive=recursive, why=why, slot=slot)
     if mapping is not None:
         if opened:
             mapping.apply(b)
@@ -142,12 +172,12 @@ def _bind(
             mapping.show(b, slot)
         mapping.cut_off(b, slot)
     target(b, pointer, destination, flags | like_proc, like=slot)
-    _attributes(b, pointer, slot, parsed)
+    set_attributes(b, pointer, slot, parsed)
     b.init("attach", pointer, slot=slot, target="target")
-    _propagate(b, pointer, slot, parsed)
+    propagate(b, pointer, slot, parsed)
 
 
-def _attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+def set_attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
     """The recursive words first, so that ``rrw,ro`` ends read-only."""
     locked = b.confined
     if parsed.rec_attr_set or parsed.rec_attr_clr:
@@ -166,8 +196,16 @@ def _attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> No
             b.init("set_mount_attr", pointer, slot=slot, set=set_, clear=clear, locked=deny)
 
 
-def _propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
-    for flag, recursive in parsed.propagation:
+def propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+    """The propagation words of a mount, when it is attached; with ``unbindable`` among them at the very end."""
+    if any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation):
+        b.late_propagation.append((pointer, slot, parsed.propagation))
+    else:
+        _propagate_now(b, pointer, slot, parsed.propagation)
+
+
+def _propagate_now(b: Builder, pointer: str, slot: str, words: list[tuple[int, bool]]) -> None:
+    for flag, recursive in words:
         b.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)
 
 
@@ -178,11 +216,11 @@ def _filesystem(
     mount: dict[str, Any],
     parsed: MountOptions,
     mapping: Mapping | None,
+    slot: str,
     *,
     keep_writable: bool,
-    number: int,
-) -> str:
-    """A new file system.  Returns the slot of a mount that must turn read-only later, or ""."""
+) -> bool:
+    """A new file system.  Returns whether it must turn read-only later."""
     fstype = mount["type"]
     if destination == "/proc" and fstype != "proc":
         raise b.error(f"{pointer}/type", f"{fstype} cannot be mounted on /proc", expected="proc", found=fstype)
@@ -195,8 +233,8 @@ def _filesystem(
     late = tmpfs and bool(parsed.attr_set & c.MOUNT_ATTR_RDONLY) and (keep_writable or parsed.tmpcopyup)
     target(b, pointer, destination, _target_flags(b, pointer, destination, fstype) | OPEN_DIRECTORY)
     if reason:
-        _classic(b, pointer, destination, mount, parsed, reason)
-        return ""
+        _classic(b, pointer, destination, mount, parsed, reason, slot)
+        return False
     attributes = parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set
     entries = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
     config = [(key, value) for key, value, _ in entries]
@@ -209,7 +247,7 @@ def _filesystem(
         config.insert(0, ("source", mount["source"]))
         places.insert(0, None)
     kept = _KEPT.get((destination, fstype)) if _covered_later(b, destination) else None
-    slot = b.slot(f"late{number}" if late else kept or "mount")
+    slot = b.slot(kept if kept and slot == "mount" else slot)
     inherit = tmpfs and not parsed.data_value("mode")[0]
     b.init(
         "new_filesystem",
@@ -227,12 +265,12 @@ def _filesystem(
         b.init("copy_up", pointer, slot=slot, source="target")
     if mapping is not None:
         mapping.show(b, slot)
-    _attributes(b, pointer, slot, parsed)
+    set_attributes(b, pointer, slot, parsed)
     b.init("attach", pointer, slot=slot, target="target")
-    _propagate(b, pointer, slot, parsed)
+    propagate(b, pointer, slot, parsed)
     if kept:
-        b.kept[destination] = slot
-    return slot if late else ""
+        b.kept[destination] = slot  # one that is kept for its propagation is kept for this too
+    return late
 
 
 def _covered_later(b: Builder, destination: str) -> bool:
@@ -250,7 +288,7 @@ def _labels(b: Builder) -> Any:
 
 
 def _classic(
-    b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, reason: str
+    b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, reason: str, slot: str
 ) -> None:
     if parsed.tmpcopyup:
         raise b.error(pointer, f"tmpcopyup on {destination} cannot go with an option that needs mount(2): {reason}")
@@ -271,19 +309,32 @@ def _classic(
         data=data or None,
     )
     if parsed.propagation or parsed.rec_attr_set or parsed.rec_attr_clr:
-        target(b, pointer, destination, OPEN_DIRECTORY)
-        _attributes(b, pointer, "target", parsed)
-        _propagate(b, pointer, "target", parsed)
+        b.init("open_path", pointer, slot=b.slot(slot), root="root", path=destination, flags=OPEN_DIRECTORY, like=None)
+        set_attributes(b, pointer, slot, parsed)
+        propagate(b, pointer, slot, parsed)
 
 
-def _remount(b: Builder, pointer: str, destination: str, parsed: MountOptions) -> None:
-    """Change a mount that stands there already: its file system's options, then its own flags."""
-    b.init("open_path", pointer, slot=b.slot("mount"), root="root", path=destination, flags=0, like=None)
+def _remount(
+    b: Builder,
+    pointer: str,
+    destination: str,
+    parsed: MountOptions,
+    slot: str,
+    *,
+    own: bool,
+) -> None:
+    """Change a mount that stands there already: its file system's options, then its own flags.
+
+    own   its file system was made for this container; any other one is the host's too, and stays as it is
+    """
+    if not own:
+        hostfs.refuse_data(pointer, destination, parsed, "the file system is the host's too")
+    b.init("open_path", pointer, slot=b.slot(slot), root="root", path=destination, flags=0, like=None)
     config = [(key, value) for key, value, _ in parsed.fsconfig()]
-    if config:
+    if config and own:
         places = [place for _, _, place in parsed.fsconfig()]
-        b.init("reconfigure", pointer, slot="mount", options=config, places=places)
+        b.init("reconfigure", pointer, slot=slot, options=config, places=places)
     if parsed.attr_set or parsed.attr_clr:
-        b.init("set_mount_attr", pointer, slot="mount", set=parsed.attr_set, clear=parsed.attr_clr)
-    _attributes(b, pointer, "mount", parsed)
-    _propagate(b, pointer, "mount", parsed)
+        b.init("set_mount_attr", pointer, slot=slot, set=parsed.attr_set, clear=parsed.attr_clr)
+    set_attributes(b, pointer, slot, parsed)
+    propagate(b, pointer, slot, parsed)

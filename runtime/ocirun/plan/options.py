@@ -150,6 +150,10 @@ class MountOptions:
         words += [(key, value, index) for (key, value), index in zip(self.data, self.data_index, strict=True)]
         return words
 
+    def superblock_words(self) -> list[tuple[str, int]]:
+        """(word, option index) of those that set a flag of the file system which no mount has: all but ``ro``."""
+        return [(word, index) for flag, (word, index, on) in self._superblock.items() if on and flag != c.MS_RDONLY]
+
     def mount2_reason(self) -> str:
         """Why only mount(2) can carry these options, or "" if fsconfig(2) can."""
         if self.sb_set & _NO_FSCONFIG_WORD:

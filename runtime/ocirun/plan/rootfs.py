@@ -45,7 +45,7 @@ def enter_root(b: Builder) -> None:
     shared = wanted in ("shared", "rshared")
     # Slave by default: new mounts of the host still arrive, ours never leave.
     flags = c.MS_SHARED | c.MS_REC if shared else c.MS_SLAVE | c.MS_REC
-    if wanted in ("private", "rprivate"):
+    if wanted == "rprivate":
         flags = c.MS_PRIVATE | c.MS_REC
     b.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
     b.init("open_root", "/root/path", slot=b.slot("rootdir"), path=b.rootfs)
@@ -98,9 +98,9 @@ def _device(b: Builder, pointer: str, path: str, mode: int, major: int, minor: i
     b.init("make_node", pointer, root="root", path=path, mode=mode, device=(major, minor), owner=owner)
 
 
-def copy_source(b: Builder, pointer: str, path: str, *, recursive: int, why: str) -> bool:
-    """A detached copy of a mount of the host, in the slot ``mount``; returns whether the runtime has made it."""
-    slot = b.slot("mount")
+def copy_source(b: Builder, pointer: str, path: str, *, recursive: int, why: str, slot: str = "mount") -> bool:
+    """A detached copy of a mount of the host, in `slot`; returns whether the runtime has made it."""
+    b.slot(slot)
     if b.user_namespace:
         from . import rootless
 
@@ -150,9 +150,14 @@ def change_root(b: Builder) -> None:
         b.init("change_root", "/root/path", root="root")
     else:
         b.init("pivot", "/root/path", root="root")
-    wanted = b.linux.get("rootfsPropagation")
-    if wanted:
-        b.init("propagate", "/linux/rootfsPropagation", path="/", flags=PROPAGATION[wanted])
+    _propagate_root(b, late=False)
+
+
+def _propagate_root(b: Builder, *, late: bool) -> None:
+    """The word for the root is for that mount alone: those in it have theirs already (`mounts.add_mounts`)."""
+    flag = PROPAGATION.get(b.linux.get("rootfsPropagation") or "", 0) & ~c.MS_REC
+    if flag and late == (flag == c.MS_UNBINDABLE):
+        b.init("propagate", "/linux/rootfsPropagation", path="/", flags=flag)
 
 
 def protect(b: Builder) -> None:
@@ -165,6 +170,8 @@ def protect(b: Builder) -> None:
         root, below = _place(b, path)
         b.init("make_readonly", f"/linux/readonlyPaths/{index}", root=root, path=below)
     _mask(b)
+    if b.own_mounts:
+        _propagate_root(b, late=True)
 
 
 def _place(b: Builder, path: str) -> tuple[str, str]:
