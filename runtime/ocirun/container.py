@@ -68,7 +68,9 @@ class Container(Handle):
         from .launch import notify, start
 
         status = self.status()
-        if status in (records.RUNNING, records.PAUSED):
+        if status == records.PAUSED:
+            raise StateError("cannot start a container in the paused state", status=status)
+        if status == records.RUNNING:
             raise StateError("cannot start an already running container", status=status)
         if status != records.CREATED:
             raise StateError("cannot start a container that has stopped", status=status)
@@ -97,14 +99,19 @@ class Container(Handle):
     def kill(self, signal: int | None = None, *, all: bool = False) -> None:
         """Send a signal to the init process, or to every process of the container; None: see `signals.of_image`.
 
+        One that would end a program without a handler ends a container that is not started yet.
         Raises StateError "container not running" for a stopped one (not with `all`).
         """
         if signal is None:
             signal = signals.of_image(self._record.annotations)
         from .launch import kill
 
-        with self.cgroup as cgroup:
-            kill.send(self._record, cgroup, signal, all=all)
+        directory = self._directory()
+        try:
+            with self.cgroup as cgroup:
+                kill.send(self._record, cgroup, directory, signal, all=all)
+        finally:
+            os.close(directory)
 
     def run(
         self,
@@ -286,7 +293,7 @@ class Container(Handle):
         Returns warnings of the removal, as `delete`.
         Raises StateError, UsageError, UnsupportedError, and HostError with the end of CRIU's log.
         """
-        from .launch import checkpoint, destroy
+        from .launch import checkpoint
 
         directory = self._locked()
         try:
@@ -294,7 +301,7 @@ class Container(Handle):
                 checkpoint.checkpoint(self._record, cgroup, directory, options)
                 if options.leave_running or options.pre_dump:
                     return []
-                return destroy.destroy(self.root, self._record, cgroup, directory)
+                return checkpoint.remove(self.root, self._record, cgroup, directory)
         finally:
             os.close(directory)
 

@@ -47,10 +47,11 @@ class CreateOptions:
         foreground: bool = False,
         cgroup_manager: str = "",
         warn: object = None,
+        debug: object = None,
         trace: str = "",
     ) -> None:
         self.given: dict[str, object] = {
-            name: value for name, value in locals().items() if name not in ("self", "given", "warn")
+            name: value for name, value in locals().items() if name not in ("self", "given", "warn", "debug")
         }
 
     @property

@@ -10,6 +10,8 @@ from ocirun.roots import default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ocirun.cli.parse import Values
 
 
@@ -48,6 +50,15 @@ class Call:
     def id(self) -> str:
         """The container id, the first argument."""
         return self.values.arguments[0]
+
+    @property
+    def debug(self) -> Callable[[str, Mapping[str, object]], None] | None:
+        """What reports a step on the way, with its parts by name; None unless it is asked for."""
+        if not self.given.flag("debug"):
+            return None
+        from ocirun.cli.log import Log
+
+        return Log.of(self.given).debug_line
 
     def warn(self, text: str) -> None:
         """Report something that does not end the call."""

@@ -66,6 +66,7 @@ def execute(call: Call) -> int:
             cgroup=values.many("cgroup"),
             source=values.text("process"),
             warn=call.warn,
+            debug=call.debug,
             trace=values.text("trace"),
         )
         return container.exec(_process(call, container), options)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 
-from ocirun.cli.output import quoted, visible, write_all
+from ocirun.cli.output import open_log, quoted, visible, write_all
 from ocirun.errors import ConfigError, StepError
 from ocirun.jsonio import dumps
 
@@ -36,7 +36,7 @@ class Log:
 
     path    file that gets the records, or "" for standard error alone
     json    records are JSON objects
-    debug   warnings go into JSON logs too, internal errors bring a traceback
+    debug   warnings go into JSON logs too, internal errors bring a traceback, steps are told
     """
 
     __slots__ = ("debug", "json", "path")
@@ -75,6 +75,10 @@ class Log:
         """
         if not self.json or self.debug:
             self._report("warning", text, {}, None)
+
+    def debug_line(self, text: str, fields: Mapping[str, object]) -> None:
+        """Report a step on the way; whoever calls this knows that it is asked for."""
+        self._report("debug", text, fields, None)
 
     def _report(self, level: str, message: str, fields: Mapping[str, object], error: OcirunError | None) -> None:
         record = _json_record if self.json else _text_record
@@ -173,15 +177,12 @@ def _stderr(data: bytes) -> None:
 
 
 def _append(path: str, data: bytes) -> str:
-    """Append to the log; the symbol of the errno that prevented it, or "".
+    """Append to the log, in one write, so that records of several calls do not mix.
 
-    O_NONBLOCK so that a FIFO without a reader fails (ENXIO, fifo(7)) instead
-    of waiting for one; a record goes out in one write, so that records of
-    several calls do not mix.
+    Returns the symbol of the errno that prevented it, or "".
     """
     try:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-        fd = os.open(path, flags, 0o644)
+        fd = open_log(path)
         try:
             written = os.write(fd, data)
         finally:

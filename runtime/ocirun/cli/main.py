@@ -83,13 +83,18 @@ def _dispatch(words: list[str], given: Values) -> int:
     name, rest = (given.arguments[0], given.arguments[1:]) if given.arguments else ("help", [])
     if name == "help" or given.flag("help"):
         return _help(rest if name == "help" else given.arguments)
+    _check_log(given)
     command, execute = _find(name)
     values = Values(command.options)
     _parse(command.options, rest, values, command)
     if values.flag("help"):
         return _help([name])
     _check_count(command, values)
-    return execute(Call(values, settings(given), given))
+    call = Call(values, settings(given), given)
+    if call.debug is not None:
+        # Not the arguments, which may be secret.
+        call.debug(f"{name}: state root {call.settings.root}", {"command": name})
+    return execute(call)
 
 
 def _parse(options: tuple[Option, ...], words: list[str], into: Values, command: Command | None) -> None:
@@ -111,6 +116,18 @@ def _check_count(command: Command, values: Values) -> None:
     _show_usage(command)
     wanted = command.arguments or "no arguments"
     raise UsageError(f"{command.name}: takes {wanted}, but got {count} argument{'' if count == 1 else 's'}")
+
+
+def _check_log(given: Values) -> None:
+    """Refuse a log that cannot be written, on standard error alone."""
+    from ocirun.cli.output import check_log
+
+    path = given.text("log")
+    try:
+        check_log(path)
+    except OcirunError:
+        given.given["log"] = ""
+        raise
 
 
 def _find(name: str) -> tuple[Command, Callable[[Call], int]]:

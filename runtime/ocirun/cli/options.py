@@ -69,5 +69,6 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         foreground=foreground,
         cgroup_manager=settings.cgroup_manager,
         warn=call.warn,
+        debug=call.debug,
         trace=values.text("trace"),
     )

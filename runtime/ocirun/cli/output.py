@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from ocirun.errors import HostError
+from ocirun.errors import HostError, UsageError
 
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 
@@ -30,6 +30,32 @@ def write_all(fd: int, data: bytes) -> None:
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
             poll.poll()
+
+
+def open_log(path: str) -> int:
+    """A descriptor for records at the end of the log.  Raises OSError, ValueError for a NUL in the path.
+
+    O_NONBLOCK so that a FIFO without a reader fails (ENXIO, fifo(7)) instead of waiting for one.
+    """
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0o644)
+
+
+def check_log(path: str) -> None:
+    """Open the log and close it: who asks for one is to know before anything is done.
+
+    Raises HostError, UsageError.
+    """
+    if path in ("", "/dev/stderr"):  # a socket under a service manager, which cannot be opened
+        return
+    try:
+        os.close(open_log(path))
+    except OSError as error:
+        # A symbol in place of words: "no such file or directory" here would pass for a missing program.
+        number = error.errno or 0
+        symbol = errno.errorcode.get(number, str(number))
+        raise HostError(f"cannot open the log {path}: {symbol}", call="open", errno=number) from None
+    except ValueError:
+        raise UsageError(f"cannot open the log {path!a}: the path holds a NUL character") from None
 
 
 def out(text: str) -> None:

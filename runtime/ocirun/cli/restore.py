@@ -65,6 +65,7 @@ def execute(call: Call) -> int:
         cgroup_manager=settings.cgroup_manager,
         systemd_cgroup=settings.cgroup_manager == "systemd",
         warn=call.warn,
+        debug=call.debug,
         **common(call),
     )
     return restore(call.id, root=settings.root, options=options)

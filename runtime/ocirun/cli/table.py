@@ -110,7 +110,13 @@ GLOBALS = (
         help="directory that holds the state of the containers",
         shown="/run/ocirun, or $XDG_RUNTIME_DIR/ocirun for ordinary users",
     ),
-    Option("log", kind=TEXT, metavar="FILE", help="append errors to FILE as well", shown="standard error only"),
+    Option(
+        "log",
+        kind=TEXT,
+        metavar="FILE",
+        help="append errors to FILE as well; one that cannot be opened is an error at once",
+        shown="standard error only",
+    ),
     Option(
         "log-format",
         kind=TEXT,
@@ -119,7 +125,9 @@ GLOBALS = (
         choices=("text", "json"),
         help="form of a log record: text or json",
     ),
-    Option("debug", help="add warnings to JSON logs, and a traceback when ocirun itself is at fault"),
+    Option(
+        "debug", help="log the steps of the plan, warnings in JSON too, and a traceback when ocirun itself is at fault"
+    ),
     Option(
         "rootless",
         kind=TEXT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostError, StateError, UnsupportedError, UsageError
+from ..errors import HostError, OcirunError, StateError, UnsupportedError, UsageError
 from ..state import record as records
 from ..state import saved
 from . import criu, images, mountinfo
@@ -195,3 +195,14 @@ def _streams(pid: int) -> list[str]:
         except FileNotFoundError:  # closed
             found.append("")
     return found
+
+
+def remove(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
+    """Remove the container of which there is a checkpoint now; returns and raises as destroy.destroy."""
+    from . import destroy
+
+    try:
+        return destroy.destroy(root, record, cgroup, directory)
+    except OcirunError as error:
+        error.message = f"the checkpoint is complete, but the container is still there: {error.message}"
+        raise

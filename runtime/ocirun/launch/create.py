@@ -17,6 +17,7 @@ from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -69,8 +70,12 @@ def carry_out(
     session = Session(plan, record, cgroup, -1)
     session.encoder = encoder
     session.stdio = options.stdio
-    session.trace = tracer(options.trace)
+    session.trace = tracer(options.trace, options.warn)
     session.restoration = restoration
+    if options.debug is not None:
+        from ..plan import render
+
+        render.tell(plan, options.debug)
     try:
         session.reserve.fill()
         with Held():
@@ -121,13 +126,13 @@ def _unknown_calls(names: list[str]) -> str:
     return f"/linux/seccomp/syscalls: {count} not known to libseccomp {version} and left out: {', '.join(names)}"
 
 
-def tracer(path: str) -> Trace | None:
-    """What writes a trace to `path`; None for ""."""
+def tracer(path: str, warn: Callable[[str], None]) -> Trace | None:
+    """What writes a trace to `path`; None for "".  Raises HostError when that cannot be opened."""
     if not path:
         return None
     from .trace import Trace
 
-    return Trace(os.path.abspath(path))
+    return Trace(os.path.abspath(path), warn)
 
 
 def _create(session: Session) -> None:

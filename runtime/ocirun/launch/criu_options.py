@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .options import Debug
+
 
 class _Common:
     """What CRIU must be told both times.
@@ -86,7 +88,7 @@ class RestoreOptions(_Common):
     """What `restore` may be told.
 
     bundle, console_socket, pid_file   as in CreateOptions
-    rootless, cgroup_manager, systemd_cgroup, warn   too
+    rootless, cgroup_manager, systemd_cgroup, warn, debug   too
     detach              return as soon as the processes run
     tcp_close           connections come back closed
     lsm_profile         ``TYPE:NAME`` of a profile in place of the saved one
@@ -108,6 +110,7 @@ class RestoreOptions(_Common):
         cgroup_manager: str = "",
         systemd_cgroup: bool = False,
         warn: Callable[[str], None] | None = None,
+        debug: Debug | None = None,
         **common: object,
     ) -> None:
         super().__init__(**common)  # type: ignore[arg-type]
@@ -123,6 +126,7 @@ class RestoreOptions(_Common):
         self.cgroup_manager = cgroup_manager
         self.systemd_cgroup = systemd_cgroup
         self.warn = warn or _silent
+        self.debug = debug
 
 
 def _silent(text: str) -> None:

@@ -65,6 +65,10 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
     made = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options)
     for problem in made.plan.warnings:
         options.warn(problem.line())
+    if options.debug is not None:
+        from ..plan import render
+
+        render.tell(made.plan, options.debug)
     return made
 
 
@@ -137,7 +141,7 @@ def _session(
     session = Session(plan, record, cgroup, directory)
     session.progress_name = ""
     session.stdio = options.stdio
-    session.trace = creation.tracer(options.trace)
+    session.trace = creation.tracer(options.trace, options.warn)
     session.sub_groups = below
     return session
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ContainerNotFoundError
+from ..errors import ContainerNotFoundError, OcirunError
 from . import create as creation
 from . import destroy, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..cgroup.driver import Driver
     from ..state.record import Record
     from .options import CreateOptions
@@ -78,13 +80,27 @@ def run(
 
 
 def _leave(session: Session, root: str, container_id: str, options: CreateOptions, *, keep: bool) -> None:
-    """After the program's end: the orphans, and the container unless it is kept."""
+    """After the program's end: the orphans, and the container unless it is kept.
+
+    The exit status is the program's by now, so what fails here is a warning.
+    """
     _reap_orphans()
-    if keep:
-        _keep_usage(session, root, container_id)
+    if not keep:
+        leave(root, container_id, options.warn)
         return
-    for warning in delete(root, container_id):
-        options.warn(warning)
+    try:
+        _keep_usage(session, root, container_id)
+    except (OSError, OcirunError) as error:
+        options.warn(f"what the container {container_id} has used is not kept: {error}")
+
+
+def leave(root: str, container_id: str, warn: Callable[[str], None]) -> None:
+    """Delete a container of which the program has ended; what fails of that is a warning."""
+    try:
+        for warning in delete(root, container_id):
+            warn(warning)
+    except (OSError, OcirunError) as error:
+        warn(f"the container {container_id} is not deleted: {error}")
 
 
 def forwarder() -> Forwarder:

@@ -321,7 +321,8 @@ def write_pid_file(s: Session, path: str) -> None:
     """Digits and nothing else, complete from the first moment."""
     directory, name = os.path.split(path)
     fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    hidden = f".{name}.{os.getpid()}"
+    # The directory may be everybody's, who must not be able to have made this name before.
+    hidden = f".{name}.{os.urandom(8).hex()}"
     try:
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=fd)
         try:

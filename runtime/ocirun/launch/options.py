@@ -4,8 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
+
+    Debug = Callable[[str, Mapping[str, object]], None]
 
 
 class CreateOptions:
@@ -23,6 +25,7 @@ class CreateOptions:
     foreground       the caller stays and is the terminal's other end
     cgroup_manager   "cgroupfs", "systemd" or "disabled"; "" is cgroupfs
     warn             called with one line for what does not stop the container
+    debug            called for each operation of the plan, before the first: one line, and its parts by name
     trace            path of a file for the time of each operation; "" for none
     stdio            descriptors for the program's standard input, output and error; -1: the caller's own
     activation       LISTEN_FDS and NOTIFY_SOCKET of the environment are meant for the container
@@ -33,6 +36,7 @@ class CreateOptions:
         "bundle",
         "cgroup_manager",
         "console_socket",
+        "debug",
         "foreground",
         "no_new_keyring",
         "no_pivot",
@@ -61,6 +65,7 @@ class CreateOptions:
         foreground: bool = False,
         cgroup_manager: str = "",
         warn: Callable[[str], None] | None = None,
+        debug: Debug | None = None,
         stdio: tuple[int, int, int] = (-1, -1, -1),
         trace: str = "",
         activation: bool = True,
@@ -78,6 +83,7 @@ class CreateOptions:
         self.foreground = foreground
         self.cgroup_manager = cgroup_manager
         self.warn = warn or _silent
+        self.debug = debug
         self.stdio = stdio
         self.trace = trace
 
@@ -100,12 +106,14 @@ class ExecOptions:
     trace           path of a file for the time of each operation; "" for none
     source          where the process description comes from, for messages
     warn            called with one line for what does not stop the process
+    debug           as in CreateOptions
     stdio           as in CreateOptions
     """
 
     __slots__ = (
         "cgroup",
         "console_socket",
+        "debug",
         "detach",
         "foreground",
         "ignore_paused",
@@ -132,6 +140,7 @@ class ExecOptions:
         source: str = "",
         trace: str = "",
         warn: Callable[[str], None] | None = None,
+        debug: Debug | None = None,
         stdio: tuple[int, int, int] = (-1, -1, -1),
     ) -> None:
         self.console_socket = console_socket
@@ -146,6 +155,7 @@ class ExecOptions:
         self.stdio = stdio
         self.trace = trace
         self.warn = warn or _silent
+        self.debug = debug
 
 
 def _silent(text: str) -> None:

@@ -127,6 +127,7 @@ def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Reco
         systemd_cgroup=options.systemd_cgroup,
         foreground=not options.detach,
         warn=options.warn,
+        debug=options.debug,
         activation=False,
     )
     planning.check_terminal(config.data.get("process"), options.console_socket, here=not options.detach)
@@ -278,6 +279,5 @@ def _wait(session: Session, record: Record, root: str, options: RestoreOptions) 
         if console is not None:
             console.close()
         signals.close()
-    for warning in foreground.delete(root, record.container_id):
-        options.warn(warning)
+    foreground.leave(root, record.container_id, options.warn)
     return code

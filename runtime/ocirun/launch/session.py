@@ -319,9 +319,14 @@ class Session:
     def _end_trace(self) -> None:
         """Write the trace while the helper's stamps can still be read."""
         trace, self.trace = self.trace, None
-        if trace is not None:
-            helper = self._helper
-            trace.write(self.plan, helper.progress() if helper is not None and helper.progress_fd >= 0 else None)
+        if trace is None:
+            return
+        helper = self._helper
+        try:
+            progress = helper.progress() if helper is not None and helper.progress_fd >= 0 else None
+        except OSError:
+            progress = None
+        trace.write(self.plan, progress)
 
     def remove_cgroup(self) -> None:
         """Kill what is left in the cgroup and remove what we made of it."""

@@ -27,8 +27,8 @@ def start(record: Record, directory: int) -> None:
     except FileNotFoundError:
         raise StateError(_RUNNING, status=records.RUNNING) from None
     except OSError as error:
-        if error.errno == 6:  # ENXIO: nobody reads, so init is gone
-            raise StateError("cannot start a container that has stopped", status=records.STOPPED) from None
+        if error.errno == 6:  # ENXIO: nobody reads, so init is gone, or its program runs
+            raise _late(record) from None
         raise HostError.from_os("start fifo", error, call="open") from None
     try:
         try:
@@ -40,21 +40,27 @@ def start(record: Record, directory: int) -> None:
         try:
             os.write(fifo, b"s")
         except BrokenPipeError:
-            raise StateError("cannot start a container that has stopped", status=records.STOPPED) from None
+            raise _late(record) from None
+        except OSError as error:
+            raise HostError.from_os("start fifo", error, call="write") from None
         _wait_until_closed(fifo)
     finally:
         os.close(fifo)
+    # From here on nothing has failed but what the helper says has.  The fifo stays: nobody reads it any more.
     progress = records.load_progress(directory)
     if progress.phase == records.PHASE_RUNNING:
-        try:
-            os.unlink("start", dir_fd=directory)
-        except FileNotFoundError:
-            pass
         return
     from . import report
 
     index, op = record.late_op(progress.index)
     raise report.from_progress(op, index, progress, -9 if progress.phase != records.PHASE_FAILED else 1)
+
+
+def _late(record: Record) -> StateError:
+    """The error of a fifo that nobody reads."""
+    if records.is_alive(record):
+        return StateError(_RUNNING, status=records.RUNNING)
+    return StateError("cannot start a container that has stopped", status=records.STOPPED)
 
 
 def _wait_until_closed(fifo: int) -> None:
@@ -63,5 +69,13 @@ def _wait_until_closed(fifo: int) -> None:
 
     waiter = select.poll()
     waiter.register(fifo, 0)
-    while not waiter.poll():
-        pass
+    try:
+        while not waiter.poll():
+            pass
+    except OSError as error:
+        raise HostError.from_os(
+            "the program was let go, and whether it runs is not known",
+            error,
+            call="poll",
+            remedy="see `state`",
+        ) from None

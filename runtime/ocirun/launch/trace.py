@@ -17,6 +17,7 @@ from ..plan.ops import HOST, INIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..plan.ops import Plan
@@ -25,28 +26,37 @@ if TYPE_CHECKING:
 
 class Trace:
     """The times of one execution, to be written to `path`: JSON for Chrome's trace viewer if the name
-    ends in ``.json``, else a table."""
+    ends in ``.json``, else a table.
 
-    __slots__ = ("_host", "path")
+    warn   called with one line when it cannot be written
+    """
 
-    def __init__(self, path: str) -> None:
+    __slots__ = ("_fd", "_host", "_warn", "path")
+
+    def __init__(self, path: str, warn: Callable[[str], None]) -> None:
+        """Open the file, before there is anything to trace.  Raises HostError."""
         self.path = path
+        self._warn = warn
         self._host: list[tuple[int, int, int]] = []
+        how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            self._fd = os.open(path, how, 0o644)
+        except OSError as error:
+            raise HostError.from_os(f"trace {path}", error, call="open") from None
 
     def host(self, index: int, begin: int) -> None:
         """Operation `index` of the runtime began at `begin` (time.monotonic_ns) and has just ended."""
         self._host.append((index, begin, time.monotonic_ns()))
 
     def write(self, plan: Plan, progress: Progress | None) -> None:
-        """Write the file.  Raises HostError."""
+        """Write the file and close it.  What was traced has been done by then, so a failure is a warning."""
         rows = sorted(self._rows(plan, progress), key=lambda row: row[2])
         text = _chrome(plan, rows) if self.path.endswith(".json") else _table(plan, rows)
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            with os.fdopen(self._fd, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
         except OSError as error:
-            raise HostError.from_os(f"trace {self.path}", error, call="open") from None
+            self._warn(HostError.from_os(f"trace {self.path}", error, call="write").message)
 
     def _rows(self, plan: Plan, progress: Progress | None) -> list[tuple[int, str, int, int]]:
         """(number of the operation, actor, begin, end) in nanoseconds."""

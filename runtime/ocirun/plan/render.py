@@ -18,6 +18,7 @@ from .ops import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from .ops import Op, Plan
@@ -279,3 +280,11 @@ def text(plan: Plan) -> str:
 def json(plan: Plan) -> str:
     """The plan as JSON; see Plan.record."""
     return jsonio.dumps_pretty(plan.record()) + "\n"
+
+
+def tell(plan: Plan, debug: Callable[[str, Mapping[str, object]], None]) -> None:
+    """Report the operations one by one, without the values that only the program is to see."""
+    for index, op in enumerate(plan.ops):
+        place = f"{op.pointer}: " if op.pointer else ""
+        parts = {"index": index, "actor": op.actor, "operation": op.name, "pointer": op.pointer}
+        debug(f"operation {index} ({op.actor}): {place}{phrase(op)}", parts)
