@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from .boundary import told
 from .roots import default_root
 from .running import ending, inside, once, watch
 from .running.course import KILL_LIMIT, OUTPUT_LIMIT, Course
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+@told
 async def run(
     bundle: str | Prepared = "",
     *,
@@ -64,6 +66,7 @@ async def run(
     )
 
 
+@told
 async def run_in(
     container: Container,
     args: Sequence[str],
@@ -85,6 +88,7 @@ async def run_in(
     )
 
 
+@told
 async def wait(container: Container, timeout: float | None = None) -> int | None:
     """Until the first process of a container has ended; result and errors are those of `Container.wait`."""
     pidfd = container.open_pidfd()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from . import signals
+from .boundary import told, told_by
 from .errors import ContainerNotFoundError, HookError, HostError, OcirunError, StateDamagedError, StateError
 from .handle import Handle
 from .launch.criu_options import CheckpointOptions, RestoreOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .running.process import Process
 
 
+@told_by
 class Container(Handle):
     """A container that exists.  Made by `create` or `load`, never directly.
 
@@ -65,31 +67,12 @@ class Container(Handle):
         Raises StateError when it is not created, ProgramError, HookError; a container whose poststart
         hook fails is stopped and deleted.
         """
-        from .launch import notify, start
+        from .launch import start
 
-        status = self.status()
-        if status == records.PAUSED:
-            raise StateError("cannot start a container in the paused state", status=status)
-        if status == records.RUNNING:
-            raise StateError("cannot start an already running container", status=status)
-        if status != records.CREATED:
-            raise StateError("cannot start a container that has stopped", status=status)
+        start.refuse(self.status())
         directory = self._directory()
         try:
-            # What cannot be read is found before the program runs.
-            hooks = []
-            if "poststart" in self._record.hooks:
-                from .launch import late_hooks
-
-                hooks = late_hooks.saved(self._record, directory, "poststart")
-            listener = notify.in_start(directory)
             start.start(self._record, directory)
-            if listener is not None:
-                notify.wait_started(listener, self._record)
-            if hooks:
-                from .launch import late_hooks
-
-                late_hooks.run_all(self._record, hooks, records.RUNNING)
         except HookError:
             self.delete(force=True)
             raise
@@ -306,6 +289,7 @@ class Container(Handle):
             os.close(directory)
 
 
+@told
 def delete(container_id: str, *, root: str, force: bool = False, if_stopped: bool = False) -> list[str]:
     """Delete a container by id, one with a damaged state too if `force`; returns warnings.
 
@@ -325,6 +309,7 @@ def delete(container_id: str, *, root: str, force: bool = False, if_stopped: boo
         return destroy.destroy_damaged(root, container_id)
 
 
+@told
 def run(
     container_id: str,
     *,
@@ -344,6 +329,7 @@ def run(
     return foreground.run(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
 
 
+@told
 def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
     """Bring a container back from a checkpoint; 0 if detached, else its exit code, with the container deleted.
 
@@ -354,6 +340,7 @@ def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
     return restore.run(container_id, root, options)
 
 
+@told
 def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: Stated | None = None) -> Plan:
     """The plan that `create` would carry out, without touching anything.
 
@@ -365,6 +352,7 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: S
     return planning.explain(bundle, id, root, options, where=where)
 
 
+@told
 def read_process(path: str) -> dict[str, Any]:
     """The process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
     from .launch import execute
@@ -372,6 +360,7 @@ def read_process(path: str) -> dict[str, Any]:
     return execute.process_file(path)
 
 
+@told
 def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
     """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
 

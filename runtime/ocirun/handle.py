@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .boundary import told_by
 from .errors import ContainerNotFoundError, StateError
 from .state import record as records
 from .state import store
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .state.record import Record
 
 
+@told_by
 class Handle:
     """What is known of a container, and what can be asked about it.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from .boundary import told
 from .roots import default_root
 from .running import once, watch
 from .running.course import OUTPUT_LIMIT, Course
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .running.outcome import Outcome
 
 
+@told
 def run(
     bundle: str = "",
     *,

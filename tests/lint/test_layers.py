@@ -1,9 +1,9 @@
 """Who may import whom: downward only.
 
     0  errors jsonio procfile signals version    4  container
-       _native
-    1  config host                               5  features, the wider API
-    2  plan cgroup                               6  cli
+       boundary _native                          5  features, the wider API
+    1  config host                               6  cli
+    2  plan cgroup
     3  launch state resources stats
 
 An import that only type checkers see may also reach a neighbour of the same
@@ -17,7 +17,7 @@ import pytest
 from .sources import PACKAGE, imports, module_name, modules, type_imports
 
 LAYERS = {
-    "errors": 0, "jsonio": 0, "procfile": 0, "roots": 0, "signals": 0, "version": 0, "_native": 0,
+    "errors": 0, "boundary": 0, "jsonio": 0, "procfile": 0, "roots": 0, "signals": 0, "version": 0, "_native": 0,
     "config": 1, "host": 1,
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
@@ -35,6 +35,7 @@ NEIGHBOURS = {
     ("roots", "procfile"),
     ("procfile", "errors"),
     ("signals", "errors"),
+    ("boundary", "errors"),
     ("container", "running"),
     ("container", "handle"),
     ("handle", "running"),
@@ -47,6 +48,7 @@ CLI_MAY_USE = {
     "plan.render",
     "host.probe",
     "errors",
+    "boundary",
     "jsonio",
     "signals",
     "version",

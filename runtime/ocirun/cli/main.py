@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ocirun.boundary import host_error
 from ocirun.cli.call import Call, settings
 from ocirun.cli.parse import Values, parse
 from ocirun.cli.table import COMMANDS, GLOBALS, load
@@ -58,13 +59,14 @@ def _failed(error: Exception, given: Values) -> int:
     if isinstance(error, OutputClosedError):
         return OUTPUT_CLOSED
     log = Log.of(given)
+    name = given.arguments[0] if given.arguments else ""
+    error = error if isinstance(error, OcirunError) else host_error(name or "ocirun", error) or error
     if isinstance(error, OcirunError):
         log.failure(error)
     else:
         log.crash(error)
     if isinstance(error, UnknownCommandError):
         return NO_SUCH_COMMAND
-    name = given.arguments[0] if given.arguments else ""
     return load(name)[0].failure if name in COMMANDS else FAILED
 
 

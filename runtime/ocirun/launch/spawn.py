@@ -44,7 +44,7 @@ class Helper:
     first   pidfd of the first of two processes of a staged helper, until it is reaped, or -1
     """
 
-    __slots__ = ("adopted", "first", "pid", "pidfd", "progress_fd", "sync")
+    __slots__ = ("adopted", "claim", "first", "pid", "pidfd", "progress_fd", "sync")
 
     def __init__(self, pid: int, pidfd: int, sync: int, progress_fd: int) -> None:
         self.pid = pid
@@ -53,6 +53,7 @@ class Helper:
         self.progress_fd = progress_fd
         self.first = -1
         self.adopted = False
+        self.claim = 0  # the pid of the second process, which is ours to reap whether it was adopted or not
 
     def hear(self, idle: Callable[[Helper], bool] | None = None) -> tuple[int, int, int] | None:
         """(operation number, value, descriptor or -1) of the next message; None when the helper closed its end.
@@ -94,10 +95,13 @@ class Helper:
         Raises HostError when it is gone, or is no child of ours: the number is the helper's claim, and what
         is adopted may be killed later.
         """
+        self.claim = pid
         try:
             pidfd = os.pidfd_open(min(pid, 2**31 - 1))
         except OSError as error:
-            raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
+            # ESRCH is the helper's own matter, as is a broken socket; everything else is ours.
+            call = "recvmsg" if isinstance(error, ProcessLookupError) else "pidfd_open"
+            raise HostError.from_os("second process of the init helper", error, call=call) from None
         try:
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError as error:
@@ -114,6 +118,9 @@ class Helper:
         if self.adopted or self.sync < 0:
             return
         try:
+            if self.claim:  # what was lacking for it may be there again
+                self.adopt(self.claim)
+                return
             heard = self.hear(lambda _: False)
             if heard is None:
                 return

@@ -9,17 +9,50 @@ from ..state import record as records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..state.record import Record
+    from ..state.record import Progress, Record
 
 _RUNNING = "cannot start an already running container"
+_STOPPED = "cannot start a container that has stopped"
+
+
+def refuse(status: str) -> None:
+    """Raise StateError for every status but created, in words that engines match."""
+    if status == records.PAUSED:
+        raise StateError("cannot start a container in the paused state", status=status)
+    if status == records.RUNNING:
+        raise StateError(_RUNNING, status=status)
+    if status != records.CREATED:
+        raise StateError(_STOPPED, status=status)
 
 
 def start(record: Record, directory: int) -> None:
-    """Let the init process go on, and return when the program has been executed.
+    """Let the init process go on until the program runs; tell the service manager, and run the poststart hooks.
 
     Raises StateError when somebody else starts it or it has died; ProgramError, HookError when the
-    program or a startContainer hook fails.
+    program or a hook fails.
     """
+    from . import notify
+
+    # What cannot be read is found before the program runs.
+    hooks = []
+    if "poststart" in record.hooks:
+        from . import late_hooks
+
+        hooks = late_hooks.saved(record, directory, "poststart")
+    listener = notify.in_start(directory)
+    _let_go(record, directory)
+    if listener is not None:
+        try:
+            notify.wait_started(listener, record)
+        except OSError as error:
+            raise HostError.from_os("the program runs, but NOTIFY_SOCKET is not told", error) from None
+    if hooks:
+        from . import late_hooks
+
+        late_hooks.run_all(record, hooks, records.RUNNING)
+
+
+def _let_go(record: Record, directory: int) -> None:
     import fcntl
 
     try:
@@ -43,11 +76,9 @@ def start(record: Record, directory: int) -> None:
             raise _late(record) from None
         except OSError as error:
             raise HostError.from_os("start fifo", error, call="write") from None
-        _wait_until_closed(fifo)
+        progress = _outcome(fifo, directory)
     finally:
         os.close(fifo)
-    # From here on nothing has failed but what the helper says has.  The fifo stays: nobody reads it any more.
-    progress = records.load_progress(directory)
     if progress.phase == records.PHASE_RUNNING:
         return
     from . import report
@@ -60,11 +91,14 @@ def _late(record: Record) -> StateError:
     """The error of a fifo that nobody reads."""
     if records.is_alive(record):
         return StateError(_RUNNING, status=records.RUNNING)
-    return StateError("cannot start a container that has stopped", status=records.STOPPED)
+    return StateError(_STOPPED, status=records.STOPPED)
 
 
-def _wait_until_closed(fifo: int) -> None:
-    """The init process is the fifo's only reader; its end closes at execve, as at its death."""
+def _outcome(fifo: int, directory: int) -> Progress:
+    """What the init process has written when it has closed its end of the fifo: at execve, or at its death.
+
+    Nothing has failed but what is told there; so what fails here is no failed start.
+    """
     import select
 
     waiter = select.poll()
@@ -72,10 +106,9 @@ def _wait_until_closed(fifo: int) -> None:
     try:
         while not waiter.poll():
             pass
-    except OSError as error:
-        raise HostError.from_os(
-            "the program was let go, and whether it runs is not known",
-            error,
-            call="poll",
-            remedy="see `state`",
-        ) from None
+        return records.load_progress(directory)
+    except (OSError, HostError) as error:
+        failure = error if isinstance(error, HostError) else HostError.from_os("wait for it", error, call="poll")
+        failure.message = f"the program was let go, and whether it runs is not known: {failure.message}"
+        failure.remedy = "see `state`"
+        raise failure from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..boundary import told_by
 from ..launch.options import CreateOptions
 from ..launch.prepare import Preparation
 from ..roots import default_root
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome
 
 
+@told_by
 class Prepared:
     """A config that is read, checked and planned; each run does what is left.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..boundary import told_by
 from ..errors import HostError
 from . import ending
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..launch.session import Session
 
 
+@told_by
 class Process:
     """A child of this process in a container; made by `Container.popen`.
 
