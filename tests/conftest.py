@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import surroundings
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, so that a misspelt one is an error under --strict-markers."""
+    """Register the marks, so that a misspelt one is an error under --strict-markers; begin in usual surroundings."""
+    surroundings.make_usual()
     config.addinivalue_line("markers", "live: starts real containers; needs root, Linux, gcc and busybox")
 
 
