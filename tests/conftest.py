@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
 import surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,3 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="tests/engines: as many containers as on a busy server, with runc beside ocirun",
     )
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can reach, which those of tmp_path are not."""
+    made = surroundings.open_directory()
+    yield made
+    shutil.rmtree(made)

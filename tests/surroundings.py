@@ -1,12 +1,16 @@
-"""What a process inherits from whoever started the tests, put right for everything that the tests start."""
+"""What the tests find and what they give on, wherever the checkout lies and however they were started."""
 
 from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 # Python itself ignores these, and subprocess gives them back to what it starts.
 _PYTHONS = {signal.SIGPIPE, signal.SIGXFSZ}
+# Everybody may go there, whatever TMPDIR says.
+_OPEN = "/var/tmp"
 
 
 def make_usual() -> None:
@@ -27,3 +31,10 @@ def make_usual() -> None:
             # The lowest number that is free.
             assert os.open(os.devnull, os.O_RDWR) == number
             os.set_inheritable(number, True)
+
+
+def open_directory() -> Path:
+    """A new directory that every user can reach; the caller removes it."""
+    made = Path(tempfile.mkdtemp(prefix="ocirun-tests-", dir=_OPEN))
+    made.chmod(0o755)
+    return made

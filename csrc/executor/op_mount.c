@@ -46,16 +46,25 @@ int op_privatize_parent(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: slot, path.  The root file system, a path of the host. */
+/* arg: slot, path, enter.  The root file system, a path of the host.  A working directory stays what it is in a mount
+ * namespace made later, where "." needs no right to search what is above it. */
 int op_open_root(struct executor *x, const struct op *op)
 {
 	const char *path = plan_text(x, op->arg[1]);
-	int fd;
+	int fd, r = 0;
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
 	fd = (int)SYS3(x, __NR_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+	if (fd < 0)
+		return fd;
+	if (op->arg[2])
+		r = (int)SYS1(x, __NR_fchdir, fd);
+	if (r < 0) {
+		quiet_close(fd);
+		return r;
+	}
+	return slot_set(x, op->arg[0], fd);
 }
 
 /* Does the last component of `path`, or any before it, pass through a link? */

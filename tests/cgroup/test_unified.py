@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +11,7 @@ from ocirun.host.cgroups import Layout, Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def group(path: Path, *, have: str = "", on: str = "", procs: str = "", kind: str = "domain") -> None:
@@ -78,18 +75,9 @@ def test_files_of_a_controller(tmp_path: Path) -> None:
     assert layout.has_file("memory", "memory.peak")
 
 
-@pytest.fixture
-def open_path() -> Iterator[Path]:
-    """A directory that others may enter."""
-    made = Path(tempfile.mkdtemp())
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
-def test_joining_needs_the_group_above_both(open_path: Path) -> None:
-    tmp_path = open_path
+def test_joining_needs_the_group_above_both(open_directory: Path) -> None:
+    tmp_path = open_directory
     for name in ("", "user", "user/me", "user/session"):
         group(tmp_path / name, kind="domain" if name else "")
     for name in ("user", "user/me"):

@@ -40,6 +40,15 @@ def test_open_root() -> None:
     assert call.result in result.slots
 
 
+def test_open_root_and_enter_it() -> None:
+    result = run_ops(op("open_root", slot="root", path="/b/rootfs", enter=1))
+    assert result.names() == ["openat", "fchdir"]
+    assert result.calls[1].args[0] == result.calls[0].result in result.slots
+    refused = run_ops(op("open_root", slot="root", path="/b/rootfs", enter=1), rules=[rule("fchdir", -errno.EACCES)])
+    assert refused.names() == ["openat", "fchdir", "close"]
+    assert fault(refused)[1] == errno.EACCES
+
+
 def test_slot_is_closed_when_set_again() -> None:
     result = run_ops(*[op("open_root", slot="root", path=f"/{i}") for i in range(3)])
     assert result.names() == ["openat", "openat", "close", "openat", "close"]

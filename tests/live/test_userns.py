@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .bundles import Bundle
@@ -90,6 +92,29 @@ def test_sources_that_root_inside_may_not_reach(live: Case) -> None:
         os.chmod(private, 0o700)
         bundle.mount(f"/{name}", f"{private}/sub", "bind", "ro")
     assert live.output(bundle) == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("owner", [0, 4242], ids=["root", "somebody"])
+@pytest.mark.parametrize("joined", [False, True], ids=["made", "joined"])
+def test_root_below_directories_closed_to_root_inside(live: Case, owner: int, joined: bool) -> None:
+    """As in somebody's home; all that is done with the root file system finds it there."""
+    bundle = live.shell("stat -c %u /etc; id -u; echo made > /tmp/new; cat /mnt/f; pwd")
+    bundle.user_namespace()
+    bundle.mount("/mnt", bundle.rootfs, "bind", "ro")
+    bundle.file("f", "from the source\n")
+    bundle.hook("createContainer", f"test -f etc/passwd && pwd > {live.dir}/hook")
+    os.chmod(live.dir, 0o777)
+    if joined:
+        first = live.bundle(["/bin/sleep", "600"])
+        first.user_namespace()
+        live.launch(first)
+        bundle.namespace("user", f"/proc/{live.pid(first)}/ns/user")
+    os.chown(bundle.path, owner, owner)
+    os.chmod(bundle.path, 0o700)
+    assert live.output(bundle).splitlines() == ["65534", "0", "from the source", "/"]
+    made = os.stat(f"{bundle.rootfs}/tmp/new")
+    assert (made.st_uid, made.st_gid) == (100000, 100000)
+    assert os.path.exists(f"{live.dir}/hook")
 
 
 def test_uid_outside_the_mapping(live: Case) -> None:

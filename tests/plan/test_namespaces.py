@@ -127,6 +127,28 @@ def test_unprivileged_joins_the_user_namespace_first() -> None:
     assert steps(made)[:4] == ["spawn", "ns_user", "become_root", "ns_network"]
 
 
+@pytest.mark.parametrize("user", ["user", "user=/u"])
+def test_root_that_only_the_host_may_reach(user: str) -> None:
+    """It becomes the working directory while the helper has the host's rights, and is found there."""
+    made = build(user, "mount", "network", facts={"root_closed": True}, **MAPS)
+    opened = [op.args for op in made.ops if op.name == "open_root"]
+    assert opened == [
+        {"slot": "rootdir", "path": "/bundle/rootfs", "enter": 1},
+        {"slot": "rootdir", "path": "."},
+    ]
+    names = rules.names(made)
+    assert names.index("open_root") < min(names.index("become_root"), names.index("unshare")) < names.index("fork_init")
+    assert names.index("spawn") < names.index("open_root")
+    assert flags(made) == 0
+
+
+@pytest.mark.parametrize("kinds", [("mount",), ("user", "mount=/m")])
+def test_root_that_is_not_entered(kinds: tuple[str, ...]) -> None:
+    """Nobody takes rights away, or the path is one of another mount namespace."""
+    made = build(*kinds, facts={"root_closed": True}, **(MAPS if "user" in kinds else {}))
+    assert [op.args["path"] for op in made.ops if op.name == "open_root"] == ["/bundle/rootfs"]
+
+
 def test_mount_namespace_is_joined_just_before_user() -> None:
     made = build("mount=/m", "user=/u", "pid=/p", "uts=/t")
     joined = [name for name in steps(made) if name.startswith("ns_")]

@@ -47,6 +47,27 @@ def privileged() -> bool:
     return bool(permitted >> CAP_SYS_ADMIN & 1)
 
 
+def may_search(path: str, uid: int, gid: int) -> bool:
+    """A user without capabilities may search the directories above `path`, as far as their modes tell.
+
+    True where one is missing: whoever uses the path says so.
+    """
+    above = set()
+    for way in {path, os.path.realpath(path)}:
+        while (way := os.path.dirname(way)) not in above:
+            above.add(way)
+    try:
+        return all(_searches(os.stat(directory), uid, gid) for directory in above)
+    except OSError:
+        return True
+
+
+def _searches(directory: os.stat_result, uid: int, gid: int) -> bool:
+    """By the class that the user is in, as the kernel does."""
+    bit = 0o100 if directory.st_uid == uid else 0o010 if directory.st_gid == gid else 0o001
+    return bool(directory.st_mode & bit)
+
+
 def hard_limits() -> dict[int, int]:
     """The hard resource limits of this process by number (getrlimit(2)), infinity as 2**64 - 1."""
     import resource

@@ -140,9 +140,26 @@ def create_facts(
         activation=options.activation,
         where=where,
     )
+    if known.privileged and where is host:
+        known.root_closed = _is_root_closed(config)
     if options.activation:
         known.notify_socket = os.environ.get("NOTIFY_SOCKET", "")
     return known
+
+
+def _is_root_closed(config: Config) -> bool:
+    """The root of the container's user namespace, if it has one, may not search all directories above its root."""
+    data: Any = config.data
+    linux = data.get("linux") or {}
+    if not any(entry["type"] == "user" for entry in linux.get("namespaces") or ()):
+        return False
+    ids = [_host_id(linux.get(key) or ()) for key in ("uidMappings", "gidMappings")]
+    return not host.may_search(join(config.bundle, (data.get("root") or {}).get("path", "")), *ids)
+
+
+def _host_id(maps: Any) -> int:
+    """What id 0 of a user namespace is outside, -1 where the maps do not say: of a namespace that is joined."""
+    return next((one["hostID"] for one in maps if one["containerID"] == 0), -1)
 
 
 def absolute(path: str) -> str:

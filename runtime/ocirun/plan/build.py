@@ -154,7 +154,7 @@ def _change_root(b: Builder) -> None:
         b.host("record_state", status="creating")
         hooks.host_hooks(b, "prestart", "creating")
         hooks.host_hooks(b, "createRuntime", "creating")
-    hooks.init_hooks(b, "createContainer", "creating", env=list(b.facts.environ), cwd=b.rootfs)
+    hooks.init_hooks(b, "createContainer", "creating", env=list(b.facts.environ), cwd=b.root_path)
     rootfs.change_root(b)
     if b.process.get("terminal"):
         _console(b)

@@ -31,6 +31,8 @@ class Facts:
     apparmor       file below /proc/PID for the AppArmor profile of the program, "" where AppArmor is off
     selinux        SELinux is on
     resctrl        where resctrl is mounted, or ""
+    root_closed    the root of the container's new user namespace may not search all directories above its root file
+                   system, which the caller may
     hard_limits    the caller's hard resource limits by number; the container starts with them
     seccomp_flags  mask of the flags of seccomp(2) that the kernel knows
     """
@@ -49,6 +51,7 @@ class Facts:
         "notify_socket",
         "privileged",
         "resctrl",
+        "root_closed",
         "seccomp_flags",
         "selinux",
         "setgroups",
@@ -73,6 +76,7 @@ class Facts:
         apparmor: str = "attr/apparmor/exec",
         selinux: bool = True,
         resctrl: str = "/sys/fs/resctrl",
+        root_closed: bool = False,
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -90,6 +94,7 @@ class Facts:
         self.apparmor = apparmor
         self.selinux = selinux
         self.resctrl = resctrl
+        self.root_closed = root_closed
 
 
 class Request:
@@ -189,6 +194,16 @@ class Builder:
     def user_namespace(self) -> bool:
         """The container's user namespace is not ours: no unmapped files."""
         return "user" in self.new or "user" in self.joined
+
+    @property
+    def enters_root(self) -> bool:
+        """The helper goes to the root file system while it is the host's root still, and finds it there later."""
+        return self.facts.root_closed and self.user_namespace and "mount" in self.new
+
+    @property
+    def root_path(self) -> str:
+        """The root file system, as the helper finds it before the change of root."""
+        return "." if self.enters_root else self.rootfs
 
     @property
     def confined(self) -> bool:

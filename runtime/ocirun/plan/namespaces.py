@@ -4,8 +4,9 @@ Direct way: clone3 makes all new namespaces at once, and the helper joins the
 others.  Staged way: a first helper joins and unshares step by step and then
 forks the one that becomes the container's init.  It is needed where a
 namespace holds for children only (a pid namespace by path, a time namespace),
-and where a namespace of the host must be joined before the user namespace
-takes the right to do so away.
+where a namespace of the host must be joined before the user namespace takes
+the right to do so away, and where it would take away that of searching the
+directories above the root file system.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def staged(b: Builder) -> str:
         return "the host's rights over other namespaces end with the user namespace"
     if "user" in b.new and b.joined:
         return "namespaces of the host are joined before the new user namespace takes the right away"
+    if "user" in b.new and b.enters_root:
+        return "the directories above the root file system are closed to the root of the user namespace"
     return ""
 
 
@@ -98,6 +101,8 @@ def _move_devices(b: Builder) -> None:
 def _enter_staged(b: Builder, flags: int, why: str) -> None:
     # An unprivileged caller gets the right to join the others from the user namespace.
     order = (*_JOIN_ORDER, "user") if b.facts.privileged else ("user", *_JOIN_ORDER)
+    if b.enters_root:
+        b.init("open_root", "/root/path", why=why, slot=b.slot("rootdir"), path=b.rootfs, enter=1)
     for kind in order:
         _join(b, kind)
     if flags & c.CLONE_NEWUSER:

@@ -56,7 +56,7 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "join_keyring": (13, (("name", "text"),)),
     "propagate": (14, (("path", "text"), ("flags", "int"))),
     "privatize_parent": (15, (("slot", "slot"),)),
-    "open_root": (16, (("slot", "slot"), ("path", "text"))),
+    "open_root": (16, (("slot", "slot"), ("path", "text"), ("enter", "int"))),
     "open_path": (
         17,
         (("slot", "slot"), ("root", "slot"), ("path", "text"), ("flags", "int"), ("like", "slot")),

@@ -48,7 +48,7 @@ def enter_root(b: Builder) -> None:
     if wanted == "rprivate":
         flags = c.MS_PRIVATE | c.MS_REC
     b.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
-    b.init("open_root", "/root/path", slot=b.slot("rootdir"), path=b.rootfs)
+    b.init("open_root", "/root/path", slot=b.slot("rootdir"), path=b.root_path)
     if shared:
         b.init(
             "privatize_parent",
