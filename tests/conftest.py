@@ -38,6 +38,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def open_program() -> Iterator[str]:
+    """ocirun that every user can start: the checkout's program, or one installed elsewhere if the checkout is closed."""
+    from install import everybody
+
+    if everybody.is_open():
+        yield str(everybody.PROGRAM)
+        return
+    home = surroundings.open_directory()
+    try:
+        yield str(everybody.install(home))
+    finally:
+        shutil.rmtree(home)
+
+
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory that every user can reach, which those of tmp_path are not."""

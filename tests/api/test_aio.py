@@ -87,6 +87,7 @@ def test_waiting_needs_no_thread(bundle: str, root: str) -> None:
         tasks = [asyncio.create_task(aio.run(prepared, args=shell("sleep 600"))) for _ in range(50)]
         while len([name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/state.json")]) < 50:
             await asyncio.sleep(0.01)
+            assert not [task.result() for task in tasks if task.done()]
         begin = time.monotonic()
         await asyncio.to_thread(time.sleep, 0.01)
         took = time.monotonic() - begin

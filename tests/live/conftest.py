@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.live)
 
 
-def _runtime() -> str:
+@pytest.fixture(scope="session")
+def runtime(request: pytest.FixtureRequest) -> str:
+    """The program under test."""
     wanted = os.environ.get("OCIRUN_TEST_RUNTIME", "")
     if wanted:
         found = shutil.which(wanted)
@@ -35,18 +37,19 @@ def _runtime() -> str:
         return os.path.abspath(found)
     if not os.path.exists(DEFAULT_RUNTIME):
         subprocess.run([sys.executable, os.path.join(CHECKOUT, "csrc", "build.py"), "--in-tree"], check=True)
-    return DEFAULT_RUNTIME
+    program: str = request.getfixturevalue("open_program")
+    return program
 
 
 @pytest.fixture(scope="session")
-def session() -> Iterator[Session]:
+def session(runtime: str) -> Iterator[Session]:
     """Private mounts, tools and image, for all live tests together."""
     if os.geteuid() != 0:
         pytest.skip("live tests need root")
     for program in ("busybox",) if os.environ.get("OCIRUN_TEST_TOOLS") else ("gcc", "busybox"):
         if shutil.which(program) is None:
             pytest.skip(f"live tests need {program}")
-    made = Session(_runtime())
+    made = Session(runtime)
     yield made
     made.close()
 

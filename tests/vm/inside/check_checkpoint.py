@@ -5,7 +5,7 @@ The longest way, and what only this kernel or this root can do; the others are t
 
 from __future__ import annotations
 
-from live.conftest import live, session
+from live.conftest import live, runtime, session
 from live.test_checkpoint import saved, test_pre_dump_where_the_kernel_can, test_there_and_back
 
 __all__ = ["live", "saved", "session", "test_pre_dump_where_the_kernel_can", "test_there_and_back"]
