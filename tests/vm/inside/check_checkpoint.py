@@ -8,4 +8,4 @@ from __future__ import annotations
 from live.conftest import live, runtime, session
 from live.test_checkpoint import saved, test_pre_dump_where_the_kernel_can, test_there_and_back
 
-__all__ = ["live", "saved", "session", "test_pre_dump_where_the_kernel_can", "test_there_and_back"]
+__all__ = ["live", "runtime", "saved", "session", "test_pre_dump_where_the_kernel_can", "test_there_and_back"]
