@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -81,6 +82,7 @@ class Case:
         for path in (self.dir, self.root, self.scratch):
             os.mkdir(path, 0o711)
         self.bundles: list[Bundle] = []
+        self.undo = contextlib.ExitStack()
         self.before = self._snapshot()
 
     def bundle(self, args: Sequence[str] = ("/bin/true",), *, config: bool = True) -> Bundle:
@@ -195,11 +197,23 @@ class Case:
         except AssertionError:
             raise AssertionError("\n".join(found)) from None
 
+    def mount(self, source: str, target: str, kind: str = "", flags: int = 0) -> None:
+        """Mount something of the test's own, which is taken off again however the test ends."""
+        kernel.mount(source, target, kind, flags)
+        self.undo.callback(_take_off, target)
+
+    def group(self, path: str) -> str:
+        """Make a cgroup of the test's own, which is removed again however the test ends; gives its directory."""
+        self.undo.callback(_remove_groups, path)
+        os.makedirs(path, exist_ok=True)
+        return path
+
     def remove(self) -> None:
-        """delete --force for everything that is still known, through the runtime."""
-        for name in os.listdir(self.root):
-            if "~" not in name:
-                self.command("delete", "--force", name).ok()
+        """delete --force for everything that is still known, through the runtime; then what the test itself has made."""
+        with self.undo:
+            for name in os.listdir(self.root):
+                if "~" not in name:
+                    self.command("delete", "--force", name).ok()
 
     def sweep(self) -> None:
         """Clear away all that is left of the case, so that the next one starts from the same place."""
@@ -232,6 +246,18 @@ def _rmdir(path: str) -> None:
         os.rmdir(path)
     except OSError:
         pass
+
+
+def _remove_groups(path: str) -> None:
+    for where, _, _ in os.walk(path, topdown=False):
+        _rmdir(where)
+
+
+def _take_off(target: str) -> None:
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        count = sum(line.split()[4] == target for line in file)
+    if count:  # the test may have done it
+        kernel.umount(target, kernel.MNT_DETACH)
 
 
 def end(pid: int) -> None:

@@ -109,7 +109,7 @@ def test_leftover_directory_of_the_same_name(live: Case) -> None:
     # After a reboot or a crash engines start again with the same id.
     bundle = live.bundle(SLEEP)
     need("pids")
-    os.makedirs(mounted("pids") + bundle.linux["cgroupsPath"])
+    live.group(mounted("pids") + bundle.linux["cgroupsPath"])
     live.create(bundle)
     live.delete(bundle)
     live.assert_clean()
@@ -117,8 +117,7 @@ def test_leftover_directory_of_the_same_name(live: Case) -> None:
 
 def test_parent_somebody_else_made_stays(live: Case) -> None:
     need("pids")
-    outer = f"{mounted('pids')}{live.session.parent}/{live.session.mark}-outer"
-    os.makedirs(outer)
+    outer = live.group(f"{mounted('pids')}{live.session.parent}/{live.session.mark}-outer")
     bundle = live.bundle()
     bundle.linux["cgroupsPath"] = f"{live.session.parent}/{live.session.mark}-outer/in"
     live.run(bundle).ok()

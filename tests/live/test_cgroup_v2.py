@@ -158,14 +158,12 @@ def test_bad_places(live: Case) -> None:
     bundle.linux["cgroupsPath"] = f"{own}/{live.session.mark}"
     bundle.linux["resources"] = {"memory": {"limit": 1 << 26}}
     live.refused(bundle, "/linux/resources/memory/limit", "needs the cgroup controller memory", verbs=["run"])
-    threaded = f"{TOP}{live.session.parent}"
-    os.makedirs(f"{threaded}/t-{live.session.mark}/u", exist_ok=True)
-    put(f"{threaded}/t-{live.session.mark}/u/cgroup.type", "threaded")
+    threaded = live.group(f"{TOP}{live.session.parent}/t-{live.session.mark}")
+    os.mkdir(f"{threaded}/u")
+    put(f"{threaded}/u/cgroup.type", "threaded")
     bundle.linux["cgroupsPath"] = f"{live.session.parent}/t-{live.session.mark}/box"
     del bundle.linux["resources"]
     live.make("run", bundle).failed("cannot hold the container's processes", "/linux/cgroupsPath")
-    os.rmdir(f"{threaded}/t-{live.session.mark}/u")
-    os.rmdir(f"{threaded}/t-{live.session.mark}")
 
 
 def test_a_process_in_a_group_below_is_killed(live: Case) -> None:

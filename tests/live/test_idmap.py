@@ -7,7 +7,6 @@ import resource
 
 import pytest
 
-from . import kernel
 from .test_mounts import mount_at, source
 
 TYPE_CHECKING = False
@@ -78,13 +77,10 @@ def test_own_mappings_win_and_need_no_word(live: Case) -> None:
 def test_what_is_mounted_below(live: Case, word: str, below: str) -> None:
     path = source(live)
     os.mkdir(f"{path}/sub")
-    kernel.mount("sub", f"{path}/sub", "tmpfs")
+    live.mount("sub", f"{path}/sub", "tmpfs")
     bundle = live.shell("stat -c %u:%g /mnt/file /mnt/sub")
     mapped(bundle, bundle.mount("/mnt", path, "rbind", *([word] if word else [])), 5000)
-    try:
-        assert live.output(bundle) == f"5000:5001\n{below}\n"
-    finally:
-        kernel.umount(f"{path}/sub")
+    assert live.output(bundle) == f"5000:5001\n{below}\n"
 
 
 def test_source_below_the_root_and_in_an_earlier_mount(live: Case) -> None:

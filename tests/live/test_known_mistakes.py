@@ -29,8 +29,7 @@ def test_cgroup_that_somebody_else_made_stays(live: Case) -> None:
     need("pids")
     bundle = live.bundle(SLEEP)
     live.launch(bundle)
-    other = f"/sys/fs/cgroup/pids{live.session.parent}/{bundle.id}-other"
-    os.mkdir(other)
+    other = live.group(f"/sys/fs/cgroup/pids{live.session.parent}/{bundle.id}-other")
     with open(f"{other}/cgroup.procs", "w", encoding="ascii") as file:
         file.write(str(live.pid(bundle)))
     live.delete(bundle, "--force")
@@ -70,11 +69,10 @@ def test_source_is_the_bundle(live: Case, source: str) -> None:
 def test_rbind_stays_recursive_with_a_later_bind(live: Case) -> None:
     volume = f"{live.dir}/volume"
     os.makedirs(f"{volume}/below")
-    process.run(["mount", "-t", "tmpfs", "mark", f"{volume}/below"], scratch=live.scratch).ok()
+    live.mount("mark", f"{volume}/below", "tmpfs")
     bundle = live.shell("grep -c ' /mnt/below ' /proc/self/mountinfo")
     bundle.mount("/mnt", volume, "rbind", "bind", "ro")
     assert live.output(bundle) == "1\n"
-    process.run(["umount", f"{volume}/below"], scratch=live.scratch).ok()
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o2775, 0o4711, 0o0700])

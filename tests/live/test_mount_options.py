@@ -11,7 +11,6 @@ from .test_mounts import kind_at, mount_at, source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from .case import Case
@@ -34,16 +33,15 @@ def flags_at(seen: Any, point: str) -> set[str]:
 
 
 @pytest.fixture
-def flagged(live: Case) -> Iterator[str]:
+def flagged(live: Case) -> str:
     """A host mount with nosuid, nodev, noexec, and a mount inside it."""
     path = f"{live.dir}/flagged"
     os.mkdir(path)
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    kernel.mount("flagged", path, "tmpfs", flags)
+    live.mount("flagged", path, "tmpfs", flags)
     os.mkdir(f"{path}/inner")
-    kernel.mount("inner", f"{path}/inner", "tmpfs")
-    yield path
-    kernel.umount(path, kernel.MNT_DETACH)
+    live.mount("inner", f"{path}/inner", "tmpfs")
+    return path
 
 
 @pytest.mark.parametrize("user_namespace", [False, True], ids=["root", "userns"])

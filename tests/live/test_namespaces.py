@@ -105,15 +105,12 @@ def test_join_of_a_namespace_kept_by_a_mount(live: Case) -> None:
     kept = f"{live.dir}/kept"
     with open(kept, "w", encoding="ascii"):
         pass
-    kernel.mount(f"/proc/{pid}/ns/net", kept, flags=kernel.MS_BIND)
+    live.mount(f"/proc/{pid}/ns/net", kept, flags=kernel.MS_BIND)
     text = of(pid, "network")
     live.delete(first, "--force")
     second = live.bundle()
     second.namespace("network", kept)
-    try:
-        assert live.probe(second)["ns"]["net"] == text
-    finally:
-        kernel.umount(kept)
+    assert live.probe(second)["ns"]["net"] == text
 
 
 def test_wrong_type_of_namespace(live: Case) -> None:

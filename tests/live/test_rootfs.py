@@ -48,22 +48,16 @@ def test_root_is_the_bundle_itself(live: Case) -> None:
 
 def test_root_on_a_mount_of_its_own(live: Case) -> None:
     bundle = live.shell("echo fine; touch /x || echo refused")
-    kernel.mount(bundle.rootfs, bundle.rootfs, flags=kernel.MS_BIND)
+    live.mount(bundle.rootfs, bundle.rootfs, flags=kernel.MS_BIND)
     kernel.mount("", bundle.rootfs, flags=kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY)
-    try:
-        assert live.output(bundle) == "fine\nrefused\n"
-    finally:
-        kernel.umount(bundle.rootfs)
+    assert live.output(bundle) == "fine\nrefused\n"
 
 
 def test_submounts_of_the_root_are_there(live: Case) -> None:
     bundle = live.shell("cat /mnt/inner")
-    kernel.mount("sub", f"{bundle.rootfs}/mnt", "tmpfs")
+    live.mount("sub", f"{bundle.rootfs}/mnt", "tmpfs")
     bundle.file("/mnt/inner", "inside\n")
-    try:
-        assert live.output(bundle) == "inside\n"
-    finally:
-        kernel.umount(f"{bundle.rootfs}/mnt")
+    assert live.output(bundle) == "inside\n"
 
 
 @pytest.mark.parametrize("kind", ["private", "slave", "shared", "unbindable", ""])
@@ -102,12 +96,9 @@ def test_shared_volume_still_propagates(live: Case) -> None:
     bundle = live.shell("sleep 600")
     bundle.mount("/volume", volume, "rbind", "rslave")
     live.launch(bundle)
-    kernel.mount("late", f"{volume}/in", "tmpfs")
-    try:
-        with open(f"/proc/{live.pid(bundle)}/mountinfo", encoding="utf-8") as file:
-            assert " /volume/in " in file.read()
-    finally:
-        kernel.umount(f"{volume}/in")
+    live.mount("late", f"{volume}/in", "tmpfs")
+    with open(f"/proc/{live.pid(bundle)}/mountinfo", encoding="utf-8") as file:
+        assert " /volume/in " in file.read()
 
 
 @pytest.mark.parametrize("name", [".old", "oldroot", ".pivot_root", "put_old"])

@@ -109,14 +109,13 @@ def test_what_a_user_namespace_cannot_mount(user: User) -> None:
 def test_flags_of_the_host_stay(user: User) -> None:
     live = user.live
     os.mkdir(f"{live.dir}/locked")
-    kernel.mount("locked", f"{live.dir}/locked", "tmpfs", flags=kernel.MS_NOSUID | kernel.MS_NODEV)
+    live.mount("locked", f"{live.dir}/locked", "tmpfs", flags=kernel.MS_NOSUID | kernel.MS_NODEV)
     bundle = user.bundle("grep ' /locked ' /proc/self/mountinfo")
     index = bundle.mount("/locked", f"{live.dir}/locked", "bind", "noexec")
     words = user.output(bundle).split()[5].split(",")
     assert {"nosuid", "nodev", "noexec"} <= set(words)
     bundle.mounts[index]["options"] = ["bind", "suid"]
     user.refused(bundle, f"/mounts/{index}", "nosuid")
-    kernel.umount(f"{live.dir}/locked", kernel.MNT_DETACH)
 
 
 def test_life_of_a_container(user: User) -> None:
@@ -205,8 +204,6 @@ def test_groups_that_were_given_to_the_user(user: User) -> None:
     # A limit of a controller that was not given.
     bundle.linux["resources"]["cpu"]["shares"] = 512
     user.refused(bundle, "/linux/resources/cpu/shares", "controller cpu")
-    for path in given.values():
-        os.rmdir(path)
 
 
 def engine(user: User, bundle: Bundle, script: str, **how: Any) -> Any:

@@ -28,7 +28,7 @@ _FILES = {
 
 
 class User:
-    """Commands and bundles of that user; `close` takes the entries off again."""
+    """Commands and bundles of that user; the entries go with the case."""
 
     def __init__(self, live: Case) -> None:
         self.live = live
@@ -36,7 +36,6 @@ class User:
         os.mkdir(self.runtime_dir, 0o700)
         os.chown(self.runtime_dir, UID, GID)
         os.chown(live.root, UID, GID)
-        self.covered: list[str] = []
         for name, line in _FILES.items():
             self._cover(name, line)
 
@@ -50,8 +49,7 @@ class User:
             open(target, "x").close()
         with open(copy, "w", encoding="utf-8") as file:
             file.write(present + line)
-        kernel.mount(copy, target, flags=kernel.MS_BIND)
-        self.covered.append(target)
+        self.live.mount(copy, target, flags=kernel.MS_BIND)
 
     def entry(self, name: str, line: str) -> None:
         """Put another line in place of the user's own in /etc/NAME."""
@@ -62,13 +60,13 @@ class User:
             file.write(text)
 
     def close(self) -> None:
-        """Delete containers, uncover the host's files, give the state root back."""
-        for root in (self.live.root, f"{self.runtime_dir}/ocirun"):
-            for name in os.listdir(root) if os.path.isdir(root) else ():
-                self.run(*self.argv("--root", root, "delete", "--force", name))
-        for target in self.covered:
-            kernel.umount(target, kernel.MNT_DETACH)
-        os.chown(self.live.root, 0, 0)
+        """Delete containers, give the state root back."""
+        try:
+            for root in (self.live.root, f"{self.runtime_dir}/ocirun"):
+                for name in os.listdir(root) if os.path.isdir(root) else ():
+                    self.run(*self.argv("--root", root, "delete", "--force", name))
+        finally:
+            os.chown(self.live.root, 0, 0)
 
     def bundle(self, script: str) -> Bundle:
         """A bundle of the user with the script as program: own ids only, no cgroup."""
@@ -129,8 +127,7 @@ class User:
         """A group for the user in each v1 hierarchy of that name; gives the directories."""
         made = {}
         for name in names:
-            path = f"/sys/fs/cgroup/{name}{self.live.session.parent}-user"
-            os.makedirs(path, exist_ok=True)
+            path = self.live.group(f"/sys/fs/cgroup/{name}{self.live.session.parent}-user")
             if name == "cpuset":
                 for file in ("cpuset.cpus", "cpuset.mems"):
                     shutil.copyfile(f"/sys/fs/cgroup/cpuset/{file}", f"{path}/{file}")

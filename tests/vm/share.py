@@ -30,8 +30,12 @@ TOOLS = f"{CHECKOUT}/build/{f'{arch.THIS.debian}-tools' if arch.FOREIGN else 'te
 # Where ocirun is in the guest when it is installed there, and the link to it.
 INSTALLED, PROGRAM = "/opt/ocirun", "/usr/local/bin/ocirun"
 ENVIRONMENT = {"OCIRUN_TEST_TOOLS": TOOLS, "OCIRUN_TEST_PATIENCE": "15", "OCIRUN_TEST_GUEST": "1"}
-# Unpacks /dev/vdb past the page cache, in which the snapshot could have older contents.
-UNPACK = ["sh", "-c", "dd if=/dev/vdb bs=1M iflag=direct status=none | tar -xPf -"]
+# Unpacks /dev/vdb past the page cache, in which the snapshot could have older contents. Ordinary users of the guest
+# start ocirun, too, so the directories above the checkout are open, as root's home is not.
+UNPACK = [
+    *("sh", "-c", 'dd if=/dev/vdb bs=1M iflag=direct status=none | tar -xPf - && chmod a+x "$@"', "sh"),
+    *(str(above) for above in Path(CHECKOUT).parents),
+]
 
 # Of the virtual environment there, whose packages are those from here.
 _VENV = f"home = {os.path.dirname(INTERPRETER)}\ninclude-system-site-packages = false\n"
@@ -106,8 +110,10 @@ def _of_environment(entry: TarInfo, below: Sequence[str]) -> TarInfo | None:
 
 
 def _of_root(entry: TarInfo) -> TarInfo:
+    """The entry, of root, and for everybody to read, however the checkout was made."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
+    entry.mode |= 0o555 if entry.isdir() or entry.mode & 0o100 else 0o444
     return entry
 
 
