@@ -42,7 +42,7 @@ HELPER = {
     "new_session": r"setsid\(",
     "join_keyring": r"keyctl\(KEYCTL_JOIN_SESSION_KEYRING, (NULL|\"{name}\")|keyctl\(KEYCTL_SETPERM",
     "propagate": r"mount\(NULL, \"{path}\", NULL, MS_",
-    "open_root": r"",
+    "open_root": r"fchdir\(",
     "open_path": _MAKE,
     "clone_tree": r"open_tree\(AT_FDCWD[^,]*, \"{path}\"|open_tree\(\d+<[^>]*>, \"\"",
     "clone_mount": _CLONE,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAM = ROOT / "build" / "bin" / "ocirun"
+# Of a container, in what `state` and `list` show.
+OWNER = re.compile(r'(?<="owner": ")root|(?<=\dZ   )root$')
 
 
 def run(command: str, env: dict[str, str]) -> list[str]:
@@ -69,20 +74,24 @@ def test_the_tour(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "bundles" / "make"], check=True, capture_output=True)
     wrapper = tmp_path / "bin" / "ocirun"
     wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\nexec {PROGRAM} --root {tmp_path}/state "$@"\n')
+    program, work = shlex.quote(str(PROGRAM)), f"{tmp_path}/work"
+    wrapper.write_text(f'#!/bin/sh\nexec {program} --root {shlex.quote(str(tmp_path))}/state "$@"\n')
     wrapper.chmod(0o755)
     env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}", "TERM": "dumb"}
     # A bundle and cgroups of our own, whatever else runs here.
     name = f"demo{os.getpid()}"
     (ROOT / "bundles" / "hooks" / "rootfs" / "hooks.log").unlink(missing_ok=True)
 
-    def local(text: str) -> str:
-        text = text.replace("build/demo", f"{tmp_path}/work").replace("demo", name)
-        return text.replace(f"{READERS_CHECKOUT}/{tmp_path}", str(tmp_path)).replace(READERS_CHECKOUT, str(ROOT))
+    def command(text: str) -> str:
+        return text.replace("build/demo", shlex.quote(work)).replace("demo", name)
+
+    def shown(text: str) -> str:
+        text = text.replace("build/demo", work).replace("demo", name).replace(f"{READERS_CHECKOUT}/{work}", work)
+        return OWNER.sub(pwd.getpwuid(0).pw_name, text.replace(READERS_CHECKOUT, str(ROOT)))
 
     try:
         for step in steps(README):
-            check(step, [local(line) for line in step.output], run(local(step.command), env))
+            check(step, [shown(line) for line in step.output], run(command(step.command), env))
     finally:
         run(f"ocirun delete --force {name}", env)
 

@@ -70,7 +70,7 @@ def test_traps_beside_the_program(installed: Installed, tmp_path: Path) -> None:
 def test_current_directory_gone(own: Installed, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    script = f"cd {gone} && rmdir {gone} && exec {own.program} --version"
+    script = f"cd '{gone}' && rmdir '{gone}' && exec '{own.program}' --version"
     assert pythons.run(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}).stdout.startswith("ocirun version ")
 
 
@@ -79,7 +79,7 @@ def test_nothing_is_written(own: Installed) -> None:
         shutil.rmtree(cache)
     before = traps.snapshot(own.home)
     for umask in (0o000, 0o777):
-        pythons.run(["sh", "-c", f"umask {umask:o}; exec {own.program} --version"])
+        pythons.run(["sh", "-c", f"umask {umask:o}; exec '{own.program}' --version"])
     assert traps.snapshot(own.home) == before
     pythons.install(own.home / "bin" / "python", own.wheels, "--force-reinstall", "--no-deps")
 

@@ -248,7 +248,7 @@ def test_without_proc(probe: Probe, tmp_path: Path) -> None:
     """The path given to execve leads to the installation when /proc does not."""
     (tmp_path / "link").symlink_to(os.path.relpath(probe.program, tmp_path))
     (tmp_path / "link2").symlink_to(tmp_path / "link")
-    script = f"umount -l /proc && exec {tmp_path}/link2"
+    script = f"umount -l /proc && exec '{tmp_path}/link2'"
     command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
     if subprocess.run([*command[:4], "true"], check=False, capture_output=True).returncode:
         pytest.skip("may not make a mount namespace")

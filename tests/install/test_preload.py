@@ -319,8 +319,8 @@ def test_what_a_killed_one_leaves_goes_with_the_next(own: Installed, then: str) 
 def test_a_place_that_cannot_be_written(own: Installed) -> None:
     if not _build()._library():
         pytest.skip("this interpreter has no shared library")
-    mounts = f"mount --bind -o ro {own.home} {own.home} && mount -o remount,bind,ro {own.home} && exec {own.program} preload --force"
-    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", mounts]
+    mounts = 'mount --bind -o ro "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" preload --force'
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", mounts, "sh", str(own.home), str(own.program)]
     result = pythons.run(command, fails=True)
     assert result.returncode == 1
     assert "Read-only file system" in result.stderr or "read-only file system" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
+# The first line of a script may have no space: the shell starts the interpreter, to which its line is a text.
 _PLAYER = """\
-#!{python}
+#!/bin/sh
+'''exec' {python} "$0" "$@"
+'''
 import array, os, socket, sys
 sys.path.insert(0, {runtime!r})
 from ocirun.launch.criu import _ANSWER, _REQUEST
@@ -37,7 +41,9 @@ def player(tmp_path: Path) -> Iterator[Callable[[str], criu.Connection]]:
 
     def start(play: str) -> criu.Connection:
         path = tmp_path / "criu"
-        path.write_text(_PLAYER.format(python=sys.executable, runtime=str(RUNTIME), play=play), encoding="ascii")
+        path.write_text(
+            _PLAYER.format(python=shlex.quote(sys.executable), runtime=str(RUNTIME), play=play), encoding="ascii"
+        )
         path.chmod(0o755)
         made.append(criu.Connection())
         made[0].start(str(path))

@@ -62,7 +62,7 @@ def nothing_is_left() -> Any:
 
 
 def test_state_environment_and_directory(tmp_path: Path) -> None:
-    script = f"cat > {tmp_path}/state; pwd > {tmp_path}/directory; echo $A > {tmp_path}/a"
+    script = "cat > state; pwd > directory; echo $A > a"
     run(script, cwd=str(tmp_path), state='{"x": "ä"}')
     assert (tmp_path / "state").read_text() == '{"x": "ä"}'
     assert (tmp_path / "directory").read_text() == f"{tmp_path}\n"
@@ -70,13 +70,13 @@ def test_state_environment_and_directory(tmp_path: Path) -> None:
 
 
 def test_own_environment(tmp_path: Path) -> None:
-    run(f"/usr/bin/env > {tmp_path}/env", env=["B=2"])
+    run(f"/usr/bin/env > '{tmp_path}/env'", env=["B=2"])
     assert "A=1" not in (tmp_path / "env").read_text()
     assert "B=2\n" in (tmp_path / "env").read_text()
 
 
 def test_large_state(tmp_path: Path) -> None:
-    run(f"wc -c > {tmp_path}/n", state="x" * 3_000_000)
+    run(f"wc -c > '{tmp_path}/n'", state="x" * 3_000_000)
     assert (tmp_path / "n").read_text().strip() == "3000000"
 
 
@@ -133,7 +133,7 @@ def test_endless_output_is_cut_to_its_end() -> None:
 def test_descriptors_of_the_runtime_stay_out(tmp_path: Path) -> None:
     with open(tmp_path / "secret", "w") as file:
         os.set_inheritable(file.fileno(), True)
-        run(f"ls /proc/self/fd > {tmp_path}/fds")
+        run(f"ls /proc/self/fd > '{tmp_path}/fds'")
     assert (tmp_path / "fds").read_text().split() in (["0", "1", "2"], ["0", "1", "2", "3"])
 
 
