@@ -13,6 +13,7 @@ from . import process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
     from .bundles import Bundle
     from .case import Case
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 TRAP = "trap 'echo got {0}; exit 9' {0}; echo ready; while :; do sleep 0.02; done"
 
 
-def foreground(live: Case, bundle: Bundle, *options: str) -> tuple[subprocess.Popen[bytes], process.Result]:
+def foreground(
+    live: Case, bundle: Bundle, *options: str, before: Callable[[], object] | None = None
+) -> tuple[subprocess.Popen[bytes], process.Result]:
     """A run under way, whose program has said "ready"."""
     bundle.save()
     argv = live.argv("run", "--bundle", bundle.path, *options, bundle.id)
-    proc, out, err = process.spawn(argv, scratch=live.scratch)
+    proc, out, err = process.spawn(argv, scratch=live.scratch, before=before)
     result = process.Result(argv, 0, out, err, 0.0)
     process.eventually(lambda: "ready" in result.out, "the program runs: " + result.report())
     return proc, result
@@ -34,6 +37,16 @@ def foreground(live: Case, bundle: Bundle, *options: str) -> tuple[subprocess.Po
 def test_signal_is_passed_on(live: Case, name: str) -> None:
     number = int(name) if name.isdigit() else signal.Signals[f"SIG{name}"]
     proc, result = foreground(live, live.shell(TRAP.format(name)))
+    os.kill(proc.pid, number)
+    assert process.wait_end(proc, 5), f"SIG{name} did not reach the program"
+    assert (proc.returncode, f"got {name}" in result.out) == (9, True)
+
+
+@pytest.mark.parametrize("name", ["INT", "HUP", "TERM", "PIPE"])
+def test_signal_that_the_caller_ignores_is_passed_on(live: Case, name: str) -> None:
+    # As `nohup` and a shell's `&` start us; runc passes it on, too.
+    number = signal.Signals[f"SIG{name}"]
+    proc, result = foreground(live, live.shell(TRAP.format(name)), before=lambda: signal.signal(number, signal.SIG_IGN))
     os.kill(proc.pid, number)
     assert process.wait_end(proc, 5), f"SIG{name} did not reach the program"
     assert (proc.returncode, f"got {name}" in result.out) == (9, True)
