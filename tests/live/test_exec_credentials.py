@@ -169,7 +169,8 @@ def test_a_processor_outside_the_cpuset(live: Case) -> None:
 
 
 def test_streams_belong_to_the_user(live: Case) -> None:
+    null = os.stat("/dev/null").st_uid  # crun gives it away, where somebody runs that
     bundle = execs.idle(live)
     script = "echo again > /dev/stdout; stat -c %u /proc/self/fd/1 /proc/self/fd/2"
     assert execs.shell(live, bundle, script, "--user", "1000:1000").split() == ["again", "1000", "1000"]
-    assert os.stat("/dev/null").st_uid == 0
+    assert os.stat("/dev/null").st_uid == null
