@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -55,3 +56,16 @@ def test_through_a_link(above: Path) -> None:
 
 def test_what_is_missing_is_said_by_who_uses_it(above: Path) -> None:
     assert may(above / "none" / "such")
+
+
+@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EIO, errno.EACCES])
+def test_what_nobody_knows(above: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """Then the way is taken that asks for no right of that user."""
+
+    def fail(path: str) -> None:
+        raise OSError(error, os.strerror(error), path)
+
+    monkeypatch.setattr(facts.os, "stat", fail)
+    found = may(above / "box")
+    monkeypatch.undo()
+    assert not found

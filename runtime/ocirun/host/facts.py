@@ -50,7 +50,8 @@ def privileged() -> bool:
 def may_search(path: str, uid: int, gid: int) -> bool:
     """A user without capabilities may search the directories above `path`, as far as their modes tell.
 
-    True where one is missing: whoever uses the path says so.
+    True where one is missing, which whoever uses the path says. False where nobody knows: with the caller's own
+    rights no right is wanting.
     """
     above = set()
     for way in {path, os.path.realpath(path)}:
@@ -58,8 +59,8 @@ def may_search(path: str, uid: int, gid: int) -> bool:
             above.add(way)
     try:
         return all(_searches(os.stat(directory), uid, gid) for directory in above)
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno in (2, 20)  # ENOENT, ENOTDIR
 
 
 def _searches(directory: os.stat_result, uid: int, gid: int) -> bool:
