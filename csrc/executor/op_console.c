@@ -100,10 +100,15 @@ int op_fix_stdio(struct executor *x, const struct op *op)
 		if (null < 0)
 			return null;
 		if (null) {
-			int mine = path_open(x, slot_fd(x, op->arg[0]), "/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+			int root = slot_fd(x, op->arg[0]), mine = -1;
+			int seen = path_open(x, root, "/dev/null", O_PATH | O_NOFOLLOW, 0);
 
+			/* To open another device may be an act; and it is looked at again, as others may rename there. */
+			if (seen >= 0 && is_device(x, seen, 1, 3) > 0)
+				mine = path_open(x, root, "/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
 			if (mine >= 0 && is_device(x, mine, 1, 3) > 0)
 				SYS3(x, __NR_dup3, mine, fd, 0);
+			quiet_close(seen);
 			quiet_close(mine);
 		} else {
 			struct statx st;

@@ -11,6 +11,13 @@ static uint64_t node_number(uint64_t major, uint64_t minor)
 	return (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xffull) << 12) | ((major & ~0xfffull) << 32);
 }
 
+static int is_node(const struct statx *st, uint64_t mode, uint64_t major, uint64_t minor)
+{
+	if ((st->stx_mode & S_IFMT) != (mode & S_IFMT))
+		return 0;
+	return (mode & S_IFMT) == S_IFIFO || (st->stx_rdev_major == major && st->stx_rdev_minor == minor);
+}
+
 /* arg: root slot, path, mode with type, major << 32 | minor, uid << 32 | gid.
  * A file that is there already must be that very device.  Its mode is set by
  * making it anew: fchmodat2 came with Linux 6.6 only. */
@@ -30,8 +37,7 @@ int op_make_node(struct executor *x, const struct op *op)
 	r = (int)SYS4(x, __NR_mknodat, parent, name, mode, node_number(major, minor));
 	if (r == -EEXIST) {
 		r = (int)SYS5(x, __NR_statx, parent, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st);
-		if (r == 0 && ((st.stx_mode & S_IFMT) != (mode & S_IFMT) ||
-			       ((mode & S_IFMT) != S_IFIFO && (st.stx_rdev_major != major || st.stx_rdev_minor != minor))))
+		if (r == 0 && !is_node(&st, mode, major, minor))
 			r = fault(x, FAULT_NODE_DIFFERS, st.stx_mode, EEXIST);
 		else if (r == 0 && (st.stx_mode & 07777) != (mode & 07777)) {
 			r = (int)SYS3(x, __NR_unlinkat, parent, name, 0);
@@ -46,7 +52,7 @@ int op_make_node(struct executor *x, const struct op *op)
 		goto out;
 	/* What we change must be what we made, whoever shares this directory. */
 	r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st);
-	if (r == 0 && (st.stx_mode & S_IFMT) != (mode & S_IFMT))
+	if (r == 0 && !is_node(&st, mode, major, minor))
 		r = fault(x, FAULT_NODE_DIFFERS, st.stx_mode, EEXIST);
 	if (r == 0 && (st.stx_uid != uid || st.stx_gid != gid))
 		r = (int)SYS5(x, __NR_fchownat, fd, "", uid, gid, AT_EMPTY_PATH);

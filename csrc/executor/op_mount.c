@@ -107,9 +107,12 @@ static int open_no_link(struct executor *x, int root, const char *path)
 
 	if (parent < 0)
 		return parent;
-	fd = (int)SYS4(x, __NR_mknodat, parent, name, S_IFREG | 0644, 0);
-	if (fd == 0 || fd == -EEXIST || fd == -EROFS)
+	fd = r = (int)SYS4(x, __NR_mknodat, parent, name, S_IFREG | 0644, 0);
+	/* EROFS says nothing of what is there; where it turns out that nothing is, it is the reason. */
+	if (r == 0 || r == -EEXIST || r == -EROFS)
 		fd = (int)SYS3(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (r == -EROFS && fd == -ENOENT)
+		fd = (int)SYS4(x, __NR_mknodat, parent, name, S_IFREG | 0644, 0);
 	quiet_close(parent);
 	if (fd < 0)
 		return fd;

@@ -186,8 +186,9 @@ def test_another_file_in_the_place_of_a_node(mode: int, device: tuple[int, int])
     assert not result.of("fchownat")
 
 
-def test_node_swapped_before_its_owner_is_set() -> None:
-    result = node(rule("openat", text="x", mode=REG), owner=(1000, 1000))
+@pytest.mark.parametrize(("mode", "device"), [(REG, (0, 0)), (CHR | 0o666, (1, 1)), (CHR | 0o666, (259, 1))])
+def test_node_swapped_before_its_owner_is_set(mode: int, device: tuple[int, int]) -> None:
+    result = node(rule("openat", text="x", mode=mode, device=device), owner=(1000, 1000))
     assert result.progress.fault == report.NODE_DIFFERS
     assert not result.of("fchownat")
 

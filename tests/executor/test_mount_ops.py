@@ -226,6 +226,16 @@ def test_open_path_takes_the_kind_of_its_mount() -> None:
             assert result.progress.errno == errno.ENOTDIR
 
 
+def test_a_file_that_is_missing_on_a_readonly_file_system() -> None:
+    flags = ops.OPEN_CREATE | ops.OPEN_NOFOLLOW
+    wanted = op("open_path", slot="e", root="ns", path="/dev/console", flags=flags)
+    readonly = rule("mknodat", -errno.EROFS)
+    failed = run_ops(wanted, rules=[readonly, rule("openat", -errno.ENOENT, text="console")])
+    assert (failed.progress.errno, failed.names()[-2]) == (errno.EROFS, "mknodat")
+    there = run_ops(wanted, rules=[readonly, rule("openat", text="console", mode=0o100644)])
+    assert there.progress.phase != 5
+
+
 @pytest.mark.parametrize("kind", [LNK, DIR])
 def test_open_path_nofollow(kind: int) -> None:
     flags = ops.OPEN_CREATE | ops.OPEN_NOFOLLOW

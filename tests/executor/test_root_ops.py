@@ -183,9 +183,12 @@ def test_the_hosts_null_becomes_the_containers() -> None:
     assert not result.open
 
 
-def test_a_false_null_is_not_taken() -> None:
-    result = streams(rule("statx", mode=CHR, device=(1, 3), times=1), rule("openat2", mode=REG))
+@pytest.mark.parametrize(("mode", "device"), [(REG, (0, 0)), (0o010666, (0, 0)), (CHR, (9, 128))])
+def test_a_false_null_is_not_even_opened(mode: int, device: tuple[int, int]) -> None:
+    # To open a fifo waits, and to open a tape rewinds it.
+    result = streams(rule("statx", mode=CHR, device=(1, 3), times=1), rule("openat2", mode=mode, device=device))
     assert not result.of("dup3")
+    assert [struct.unpack("<Q", call.blobs[2][:8])[0] & 0o10000000 for call in result.of("openat2")] == [0o10000000]
     assert {call.fd for call in result.of("fchown")} == {1, 2}
 
 

@@ -96,6 +96,40 @@ def test_call_and_errno() -> None:
     assert error.remedy
 
 
+@pytest.mark.parametrize(
+    ("bits", "remedy"),
+    [
+        (1, "give ro, or leave rw out"),
+        (10, "give nosuid, or leave suid out; give noexec, or leave exec out"),
+        (0x20, "leave the word for another access time mode out"),
+    ],
+)
+def test_attributes_that_are_locked(bits: int, remedy: str) -> None:
+    error = failed("mounts", "set_mount_attr", fault=report.LOCKED, error=errno.EPERM, call=442, detail=bits)
+    assert error.remedy == remedy
+
+
+def test_a_path_in_a_mount_is_told_whole() -> None:
+    """It is looked up from the mount on /proc, but stands below /proc for whoever reads it."""
+    plan = PLANS["hello"]
+    for name in ("make_readonly", "mask"):
+        index = next(i for i, op in enumerate(plan.ops) if op.name == name and op.args["root"] == "mount_proc")
+        whole = "/proc" + plan.ops[index].args["path"]
+        error = report.from_plan(plan, progress(index=index, error=1, call=CALL_NUMBERS["move_mount"]), 1)
+        assert f" {whole}" in error.message
+        assert " /" + whole.split("/", 2)[2] not in error.message
+
+
+def test_a_source_that_may_not_be_looked_at() -> None:
+    plan = PLANS["mounts"]
+    index = next(i for i, op in enumerate(plan.ops) if op.name == "open_path" and op.args.get("like"))
+    source = plan.ops[index - 1].args["path"]
+    slot = plan.slots.index(plan.ops[index].args["like"])
+    error = report.from_plan(plan, progress(index=index, error=errno.EACCES, call=CALL_NUMBERS["statx"], slot=slot), 1)
+    assert f"statx {source}: permission denied" in error.message
+    assert "source" in error.remedy
+
+
 def test_what_the_call_acted_on() -> None:
     """The text among its arguments, or what its descriptor holds, unless the operation's phrase says it already."""
     plan = PLANS["hello"]

@@ -50,14 +50,14 @@ def test_listed_device(live: Case) -> None:
     bundle.linux["devices"] = [
         device("/dev/mine", 1, 7, fileMode=0o640, uid=7, gid=8),
         {"path": "/dev/sub/dir/b", "type": "b", "major": 7, "minor": 200, "fileMode": 0o600},
-        device("/outside", 1, 5),
+        device("/outside", 1, 5, fileMode=0o21666),
         {"path": "/dev/pipe", "type": "p", "fileMode": 0o622},
     ]
     result = live.run(bundle, before=lambda: os.umask(0o077)).ok()
     assert result.out.splitlines() == [
         "character special file 1:7 640 7:8",
         "block special file 7:c8 600 0:0",
-        "character special file 1:5 666 0:0",
+        "character special file 1:5 1666 0:0",
         "fifo 0:0 622 0:0",
     ]
 

@@ -182,3 +182,18 @@ def test_readonly_tmpfs_with_copy(live: Case) -> None:
     bundle.file("/var/f", "copied\n")
     bundle.mount("/var", "tmpfs", "ro", "tmpcopyup", kind="tmpfs")
     assert live.output(bundle) == "copied\nrefused\n"
+
+
+def test_readonly_source_that_is_to_be_writable_in_a_user_namespace(live: Case) -> None:
+    path = f"{live.dir}/readonly"
+    os.mkdir(path)
+    kernel.mount("t", path, "tmpfs", flags=kernel.MS_RDONLY)
+    try:
+        bundle = live.bundle()
+        bundle.user_namespace()
+        bundle.mount("/mnt", path, "bind", "rw")
+        live.run(bundle).failed("/mounts/4", "(ro)", "give ro, or leave rw out")
+        bundle.mounts[-1]["options"] = ["bind"]
+        live.run(bundle).ok()
+    finally:
+        kernel.umount(path)

@@ -209,3 +209,13 @@ def test_overlay(live: Case) -> None:
     assert live.output(bundle) == "base\n"
     with open(f"{upper}/base", encoding="ascii") as file:
         assert file.read() == "changed\n"
+
+
+def test_destination_with_the_path_of_the_root(live: Case) -> None:
+    bundle = live.shell("touch /mnt/here; cat /etc/name")
+    bundle.mount(f"{bundle.rootfs}/mnt", "tmpfs", kind="tmpfs")
+    bundle.mount(f"{bundle.rootfs}/etc/name", bundle.file("/own", "mine\n"), "bind")
+    result = live.run(bundle).ok()
+    assert result.out == "mine\n"
+    assert os.listdir(f"{bundle.rootfs}/mnt") == []
+    assert not os.path.exists(bundle.rootfs + bundle.path)

@@ -49,17 +49,19 @@ def test_cwd(live: Case) -> None:
         assert live.probe(bundle)["cwd"] == wanted
 
 
+def test_cwd_that_is_a_file(live: Case) -> None:
+    bundle = live.bundle()
+    bundle.process["cwd"] = "/etc/passwd"
+    live.refused(bundle, "/process/cwd", "/etc/passwd", "cwd must be a directory")
+    bundle.process["cwd"] = "/etc/passwd/below"
+    live.refused(bundle, "/process/cwd", "cwd must be a directory")
+
+
 def test_missing_cwd_is_made(live: Case) -> None:
     bundle = live.bundle()
     bundle.process["cwd"] = "/made/here"
     assert live.probe(bundle)["cwd"] == "/made/here"
     assert os.stat(f"{bundle.rootfs}/made/here").st_mode & 0o7777 == 0o755
-
-
-def test_cwd_that_is_a_file(live: Case) -> None:
-    bundle = live.bundle()
-    bundle.process["cwd"] = "/etc/passwd"
-    live.refused(bundle, "/process/cwd", "not a directory")
 
 
 def test_cwd_only_its_user_may_enter(live: Case) -> None:

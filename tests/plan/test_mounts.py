@@ -217,3 +217,23 @@ def test_remount_of_what_is_the_hosts_too(below: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as error:
         build(below, mount("/x", "", "remount", "size=1m"))
     assert error.value.problems[0].pointer == "/mounts/1/options/1"
+
+
+@pytest.mark.parametrize("tail", ["/x", "//x/", "/y/../x"])
+def test_destination_with_the_path_of_the_root(tail: str) -> None:
+    """Engines of the first years gave the path on the host; runc leaves the root's part out, too."""
+    data = config("clock")
+    root = f"{BUNDLE}/rootfs"
+    data["root"] = {"path": "rootfs"}
+    data["mounts"] = [mount(root + tail, "tmpfs"), mount(root + "y/x", "tmpfs")]
+    made = plan(data)
+    opened = [op.args["path"] for op in made.ops if op.name == "open_path" and op.pointer.startswith("/mounts/")]
+    assert opened == ["/x", f"{root}y/x"]
+    (warning,) = [problem for problem in made.warnings if problem.pointer == "/mounts/0/destination"]
+    assert "/x" in warning.message
+
+
+def test_destination_that_is_the_root() -> None:
+    with pytest.raises(ConfigError) as error:
+        build(mount(f"{BUNDLE}/rootfs", "tmpfs"), root={"path": "rootfs"})
+    assert error.value.problems[0].pointer == "/mounts/0/destination"

@@ -15,6 +15,8 @@ _REMEDIES = {
     "rbind only",
     # The operation's own look at what it has opened; where the call was openat2, it is a directory on the way.
     ("open_path", "statx", _ENOTDIR): "source and destination must both be directories or both be files",
+    ("open_path", "statx", _EACCES): "the source of the bind is there, but may not be looked at: FUSE shows its files "
+    "to its own user only, NFS none to root, unless they are told otherwise",
     ("new_filesystem", "fsopen", _ENODEV): "the kernel has no such file system type",
     ("set_scheduler", "sched_setattr", _EPERM): "in a cgroup v1 cpu group a real-time policy needs "
     "resources.cpu.realtimeRuntime",
@@ -37,6 +39,24 @@ _REMEDIES = {
 }
 
 
+# Attributes that a user namespace may not take from a mount: bits, word, the word that would take it.
+LOCKED = (
+    (1, "ro", "rw"),
+    (2, "nosuid", "suid"),
+    (4, "nodev", "dev"),
+    (8, "noexec", "exec"),
+    (0xF0, "its access time mode", ""),
+)
+
+
+def locked(bits: int) -> str:
+    """Return what to write in the options of a mount whose source has these attributes."""
+    found = [f"give {kept}, or leave {taken} out" for bit, kept, taken in LOCKED[:4] if bits & bit]
+    if bits & 0xF0:
+        found.append("leave the word for another access time mode out")
+    return "; ".join(found)
+
+
 # What a user namespace may not mount (EPERM), by type.
 _MOUNT_REMEDIES = {
     "proc": "where parts of the /proc of the caller are covered, a user namespace may not mount another",
@@ -48,6 +68,8 @@ _MOUNT_CALLS = ("fsopen", "fsconfig", "fsmount", "mount")
 
 def usual(op: Op, call: str, errno: int) -> str:
     """Return what the reader can do about a call that failed with `errno`; "" where that is not known."""
+    if op.pointer == "/process/cwd" and errno == _ENOTDIR:
+        return "cwd must be a directory"
     if call in _MOUNT_CALLS and errno == _EPERM and op.args.get("type") in _MOUNT_REMEDIES:
         return _MOUNT_REMEDIES[op.args["type"]]
     if op.name == "new_filesystem" and call == "fsopen" and op.args.get("type") == "bind":

@@ -189,7 +189,9 @@ def _object(op: Op, progress: Progress, holding: tuple[str, str]) -> str:
         text = "/" + text.lstrip("/")
     text = text or held
     name = text.strip("/")
-    said = any(value.strip("/") == name or value.endswith("/" + name) for value in render.shown(op))
+    said = any(
+        value.strip("/") == name or (text[:1] != "/" and value.endswith("/" + name)) for value in render.shown(op)
+    )
     return "" if said else text
 
 
@@ -205,9 +207,9 @@ def _reason(op: Op, progress: Progress, holding: tuple[str, str]) -> tuple[str, 
         shown = key if value is None else f"{key}={value}"
         return f"option {shown!a}: {log or words}", suggestion(key)
     if progress.fault == LOCKED:
-        names = ((1, "ro"), (2, "nosuid"), (4, "nodev"), (8, "noexec"), (0xF0, "its access time mode"))
-        flags = ", ".join(name for bit, name in names if progress.detail & bit)
-        return f"what the source has cannot be changed in a user namespace ({flags}): {words}", ""
+        flags = ", ".join(word for bit, word, _ in remedies.LOCKED if progress.detail & bit)
+        text = f"what the source has cannot be changed in a user namespace ({flags}): {words}"
+        return text, remedies.locked(progress.detail)
     if progress.fault == NODE_DIFFERS:
         return "there is a file at this path that is not that device", "remove it from the image or from the config"
     if progress.fault == NOT_PLAIN:

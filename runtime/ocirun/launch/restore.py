@@ -7,6 +7,7 @@ import os
 from ..config import load
 from ..errors import HostError, UnsupportedError, UsageError
 from ..host import facts as host
+from ..plan.builder import below, join
 from ..plan.restoring import build_restore
 from ..state import store
 from . import checkpoint, create, criu, foreground, images, planning, spawn
@@ -98,12 +99,11 @@ def _open(path: str, pointer: str) -> int:
 
 def _binds(data: dict[str, Any], bundle: str) -> dict[str, str]:
     found = {}
+    rootfs = join(bundle, (data.get("root") or {}).get("path", ""))
     for mount in data.get("mounts") or ():
         words = {word for option in mount.get("options") or () for word in option.split(",")}
         if words & {"bind", "rbind"}:
-            found[os.path.normpath("/" + mount["destination"].lstrip("/"))] = os.path.join(
-                bundle, mount.get("source") or ""
-            )
+            found[below(rootfs, mount["destination"])] = os.path.join(bundle, mount.get("source") or "")
     return found
 
 

@@ -210,6 +210,10 @@ class Builder:
         """The container is not in the initial user namespace: no mknod, and mounts keep the host's flags."""
         return self.user_namespace or not self.facts.privileged
 
+    def destination(self, mount: dict[str, Any]) -> str:
+        """Where a mount goes, below the root."""
+        return below(self.rootfs, mount["destination"])
+
     def host(self, name: str, pointer: str = "", /, *, why: str = "", **args: Any) -> None:
         """Append an operation of the runtime."""
         self.ops.append(Op(name, HOST, pointer, args, why=why))
@@ -236,6 +240,17 @@ class Builder:
         """A ConfigError of one problem, to be raised."""
         problem = Problem(pointer, message, expected=expected, found=found)
         return ConfigError([problem], path=join(self.request.bundle, "config.json"))
+
+
+def below(rootfs: str, destination: str) -> str:
+    """Where a mount goes, below the root.
+
+    Engines of the first years gave the path on the host: what begins with that of the root loses this part.
+    """
+    path = clean(destination)
+    if rootfs != "/" and (path + "/").startswith(rootfs + "/"):
+        return path[len(rootfs) :] or "/"
+    return path
 
 
 def join(base: str, path: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..cgroup import translate
 from ..cgroup.translate import UNIFIED, V2
-from .builder import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def _give(b: Builder) -> None:
     mounted at its usual place and not read-only.
     """
     uid: int = (b.process.get("user") or {}).get("uid", 0)
-    if "cgroup" not in b.new or not any(_shows_groups(mount) for mount in b.data.get("mounts") or ()):
+    if "cgroup" not in b.new or not any(_shows_groups(b, mount) for mount in b.data.get("mounts") or ()):
         return
     if b.user_namespace:
         outside = mapped(b.linux.get("uidMappings") or (), uid)
@@ -95,10 +94,10 @@ def _give(b: Builder) -> None:
         b.host("give_cgroup", "/process/user/uid", path=path, uid=uid, files=list(b.cgroup.delegated()))
 
 
-def _shows_groups(mount: dict[str, Any]) -> bool:
+def _shows_groups(b: Builder, mount: dict[str, Any]) -> bool:
     return (
         mount.get("type") in ("cgroup", "cgroup2")
-        and clean(mount["destination"]) == "/sys/fs/cgroup"
+        and b.destination(mount) == "/sys/fs/cgroup"
         and "ro" not in (mount.get("options") or ())
     )
 

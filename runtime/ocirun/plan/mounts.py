@@ -3,6 +3,7 @@ that was looked up below the root, both by descriptor."""
 
 from __future__ import annotations
 
+from ..errors import Problem
 from . import constants as c
 from . import hostfs
 from . import options as o
@@ -44,7 +45,7 @@ _KEPT = {("/proc", "proc"): "mount_proc", ("/sys", "sysfs"): "mount_sys"}
 def add_mounts(b: Builder) -> None:
     """All of ``mounts``, in the order of the config."""
     mounts = b.data.get("mounts") or ()
-    destinations = [clean(mount["destination"]) for mount in mounts]
+    destinations = [b.destination(mount) for mount in mounts]
     late: list[tuple[str, str]] = []
     made: set[str] = set()
     # A recursive word for the root is that of the mounts in it too, but for those that have words of their own.
@@ -57,6 +58,9 @@ def add_mounts(b: Builder) -> None:
         pointer = f"/mounts/{index}"
         destination = destinations[index]
         fstype = mount.get("type") or ""
+        if clean(mount["destination"]) != destination:
+            message = f"begins with the path of the root, which is left out: {destination}"
+            b.warnings.append(Problem(f"{pointer}/destination", message, warning=True))
         if destination == "/":
             raise b.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
         parsed = o.parse(mount.get("options") or (), pointer=pointer, destination=destination, fstype=fstype)

@@ -198,7 +198,8 @@ class Op:
     name     key of INIT_OPS or HOST_OPS
     actor    "host" or "init"
     pointer  JSON pointer of the config value it comes from, or "" for the runtime's own steps
-    args     its arguments by name; ``places`` of a mount are the numbers of its options in the config
+    args     its arguments by name; ``places`` of a mount are the numbers of its options in the config, ``within``
+             is where the mount stands in which a path is looked up
     why      the reason where the builder chose between ways, else ""
     """
 

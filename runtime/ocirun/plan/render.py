@@ -167,9 +167,15 @@ def shown(op: Op) -> list[str]:
     return [value for name, value in op.args.items() if isinstance(value, str) and "{" + name + "}" in words]
 
 
+# Arguments that are in the phrase, or for reports only.
+_FOR_OTHERS = ("slots", "places", "within")
+
+
 class _Args(dict):  # type: ignore[type-arg]
     def __getitem__(self, key: str) -> object:
         value: object = super().__getitem__(key)
+        if key == "path" and "within" in self:
+            return f"{super().__getitem__('within')}{value}"
         if key == "resource":
             return next((name for name, number in c.RLIMITS.items() if number == value), value)
         if key in ("soft", "hard") and value == 2**64 - 1:
@@ -201,7 +207,7 @@ def details(op: Op) -> str:
     shown = _PHRASES[op.name]
     parts = []
     for name, value in op.args.items():
-        if "{" + name + "}" in shown or value is None or value in ("", [], ()) or name in ("slots", "places"):
+        if "{" + name + "}" in shown or value is None or value in ("", [], ()) or name in _FOR_OTHERS:
             continue
         text = _value(op.name, name, value)
         if text:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..errors import UnsupportedError
 from . import cgroups, hooks, rootfs
 from . import constants as c
-from .builder import Builder, clean, join
+from .builder import Builder, join
 from .ops import CALLERS_UMASK, OPEN_CREATE, OPEN_DIRECTORY, Plan
 
 TYPE_CHECKING = False
@@ -83,7 +83,7 @@ def _root(b: Builder) -> None:
 
 def _mount_points(b: Builder, external: dict[str, str]) -> None:
     """What is to be mounted in the root file system itself; all else is in mounts that CRIU makes first."""
-    places = [clean(mount["destination"]) for mount in b.data.get("mounts") or ()]
+    places = [b.destination(mount) for mount in b.data.get("mounts") or ()]
     for index, place in enumerate(places):
         if any(place.startswith(other + "/") for other in places):
             continue

@@ -63,7 +63,7 @@ def enter_root(b: Builder) -> None:
 def make_devices(b: Builder) -> None:
     """Default and configured devices, and the links of /dev; none of them if /dev is the host's."""
     listed = {clean(device["path"]): index for index, device in enumerate(b.linux.get("devices") or ())}
-    foreign = any(clean(mount["destination"]) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ())
+    foreign = any(b.destination(mount) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ())
     if not foreign:
         for path, major, minor in DEFAULT_DEVICES:
             if path not in listed:
@@ -73,7 +73,7 @@ def make_devices(b: Builder) -> None:
         path = clean(device["path"])
         if path in ("/dev/ptmx", "/dev/console") or (foreign and path.startswith("/dev/")):
             continue  # a link and a bind of the runtime, or the host's own entry
-        mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o777)
+        mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o7777)
         owner = (0, 0) if b.confined else (device.get("uid", 0), device.get("gid", 0))
         _device(b, pointer, path, mode, device.get("major", 0), device.get("minor", 0), owner)
     if foreign:
@@ -167,23 +167,23 @@ def protect(b: Builder) -> None:
             raise b.error("/root/readonly", "needs a mount namespace: without one the host would be made read-only")
         b.init("set_mount_attr", "/root/readonly", slot="root", set=c.MOUNT_ATTR_RDONLY)
     for index, path in enumerate(b.linux.get("readonlyPaths") or ()):
-        root, below = _place(b, path)
-        b.init("make_readonly", f"/linux/readonlyPaths/{index}", root=root, path=below)
+        b.init("make_readonly", f"/linux/readonlyPaths/{index}", **_place(b, path))
     _mask(b)
     if b.own_mounts:
         _propagate_root(b, late=True)
 
 
-def _place(b: Builder, path: str) -> tuple[str, str]:
+def _place(b: Builder, path: str) -> dict[str, Any]:
     """Where a path is looked up: from the root, or from the mount on /proc or /sys that is on its way.
 
+    ``within`` is where that mount stands, for those who read the plan.
     A neighbour who can rename in the root could put something else in the place of
     /proc while we cover what is in it, and then put it back.
     """
     for destination, slot in b.kept.items():
         if clean(path).startswith(destination + "/"):
-            return slot, clean(path)[len(destination) :]
-    return "root", path
+            return {"root": slot, "path": clean(path)[len(destination) :], "within": destination}
+    return {"root": "root", "path": path}
 
 
 def _mask(b: Builder) -> None:
@@ -199,8 +199,7 @@ def _mask(b: Builder) -> None:
             continue
         done.add(clean(path))
         pointer, empty = f"/linux/maskedPaths/{index}", b.slot("empty")
-        root, below = _place(b, path)
-        b.init("mask", pointer, root=root, path=below, null="null", empty=empty, **context)
+        b.init("mask", pointer, **_place(b, path), null="null", empty=empty, **context)
 
 
 def open_null(b: Builder) -> None:
