@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import surroundings
+from hypothesis import HealthCheck, settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, so that a misspelt one is an error under --strict-markers; begin in usual surroundings."""
     surroundings.make_usual()
+    # How long an example takes says something about the machine, and nothing of us.
+    settings.register_profile("ocirun", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("ocirun")
     config.addinivalue_line("markers", "live: starts real containers; needs root, Linux, gcc and busybox")
 
 
@@ -55,7 +59,7 @@ def open_program() -> Iterator[str]:
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory that every user can reach, which those of tmp_path are not."""
+    """A directory that every user can reach, which those of tmp_path are not, with a path short enough for sockets."""
     made = surroundings.open_directory()
     yield made
     shutil.rmtree(made)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[FakeSystemd]:
-    made = FakeSystemd(str(tmp_path / "bus"))
+def systemd(open_directory: Path) -> Iterator[FakeSystemd]:
+    made = FakeSystemd(str(open_directory / "bus"))
     yield made
     made.close()
 
@@ -73,11 +73,11 @@ def test_end_of_a_job(systemd: FakeSystemd, is_bus: bool, early: bool) -> None:
     assert systemd.calls[-1][1][2] == [("PIDs", ("au", [5]))]
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_nobody_listens(open_directory: Path) -> None:
     dead = socket.socket(socket.AF_UNIX)
-    dead.bind(str(tmp_path / "dead"))
+    dead.bind(str(open_directory / "dead"))
     with pytest.raises(UnsupportedError) as caught:
-        Bus([("/nonexistent/bus", True), (str(tmp_path / "dead"), False)])
+        Bus([("/nonexistent/bus", True), (str(open_directory / "dead"), False)])
     dead.close()
     assert "/nonexistent/bus: no such file" in caught.value.message and "connection refused" in caught.value.message
     assert "systemd-cgroup" in caught.value.remedy

@@ -57,8 +57,8 @@ class Inner(Driver):
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSystemd]:
-    made = FakeSystemd(str(tmp_path / "bus"))
+def systemd(open_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSystemd]:
+    made = FakeSystemd(str(open_directory / "bus"))
     monkeypatch.setattr(module, "addresses", lambda **_: [(made.path, True)])
     monkeypatch.setattr(module, "_BOOTED", str(tmp_path))
     monkeypatch.setattr(SystemdDriver, "_verify", lambda self, pid: None)

@@ -150,7 +150,7 @@ def test_the_two_opinions_agree_on_samples(config: Any) -> None:
     assert schema.opinion(config) == []
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(mutants())
 def test_the_two_opinions_agree_on_places(config: Any) -> None:
     assert schema.opinion(config) == []

@@ -153,8 +153,8 @@ def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "socket", "character device"])
-def test_other_kinds_of_files(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "config.json"
+def test_other_kinds_of_files(open_directory: Path, kind: str) -> None:
+    path = open_directory / "config.json"
     if kind == "directory":
         path.mkdir()
     elif kind == "FIFO":
@@ -165,7 +165,7 @@ def test_other_kinds_of_files(tmp_path: Path, kind: str) -> None:
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(path))
     with pytest.raises((ConfigError, HostError)) as caught:
-        load(str(tmp_path))
+        load(str(open_directory))
     # A socket cannot be opened at all.
     words = "no such device or address" if kind == "socket" else f"is a {kind}, not a regular file"
     assert words in str(caught.value)

@@ -105,7 +105,7 @@ def verdicts(config: Any) -> tuple[bool, bool]:
     return VALIDATOR.is_valid(config), not structure(config)
 
 
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=600, derandomize=True)
 @given(mutants())
 def test_walker_and_schema_agree_on_changed_configs(config: Any) -> None:
     by_schema, by_walker = verdicts(config)
@@ -165,7 +165,7 @@ def test_walker_and_schema_agree_on_each_part(schema: Any, node: Any) -> None:
     assert set(verdicts) == {True, False}
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.text(alphabet="01.-+/=a2MBKGrwm\0\n ", max_size=8))
 def test_forms_are_their_patterns(text: str) -> None:
     for pattern, name in generate.FORMS.items():

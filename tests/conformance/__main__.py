@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 
+import surroundings
+
 from . import report, suite
 
 TYPE_CHECKING = False
@@ -36,6 +38,7 @@ def _options() -> argparse.ArgumentParser:
 
 def main() -> int:
     """0 if nothing failed, 1 if something did, 2 for a wrong command line."""
+    surroundings.make_usual()
     parser = _options()
     options = parser.parse_args()
     if options.list:

@@ -79,7 +79,7 @@ def in_bash(place: Path, *words: str) -> set[str]:
 
 
 def in_fish(place: Path, line: str) -> set[str]:
-    return run(place, "fish", "--no-config", "-c", f"source {place / 'fish'}; complete -C '{line}'")
+    return run(place, "fish", "--no-config", "-c", f"source '{place}/fish'; complete -C '{line}'")
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)

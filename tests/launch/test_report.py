@@ -71,7 +71,7 @@ def failed(bundle: str, name: str, **numbers: Any) -> StepError:
     ),
     ended=st.sampled_from((0, 1, 2, 127, -9, -11, -64)),
 )
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 def test_any_numbers(name: str, numbers: dict[str, Any], ended: int) -> None:
     error = report.from_plan(PLANS[name], progress(**numbers), ended)
     assert isinstance(error, StepError)

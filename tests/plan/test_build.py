@@ -62,7 +62,7 @@ def test_samples(name: str, request_: dict[str, Any]) -> None:
 
 
 @given(data=configs.configs(), request_=configs.requests, facts=configs.facts)
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
 def test_any_config(data: dict[str, Any], request_: dict[str, Any], facts: dict[str, Any]) -> None:
     try:
         checked: Any = load.from_bytes(json.dumps(data).encode(), bundle=BUNDLE, path="config.json").data

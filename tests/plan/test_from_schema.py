@@ -63,7 +63,7 @@ def test_the_config_that_is_varied_is_good() -> None:
 
 
 @given(from_schema.configs())
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_what_the_schema_allows(config: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid(config)
     refused = problems(config)
@@ -80,7 +80,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(mutants())
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_what_the_schema_rejects_leaves_nothing_behind(bundle: Path, config: Any) -> None:
     if VALIDATOR.is_valid(config):
         return

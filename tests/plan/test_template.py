@@ -165,7 +165,7 @@ def test_a_mapping_is_made_each_time() -> None:
     hold(template, copy.deepcopy(data), "a", {"cwd": "/tmp/deep"}, facts(), "v1")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(
     configs.configs(),
     changes,

@@ -210,7 +210,7 @@ def test_no_process() -> None:
 
 
 @given(raw=st.binary(max_size=5000), size=st.integers(0, record.PROGRESS_SIZE + 200))
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 def test_any_progress(raw: bytes, size: int) -> None:
     progress = record.Progress(raw.ljust(size, raw[-1:] or b"\xff"))
     assert len(progress.output) <= record.PROGRESS_OUTPUT

@@ -51,7 +51,8 @@ class Machine:
     def __init__(
         self, image: str, accelerator: str, *, share: str = "", resume: bool = False, writable: bool = False
     ) -> None:
-        self._dir = tempfile.mkdtemp(prefix="ocirun-vm-")
+        # For sockets, whose paths have 107 letters at most: more than a temporary directory may have.
+        self._dir = tempfile.mkdtemp(prefix="ocirun-vm-", dir="/var/tmp")
         self._image = image
         self._process: subprocess.Popen[bytes] | None = None
         self._sockets: list[socket.socket] = []
