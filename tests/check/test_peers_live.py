@@ -54,11 +54,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         command = [*tool, "run", "--bundle", str(top), f"note{os.getpid()}"]
         done = subprocess.run(
             ["unshare", "-m", "--propagation", "private", "sh", "-c", HIDE, "sh", *command],
+            input="",  # crun gives its standard input to the container's user, and would do so with /dev/null
             capture_output=True,
             text=True,
             check=False,
             timeout=30,
-            stdin=subprocess.DEVNULL,
             cwd=top,
         )
         subprocess.run([*tool, "delete", "--force", f"note{os.getpid()}"], capture_output=True, check=False)
