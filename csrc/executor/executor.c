@@ -46,5 +46,6 @@ int executor_run(struct executor *x)
 			return r;
 		}
 	}
+	__atomic_store_n(&x->progress->phase, PHASE_DONE, __ATOMIC_RELEASE);
 	return 0;
 }

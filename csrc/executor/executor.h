@@ -27,6 +27,7 @@ struct executor {
 	int guarded;   /* die with the runtime: armed again after a change of ids */
 	const void *filter; /* seccomp filter that each execve from here on loads first, or NULL */
 	uint64_t filter_size, filter_flags;
+	uint64_t lifetime; /* of the program, in milliseconds; 0: no limit */
 	int listener; /* op_seccomp.c: between two threads */
 	int old_umask; /* the caller's, or -1 before `guard` */
 	char **argv;
@@ -63,9 +64,11 @@ void *bytes_copy(void *to, const void *from, size_t n);
 void progress_begin(struct executor *x, uint32_t index, uint32_t step);
 void progress_fail(struct executor *x, int error);
 void progress_call(struct executor *x);
+int64_t time_now(struct executor *x);
 void progress_output(struct executor *x, const char *bytes, size_t n);
 
 /* op_ns.c: the messages at the barriers */
+int sync_send(struct executor *x, int socket, const void *bytes, size_t n, int fd);
 int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd);
 int sync_hear(struct executor *x, uint32_t index, int *fd);
 
@@ -116,6 +119,13 @@ static inline int fault(struct executor *x, uint32_t kind, uint64_t detail, int 
 #define X(number, name) int op_##name(struct executor *x, const struct op *op);
 OCIRUN_OPS(X)
 #undef X
+
+/* siginfo_t of waitid(2), as the kernel has it. */
+struct siginfo_words {
+	int signo, error, code, pad;
+	int pid, uid, status;
+	int rest[25];
+};
 
 /* statfs is not in a header without libc; only the flags are read. */
 struct statfs_words {

@@ -21,19 +21,6 @@ struct poll_words {
 struct time_words {
 	int64_t sec, nsec;
 };
-struct siginfo_words {
-	int signo, error, code, pad;
-	int pid, uid, status;
-	int rest[25];
-};
-
-static int64_t now(struct executor *x)
-{
-	struct time_words t = { 0, 0 };
-
-	SYS2(x, __NR_clock_gettime, CLOCK_MONOTONIC, &t);
-	return t.sec * 1000000000 + t.nsec;
-}
 
 static long write_all(struct executor *x, int fd, const char *text, size_t n)
 {
@@ -153,7 +140,7 @@ static void drain(struct executor *x, int out)
 /* Wait for the hook; its wait status in `status`. */
 static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t seconds, int *status)
 {
-	int64_t end = seconds ? now(x) + (int64_t)seconds * 1000000000 : 0;
+	int64_t end = seconds ? time_now(x) + (int64_t)seconds * 1000000000 : 0;
 	struct siginfo_words info = { 0 };
 	int late = 0;
 	long r;
@@ -163,7 +150,7 @@ static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t secon
 		struct time_words left = { 0, 0 };
 
 		if (end) {
-			int64_t rest = end - now(x);
+			int64_t rest = end - time_now(x);
 
 			if (rest <= 0) {
 				late = 1;

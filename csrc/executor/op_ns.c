@@ -80,11 +80,10 @@ struct control_words {
 	int pad;
 };
 
-/* Send this operation's number to the runtime, with a descriptor or without. */
-int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd)
+/* Send one message, with a descriptor or without. */
+int sync_send(struct executor *x, int socket, const void *bytes, size_t n, int fd)
 {
-	struct sync_message m = { .index = index, .value = value };
-	struct io_words io = { &m, sizeof(m) };
+	struct io_words io = { (void *)(uintptr_t)bytes, n };
 	struct control_words c = { .length = 20, .level = 1 /* SOL_SOCKET */, .type = 1 /* SCM_RIGHTS */, .fd = fd };
 	struct message_words h = { .io = &io, .io_count = 1 };
 	long r;
@@ -93,8 +92,16 @@ int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd)
 		h.control = &c;
 		h.control_length = sizeof(c);
 	}
-	r = SYS3(x, __NR_sendmsg, slot_fd(x, SLOT_SYNC), &h, 0x4000 /* MSG_NOSIGNAL */);
+	r = SYS3(x, __NR_sendmsg, socket, &h, 0x4000 /* MSG_NOSIGNAL */);
 	return r < 0 ? (int)r : 0;
+}
+
+/* Send this operation's number to the runtime. */
+int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd)
+{
+	struct sync_message m = { .index = index, .value = value };
+
+	return sync_send(x, slot_fd(x, SLOT_SYNC), &m, sizeof(m), fd);
 }
 
 /* Wait for the answer.  No answer means that the runtime is gone or gave up:
@@ -277,17 +284,20 @@ int op_ready(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: slot of the start fifo (or of the sync socket).  One byte is the word. */
+/* arg: slot of the start fifo (or of the sync socket).  One byte is the word;
+ * eight more are how many milliseconds the program may take. */
 int op_wait_start(struct executor *x, const struct op *op)
 {
-	char byte = 0;
+	char word[1 + sizeof(x->lifetime)] = { 0 };
 	int fd = slot_fd(x, op->arg[0]);
-	long r = fd < 0 ? fd : SYS3(x, __NR_read, fd, &byte, 1);
+	long r = fd < 0 ? fd : SYS3(x, __NR_read, fd, word, sizeof(word));
 
 	if (r < 0)
 		return (int)r;
-	if (r != 1 || byte != 's')
+	if (word[0] != 's')
 		kernel_exit(1);
+	if (r == sizeof(word))
+		bytes_copy(&x->lifetime, word + 1, sizeof(x->lifetime));
 	__atomic_store_n(&x->progress->phase, PHASE_STARTING, __ATOMIC_RELEASE);
 	return 0;
 }

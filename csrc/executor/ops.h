@@ -74,8 +74,9 @@
 	X(59, hold_seccomp)    \
 	X(60, set_memory_policy) \
 	X(61, set_label)       \
-	X(62, set_file_label) \
-	X(63, hide_mount)
+	X(62, set_file_label)  \
+	X(63, hide_mount)      \
+	X(64, fork_program)
 
 enum op_code {
 #define X(number, name) OP_##name = number,
@@ -120,6 +121,7 @@ enum phase {
 	PHASE_STARTING = 3, /* start came; startContainer hooks */
 	PHASE_RUNNING = 4, /* execve was called; reset to FAILED if it returns */
 	PHASE_FAILED = 5,
+	PHASE_DONE = 6, /* the plan is at its end, and had no `execute` */
 };
 
 /* What kind of failure `detail` describes. */
@@ -171,6 +173,20 @@ struct progress {
 enum warning {
 	WARN_AMBIENT = 1, /* warn_detail = ambient capabilities that could not be raised */
 	WARN_BOUNDING = 2,
+};
+
+/* What init says of the program: a message of its own on the same socket. */
+enum init_report_kind {
+	INIT_STARTED = 1, /* execve has succeeded */
+	INIT_ENDED = 2,	  /* it, and all others in the container, have ended */
+};
+
+struct init_report {
+	uint32_t index; /* of fork_program */
+	uint32_t kind;
+	int32_t status; /* as wait(2) gives it */
+	uint32_t late;	/* its time was over */
+	uint64_t nanoseconds; /* since it was forked, CLOCK_MONOTONIC */
 };
 
 /* A message on the sync socket, both ways. */

@@ -50,9 +50,9 @@ static struct {
 	X(seccomp, "xxp") X(nanosleep, "xx")                                                           \
 	X(set_mempolicy, "xxx") X(setxattr, "ssnxx")                                             \
 	X(setdomainname, "nx") X(setgroups, "xg") X(sethostname, "nx") X(setns, "dx")               \
-	X(setresgid, "xxx") X(setresuid, "xxx") X(setsid, "") X(socket, "xxx") X(statx, "fsxxx")    \
+	X(setpgid, "xx") X(setresgid, "xxx") X(setresuid, "xxx") X(setsid, "") X(socket, "xxx")     \
 	X(symlinkat, "sfs") X(umask, "x") X(umount2, "sx") X(unlinkat, "fsx") X(unshare, "x")       \
-	X(waitid, "xxxxx") X(write, "dnx")
+	X(signalfd4, "xxxx") X(statx, "fsxxx") X(waitid, "xxxxx") X(write, "dnx")
 
 const char *record_kinds(int nr)
 {
@@ -192,7 +192,7 @@ static long give(const struct record_call *c, const struct record_rule *r, int b
 
 static long read_bytes(const struct record_call *c, const struct record_rule *r)
 {
-	if (c->arg[2] == 1) { /* wait_start: the word */
+	if (c->arg[2] == 9) { /* wait_start: the word, and no time */
 		*(char *)c->arg[1] = 's';
 		return 1;
 	}
@@ -269,21 +269,25 @@ static long make_pipe(const struct record_call *c)
 	return ends[1] < 0 ? ends[1] : 0;
 }
 
-/* struct pollfd: descriptor, then two 16-bit words; the first descriptor is ready. */
-static long poll_first(const struct record_call *c)
+/* struct pollfd: descriptor, then two 16-bit words.  The first is ready, or those of the bits in a rule's mode. */
+static long poll_some(const struct record_call *c, const struct record_rule *r)
 {
-	((short *)c->arg[0])[3] = 1;
-	if (record_chance(2))
+	for (int i = 0; r && i < (int)c->arg[1]; i++)
+		((short *)c->arg[0])[4 * i + 3] = r->mode >> i & 1;
+	if (!r)
+		((short *)c->arg[0])[3] = 1;
+	if (!r && record_chance(2))
 		((short *)c->arg[0])[7] = 1;
 	return 1;
 }
 
-/* siginfo: code is the third word, status the seventh; a rule's mode is the code, its major the status. */
+/* siginfo: code, pid, status are words 2, 4, 6; of a rule its mode, minor, major. */
 static long end_of_child(const struct record_call *c, const struct record_rule *r)
 {
 	int *words = (void *)c->arg[2];
 
 	words[2] = r && r->mode ? (int)r->mode : 1 /* CLD_EXITED */;
+	words[4] = r ? (int)r->minor : 0;
 	words[6] = r ? (int)r->major : (int)record_chance(3);
 	return 0;
 }
@@ -315,7 +319,7 @@ long record_behave(const struct record_call *c, const struct record_rule *r)
 		return open_file_system(c, r);
 	case __NR_fsmount:
 		return make_mount(c, r);
-	case __NR_memfd_create: case __NR_socket:
+	case __NR_memfd_create: case __NR_signalfd4: case __NR_socket:
 		return record_new(c, r, S_IFREG | 0600);
 	case __NR_seccomp:
 		return c->arg[1] & 8 /* SECCOMP_FILTER_FLAG_NEW_LISTENER */ ? record_new(c, r, S_IFREG) : 0;
@@ -356,7 +360,7 @@ long record_behave(const struct record_call *c, const struct record_rule *r)
 	case __NR_dup3:
 		return c->arg[1];
 	case __NR_ppoll:
-		return poll_first(c);
+		return poll_some(c, r);
 	case __NR_waitid:
 		return end_of_child(c, r);
 	case __NR_clock_gettime:

@@ -116,8 +116,8 @@ const char *ocirun_call_name(int nr)
 		NAME(pidfd_open) NAME(pidfd_send_signal) NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64)
 		NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(rt_sigaction) NAME(rt_sigprocmask) NAME(sched_setaffinity)
 		NAME(sched_setattr) NAME(seccomp) NAME(sendfile) NAME(sendmsg) NAME(set_mempolicy)
-		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setresgid) NAME(setresuid)
-		NAME(setsid) NAME(setxattr) NAME(socket) NAME(statx) NAME(symlinkat)
+		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setpgid) NAME(setresgid)
+		NAME(setresuid) NAME(setsid) NAME(setxattr) NAME(signalfd4) NAME(socket) NAME(statx) NAME(symlinkat)
 		NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid) NAME(write)
 #undef NAME
 	default:

@@ -7,8 +7,6 @@ What only waits (a program's end and its output) is watched by the event loop.
 What makes and removes a container takes some milliseconds, more with hooks,
 and is done in the loop's default executor, so that the loop goes on.  A task
 that is cancelled kills what it runs, removes the container, and ends then.
-A program dies with the thread that started it, so an executor of your own must
-keep its threads.
 """
 
 from __future__ import annotations
@@ -45,6 +43,7 @@ async def run(
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
+    init: bool | None = None,
     **own: Unpack[Own],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
@@ -53,14 +52,14 @@ async def run(
     The other parameters, their units and the errors are those of `ocirun.run`.
     """
     if isinstance(bundle, Prepared):
-        if config is not None or root:
-            raise TypeError("a Prepared has its config and its root already")
+        if config is not None or root or init is not None:
+            raise TypeError("a Prepared has its config, its root and its init already")
         return await _watch(
             Course(bundle.root, output_limit), lambda: bundle.making(container_id, **own), stdin, timeout
         )
     return await _watch(
         Course(root or default_root(os.environ), output_limit),
-        lambda: once.making(bundle, config, container_id, root, **own),
+        lambda: once.making(bundle, config, container_id, root, init=init, **own),
         stdin,
         timeout,
     )
@@ -105,7 +104,7 @@ async def wait(container: Container, timeout: float | None = None) -> int | None
 async def _watch(course: Course, making: Callable[[], Make], stdin: bytes, timeout: float | None) -> Outcome:
     """Begin a course, watch it to its end, close it: also if the task is cancelled at any point."""
     try:
-        await _thread(lambda: course.begin(making(), stdin))
+        await _thread(lambda: course.begin(making(), stdin, timeout))
         timed_out = await _serve(course, timeout)
         return course.outcome(timed_out=timed_out)
     finally:

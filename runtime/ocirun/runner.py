@@ -42,6 +42,7 @@ def run(
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
+    init: bool | None = None,
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
@@ -58,6 +59,9 @@ def run(
     output_limit  bytes kept of each of the output streams; more is read and dropped
     container_id  "" makes one
     root          the state root; "" is the default one
+    init          the program is the child of a small init of ours, and not the first process itself: it reaps orphans,
+                  keeps the time, tells how the program ended whoever waits for what here, and ends everything when this
+                  process ends.  None: wherever that can be, which is in a pid namespace of the container's own
     Raises ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
     make = once.making(
@@ -65,6 +69,7 @@ def run(
         config,
         container_id,
         root,
+        init=init,
         args=args,
         env=env,
         cwd=cwd,

@@ -143,7 +143,7 @@ def test_one_preparation_in_many_threads(prepared: ocirun.Prepared) -> None:
         for turn in range(5):
             word = f"{number}.{turn}"
             outcome = prepared.run(args=shell("cat; echo $WORD $$"), stdin=word.encode(), env={"WORD": word})
-            if outcome.stdout != f"{word}{word} 1\n".encode() or not outcome.ok:
+            if outcome.stdout != f"{word}{word} 2\n".encode() or not outcome.ok:
                 problems.append(f"{word}: {outcome} {outcome.stdout!r} {outcome.stderr!r}")
 
     before = set(os.listdir("/proc/self/fd"))

@@ -73,7 +73,7 @@ def test_two_hundred_in_sixteen_threads_with_a_large_heap(bundle: str, root: str
         for turn in range(13):
             try:
                 outcome = one(number, turn)
-                if outcome.stdout != f"{number}.{turn} 1\n".encode() or not outcome.ok:
+                if outcome.stdout != f"{number}.{turn} 2\n".encode() or not outcome.ok:
                     problems.append(f"{outcome} {outcome.stdout!r} {outcome.stderr!r}")
             except ocirun.OcirunError as error:
                 problems.append(repr(error))

@@ -49,6 +49,7 @@ class CreateOptions:
         warn: object = None,
         debug: object = None,
         trace: str = "",
+        init: bool = False,
     ) -> None:
         self.given: dict[str, object] = {
             name: value for name, value in locals().items() if name not in ("self", "given", "warn", "debug")

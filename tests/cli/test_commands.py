@@ -32,6 +32,7 @@ PLAIN = {
     "foreground": False,
     "cgroup_manager": "cgroupfs",
     "trace": "",
+    "init": False,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ocirun.launch import report
 from ocirun.plan import ops
+from ocirun.state import record
 
 from .recorder import EXECUTED, EXITED, RETURNED, fd_of, op, rule, run_ops
 
@@ -307,7 +308,7 @@ def test_ready_and_start() -> None:
     assert result.calls[2].args[:2] == [PR_PDEATHSIG, 0]
     assert result.calls[3].fd == 5
     assert result.calls[4].fd == fd_of("start")
-    assert result.progress.phase == 3
+    assert result.progress.phase == record.PHASE_DONE  # the plan is at its end
     attached = run_ops(op("ready", detach=0), op("wait_start", slot="sync"))
     assert attached.names() == ["sendmsg", "recvmsg", "prctl", "read"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 import struct
@@ -159,7 +160,11 @@ def test_reap() -> None:
             os._exit(99)
         fd = os.pidfd_open(child)
         assert spawn.reap(fd) == code
-        assert spawn.reap(fd) == 0, "somebody else took it"
+        with pytest.raises(HostError, match="exit status of the first process: no child processes") as caught:
+            spawn.reap(fd)
+        assert (caught.value.call, caught.value.errno) == ("waitid", errno.ECHILD)
+        assert "SIGCHLD" in caught.value.remedy
+        spawn.forget(fd)
         os.close(fd)
 
 

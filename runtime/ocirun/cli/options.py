@@ -36,6 +36,11 @@ CREATE_OPTIONS = (
         "no-pivot",
         help="change the root by moving the mount and chroot(2), for a rootfs on the initial ramdisk; isolates less",
     ),
+    Option(
+        "init",
+        help="run the program as the child of a small first process, which passes signals on and reaps orphans; "
+        "needs a pid namespace of the container's own",
+    ),
     Option("no-new-keyring", help="let the container share the session keyring of the caller"),
     Option(
         "preserve-fds",
@@ -71,4 +76,5 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         warn=call.warn,
         debug=call.debug,
         trace=values.text("trace"),
+        init=values.flag("init"),
     )

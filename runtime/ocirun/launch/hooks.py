@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import jsonio
 from ..plan.ops import HOST, INIT, Op, Plan
-from ..state.record import PHASE_FAILED as _PHASE_FAILED
+from ..state.record import PHASE_DONE, PHASE_FAILED
 from ..version import SPEC_VERSION
 from . import report, spawn
 
@@ -53,10 +53,10 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
     helper = spawn.start(plan, {}, flags=0)
     try:
         helper.hear()  # it sends nothing: this is its end
-        ended = spawn.reap(helper.pidfd)
+        spawn.forget(helper.pidfd)
+        # The helper's own account, as a process that ignores SIGCHLD learns no exit code.
         progress = helper.progress()
-        # A process that ignores SIGCHLD learns no exit code; the helper's own account is there all the same.
-        if ended == 0 and progress.phase != _PHASE_FAILED:
+        if progress.phase == PHASE_DONE:
             return
         shown = Op("host_hook", HOST, pointer, args)
         raise _error(args, shown, index, progress)
@@ -68,7 +68,7 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
 
 
 def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:
-    if progress.phase != _PHASE_FAILED:
+    if progress.phase != PHASE_FAILED:
         progress.fault, progress.errno, progress.call = report.CALL, 4, 0
     return report.hook_error(args["kind"], args["index"], op, index, progress)
 
@@ -79,6 +79,6 @@ def _end(helper: spawn.Helper) -> None:
 
     try:
         _signal.pidfd_send_signal(helper.pidfd, 9)
-        spawn.reap(helper.pidfd)
+        spawn.forget(helper.pidfd)
     except (OSError, AttributeError):
         pass

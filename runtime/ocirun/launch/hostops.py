@@ -56,6 +56,11 @@ def open_init(s: Session, pid: int, slot: str) -> None:
     s.fds[slot] = fd
 
 
+def open_caller(s: Session, slot: str) -> None:
+    """A pidfd of this very process: ready when all its threads have ended."""
+    s.fds[slot] = os.pidfd_open(os.getpid())
+
+
 def make_start_fifo(s: Session, path: str, slot: str) -> None:
     """A fifo open for both directions: reading it waits, and never meets end-of-file."""
     os.mkfifo("start", 0o600, dir_fd=s.directory)
@@ -267,13 +272,9 @@ def limit_process(s: Session, resource: int, soft: int, hard: int) -> None:
     """One resource limit of the finished process."""
     result = lib.ocirun_prlimit(s.helper.pid, resource, soft, hard)
     if result < 0:
+        text = f"set resource limit to {soft} (hard {hard}): {errno_words(-result)}"
         remedy = "raising a hard limit needs CAP_SYS_RESOURCE" if result == -1 else ""
-        raise HostError(
-            f"set resource limit to {soft} (hard {hard}): {errno_words(-result)}",
-            call="prlimit64",
-            errno=-result,
-            remedy=remedy,
-        )
+        raise HostError(text, call="prlimit64", errno=-result, remedy=remedy)
 
 
 def pass_console(s: Session, socket: str) -> None:
@@ -359,6 +360,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         reserve_state,
         open_procfs,
         open_init,
+        open_caller,
         make_start_fifo,
         make_notify_socket,
         compile_seccomp,

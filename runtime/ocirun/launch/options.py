@@ -29,15 +29,20 @@ class CreateOptions:
     trace            path of a file for the time of each operation; "" for none
     stdio            descriptors for the program's standard input, output and error; -1: the caller's own
     activation       LISTEN_FDS and NOTIFY_SOCKET of the environment are meant for the container
+    init             the program is the child of an init of ours and not the first process itself; None: where that
+                     can be
+    bound            with an init: everything in the container ends when the calling process does
     """
 
     __slots__ = (
         "activation",
+        "bound",
         "bundle",
         "cgroup_manager",
         "console_socket",
         "debug",
         "foreground",
+        "init",
         "no_new_keyring",
         "no_pivot",
         "pid_file",
@@ -69,8 +74,12 @@ class CreateOptions:
         stdio: tuple[int, int, int] = (-1, -1, -1),
         trace: str = "",
         activation: bool = True,
+        init: bool | None = False,
+        bound: bool = False,
     ) -> None:
         self.activation = activation
+        self.init = init
+        self.bound = bound
         self.bundle = bundle
         self.console_socket = console_socket
         self.pidfd_socket = pidfd_socket

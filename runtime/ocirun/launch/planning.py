@@ -7,7 +7,7 @@ import os
 from ..config import load
 from ..errors import UnsupportedError, UsageError
 from ..host import facts as host
-from ..plan.build import build
+from ..plan.build import build, without_init
 from ..plan.builder import Facts, Request, join
 
 TYPE_CHECKING = False
@@ -106,7 +106,10 @@ def is_rootless(options: CreateOptions, where: Any = host) -> bool:
 
 
 def request(config: Config, container_id: str, root: str, options: CreateOptions, *, stay: bool) -> Request:
-    """What the builder must know of the caller's wishes."""
+    """What the builder must know of the caller's wishes.  Raises UnsupportedError for an init that cannot be."""
+    reason = "" if options.init is False else without_init(config.data)
+    if reason and options.init:
+        raise UnsupportedError(reason, pointer="/linux/namespaces", remedy="do without an init")
     return Request(
         container_id=container_id,
         bundle=config.bundle,
@@ -118,6 +121,8 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
         keep_fds=options.preserve_fds,
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
+        init=options.init is not False and not reason,
+        bound=options.bound and not reason,
     )
 
 

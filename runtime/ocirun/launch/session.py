@@ -61,6 +61,8 @@ class Session:
         self.encoder: encode.Encoder = encode.encode
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
+        # The program is the child of an init of ours, which says how it ends.
+        self.has_init = any(op.name == "fork_program" for op in plan.ops)
         self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
         self.first, self.batches = encode.host_batches(plan)
         self._helper: spawn.Helper | None = None
@@ -114,14 +116,18 @@ class Session:
             os.close(fd)
         self.fds.clear()
 
-    def start(self) -> None:
+    def start(self, timeout: float | None = None) -> None:
         """Let a helper of this session go on from `wait_start`, and wait until the program runs.
 
+        timeout   seconds after which an init kills all processes of the container, by its own clock
         Raises StepError, HookError.
         """
         try:
-            spawn.check(self._send_start(), "start of the init process", "sendmsg")
-            self._serve("execute")
+            spawn.check(self._send_start(timeout), "start of the init process", "sendmsg")
+            if self.has_init:
+                self._serve_init()
+            else:
+                self._serve("execute")
         except BaseException as error:
             failure = self._failure(error)
             if failure is error:
@@ -142,9 +148,10 @@ class Session:
             self.take_back()
             raise
 
-    def _send_start(self) -> int:
+    def _send_start(self, timeout: float | None) -> int:
+        limit = b"" if timeout is None else max(1, int(timeout * 1000)).to_bytes(8, "little")
         try:
-            os.write(self.helper.sync, b"s")
+            os.write(self.helper.sync, b"s" + limit)
         except OSError as error:
             return -(error.errno or 5)
         return 0
@@ -175,6 +182,12 @@ class Session:
                 self.message_fd = -1
             if op.name == last:
                 return
+
+    def _serve_init(self) -> None:
+        """Wait until init says that the program has been executed."""
+        report = self.helper.hear_init()
+        if report is None or report.kind != spawn.INIT_STARTED:
+            raise _HelperEnded
 
     def _run_host(self, index: int) -> None:
         op = self.plan.ops[index]

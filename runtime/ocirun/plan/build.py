@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import jsonio
 from ..config import sysctl
 from ..config.report import token
 from . import cgroups, hooks, mounts, namespaces, process, rootfs
@@ -95,6 +96,22 @@ def _kept_descriptors(b: Builder) -> list[int]:
     return [fd for fd in b.facts.inherited if 3 <= fd <= last]
 
 
+def without_init(data: Any) -> str:
+    """Return why the program of a config cannot have an init of ours, "" if it can."""
+    linux, process = data.get("linux") or {}, data.get("process") or {}
+    if not any(entry.get("type") == "pid" and not entry.get("path") for entry in linux.get("namespaces") or ()):
+        return "an init needs a pid namespace of the container's own: its end is what ends all processes there"
+    if linux.get("seccomp"):
+        from . import seccomp
+
+        if seccomp.NOTIFY in jsonio.dumps(linux["seccomp"]):
+            return f"a filter with {seccomp.NOTIFY} would hold for init too, whose calls nobody answers"
+    scheduler = process.get("scheduler") or {}
+    if scheduler.get("policy") == "SCHED_DEADLINE" or "SCHED_FLAG_RESET_ON_FORK" in (scheduler.get("flags") or ()):
+        return "the program is a child of init, and would not have this scheduling policy"
+    return ""
+
+
 def _prepare(b: Builder) -> None:
     """What the host does before there is a process."""
     b.host("reserve_state", directory=b.request.directory)
@@ -107,6 +124,9 @@ def _prepare(b: Builder) -> None:
     if b.request.detach:
         b.inherit("start")
         b.host("make_start_fifo", path=f"{b.request.directory}/start", slot="start")
+    if b.request.bound and b.request.init:
+        b.inherit("caller")
+        b.host("open_caller", slot="caller")
     if b.facts.notify_socket:
         b.host("make_notify_socket", directory=f"{b.request.directory}/notify")
     namespaces.open_joined(b)
@@ -216,6 +236,13 @@ def _console(b: Builder) -> None:
 
 def _finish(b: Builder) -> None:
     """The program, and the hooks that follow it in `start` and in `delete`."""
+    if b.request.init:
+        b.init(
+            "fork_program",
+            sync=None if b.request.detach else "sync",
+            caller="caller" if b.request.bound else None,
+            terminal=int(bool(b.process.get("terminal"))),
+        )
     b.init("execute", "/process/args")
     hooks.host_hooks(b, "poststart", "running")
     hooks.host_hooks(b, "poststop", "stopped")

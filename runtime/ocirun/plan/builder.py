@@ -104,14 +104,18 @@ class Request:
     detach         the runtime leaves after `create`; else it stays and starts the program itself
     terminal_here  a foreground terminal: the runtime keeps the console itself
     keep_fds       number of descriptors from 3 up that --preserve-fds passes on
+    init           the program is the child of an init of ours
+    bound          that init ends everything when the process of the runtime ends
     """
 
     __slots__ = (
+        "bound",
         "bundle",
         "console_socket",
         "container_id",
         "detach",
         "directory",
+        "init",
         "keep_fds",
         "no_new_keyring",
         "no_pivot",
@@ -132,7 +136,11 @@ class Request:
         keep_fds: int = 0,
         no_pivot: bool = False,
         no_new_keyring: bool = False,
+        init: bool = False,
+        bound: bool = False,
     ) -> None:
+        self.init = init
+        self.bound = bound
         self.container_id = container_id
         self.bundle = bundle
         self.directory = directory

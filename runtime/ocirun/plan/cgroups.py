@@ -23,7 +23,7 @@ def make_cgroup(b: Builder) -> None:
         b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
     settings, warnings = translate.translate(
         b.cgroup.kind,
-        _resources(b.data),
+        _resources(b.data, 1 if b.request.init else 0),
         available=b.cgroup.available,
         devices=b.cgroup.devices,
     )
@@ -40,15 +40,18 @@ def make_cgroup(b: Builder) -> None:
         b.host("start_in_cgroup", "/linux/cgroupsPath", path=b.cgroup.path(UNIFIED))
 
 
-def _resources(data: dict[str, Any]) -> dict[str, Any]:
+def _resources(data: dict[str, Any], own: int) -> dict[str, Any]:
     """``linux.resources``, in which a ``pids.limit`` of 0 is a limit only from version 1.3 of the specification.
 
     Before, the key had to be there, and 0 stood for none: so podman writes it for --pids-limit=-1.
+    own   how many processes of ours are in the container besides those of the config
     """
     resources: dict[str, Any] = (data.get("linux") or {}).get("resources") or {}
     pids = resources.get("pids")
     if pids and pids.get("limit") == 0 and data["ociVersion"].split(".")[1] in ("0", "1", "2"):
         return {key: value for key, value in resources.items() if key != "pids"}
+    if pids and own and pids.get("limit", -1) >= 0:
+        return {**resources, "pids": {**pids, "limit": pids["limit"] + own}}
     return resources
 
 

@@ -144,6 +144,7 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "hide_mount": (63, (("slot", "slot"), ("path", "text"), ("cover", "int"))),
     "make_readonly": (56, (("root", "slot"), ("path", "text"))),
     "load_seccomp": (58, (("filter", "made"), ("flags", "int"))),
+    "fork_program": (64, (("sync", "slot"), ("caller", "slot"), ("terminal", "int"))),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
@@ -167,6 +168,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "join_rdt_group": ("path",),
     "open_procfs": ("slot",),
     "open_init": ("pid", "slot"),
+    "open_caller": ("slot",),
     "make_start_fifo": ("path", "slot"),
     "compile_seccomp": ("filter", "default", "architectures", "rules", "newer"),
     "make_notify_socket": ("directory",),

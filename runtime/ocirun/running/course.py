@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 1 << 20
 # How long a killed program may take to end, in seconds.
 KILL_LIMIT = 10.0
+# How long after the deadline an init may be silent, in seconds.
+_INIT_GRACE = 2.0
 _CHUNK = 65536
 
 
@@ -84,10 +86,11 @@ class Course:
         self.streams: dict[int, Stream] = {}
         self.pidfd = -1
 
-    def begin(self, make: Make, stdin: bytes) -> None:
+    def begin(self, make: Make, stdin: bytes, timeout: float | None) -> None:
         """Create the container and start its program.
 
-        make    creates it with the descriptors of its standard streams
+        make     creates it with the descriptors of its standard streams
+        timeout  seconds that it may take, for an init that keeps the time
         Raises what that raises; `close` is due all the same.
         """
         reader = self._input(stdin)
@@ -97,7 +100,7 @@ class Course:
         self._session = session
         for fd in stdio:
             self._close(fd)
-        session.start()
+        session.start(timeout)
         self._begun = time.monotonic()
         foreground.poststart(session, record)
         self._outputs = [Stream(ours, self._limit) for ours, _ in ends]
@@ -105,8 +108,14 @@ class Course:
         self.pidfd = session.helper.pidfd
 
     def left(self, timeout: float | None) -> float | None:
-        """How many of `timeout` seconds since the program's start are left, below 0 too; None for no limit."""
-        return None if timeout is None else self._begun + timeout - time.monotonic()
+        """How many of `timeout` seconds since the program's start are left, below 0 too; None for no limit.
+
+        An init keeps the time itself; that it does not is found out some seconds later.
+        """
+        if timeout is None:
+            return None
+        late = _INIT_GRACE if self._session is not None and self._session.has_init else 0.0
+        return self._begun + timeout + late - time.monotonic()
 
     def read(self, fd: int) -> bool:
         """Read an output that is ready; False when it has ended and need not be watched any more."""
@@ -131,9 +140,18 @@ class Course:
             raise HostError.from_os(f"kill {session.helper.pid}", error, call="pidfd_send_signal") from None
 
     def outcome(self, *, timed_out: bool) -> Outcome:
-        """What became of the program, once `pidfd` is ready."""
+        """What became of the program, once `pidfd` is ready.
+
+        timed_out   the caller has killed it as its time was over
+        Raises HostError where its exit status is lost.
+        """
         seconds = time.monotonic() - self._begun
-        ended = spawn.reap(self.pidfd)
+        report = self._report()
+        if report is None:
+            ended = spawn.reap(self.pidfd)
+        else:
+            ended, seconds, timed_out = report.ended, report.seconds, report.late
+            spawn.forget(self.pidfd)
         for stream in self.streams.values():
             stream.drain()
         out, err = self._outputs
@@ -147,6 +165,15 @@ class Course:
             stderr_cut=err.cut,
             usage=self._usage(self._session) if self._session is not None else {},
         )
+
+    def _report(self) -> spawn.InitReport | None:
+        """What init has said of the program's end; None without one, or where something has killed init."""
+        session = self._session
+        while session is not None and session.has_init:
+            report = session.helper.hear_init(wait=False)
+            if report is None or report.kind == spawn.INIT_ENDED:
+                return report
+        return None
 
     def close(self) -> None:
         """Kill what still runs, remove the container, close all descriptors."""

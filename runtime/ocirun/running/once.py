@@ -23,14 +23,22 @@ def new_id() -> str:
     return f"run-{os.urandom(8).hex()}"
 
 
-def making(bundle: str, config: Mapping[str, Any] | None, container_id: str, root: str, **own: Unpack[Own]) -> Make:
+def making(
+    bundle: str,
+    config: Mapping[str, Any] | None,
+    container_id: str,
+    root: str,
+    *,
+    init: bool | None,
+    **own: Unpack[Own],
+) -> Make:
     """What creates the container of one run, for a `Course`; an error of the config is raised here."""
     base = changes.read(os.path.abspath(bundle or "."), config)
     checked, _ = changes.apply(base, **own)
     name, where = container_id or new_id(), root or default_root(os.environ)
 
     def make(stdio: tuple[int, int, int]) -> Any:
-        options = CreateOptions(stdio=stdio, activation=False)
+        options = CreateOptions(stdio=stdio, activation=False, init=init, bound=True)
         return creation.create(name, where, options, stay=True, config=checked)
 
     return make

@@ -44,6 +44,7 @@ class Prepared:
         *,
         config: Mapping[str, Any] | None = None,
         root: str = "",
+        init: bool | None = None,
         **own: Unpack[Own],
     ) -> None:
         """Read, check, plan; the parameters are those of `ocirun.run`.
@@ -53,7 +54,9 @@ class Prepared:
         self.bundle = os.path.abspath(bundle or ".")
         self.root = root or default_root(os.environ)
         self._base, _ = changes.apply(changes.read(self.bundle, config), **own)
-        self._preparation = Preparation(self._base, self.root, CreateOptions(activation=False), stay=True)
+        self._preparation = Preparation(
+            self._base, self.root, CreateOptions(activation=False, init=init, bound=True), stay=True
+        )
 
     def run(
         self,

@@ -17,7 +17,7 @@ def run(course: Course, make: Make, *, stdin: bytes, timeout: float | None) -> O
     timeout   seconds until it is killed, None for no limit
     """
     try:
-        course.begin(make, stdin)
+        course.begin(make, stdin, timeout)
         return course.outcome(timed_out=_serve(course, timeout))
     finally:
         course.close()
@@ -34,18 +34,18 @@ def _serve(course: Course, timeout: float | None) -> bool:
     timed_out = False
     while True:
         left = course.left(timeout)
-        if left is not None and left <= 0:
-            if timed_out:
-                raise unkillable()
-            timed_out, timeout = True, (timeout or 0) - left + KILL_LIMIT
-            course.kill()
-            continue
-        ready = waiter.poll(None if left is None else int(left * 1000) + 1)
+        # Looked at even when the time is over: this process may have been stopped, and the program have ended long ago.
+        ready = waiter.poll(None if left is None else max(0, int(left * 1000) + 1))
         for fd, _ in ready:
             if fd != course.pidfd and not course.read(fd):
                 waiter.unregister(fd)
         if any(fd == course.pidfd for fd, _ in ready):
             return timed_out
+        if left is not None and left <= 0:
+            if timed_out:
+                raise unkillable()
+            timed_out, timeout = True, (timeout or 0) - left + KILL_LIMIT
+            course.kill()
 
 
 def unkillable() -> HostError:

@@ -1,0 +1,238 @@
+"""What a run says of its program is true, whatever the calling process is doing; and what ends with it does end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import ocirun
+
+from .conftest import shell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .conftest import Runner
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+RUNTIME = str(Path(__file__).resolve().parents[2] / "runtime")
+
+
+def program(text: str, bundle: str, root: str, **more: str) -> subprocess.Popen[str]:
+    """Another process that calls the API."""
+    head = f"import ocirun, os, signal, sys, threading, time\nBUNDLE, ROOT = {bundle!r}, {root!r}\n"
+    env = {**os.environ, "PYTHONPATH": RUNTIME, **more}
+    return subprocess.Popen([sys.executable, "-c", head + text], stdout=subprocess.PIPE, text=True, env=env)
+
+
+def output(text: str, bundle: str, root: str) -> str:
+    out, _ = program(text, bundle, root).communicate(timeout=120)
+    return out.strip()
+
+
+def containers(mark: str) -> list[str]:
+    """Processes whose command line holds a mark that only a container's program has."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if words[:2] == [b"sleep", mark.encode()]:
+            found.append(entry)
+    return found
+
+
+def until(condition: object, what: str, limit: float = 30.0) -> None:
+    end = time.monotonic() + limit
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+LONG = "ocirun.run(BUNDLE, root=ROOT, args=['sleep', '{mark}'], container_id='{name}')"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_caller(bundle: str, root: str, number: int) -> None:
+    mark = f"9{os.getpid()}{number}"
+    caller = program(LONG.format(mark=mark, name=f"killed-{mark}"), bundle, root)
+    until(lambda: containers(mark), "the program runs")
+    caller.send_signal(number)
+    caller.communicate()
+    until(lambda: not containers(mark), "the program ends with its caller")
+    ocirun.delete(f"killed-{mark}", root=root, force=True)
+
+
+def test_caller_that_ends_with_the_run_in_a_daemon_thread(bundle: str, root: str) -> None:
+    mark = f"8{os.getpid()}"
+    text = (
+        f"threading.Thread(target=lambda: {LONG.format(mark=mark, name='daemon-' + mark)}, daemon=True).start()\n"
+        "sys.stdin.readline(); os._exit(0)"
+    )
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as stdin:
+        env = {**os.environ, "PYTHONPATH": RUNTIME}
+        head = f"import ocirun, os, sys, threading\nBUNDLE, ROOT = {bundle!r}, {root!r}\n"
+        caller = subprocess.Popen([sys.executable, "-c", head + text], stdin=stdin, env=env)
+    until(lambda: containers(mark), "the program runs")
+    os.close(writer)
+    caller.wait()
+    until(lambda: not containers(mark), "the program ends with its caller")
+    ocirun.delete(f"daemon-{mark}", root=root, force=True)
+
+
+def test_thread_that_ends_takes_nothing_with_it(bundle: str, root: str) -> None:
+    """A container belongs to the process, not to the thread that made it."""
+    text = (
+        "made = []\n"
+        "def make():\n"
+        "    from ocirun.running import once\n"
+        "    from ocirun.running.course import Course\n"
+        "    course = Course(ROOT, 1000)\n"
+        "    course.begin(once.making(BUNDLE, None, '', ROOT, init=None, args=['sleep', '0.3']), b'', None)\n"
+        "    made.append(course)\n"
+        "thread = threading.Thread(target=make); thread.start(); thread.join()\n"
+        "from ocirun.running import watch\n"
+        "late = watch._serve(made[0], None)\n"
+        "print(made[0].outcome(timed_out=late).exit_code); made[0].close()"
+    )
+    assert output(text, bundle, root) == "0"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+        "signal.signal(signal.SIGCHLD, lambda *_: [None for _ in iter(lambda: reap(), 0)])",
+        "threading.Thread(target=lambda: [reap() or time.sleep(0.0005) for _ in iter(int, 1)], daemon=True).start()",
+    ],
+    ids=["ignored", "handler", "thread"],
+)
+def test_somebody_else_reaps(bundle: str, root: str, before: str) -> None:
+    text = (
+        "def reap():\n"
+        "    try: return os.waitpid(-1, os.WNOHANG)[0]\n"
+        "    except ChildProcessError: return 0\n"
+        f"{before}\n"
+        "for script, code in (('exit 3', 3), ('exit 0', 0), ('kill -9 $$', None)) * 3:\n"
+        "    outcome = ocirun.run(BUNDLE, root=ROOT, args=['sh', '-c', script])\n"
+        "    print(outcome.exit_code == code and outcome.ok == (code == 0))\n"
+        "os._exit(0 if sys.stdout.flush() is None else 1)"
+    )
+    assert output(text, bundle, root).split() == ["True"] * 9
+
+
+def test_status_that_is_lost_is_an_error(bundle: str, root: str) -> None:
+    """Without an init the kernel tells the status to whoever waits first."""
+    text = (
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "try: print(ocirun.run(BUNDLE, root=ROOT, args=['sh', '-c', 'exit 3'], init=False))\n"
+        "except ocirun.HostError as error: print(error.call, error.errno, os.listdir(ROOT))"
+    )
+    assert output(text, bundle, root) == "waitid 10 []"
+
+
+def test_fork_in_another_thread(bundle: str, root: str) -> None:
+    """A child that is forked while a run starts, and lives on, holds copies of all descriptors."""
+    text = (
+        "stop = threading.Event()\n"
+        "def fork():\n"
+        "    for _ in range(200):\n"
+        "        if stop.is_set(): break\n"
+        "        if not os.fork(): time.sleep(60); os._exit(0)\n"
+        "        time.sleep(0.005)\n"
+        "thread = threading.Thread(target=fork); thread.start()\n"
+        "begin = time.monotonic()\n"
+        "done = [ocirun.run(BUNDLE, root=ROOT, args=['sh', '-c', 'exit 4'], timeout=40).exit_code for _ in range(10)]\n"
+        "print(done == [4] * 10, time.monotonic() - begin < 50)\n"
+        "stop.set(); thread.join(); signal.signal(signal.SIGTERM, signal.SIG_IGN); os.killpg(0, signal.SIGTERM)"
+    )
+    env = {**os.environ, "PYTHONPATH": RUNTIME, "PYTHONWARNINGS": "ignore"}
+    head = f"import ocirun, os, signal, sys, threading, time\nBUNDLE, ROOT = {bundle!r}, {root!r}\n"
+    result = subprocess.run(
+        [sys.executable, "-c", head + text],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+        start_new_session=True,
+        check=False,
+    )
+    assert result.stdout.split() == ["True", "True"]
+
+
+def test_busy_threads(run: Runner) -> None:
+    """Eight threads that never wait: time is kept by the clock of init, not by when Python gets its turn."""
+    stop = threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            sum(range(2000))
+
+    threads = [threading.Thread(target=spin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        quick = run("/bin/true", timeout=1.0)
+        slow = run("/bin/sleep", "0.6", timeout=0.3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert (quick.ok, quick.limit) == (True, "")
+    assert (slow.limit, slow.signal) == ("time", 9)
+    assert 0.3 <= slow.seconds < 0.6
+
+
+def test_caller_that_is_stopped(bundle: str, root: str) -> None:
+    """The deadline holds although nobody watches, and what ended in time is not late."""
+    text = (
+        "print('ready', flush=True)\n"
+        "outcome = ocirun.run(BUNDLE, root=ROOT, args=['sleep', sys.argv[1]], timeout=float(sys.argv[2]))\n"
+        "print(outcome.ok, outcome.limit)"
+    )
+    for length, timeout, wanted in (("2.125", "5", ["True"]), ("60.125", "1.5", ["False", "time"])):
+        head = f"import ocirun, sys\nBUNDLE, ROOT = {bundle!r}, {root!r}\n"
+        env = {**os.environ, "PYTHONPATH": RUNTIME}
+        caller = subprocess.Popen(
+            [sys.executable, "-c", head + text, length, timeout], stdout=subprocess.PIPE, text=True, env=env
+        )
+        until(lambda word=length: containers(word), "the program runs")  # type: ignore[misc]
+        caller.send_signal(signal.SIGSTOP)
+        until(lambda word=length: not containers(word), "it ends although its caller is stopped")  # type: ignore[misc]
+        time.sleep(3.5)
+        caller.send_signal(signal.SIGCONT)
+        out, _ = caller.communicate(timeout=60)
+        assert out.split()[1:] == wanted
+
+
+@pytest.mark.parametrize(
+    ("script", "signal_number"),
+    [
+        ("kill -ABRT $$", 6),
+        ("kill -TERM $$; sleep 9", 15),
+        ("kill -ALRM $$; sleep 9", 14),
+        ("kill -SEGV $$; sleep 9", 11),
+    ],
+)
+def test_signals_of_its_own(run: Runner, script: str, signal_number: int) -> None:
+    outcome = run(*shell(script))
+    assert (outcome.exit_code, outcome.signal) == (None, signal_number)
+
+
+def test_program_that_must_be_the_first_process(bundle: str, root: str, run: Runner) -> None:
+    assert run(*shell("echo $$"), init=False).stdout == b"1\n"
+    assert run(*shell("echo $$")).stdout == b"2\n"
+    assert ocirun.Prepared(bundle, root=root, init=False, args=shell("echo $$")).run().stdout == b"1\n"
+
+
+def test_processes_that_count(run: Runner) -> None:
+    assert run("/bin/true", pids=1).ok
