@@ -9,7 +9,7 @@ import os
 
 from . import signals
 from .boundary import told, told_by
-from .errors import ContainerNotFoundError, HookError, HostError, OcirunError, StateDamagedError, StateError
+from .errors import ContainerNotFoundError, HookError, HostError, OcirunError, StateDamagedError, StateError, with_force
 from .handle import Handle
 from .launch.criu_options import CheckpointOptions, RestoreOptions
 from .launch.options import CreateOptions, ExecOptions
@@ -252,7 +252,7 @@ class Container(Handle):
                 raise StateError(
                     f"cannot delete container {self.id} that is not stopped: {status}",
                     status=status,
-                    remedy="`delete --force` kills it first",
+                    remedy=f"{with_force('delete')} kills it first",
                 )
             self._keep_usage(directory)
             with self.cgroup as cgroup:

@@ -39,6 +39,29 @@ def errno_words(errno: int) -> str:
     return text[:1].lower() + text[1:]
 
 
+class Spelling:
+    """How the caller says an option: `flags` is true while the command line runs."""
+
+    flags = False
+
+
+def option(name: str, value: str = "") -> str:
+    """An option for the reader of an error: ``--console-socket`` or ``console_socket``.
+
+    name    as on the command line
+    value   what is to be given with it, "" for a flag
+    """
+    if Spelling.flags:
+        return f"--{name} {value}".rstrip()
+    name = name.replace("-", "_")
+    return f'{name}="{value}"' if value else name
+
+
+def with_force(command: str) -> str:
+    """A call with the option ``force`` for the reader of an error."""
+    return f"`{command} --force`" if Spelling.flags else f"`{command}(force=True)`"
+
+
 def os_words(what: str, error: OSError, words: str = "") -> str:
     """Return `what` with the words of an OSError, and the path of the failed call where `what` does not name it.
 

@@ -194,13 +194,13 @@ def saved(directory: int) -> dict[str, Any]:
     except OSError as error:
         if error.errno not in store.NO_FILE:
             raise HostError.from_os(FILE, error, call="openat") from None
-        raise StateDamagedError(f"{FILE}: is no file", remedy=store.REMEDY) from None
+        raise StateDamagedError(f"{FILE}: is no file", remedy=store.remedy()) from None
     except JsonError as error:
-        raise StateDamagedError(f"the saved limits cannot be read: {error}", remedy=store.REMEDY) from None
+        raise StateDamagedError(f"the saved limits cannot be read: {error}", remedy=store.remedy()) from None
     walk = Walk()
     walk.value(resources, RESOURCES, "")
     if walk.report.problems:
-        raise StateDamagedError(f"{FILE}: {walk.report.problems[0].line()}", remedy=store.REMEDY)
+        raise StateDamagedError(f"{FILE}: {walk.report.problems[0].line()}", remedy=store.remedy())
     return {key: value for key, value in resources.items() if key != "devices"}
 
 

@@ -10,7 +10,7 @@ import os
 import pytest
 
 import ocirun
-from ocirun import aio, boundary, container, handle
+from ocirun import aio, boundary, container, errors, handle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,3 +206,25 @@ def test_runs_whose_calls_fail(bundle: str, root: str, how: str) -> None:
             if failing.left > 0:
                 break
     assert failed >= 10
+
+
+@pytest.mark.live
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_options_are_those_of_the_caller(make: Make) -> None:
+    """A remedy for a Python program names parameters, and not what a command line has."""
+    assert errors.option("console-socket") == "console_socket"
+    one = make("/bin/sleep", "600")
+    found = raised(lambda: one.delete(if_stopped=True))
+    assert isinstance(found, ocirun.StateError)
+    assert found.remedy == "`delete(force=True)` kills it first"
+    one.pause()
+    found = raised(lambda: one.run(["/bin/true"]))
+    assert "(use ignore_paused to override)" in str(found)
+    one.resume()
+
+
+def test_options_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors.Spelling, "flags", True)
+    assert errors.option("console-socket") == "--console-socket"
+    assert errors.option("cgroup-manager", "disabled") == "--cgroup-manager disabled"
+    assert errors.with_force("delete") == "`delete --force`"

@@ -146,7 +146,7 @@ def test_state_of_another_version(directory: int) -> None:
         store.write_file(directory, "state.json", FORMAT_1.replace(b'"format":1', b'"format":2'))
     with pytest.raises(StateDamagedError, match="not a state of this version") as refused:
         record.load(directory, "c1")
-    assert "delete --force" in refused.value.remedy
+    assert "delete(force=True)" in refused.value.remedy
 
 
 def progress_of(phase: int, *, index: int = 0) -> record.Progress:

@@ -15,7 +15,7 @@ import time
 
 from jeepney import DBusAddress, Message, MessageType, new_method_call
 
-from ..errors import HostError, UnsupportedError
+from ..errors import HostError, UnsupportedError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -277,5 +277,5 @@ def _connected(places: list[tuple[str, bool]], limit: float) -> tuple[socket.soc
         f"systemd cannot be reached: {'; '.join(reasons)}",
         pointer="/linux/cgroupsPath",
         remedy="is systemd running, and for an ordinary user its user instance (`loginctl enable-linger`)? "
-        "Or leave out --systemd-cgroup",
+        f"Or leave out {option('systemd-cgroup')}",
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from .. import procfile
-from ..errors import HostError, StateDamagedError, UnsupportedError
+from ..errors import HostError, StateDamagedError, UnsupportedError, option
 from . import unit as units
 from .around import Around
 from .bus import Bus, BusError, addresses
@@ -36,7 +36,7 @@ _PREFIX = "org.freedesktop.systemd1."
 _NO_UNIT = (f"{_PREFIX}NoSuchUnit", f"{_PREFIX}UnitNotLoaded")
 _ATTACH_SINCE = 238
 _REMEDIES = {
-    "org.freedesktop.DBus.Error.AccessDenied": "an ordinary user has its own instance: `--rootless true`",
+    "org.freedesktop.DBus.Error.AccessDenied": "an ordinary user has its own instance of systemd",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": "an ordinary user has its own instance of systemd",
     "org.freedesktop.DBus.Error.PropertyReadOnly": "leave the annotation out: this systemd has no such property",
     f"{_PREFIX}NoSuchProcess": "does systemd see the same processes as ocirun?",
@@ -54,7 +54,7 @@ def find(*, user: bool) -> Manager:
         raise UnsupportedError(
             "systemd does not run on this host, so it cannot make the cgroup",
             pointer=units.POINTER,
-            remedy="leave out --systemd-cgroup",
+            remedy=f"leave out {option('systemd-cgroup')}",
         )
     with connect(user=user) as bus:
         root = "/org/freedesktop/systemd1"

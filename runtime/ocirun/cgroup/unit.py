@@ -7,7 +7,7 @@ directories.
 
 from __future__ import annotations
 
-from ..errors import ConfigError, Problem, StateDamagedError
+from ..errors import ConfigError, Problem, StateDamagedError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def unit(cgroups_path: str, container_id: str, manager: Manager) -> Unit:
         if len(parts) != 3:
             raise _refuse(
                 f"{_shown(cgroups_path)} does not have the form slice:prefix:name",
-                expected="slice:prefix:name, such as system.slice:web:1; or no --systemd-cgroup",
+                expected=f"slice:prefix:name, such as system.slice:web:1; or no {option('systemd-cgroup')}",
                 found=cgroups_path,
             )
         parent, prefix, name = parts

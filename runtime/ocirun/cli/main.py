@@ -14,7 +14,7 @@ from ocirun.boundary import host_error
 from ocirun.cli.call import Call, settings
 from ocirun.cli.parse import Values, parse
 from ocirun.cli.table import COMMANDS, GLOBALS, load
-from ocirun.errors import OcirunError, UsageError
+from ocirun.errors import OcirunError, Spelling, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def main(words: list[str] | None = None) -> int:
     words   the arguments after the program's name; None for those of this process
     """
     given = Values(GLOBALS)
+    before, Spelling.flags = Spelling.flags, True
     try:
         _fill_standard_descriptors()
         try:
@@ -47,6 +48,8 @@ def main(words: list[str] | None = None) -> int:
             return _failed(error, given)
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        Spelling.flags = before
 
 
 def _failed(error: Exception, given: Values) -> int:

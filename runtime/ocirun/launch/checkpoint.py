@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostError, OcirunError, StateError, UnsupportedError, UsageError
+from ..errors import HostError, OcirunError, StateError, UnsupportedError, UsageError, option
 from ..state import record as records
 from ..state import saved
 from . import criu, images, mountinfo
@@ -88,7 +88,8 @@ def _check(record: Record, directory: int, options: CheckpointOptions) -> None:
         )
     if options.parent_path.startswith("/"):
         raise UsageError(
-            "--parent-path must be relative", remedy="CRIU looks for it from the image directory, as ../parent"
+            f"{option('parent-path')} must be relative",
+            remedy="CRIU looks for it from the image directory, as ../parent",
         )
 
 
@@ -99,19 +100,19 @@ def _check_parent(image: int, options: CheckpointOptions) -> None:
     try:
         parent = os.stat(options.parent_path, dir_fd=image)
     except OSError as error:
-        raise HostError.from_os(f"--parent-path {options.parent_path}", error, call="stat") from None
+        raise HostError.from_os(f"{option('parent-path')} {options.parent_path}", error, call="stat") from None
     if parent.st_mode & 0o170000 != 0o040000:
-        raise UsageError(f"--parent-path {options.parent_path}: is not a directory")
+        raise UsageError(f"{option('parent-path')} {options.parent_path}: is not a directory")
 
 
 def _check_features(connection: criu.Connection, options: CheckpointOptions) -> None:
     if (options.pre_dump or options.parent_path) and not connection.can("mem_track"):
         raise UnsupportedError(
             "a pre-dump needs memory tracking, which this kernel does not have",
-            remedy="CONFIG_MEM_SOFT_DIRTY; leave out --pre-dump and --parent-path",
+            remedy=f"CONFIG_MEM_SOFT_DIRTY; leave out {option('pre-dump')} and {option('parent-path')}",
         )
     if options.lazy_pages and not connection.can("lazy_pages"):
-        raise UnsupportedError("--lazy-pages needs userfaultfd, which this kernel does not have, or not for us")
+        raise UnsupportedError(f"{option('lazy-pages')} needs userfaultfd, which this kernel has not, or not for us")
 
 
 def _options(
@@ -136,7 +137,7 @@ def _options(
     if options.page_server:
         address, colon, port = options.page_server.rpartition(":")
         if not colon or not (port.isascii() and port.isdigit() and len(port) < 6):
-            raise UsageError(f"--page-server {options.page_server!a}: is not ADDRESS:PORT")
+            raise UsageError(f"{option('page-server')} {options.page_server!a}: is not ADDRESS:PORT")
         wanted["ps"] = {"address": address, "port": int(port)}
     freezer = _freezer(cgroup)
     if freezer:

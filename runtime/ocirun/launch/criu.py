@@ -11,7 +11,7 @@ import os
 from struct import unpack
 
 from .. import procfile
-from ..errors import HostError, UnsupportedError
+from ..errors import HostError, UnsupportedError, option
 from .protobuf import BOOL, INT, TEXT, decode, encode
 
 TYPE_CHECKING = False
@@ -111,7 +111,7 @@ def find(program: str = "") -> str:
             return os.path.abspath(place)
     raise UnsupportedError(
         f"checkpoint and restore need the program criu, and there is no {name!a}" + ("" if "/" in name else " in PATH"),
-        remedy="install the package criu, or name the program with --criu",
+        remedy=f"install the package criu, or name the program with {option('criu')}",
     )
 
 
@@ -286,7 +286,8 @@ def failure(what: str, answer: dict[str, Any], directory: int, log: str, path: s
     text = f"{what} failed" + (f": {reason}" if reason else "")
     remedy = f"the whole log is {path}"
     if "tables-restore" in reason and "No such file" in reason:
-        remedy = f"CRIU locks the network by the programs of iptables: install them, or see --network-lock; {remedy}"
+        other = option("network-lock")
+        remedy = f"CRIU locks the network by the programs of iptables: install them, or see {other}; {remedy}"
     return HostError(text, call="criu", errno=abs(answer.get("cr_errno") or 0), remedy=remedy)
 
 

@@ -7,7 +7,7 @@ import os
 from .. import procfile
 from ..cgroup.place import UNIFIED
 from ..config import check, load
-from ..errors import ConfigError, HostError, Problem, StateError, UsageError
+from ..errors import ConfigError, HostError, Problem, Spelling, StateError, UsageError, option
 from ..plan.builder import Request, clean
 from ..plan.constants import NAMESPACE_FILES
 from ..plan.joining import build_exec
@@ -16,7 +16,7 @@ from ..state import saved
 from . import create as creation
 from . import foreground, planning, spawn
 from .session import Session
-from .stall import PAUSED, Stall
+from .stall import Stall, paused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
         process,
         options.console_socket,
         here=options.foreground and not options.detach,
-        without="leave out --tty",
-        to_use="give --tty and --detach",
+        without=f"leave out {option('tty')}" if Spelling.flags else "set terminal to false",
+        to_use=f"give {option('tty')} and {option('detach')}" if Spelling.flags else "set terminal to true, and detach",
     )
     _check_status(record, cgroup, directory, options)
     for name in _INHERITED:
@@ -90,7 +90,7 @@ def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecO
     if status not in (records.CREATED, records.RUNNING):
         raise StateError("cannot exec in a stopped container", status=status)
     if not options.ignore_paused and cgroup.frozen():
-        raise StateError(PAUSED, status=records.PAUSED)
+        raise paused()
 
 
 def _session(

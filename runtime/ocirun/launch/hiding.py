@@ -8,7 +8,7 @@ what is covered here stays so there.
 
 from __future__ import annotations
 
-from ..errors import HostError, errno_words
+from ..errors import HostError, errno_words, option
 from ..plan.ops import INIT, Op, Plan
 from ..state.record import PHASE_FAILED
 from . import mountinfo, spawn
@@ -39,9 +39,9 @@ def hide_host_mounts(helper: spawn.Helper, top: int, namespaces: int) -> None:
         left = _Left(helper.pid, top)
     for mount in left.revealing():
         raise HostError(
-            f"--no-pivot: the {mount.fstype} of the host on {mount.point} can be neither taken off nor covered, "
-            "and would let a user namespace in the container mount one without masks",
-            remedy="unmount it, or what covers it; or leave --no-pivot out",
+            f"{option('no-pivot')}: the {mount.fstype} of the host on {mount.point} can be neither taken off nor "
+            "covered, and would let a user namespace in the container mount one without masks",
+            remedy=f"unmount it, or what covers it; or leave {option('no-pivot')} out",
         )
 
 
@@ -71,7 +71,7 @@ class _Left:
             while (upper := self._upper(lower)) is not None:
                 if lower.shared:
                     raise HostError(
-                        f"--no-pivot: the upper of two mounts on {mount.point} cannot be taken off, "
+                        f"{option('no-pivot')}: the upper of two mounts on {mount.point} cannot be taken off, "
                         "as the lower one is shared with the host",
                         remedy="unmount one of them, or make rootfsPropagation another word than shared",
                     )
@@ -115,7 +115,7 @@ def _hide(helper: spawn.Helper, top: int, namespaces: int, mounts: list[Mount], 
     call = spawn.call_name(progress.call)
     place = mounts[progress.index - 2].point if progress.index >= 2 else "the mount namespace"
     raise HostError(
-        f"--no-pivot: take the host's mounts off: {place}: {call}: {errno_words(progress.errno)}",
+        f"{option('no-pivot')}: take the host's mounts off: {place}: {call}: {errno_words(progress.errno)}",
         call=call,
         errno=progress.errno,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from .. import jsonio, procfile
-from ..errors import HostError
+from ..errors import HostError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def check_images(directory: int, path: str) -> None:
     try:
         os.stat(_INVENTORY, dir_fd=directory)
     except FileNotFoundError:
-        raise HostError(f"{path}: holds no checkpoint: {_INVENTORY} is missing", remedy="see --image-path") from None
+        raise HostError(
+            f"{path}: holds no checkpoint: {_INVENTORY} is missing", remedy=f"see {option('image-path')}"
+        ) from None
     except OSError as error:
         raise HostError.from_os(f"{path}/{_INVENTORY}", error, call="stat") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..config import load
-from ..errors import UnsupportedError, UsageError
+from ..errors import UnsupportedError, UsageError, option
 from ..host import facts as host
 from ..plan.build import build, without_init
 from ..plan.builder import Facts, Request, join
@@ -246,11 +246,11 @@ def check_terminal(
         raise UsageError(
             "cannot allocate tty if ocirun will detach without setting console socket",
             pointer="/process/terminal",
-            remedy=f"give --console-socket, or {without}",
+            remedy=f"give {option('console-socket')}, or {without}",
         )
     if console_socket and (not terminal or here):
         raise UsageError(
             "cannot use console socket if ocirun will not detach or allocate tty",
             pointer="/process/terminal",
-            remedy=f"leave out --console-socket, or {to_use}",
+            remedy=f"leave out {option('console-socket')}, or {to_use}",
         )

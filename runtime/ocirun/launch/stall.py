@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from ..errors import HostError, StateError
+from ..errors import HostError, StateError, option
 from ..state import record
 
 TYPE_CHECKING = False
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from .signals import Forwarder
     from .spawn import Helper
 
-PAUSED = "cannot exec in a paused container (use --ignore-paused to override)"
+
+def paused() -> StateError:
+    """The error of a container that is paused; engines match the words."""
+    text = f"cannot exec in a paused container (use {option('ignore-paused')} to override)"
+    return StateError(text, status=record.PAUSED)
+
+
 # Seconds. A stop by a debugger of the host is over sooner; one by an inhabitant need not end at all.
 _STOPPED_LIMIT = 2.0
 # Seconds without a new operation. Far more than a busy machine or a slow disk needs for one of them.
@@ -63,7 +69,7 @@ class Stall:
         self._ended = 0.0
         if self._cgroup.frozen():
             if not self.ignore_paused:
-                raise StateError(PAUSED, status=record.PAUSED)
+                raise paused()
             self._index = -1
             self._stopped = 0.0
             return True

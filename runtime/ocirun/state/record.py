@@ -246,7 +246,7 @@ def load(directory: int, container_id: str) -> Record:
 
 
 def _damaged(reason: str) -> StateDamagedError:
-    return StateDamagedError(f"state.json: {reason}", remedy=store.REMEDY)
+    return StateDamagedError(f"state.json: {reason}", remedy=store.remedy())
 
 
 def load_spare(directory: int, container_id: str) -> Record | None:

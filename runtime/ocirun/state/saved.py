@@ -24,7 +24,7 @@ def config(directory: int, bundle: str) -> dict[str, Any]:
     except OSError as error:
         if error.errno not in store.NO_FILE:
             raise HostError.from_os(f"the saved {FILE}", error, call="openat") from None
-        raise StateDamagedError(f"the saved {FILE} is missing", remedy=store.REMEDY) from None
+        raise StateDamagedError(f"the saved {FILE} is missing", remedy=store.remedy()) from None
     except ConfigError as error:
-        raise StateDamagedError(error.message, remedy=store.REMEDY) from None
+        raise StateDamagedError(error.message, remedy=store.remedy()) from None
     return dict(data)

@@ -19,7 +19,15 @@ import os
 import time
 
 from .. import procfile
-from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, InvalidIdError, StateDamagedError
+from ..errors import (
+    ContainerExistsError,
+    ContainerNotFoundError,
+    HostError,
+    InvalidIdError,
+    StateDamagedError,
+    option,
+    with_force,
+)
 
 ID_MAX = 1024
 _ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
@@ -29,7 +37,11 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE_MAX = 20 << 20
 # What says of a file of ours that it is not there, or is none: also EISDIR, ELOOP.
 NO_FILE = (*procfile.GONE, 21, 40)
-REMEDY = "`delete --force` removes the container all the same"
+
+
+def remedy() -> str:
+    """What to do about a damaged state."""
+    return f"{with_force('delete')} removes the container all the same"
 
 
 def check_id(container_id: str) -> str:
@@ -61,14 +73,14 @@ def open_root(root: str, *, create: bool = False) -> int:
         # The root itself may be reached through links, /var/run for one.
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        remedy = "choose another with --root, or set XDG_RUNTIME_DIR" if error.errno in (1, 13) else ""
+        remedy = f"choose another {option('root')}, or set XDG_RUNTIME_DIR" if error.errno in (1, 13) else ""
         raise HostError.from_os(f"state root {root}", error, call="open", remedy=remedy) from None
     status = os.fstat(fd)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         os.close(fd)
         raise HostError(
             f"state root {root}: belongs to uid {status.st_uid} with mode {status.st_mode & 0o7777:04o}",
-            remedy="it must belong to the caller and be writable by nobody else; choose another with --root",
+            remedy=f"it must belong to the caller and be writable by nobody else; choose another {option('root')}",
         )
     return fd
 
@@ -134,7 +146,7 @@ def open_container(root: str, container_id: str) -> int:
         raise ContainerNotFoundError("container does not exist") from None
     except NotADirectoryError:
         # The id is taken by it all the same.
-        raise StateDamagedError(f"{root}/{container_id}: is no directory", remedy=REMEDY) from None
+        raise StateDamagedError(f"{root}/{container_id}: is no directory", remedy=remedy()) from None
     except OSError as error:
         raise HostError.from_os(f"state directory {root}/{container_id}", error, call="open") from None
     finally:
