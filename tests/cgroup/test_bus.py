@@ -80,7 +80,7 @@ def test_nobody_listens(open_directory: Path) -> None:
         Bus([("/nonexistent/bus", True), (str(open_directory / "dead"), False)])
     dead.close()
     assert "/nonexistent/bus: no such file" in caught.value.message and "connection refused" in caught.value.message
-    assert "systemd-cgroup" in caught.value.remedy
+    assert "systemd_cgroup" in caught.value.remedy
 
 
 def test_time_limit(systemd: FakeSystemd) -> None:

@@ -271,7 +271,7 @@ def test_find(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BOOTED", "/nonexistent")
     with pytest.raises(UnsupportedError, match="does not run") as caught:
         find(user=False)
-    assert caught.value.remedy == "leave out --systemd-cgroup"
+    assert caught.value.remedy == "leave out systemd_cgroup"
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_error_with_the_end_of_the_log(tmp_path: Path) -> None:
         )
         lacking = criu.failure("checkpoint of a", {}, directory, "dump.log", "/x")
         assert lacking.message.count("iptables-restore") == 1
-        assert "--network-lock" in lacking.remedy
+        assert "network_lock" in lacking.remedy
         (tmp_path / "link.log").symlink_to(tmp_path / "dump.log")
         assert criu.log_tail(directory, "link.log") == ""
     finally:

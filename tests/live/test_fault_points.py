@@ -14,7 +14,7 @@ import shutil
 import pytest
 
 from . import process
-from .test_kill_points import record, traced
+from .test_kill_points import killed_at, record, traced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,3 +134,23 @@ def rest(live: Case, bundle: Bundle) -> str:
         return "; ".join(str(error).splitlines()[:4])
     process.reap()
     return ""
+
+
+@pytest.mark.parametrize("name", ["run", "run-detached", "exec", "exec-detached", "kill", "kill-created", "update"])
+def test_killed_at_any_call(live: Case, name: str) -> None:
+    """`create`, `start`, `delete` and `pause` are in test_kill_points; what a killed one leaves, delete removes."""
+    before, words = COMMANDS[name]
+    bundle = live.bundle(["/bin/sleep", "1"] if name == "run" else ["/bin/sleep", "71241"])
+    bundle.save()
+    bring(live, bundle, before)
+    points = [point for point in record(live, bundle, *words(bundle)) if point[0] not in BEFORE]
+    live.command("delete", "--force", bundle.id).ok()
+    failures, killed = [], 0
+    for point in points[:: max(1, len(points) // POINTS)]:
+        bring(live, bundle, before)
+        killed += killed_at(live, point, *words(bundle))
+        if wrong := rest(live, bundle):
+            failures.append(f"{point[0]}:{point[1]}: {wrong}")
+            live.clear()
+    assert not failures, "\n".join(failures)
+    assert killed >= 3
