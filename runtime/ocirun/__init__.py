@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ocirun.errors import StepError as StepError
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
+    from ocirun.orphans import cleanup as cleanup
     from ocirun.runner import run as run
     from ocirun.running.outcome import Outcome as Outcome
     from ocirun.running.outcome import Usage as Usage
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states"),
+    "ocirun.orphans": ("cleanup",),
     "ocirun.runner": ("run",),
     "ocirun.running.outcome": ("Outcome", "Usage"),
     "ocirun.running.prepared": ("Prepared",),

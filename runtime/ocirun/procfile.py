@@ -61,6 +61,15 @@ def _all(path: str, size: int) -> bytes:
         os.close(fd)
 
 
+def stat_or_close(fd: int) -> os.stat_result:
+    """Return what fstat(2) says of a descriptor that was just opened; where it fails, close that.  Raises OSError."""
+    try:
+        return os.fstat(fd)
+    except OSError:
+        os.close(fd)
+        raise
+
+
 def names(path: str) -> list[str]:
     """The names in a directory, sorted; none where there is no directory for us.  Raises HostError."""
     try:

@@ -69,7 +69,9 @@ def test_killed_caller(bundle: str, root: str, number: int) -> None:
     caller.send_signal(number)
     caller.communicate()
     until(lambda: not containers(mark), "the program ends with its caller")
-    ocirun.delete(f"killed-{mark}", root=root, force=True)
+    assert ocirun.cleanup(root) == [f"killed-{mark}"]
+    assert os.listdir(root) == []
+    assert not [top for top, folders, _ in os.walk("/sys/fs/cgroup") if f"killed-{mark}" in folders]
 
 
 def test_caller_that_ends_with_the_run_in_a_daemon_thread(bundle: str, root: str) -> None:
@@ -87,7 +89,7 @@ def test_caller_that_ends_with_the_run_in_a_daemon_thread(bundle: str, root: str
     os.close(writer)
     caller.wait()
     until(lambda: not containers(mark), "the program ends with its caller")
-    ocirun.delete(f"daemon-{mark}", root=root, force=True)
+    assert ocirun.cleanup(root) == [f"daemon-{mark}"]
 
 
 def test_thread_that_ends_takes_nothing_with_it(bundle: str, root: str) -> None:
@@ -236,3 +238,25 @@ def test_program_that_must_be_the_first_process(bundle: str, root: str, run: Run
 
 def test_processes_that_count(run: Runner) -> None:
     assert run("/bin/true", pids=1).ok
+
+
+def test_what_is_no_orphan_stays(bundle: str, root: str) -> None:
+    """A run of a process that is there, and a container that the command line has made."""
+    mark = f"7{os.getpid()}"
+    caller = program(LONG.format(mark=mark, name=f"there-{mark}"), bundle, root)
+    until(lambda: containers(mark), "the program runs")
+    null = os.open("/dev/null", os.O_RDWR)
+    options = ocirun.CreateOptions(bundle=bundle, stdio=(null, null, null))
+    made = ocirun.Container.create(f"made-{mark}", root=root, options=options)
+    os.close(null)
+    assert ocirun.cleanup(root) == []
+    assert sorted(os.listdir(root)) == [f"made-{mark}", f"there-{mark}"]
+    made.delete(force=True)
+    caller.kill()
+    caller.communicate()
+    until(lambda: not containers(mark), "the program ends with its caller")
+    script = "from ocirun.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", script, "--root", root, "delete", "--orphans"]
+    env = {**os.environ, "PYTHONPATH": RUNTIME}
+    result = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+    assert (result.returncode, result.stdout) == (0, f"there-{mark}\n"), result.stderr

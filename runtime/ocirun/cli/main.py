@@ -114,7 +114,7 @@ def _parse(options: tuple[Option, ...], words: list[str], into: Values, command:
 
 
 def _check_count(command: Command, values: Values) -> None:
-    least, most = command.counts()
+    least, most = (0, 0) if command.instead and values.flag(command.instead) else command.counts()
     count = len(values.arguments)
     if least <= count <= most:
         return

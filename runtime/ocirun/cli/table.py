@@ -71,9 +71,10 @@ class Command:
     options      its options; ``--help`` is added to every command
     mixed        options may follow arguments; otherwise the first argument ends them
     failure      exit status for errors of the command's own
+    instead      name of an option that stands in place of the arguments, "" for none
     """
 
-    __slots__ = ("arguments", "description", "failure", "mixed", "name", "options", "summary")
+    __slots__ = ("arguments", "description", "failure", "instead", "mixed", "name", "options", "summary")
 
     def __init__(
         self,
@@ -85,7 +86,9 @@ class Command:
         options: tuple[Option, ...] = (),
         mixed: bool = True,
         failure: int = 1,
+        instead: str = "",
     ) -> None:
+        self.instead = instead
         self.name = name
         self.arguments = arguments
         self.summary = summary

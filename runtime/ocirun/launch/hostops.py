@@ -57,8 +57,11 @@ def open_init(s: Session, pid: int, slot: str) -> None:
 
 
 def open_caller(s: Session, slot: str) -> None:
-    """A pidfd of this very process: ready when all its threads have ended."""
+    """A pidfd of this very process, ready when all its threads have ended; whose run it is stands in the state."""
+    from ..state import caller
+
     s.fds[slot] = os.pidfd_open(os.getpid())
+    caller.write(s.directory, s.record.boot_id)
 
 
 def make_start_fifo(s: Session, path: str, slot: str) -> None:

@@ -72,10 +72,10 @@ def open_root(root: str, *, create: bool = False) -> int:
             _make_root(root)
         # The root itself may be reached through links, /var/run for one.
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = procfile.stat_or_close(fd)
     except OSError as error:
         remedy = f"choose another {option('root')}, or set XDG_RUNTIME_DIR" if error.errno in (1, 13) else ""
         raise HostError.from_os(f"state root {root}", error, call="open", remedy=remedy) from None
-    status = os.fstat(fd)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         os.close(fd)
         raise HostError(
@@ -213,7 +213,8 @@ def write_file(directory: int, name: str, content: bytes, mode: int = 0o600) -> 
         finally:
             os.close(fd)
         os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except OSError:
+    except OSError as error:
+        error.filename = error.filename or name  # calls on descriptors do not say it
         os.unlink(hidden, dir_fd=directory)
         raise
 
