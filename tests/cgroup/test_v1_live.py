@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -149,6 +150,39 @@ def test_a_crash_while_making(lab: Lab) -> None:
     later = driver.from_record(intent)
     later.remove()
     assert not any(os.path.exists(path) for _, path in box.directories())
+
+
+def test_a_close_that_fails_forgets_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = os.close
+    for number in range(1, 60):
+        left = number
+
+        def close(fd: int) -> None:
+            nonlocal left
+            plain(fd)
+            left -= 1
+            if left == 0:
+                raise OSError(errno.EIO, "x")
+
+        open_before = set(os.listdir("/proc/self/fd"))
+        box = lab.driver(f"box{number}")
+        box.check()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "close", close)
+            try:
+                box.prepare()
+            except (OSError, HostError):
+                pass
+        box.discard()
+        box.close()
+        assert [path for _, path in box.directories() if os.path.isdir(path)] == [], number
+        # A close that fails may leave another descriptor behind; groups are what counts here.
+        for fd in set(os.listdir("/proc/self/fd")) - open_before:
+            with contextlib.suppress(OSError):
+                plain(int(fd))
+        if left > 0:
+            break
+    assert number > 5
 
 
 def test_a_name_that_is_a_file(lab: Lab) -> None:

@@ -119,9 +119,17 @@ def _make_chain(group: Group) -> tuple[int, bool]:
         try:
             child, made = _make_one(fd, name)
         finally:
-            os.close(fd)
+            _let_go(fd)
         fd = child
     return fd, made
+
+
+def _let_go(fd: int) -> None:
+    """Close a directory: the kernel lets go of it whatever it answers (close(2)), and what was made is known."""
+    try:
+        os.close(fd)
+    except OSError:
+        pass
 
 
 def visit(group: Group, step: Callable[[int, int], None]) -> None:
