@@ -76,6 +76,12 @@ def test_nothing_to_say(tmp_path: Path) -> None:
         (lambda c: c["root"].update(path="nowhere"), ERROR, HOST, "/root/path", "no such file"),
         (lambda c: c["root"].update(path="config.txt"), ERROR, HOST, "/root/path", "not a directory"),
         (lambda c: c["process"]["env"].append("HOME="), NOTE, PEERS, "/process/env/1", "crun leaves HOME empty"),
+        (lambda c: c.pop("process"), NOTE, CONFIG, "/process", "`start` has nothing to run"),
+        (lambda c: c["process"].pop("user"), NOTE, CONFIG, "/process/user", "uid 0 and gid 0"),
+        (lambda c: c["process"]["user"].pop("gid"), NOTE, CONFIG, "/process/user/gid", "taken for 0"),
+        (lambda c: c["process"].update(user={"uid": None, "gid": 0}), NOTE, CONFIG, "/process/user/uid", "taken for 0"),
+        (lambda c: c["process"].update(ioPriority={"class": "IOPRIO_CLASS_IDLE"}), NOTE, CONFIG, "/process/ioPriority/priority", "one level"),
+        (lambda c: c["linux"].update(rootfsPropagation=""), NOTE, CONFIG, "/linux/rootfsPropagation", "taken for unset"),
     ],
 )  # fmt: skip
 def test_findings(tmp_path: Path, change: Change, severity: str, source: str, pointer: str, words: str) -> None:

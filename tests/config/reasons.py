@@ -169,6 +169,7 @@ SPEC: list[Reason] = [
         "priority outside 1 .. 99, sched(7)",
         lambda p: p.parent["policy"] in ("SCHED_FIFO", "SCHED_RR") and not 1 <= p.parent.get("priority", 0) <= 99,
     ),
+    (r"/process/ioPriority/priority", "no level of a class that has levels", lambda p: p.value is MISSING),
     (r"/process/execCPUAffinity/(initial|final)", "not a list of processors", lambda p: not _list(p.value)),
     (r"/linux/devices/\d+/(major|minor)", "no number of a device", lambda p: p.value is MISSING and p.parent["type"] != "p"),
     (

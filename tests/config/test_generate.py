@@ -83,8 +83,8 @@ def test_what_the_walker_does_not_know_is_refused(value: dict[str, Any], words: 
 
 def test_types_say_what_is_required() -> None:
     hints = get_type_hints(_types.Process, include_extras=True)
-    assert {key for key, hint in hints.items() if get_origin(hint) is not NotRequired} == {"cwd", "args", "user"}
-    assert get_type_hints(_types.IoPriority) == {"class": str, "priority": int}
+    assert {key for key, hint in hints.items() if get_origin(hint) is not NotRequired} == {"cwd", "args"}
+    assert get_type_hints(_types.IdMapping) == {"containerID": int, "hostID": int, "size": int}
 
 
 def test_the_state_schema() -> None:

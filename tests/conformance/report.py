@@ -35,6 +35,7 @@ How to read it:
 - `-` means that this machine, or this runtime, cannot be tried on it; [why](#not-tried) was found out, not assumed.
 - `delete` of a container that is only created: engines expect that it goes, and with all three it does. The operation of
   the specification is `ocirun delete --if-stopped`, and that was tried; runc and crun have nothing of the kind.
+- `process.user` without `uid` or `gid`: the schema of the specification does not require them, and 0 is right then, too.
 - crun 1.8 refuses machines with cgroup v1 and v2 at once (hybrid); it was given a view of the machine without v2.
 """
 

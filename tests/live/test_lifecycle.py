@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -264,3 +265,33 @@ def test_almost_empty_environment(live: Case) -> None:
     live.until(bundle, "stopped")
     live.command("delete", "--force", bundle.id, env={}).ok()
     live.assert_clean()
+
+
+def test_a_config_without_process_can_be_created_and_not_started(live: Case) -> None:
+    bundle = live.bundle()
+    del bundle.config["process"]
+    live.create(bundle)
+    assert live.status(bundle) == "created"
+    for _ in range(2):
+        live.command("start", bundle.id).failed("/process: is missing: there is nothing to run")
+        assert live.status(bundle) == "created"
+    assert live.command("exec", bundle.id, "/bin/echo", "in it").ok().out == "in it\n"
+    live.delete(bundle)
+    live.run(bundle).failed("/process: is missing: there is nothing to run")
+    live.run(bundle, "--detach").failed("/process: is missing: there is nothing to run")
+    live.assert_clean()
+
+
+def test_a_user_that_is_left_out_is_root(live: Case) -> None:
+    for user in (None, {}, {"gid": 0}, {"uid": 0}, {"uid": None, "gid": None}):
+        bundle = live.bundle(["/bin/id"])
+        bundle.process["user"] = user
+        assert live.output(bundle).startswith("uid=0(root) gid=0(root)")
+    bundle = live.bundle(SLEEP)
+    live.launch(bundle)
+    path = f"{live.dir}/process.json"
+    with open(path, "w", encoding="ascii") as file:
+        json.dump({"cwd": "/", "args": ["/bin/id"], "env": ["PATH=/bin"]}, file)
+    assert live.command("exec", "--process", path, bundle.id).ok().out.startswith("uid=0(root) gid=0(root)")
+    live.kill(bundle, "KILL")
+    live.ended(bundle)

@@ -91,8 +91,15 @@ def test_without_process() -> None:
     data = config("hello")
     del data["process"]
     with pytest.raises(ConfigError) as caught:
-        plan(data)
+        plan(data, detach=False)
     assert caught.value.pointer == "/process"
+    # Only `start` needs it: until then there is a container without a program.
+    made = plan(data)
+    same_after_decoding(made)
+    names = [op.name for op in made.ops]
+    assert "wait_start" in names
+    assert "execute" not in names
+    assert "find_program" not in names
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 bundle    collects the findings: the checks of `create`, and those that only `check` has the time for
 findings  one finding, and the list of them
 hints     what a key that the spec does not have was meant to be
+missing   what it leaves out, and how that is read
 peers     what runc and crun make of the same config where they differ
 schema    the second opinion of JSON Schema
 """

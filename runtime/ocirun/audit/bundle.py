@@ -9,7 +9,7 @@ from ..config.check import check
 from ..config.report import describe
 from ..errors import ConfigError, HostError, UnsupportedError, errno_words
 from ..jsonio import JsonError, loads
-from . import hints, peers, schema
+from . import hints, missing, peers, schema
 from .findings import CONFIG, ERROR, HOST, MOUNTS, NOTE, PEERS, WARNING, Audit, Finding
 
 TYPE_CHECKING = False
@@ -51,6 +51,7 @@ def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptio
     if sound and not any(finding.severity == ERROR for finding in options_found):
         findings += _on_this_host(raw, path=path, bundle=bundle, root=root, options=options, known=findings)
     findings += schema.opinion(data)
+    findings += [Finding(NOTE, CONFIG, pointer, note) for pointer, note in missing.notes(data)]
     seen: set[tuple[str, str]] = set()
     for entry in peers.notes(data, problems):
         if entry not in seen:

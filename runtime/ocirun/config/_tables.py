@@ -41,7 +41,7 @@ USER = (OBJECT, {
     "gid": ID,
     "umask": (INT, 0, 511),
     "additionalGids": (LIST, ID, 0),
-}, ("uid", "gid"), ())
+}, (), ())
 CAPABILITIES = (OBJECT, {
     "effective": TEXTS,
     "bounding": TEXTS,
@@ -77,7 +77,7 @@ SCHEDULER = (OBJECT, {
 IO_PRIORITY = (OBJECT, {
     "class": (ENUM, ("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE")),
     "priority": (INT, 0, 7),
-}, ("class", "priority"), ())
+}, ("class",), ())
 CPU_AFFINITY = (OBJECT, {
     "initial": TEXT,
     "final": TEXT,
@@ -98,7 +98,7 @@ PROCESS = (OBJECT, {
     "scheduler": SCHEDULER,
     "ioPriority": IO_PRIORITY,
     "execCPUAffinity": CPU_AFFINITY,
-}, ("cwd", "args", "user"), ())
+}, ("cwd", "args"), ())
 HOOK = (OBJECT, {
     "path": PATH,
     "args": TEXTS,
@@ -294,7 +294,7 @@ LINUX = (OBJECT, {
     "cgroupsPath": TEXT,
     "resources": RESOURCES,
     "rootfsPropagation": (ENUM, (
-        "shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"
+        "", "shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"
     )),
     "seccomp": SECCOMP,
     "sysctl": TEXT_MAP,

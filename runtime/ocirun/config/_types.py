@@ -44,8 +44,8 @@ class ConsoleSize(TypedDict):
 class User(TypedDict):
     """Ids of the process, as seen inside the container."""
 
-    uid: int
-    gid: int
+    uid: NotRequired[int]
+    gid: NotRequired[int]
     umask: NotRequired[int]
     additionalGids: NotRequired[list[int]]
 
@@ -84,7 +84,7 @@ IoPriority = TypedDict(
     "IoPriority",
     {
         "class": str,
-        "priority": int,
+        "priority": NotRequired[int],
     },
 )
 
@@ -104,7 +104,7 @@ class Process(TypedDict):
     cwd: str
     env: NotRequired[list[str]]
     args: list[str]
-    user: User
+    user: NotRequired[User]
     capabilities: NotRequired[Capabilities]
     rlimits: NotRequired[list[Rlimit]]
     noNewPrivileges: NotRequired[bool]

@@ -240,7 +240,7 @@ def words(node: Node) -> str:
     if kind == BOOL:
         return "true or false"
     if kind == ENUM:
-        return f"one of {', '.join(node[1])}"
+        return f"one of {', '.join(filter(None, node[1]))}"
     return "an array" if kind == LIST else "an object"
 
 

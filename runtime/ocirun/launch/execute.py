@@ -210,7 +210,7 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
 
 def base_process(directory: int, record: Record) -> dict[str, Any]:
     """The process that flags of `exec` change: that of the container, without what belongs to its init."""
-    process: dict[str, Any] = dict(saved.config(directory, record.bundle).get("process") or {})
+    process: dict[str, Any] = dict(saved.config(directory, record.bundle).get("process") or {"cwd": "/"})
     process["terminal"] = False
     return process
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostError, StateError
+from ..errors import ConfigError, HostError, Problem, StateError
 from ..state import record as records
 
 TYPE_CHECKING = False
@@ -28,9 +28,12 @@ def refuse(status: str) -> None:
 def start(record: Record, directory: int) -> None:
     """Let the init process go on until the program runs; tell the service manager, and run the poststart hooks.
 
-    Raises StateError when somebody else starts it or it has died; ProgramError, HookError when the
-    program or a hook fails.
+    Raises ConfigError where config.json names no program; StateError when somebody else starts it or it has died;
+    ProgramError, HookError when the program or a hook fails.
     """
+    if not record.has_program:
+        problem = Problem("/process", "is missing: there is nothing to run", expected="an object")
+        raise ConfigError([problem], path="config.json")
     from . import notify
 
     # What cannot be read is found before the program runs.

@@ -29,7 +29,8 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
-    need_process(b)
+    if not request.detach:
+        need_process(b)
     for stretch, _ in STRETCHES:
         stretch(b)
     return finished(b)
@@ -235,15 +236,19 @@ def _console(b: Builder) -> None:
 
 
 def _finish(b: Builder) -> None:
-    """The program, and the hooks that follow it in `start` and in `delete`."""
-    if b.request.init:
-        b.init(
-            "fork_program",
-            sync=None if b.request.detach else "sync",
-            caller="caller" if b.request.bound else None,
-            terminal=int(bool(b.process.get("terminal"))),
-        )
-    b.init("execute", "/process/args")
+    """The program, and the hooks that follow it in `start` and in `delete`.
+
+    Without ``process`` there is no program, which only `start` may be told (runtime-spec runtime.md, Start).
+    """
+    if b.process:
+        if b.request.init:
+            b.init(
+                "fork_program",
+                sync=None if b.request.detach else "sync",
+                caller="caller" if b.request.bound else None,
+                terminal=int(bool(b.process.get("terminal"))),
+            )
+        b.init("execute", "/process/args")
     hooks.host_hooks(b, "poststart", "running")
     hooks.host_hooks(b, "poststop", "stopped")
 

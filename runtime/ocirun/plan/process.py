@@ -75,6 +75,8 @@ def become(b: Builder, environment: Environment, *, reset_affinity: bool = True)
         ambient=masks.ambient,
     )
     b.init("change_dir", "/process/cwd", path=cwd, tolerate=0)
+    if not process:
+        return
     if environment.needs_home:
         b.init("find_home", "/process/env", uid=uid)
     b.init(

@@ -61,7 +61,8 @@ class Template:
         """
         self.hole = request.container_id
         b = Builder(data, facts, request, cgroup)
-        need_process(b)
+        if not request.detach:
+            need_process(b)
         self._stretches: list[_Stretch] = []
         for stretch, _ in STRETCHES:
             ops, asked, warnings = len(b.ops), len(b.asked), len(b.warnings)

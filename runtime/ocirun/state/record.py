@@ -198,6 +198,11 @@ class Record:
         self.pid = pid
         self.start_time = start_time
 
+    @property
+    def has_program(self) -> bool:
+        """Whether config.json has a ``process``; without, the container can be created, and not started."""
+        return any(entry[1] == "execute" for entry in self.late)
+
     def late_op(self, number: int) -> tuple[int, Op]:
         """The operation behind `wait_start` of that number; the last one if there is none."""
         from ..plan.ops import INIT, Op
@@ -296,7 +301,7 @@ def _wrong(values: dict[str, Any]) -> str:
 
 
 def _is_late(entries: list[Any] | None) -> bool:
-    """What late_op and the words of an error read; a plan has at least one such operation, `execute`."""
+    """What late_op and the words of an error read; a plan has at least one such operation, `wait_start`."""
     return entries is None or (bool(entries) and all(type(entry) is list and _is_late_op(entry) for entry in entries))
 
 

@@ -101,8 +101,6 @@ TABLE: dict[str, tuple[Change | None, str]] = {
     "config.process.scheduler.policy": (_with("process/scheduler", {"policy": "SCHED_OTHER", "nice": 1}), "process/scheduler/policy"),
     "config.process.ioPriority.class": (_with("process/ioPriority", {"class": "IOPRIO_CLASS_BE", "priority": 5}), "process/ioPriority/class"),
     "config.process.ioPriority.priority": (_with("process/ioPriority", {"class": "IOPRIO_CLASS_BE", "priority": 5}), "process/ioPriority/priority"),
-    "config.process.user.uid": (None, "process/user/uid"),
-    "config.process.user.gid": (None, "process/user/gid"),
     "config-linux.namespaces.type": (_namespace, "linux/namespaces/-1/type"),
     "config-linux.devices.type": (_with("linux/devices", [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}]), "linux/devices/0/type"),
     "config-linux.devices.path": (_with("linux/devices", [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}]), "linux/devices/0/path"),
@@ -188,6 +186,20 @@ def args(bench: Bench) -> None:
     del missing.process["args"]
     bench.fails(missing)
     bench.fails(bench.bundle([]))
+
+
+def _user(name: str) -> None:
+    @covers(f"config.process.user.{name}.required")
+    def check(bench: Bench) -> None:
+        """The schema of the specification does not require it: an error is right, and so is 0, but nothing else."""
+        bundle = bench.bundle(["/bin/id", f"-{name[0]}"])
+        del bundle.process["user"][name]
+        result = bench.run(bundle)
+        assert result.code or result.out == "0\n", result.report()
+
+
+_user("uid")
+_user("gid")
 
 
 @covers("config.process.required", "runtime.operations.start.no-process")

@@ -71,8 +71,8 @@ def _covered(lines: list[dict[str, int]], kind: str, data: dict[str, Any], repor
     """The ids of the process must exist in its user namespace, or the calls that set them fail with EINVAL."""
     if "process" not in data or not report.sound("/process/user"):
         return
-    user = data["process"]["user"]
-    wanted = [(f"/process/user/{kind}", user[kind])]
+    user = data["process"].get("user") or {}
+    wanted = [(f"/process/user/{kind}", user.get(kind, 0))]
     if kind == "gid":
         extra = enumerate(user.get("additionalGids", ()))
         wanted += [(f"/process/user/additionalGids/{index}", gid) for index, gid in extra]

@@ -42,6 +42,8 @@ def check(data: dict[str, Any], report: Report) -> None:
         _capabilities(process["capabilities"], report)
     if process.get("scheduler") and report.sound("/process/scheduler"):
         _scheduler(process["scheduler"], report)
+    if process.get("ioPriority") and report.sound("/process/ioPriority"):
+        _io_priority(process["ioPriority"], report)
     if process.get("execCPUAffinity") and report.sound("/process/execCPUAffinity"):
         _affinity(process["execCPUAffinity"], report)
 
@@ -114,6 +116,13 @@ def _deadline(scheduler: dict[str, Any], report: Report) -> None:
             report.wrong(f"/process/scheduler/{key}", f"from {least} to {(1 << 63) - 1} nanoseconds", value)
             return
         least = value
+
+
+def _io_priority(priority: dict[str, Any], report: Report) -> None:
+    """ioprio_set(2): IOPRIO_CLASS_IDLE has one level; in the others the 0 of a missing one would be the highest."""
+    if "priority" not in priority and priority["class"] != "IOPRIO_CLASS_IDLE":
+        text = f"is required for {priority['class']}"
+        report.add("/process/ioPriority/priority", text, expected="an integer from 0 to 7")
 
 
 def _affinity(affinity: dict[str, Any], report: Report) -> None:
