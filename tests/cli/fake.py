@@ -156,5 +156,5 @@ def _container(fake: Fake) -> type:
 def renderer() -> ModuleType:
     """A stand-in for ``ocirun.plan.render``."""
     module = type(sys)("ocirun.plan.render")
-    module.__dict__.update(text=lambda plan: f"text of {plan}\n", json=lambda plan: f'{{"plan":"{plan}"}}')
+    module.__dict__.update(lines=lambda plan: iter([f"text of {plan}\n"]), json=lambda plan: f'{{"plan":"{plan}"}}\n')
     return module

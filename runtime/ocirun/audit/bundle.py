@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from ..config import load
-from ..config.check import check
-from ..config.report import describe
+from ..config.check import check, part_is_sound
+from ..config.report import LIMIT, describe
 from ..errors import ConfigError, HostError, UnsupportedError, errno_words
 from ..jsonio import JsonError, loads
-from . import hints, missing, peers, schema
+from . import hints, missing, peers
 from .findings import CONFIG, ERROR, HOST, MOUNTS, NOTE, PEERS, WARNING, Audit, Finding
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _UNKNOWN = "is not a key of the spec"
 
 
-def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions) -> Audit:
+def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, thorough: bool = False) -> Audit:
     """Everything there is to say about a config.
 
     raw       the bytes of the file
@@ -30,6 +30,7 @@ def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptio
     bundle    absolute path of the bundle; relative paths of the config start here
     root      the state root, as for `create`
     options   as for `create`; they decide over the plan
+    thorough  ask JSON Schema for a second opinion, which takes twenty times as long as all the rest
     """
     findings: list[Finding] = []
     if len(raw) > load.SIZE_LIMIT:
@@ -46,11 +47,14 @@ def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptio
     problems = check(data, unknown=True)
     findings += [_with_hint(problem) for problem in problems]
     sound = all(problem.warning for problem in problems)
-    options_found = [] if _faulty(problems, "/mounts") else list(_mount_options(data))
+    options_found = _mount_options(data)
     findings += options_found
     if sound and not any(finding.severity == ERROR for finding in options_found):
         findings += _on_this_host(raw, path=path, bundle=bundle, root=root, options=options, known=findings)
-    findings += schema.opinion(data)
+    if thorough:
+        from . import schema
+
+        findings += schema.opinion(data)
     findings += [Finding(NOTE, CONFIG, pointer, note) for pointer, note in missing.notes(data)]
     seen: set[tuple[str, str]] = set()
     for entry in peers.notes(data, problems):
@@ -68,20 +72,17 @@ def _with_hint(problem: Problem) -> Finding:
     return finding
 
 
-def _faulty(problems: list[Problem], pointer: str) -> bool:
-    return any(
-        not problem.warning and (problem.pointer == pointer or problem.pointer.startswith(f"{pointer}/"))
-        for problem in problems
-    )
-
-
 def _mount_options(data: dict[str, Any]) -> list[Finding]:
     """The option strings of every mount; `create` ends at the first mount that is wrong."""
     from ..plan import mountwords
     from ..plan import options as o
 
     found: list[Finding] = []
+    if not part_is_sound(data, "mounts"):
+        return found
     for index, mount in enumerate(data.get("mounts") or ()):
+        if len(found) >= LIMIT:
+            break
         pointer, words = f"/mounts/{index}", mount.get("options") or ()
         fstype = mount.get("type") or ""
         try:

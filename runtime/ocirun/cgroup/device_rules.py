@@ -13,7 +13,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from .translate import Sheet
@@ -108,8 +108,7 @@ def v1(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
     """Writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
     # What comes before a rule for everything has no effect any more.
-    while any(rule.everything for rule in parsed[1:]):
-        del parsed[0]
+    del parsed[: max(index for index, rule in enumerate(parsed) if rule.everything)]
     start = parsed.pop(0)
     parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
     sheet.add("devices", _FILES[start.allow], "a", start.at)
@@ -135,7 +134,9 @@ def _give(exceptions: _Exceptions, key: _Key, rule: Rule) -> list[tuple[_Key, fr
 def _take(exceptions: _Exceptions, key: _Key, rule: Rule, sheet: Sheet) -> list[tuple[_Key, frozenset[str]]]:
     """Narrow every exception that the rule covers: the kernel narrows only the one of the very same numbers."""
     unwanted = frozenset(rule.access)
-    for wider in _overlapping(key, exceptions):
+    # Of a rule for one device only these can matter; an engine may have thousands of those.
+    near = exceptions if ANY in key else [other for other in (key, *_wider(key)) if other in exceptions]
+    for wider in _overlapping(key, near):
         if exceptions[wider] & unwanted:
             sheet.problem(
                 rule.at,
@@ -144,14 +145,16 @@ def _take(exceptions: _Exceptions, key: _Key, rule: Rule, sheet: Sheet) -> list[
             )
             return []
     changes = []
-    for other in exceptions:
+    for other in list(near):
         if (other == key or key in _wider(other)) and exceptions[other] & unwanted:
             changes.append((other, exceptions[other] & unwanted))
             exceptions[other] -= unwanted
+            if not exceptions[other]:
+                del exceptions[other]
     return changes
 
 
-def _overlapping(key: _Key, exceptions: _Exceptions) -> list[_Key]:
+def _overlapping(key: _Key, exceptions: Iterable[_Key]) -> list[_Key]:
     """Exceptions that share some device with the key but are not covered by it."""
     return [
         other

@@ -52,6 +52,17 @@ def structure(data: object) -> list[Problem]:
     return walk.report.problems
 
 
+def part_is_sound(data: dict[str, Any], key: str) -> bool:
+    """Whether the values below one key of the document are right one by one, whatever is wrong elsewhere."""
+    walk = Walk()
+    if data.get(key) is not None:
+        try:
+            walk.value(data[key], SPEC[1][key], f"/{key}")
+        except TooManyError:
+            return False
+    return not walk.report.problems
+
+
 def checked(data: object) -> list[Problem]:
     """Like ``check``, for a caller that owns `data`: keys that are null are taken out of it."""
     walk = Walk()

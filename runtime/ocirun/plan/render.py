@@ -18,7 +18,7 @@ from .ops import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from .ops import Op, Plan
@@ -270,19 +270,23 @@ def capability_words(mask: int) -> str:
 
 def text(plan: Plan) -> str:
     """The plan as a numbered list: number, actor, what, details, and where in config.json it comes from."""
+    return "".join(lines(plan))
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """`text` line by line: a plan may have a million operations."""
     width = max((len(op.pointer) for op in plan.ops), default=0)
     width = min(width, 34)
-    lines = [f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what"]
+    yield f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what\n"
     for index, op in enumerate(plan.ops):
         extra = details(op)
         body = phrase(op) + (f"  [{extra}]" if extra else "")
         actor = "host" if op.actor == HOST else "init"
-        lines.append(f"{index:4}  {actor}  {op.pointer or '-':{width}}  {body}")
+        yield f"{index:4}  {actor}  {op.pointer or '-':{width}}  {body}\n"
         if op.why:
-            lines.append(f"{'':{width + 14}}because {op.why}")
+            yield f"{'':{width + 14}}because {op.why}\n"
     for problem in plan.warnings:
-        lines.append(f"warning: {problem.line()}")
-    return "\n".join(lines) + "\n"
+        yield f"warning: {problem.line()}\n"
 
 
 def json(plan: Plan) -> str:
