@@ -6,39 +6,52 @@
 #include <linux/stat.h>
 
 #define ST_NOEXEC 8 /* statfs(2) */
-#define PASSWD_LIMIT (1 << 20) /* bytes of /etc/passwd that are looked at */
+#define PASSWD_LIMIT (64 << 20) /* bytes of /etc/passwd; a file may be sparse, and without an end */
 
-/* Take one line `name:x:UID:gid:gecos:HOME:shell`; 1 if it is the user's. */
-static int home_from_line(struct executor *x, const char *line, size_t n, uint64_t uid)
+/* Where a reader is in a line `name:x:UID:gid:gecos:HOME:shell`, which may have any length. */
+struct passwd_line {
+	unsigned int field;
+	int other; /* the line is not the user's, or makes no sense */
+	uint64_t uid;
+	size_t length; /* of the field: UID or HOME */
+};
+
+/* Take one character; 1 at the end of the user's line, with x->home set. */
+static int passwd_char(struct executor *x, struct passwd_line *line, char c, uint64_t uid)
 {
-	size_t field = 0, at = 0, start = 0, end;
-	uint64_t value = 0;
+	if (c == '\n') {
+		int found = !line->other && line->field >= 5 && line->length > 0;
 
-	for (; at < n && field < 5; at++) {
-		if (line[at] != ':') {
-			if (field == 2) {
-				if (line[at] < '0' || line[at] > '9' || value > 0xffffffffu)
-					return 0;
-				value = value * 10 + (uint64_t)(line[at] - '0');
-			}
-			continue;
-		}
-		if (field == 2 && (at == start || value != uid))
-			return 0;
-		field++;
-		start = at + 1;
+		if (found)
+			x->home[5 + line->length] = 0;
+		*line = (struct passwd_line){ 0 };
+		return found;
 	}
-	if (field < 5)
+	if (line->other || line->field > 5)
 		return 0;
-	for (end = start; end < n && line[end] != ':'; end++)
-		if (!line[end])
-			return 0;
-	if (end == start || end - start + 6 > PATH_LIMIT)
-		return 0;
-	bytes_copy(x->home, "HOME=", 5);
-	bytes_copy(x->home + 5, line + start, end - start);
-	x->home[5 + end - start] = 0;
-	return 1;
+	if (c == ':') {
+		if (line->field == 2 && (line->length == 0 || line->uid != uid))
+			line->other = 1;
+		if (line->field++ < 5)
+			line->length = 0;
+	} else if (line->field == 2) {
+		if (c < '0' || c > '9' || line->uid > 0xffffffffu)
+			line->other = 1;
+		line->uid = line->uid * 10 + (uint64_t)(c - '0');
+		line->length++;
+	} else if (line->field == 5) {
+		if (c == 0 || line->length + 6 >= PATH_LIMIT)
+			line->other = 1;
+		else
+			x->home[5 + line->length++] = c;
+	}
+	return 0;
+}
+
+/* An image may have no such file, or something else in its place. */
+static int no_passwd(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EACCES || r == -ENXIO || r == -ENODEV;
 }
 
 /* arg: uid.  HOME for an environment that has none: from the container's
@@ -47,41 +60,33 @@ int op_find_home(struct executor *x, const struct op *op)
 {
 	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 				.resolve = RESOLVE_NO_MAGICLINKS };
-	size_t have = 0, taken = 0;
+	struct passwd_line line = { 0 };
+	int fd = (int)SYS4(x, __NR_openat2, AT_FDCWD, "/etc/passwd", &how, sizeof(how));
 	struct statx st;
-	int fd;
+	size_t taken = 0;
+	int found = 0;
+	long n = 0;
 
 	bytes_copy(x->home, "HOME=/", 7);
-	fd = (int)SYS4(x, __NR_openat2, AT_FDCWD, "/etc/passwd", &how, sizeof(how));
 	if (fd < 0)
-		return 0;
-	if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st) < 0 || (st.stx_mode & S_IFMT) != S_IFREG)
-		goto out;
-	while (taken < PASSWD_LIMIT) {
-		long n = SYS3(x, __NR_read, fd, x->buffer + have, PATH_LIMIT - have);
-		size_t start = 0;
-
-		if (n == 0) /* the last line may end without a newline */
-			home_from_line(x, x->buffer, have, op->arg[0]);
-		if (n <= 0)
-			break;
-		taken += (size_t)n;
-		have += (size_t)n;
-		for (size_t i = 0; i < have; i++) {
-			if (x->buffer[i] != '\n')
-				continue;
-			if (home_from_line(x, x->buffer + start, i - start, op->arg[0]))
-				goto out;
-			start = i + 1;
-		}
-		if (start == 0 && have == PATH_LIMIT)
-			break; /* a line longer than any real one */
-		have -= start;
-		bytes_copy(x->buffer, x->buffer + start, have);
+		return no_passwd(fd) ? 0 : fd;
+	n = SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+	if (n == 0 && (st.stx_mode & S_IFMT) == S_IFREG) {
+		do {
+			n = SYS3(x, __NR_read, fd, x->buffer, PATH_LIMIT);
+			for (long i = 0; i < n && !found; i++)
+				found = passwd_char(x, &line, x->buffer[i], op->arg[0]);
+			taken += n > 0 ? (size_t)n : 0;
+		} while (n > 0 && !found && taken < PASSWD_LIMIT);
+		if (n > 0 && !found)
+			n = -EFBIG;
+		else if (n == 0 && !found) /* the last line may end without a newline */
+			found = passwd_char(x, &line, '\n', op->arg[0]);
 	}
-out:
+	if (!found)
+		bytes_copy(x->home, "HOME=/", 7);
 	quiet_close(fd);
-	return 0;
+	return n < 0 ? (int)n : 0;
 }
 
 /* May this process execute `path`?  Asked with the final credentials. */

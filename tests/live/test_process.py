@@ -119,6 +119,9 @@ PASSWD = {
     "two entries": "one:x:1000:1::/first:\ntwo:x:1000:1::/second:\n",
     "not a number": "app:x:1e3:1::/wrong:\napp:x: 1000:1::/wrong:\n",
     "no line end": "app:x:1000:1000::/end:/bin/sh",
+    "long line": f"x:x:5:5:{'y' * 9000}:/wrong:\napp:x:1000:1000:{'z' * 9000}:/far:\n",
+    "large": "".join(f"u{number}:x:{number}:5::/wrong:\n" for number in range(70000, 190000))
+    + "app:x:1000:1::/deep:\n",
 }
 
 
@@ -132,7 +135,30 @@ def test_odd_user_database(live: Case, name: str) -> None:
         bundle.file("/etc/passwd", text)
     bundle.process["user"] = {"uid": 1000, "gid": 0}
     home = [one for one in live.probe(bundle)["env"] if one.startswith("HOME=")]
-    assert home == [{"two entries": "HOME=/first", "no line end": "HOME=/end"}.get(name, "HOME=/")]
+    assert home == [
+        {"two entries": "HOME=/first", "no line end": "HOME=/end", "long line": "HOME=/far", "large": "HOME=/deep"}.get(
+            name, "HOME=/"
+        )
+    ]
+
+
+def test_a_user_database_without_end_is_told(live: Case) -> None:
+    bundle = live.bundle()
+    with open(f"{bundle.rootfs}/etc/passwd", "ab") as file:
+        file.truncate(1 << 40)
+    bundle.process["user"] = {"uid": 1000, "gid": 0}
+    result = live.run(bundle)
+    assert result.code == 0, "the user's line comes before"
+    bundle.process["user"] = {"uid": 1001, "gid": 0}
+    live.run(bundle).failed("file too large")
+    bundle.process["env"] = ["HOME=/tmp"]
+    live.run(bundle).ok()
+
+
+def test_groups_are_set_as_they_stand(live: Case) -> None:
+    bundle = live.bundle(["/bin/grep", "Groups", "/proc/self/status"])
+    bundle.process["user"] = {"uid": 1000, "gid": 1001, "additionalGids": [5, 7, 5]}
+    assert live.output(bundle).split() == ["Groups:", "5", "5", "7"]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "directory", "link out"])

@@ -215,7 +215,7 @@ def test_bad_ids(bad: int) -> None:
 
 def test_additional_gids() -> None:
     assert identity.additional_gids(None) == identity.additional_gids({}) == ()
-    assert identity.additional_gids({"additionalGids": [5, 4242, 5, 0]}) == (5, 4242, 0)
+    assert identity.additional_gids({"additionalGids": [5, 4242, 5, 0]}) == (5, 4242, 5, 0)
     assert len(identity.additional_gids({"additionalGids": list(range(65536))})) == 65536
     many = {"additionalGids": list(range(65537))}
     assert pointers(lambda: identity.additional_gids(many)) == ["/process/user/additionalGids"]

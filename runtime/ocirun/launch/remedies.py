@@ -6,7 +6,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..plan.ops import Op
 
-_EPERM, _ENOENT, _ESRCH, _EACCES, _EXDEV, _ENODEV, _ENOTDIR, _EINVAL, _ENOSYS = 1, 2, 3, 13, 18, 19, 20, 22, 38
+_EPERM, _ENOENT, _ESRCH, _EACCES, _EXDEV, _ENODEV, _ENOTDIR, _EINVAL, _EFBIG, _ENOSYS = (
+    1,
+    2,
+    3,
+    13,
+    18,
+    19,
+    20,
+    22,
+    27,
+    38,
+)
 
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
 _REMEDIES = {
@@ -33,6 +44,11 @@ _REMEDIES = {
     ("open_root", "openat", _EACCES): "every directory above it must be searchable for the root of the user namespace",
     ("set_ids", "setresuid", _EINVAL): "the id is not mapped in the user namespace",
     ("set_ids", "setresgid", _EINVAL): "the id is not mapped in the user namespace",
+    (
+        "find_home",
+        "read",
+        _EFBIG,
+    ): "set HOME in process.env: /etc/passwd of the container has no line of the user in its first 64 MiB",
     ("set_groups", "setgroups", _EPERM): "an unprivileged user namespace has no setgroups",
     ("join_namespace", "setns", _ESRCH): "the container has stopped meanwhile",
     ("join_namespace", "setns", _EPERM): "who joins it needs CAP_SYS_ADMIN in the user namespace that owns it",

@@ -160,11 +160,11 @@ def user_ids(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") 
 
 
 def additional_gids(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") -> tuple[int, ...]:
-    """The whole supplementary group list for setgroups(2), each group once.
+    """The whole supplementary group list for setgroups(2), as it stands: the kernel sorts it, and takes doubles.
 
     Empty when ``additionalGids`` is absent: it must be set all the same, or the caller's groups stay.
     """
-    gids = list(dict.fromkeys((user or {}).get("additionalGids") or ()))
+    gids = (user or {}).get("additionalGids") or ()
     here = f"{pointer}/additionalGids"
     problems = [p for p in (_id_problem(gid, f"{here}/{index}") for index, gid in enumerate(gids)) if p]
     if len(gids) > c.NGROUPS_MAX:
