@@ -345,10 +345,12 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: S
     """The plan that `create` would carry out, without touching anything.
 
     where   the host that it is for, see `hostfacts.read`; None for this one
-    Raises ConfigError, UnsupportedError, UsageError.
+    Raises ConfigError, UnsupportedError, UsageError, InvalidIdError.
     """
     from .launch import planning
 
+    if id != "<id>":  # a stand-in, which no container can have
+        store.check_id(id)
     return planning.explain(bundle, id, root, options, where=where)
 
 

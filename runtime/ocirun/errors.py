@@ -208,7 +208,7 @@ class UnsupportedError(OcirunError):
 
 
 class InvalidIdError(OcirunError):
-    """A container id outside ``[A-Za-z0-9_+.-]{1,1024}``, or ``.`` or ``..``."""
+    """A container id outside ``[A-Za-z0-9_+.-]{1,255}``, or ``.`` or ``..``."""
 
     code = "invalid-id"
 

@@ -41,7 +41,8 @@ def read(path: str, size: int = _PAGE) -> bytes:
 def text(path: str, size: int = _PAGE) -> str:
     """The same as text; "" for a file that is not there or has no answer for us.  Raises HostError.
 
-    size   more than a page is read to the end, as files with many lines come in parts
+    size   more than a page is read to the end, as files with many lines come in parts; a file that is longer than
+           that is an error, as half of it would be taken for the whole
     """
     try:
         return (read(path) if size <= _PAGE else _all(path, size)).decode("utf-8", "replace")[:size]
@@ -53,9 +54,12 @@ def _all(path: str, size: int) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
-        while size > 0 and (part := os.read(fd, size)):
+        left = size + 1
+        while left > 0 and (part := os.read(fd, left)):
             parts.append(part)
-            size -= len(part)
+            left -= len(part)
+        if left <= 0:
+            raise HostError(f"{path}: is longer than {size} bytes, the most that is read of it")
         return b"".join(parts)
     finally:
         os.close(fd)

@@ -68,8 +68,15 @@ def test_memory_refused(block: dict[str, Any], pointer: str) -> None:
 
 
 def test_kernel_memory_is_ignored_with_a_warning() -> None:
-    block = {"kernel": 1, "kernelTCP": -1, "useHierarchy": False}
-    assert warned({"memory": block}) == ["memory/kernel", "memory/kernelTCP", "memory/useHierarchy"]
+    block = {"kernel": 1, "useHierarchy": False}
+    assert warned({"memory": block}) == ["memory/kernel", "memory/useHierarchy"]
+
+
+def test_the_limit_for_buffers_of_tcp_is_set_where_the_kernel_has_it() -> None:
+    file = "memory.kmem.tcp.limit_in_bytes"
+    assert make({"memory": {"kernelTCP": 1 << 26}}) == [f"{file}={1 << 26}"]
+    assert make({"memory": {"kernelTCP": -1}}) == [f"{file}=-1"]
+    assert make({"memory": {"kernelTCP": 5}}, file) == []
 
 
 def test_a_kernel_that_does_not_count_swap() -> None:

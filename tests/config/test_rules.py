@@ -8,6 +8,7 @@ import pytest
 
 from config.samples import ABSENT, changed, docker, minimal, without
 from ocirun.config.check import check
+from ocirun.config.rules import ids
 from ocirun.config.rules import process as process_rules
 
 MAP = [{"containerID": 0, "hostID": 100000, "size": 1000}]
@@ -187,3 +188,25 @@ def test_many_entries() -> None:
     changes = {**USER, "/process/rlimits": [limit] * 20_000, "/linux/uidMappings": [line] * 20_000}
     assert len(found(changes)) > 100
     assert check(changed(docker(), {"/process/env": [f"A{number}=" for number in range(20_000)]})) == []
+
+
+@pytest.mark.parametrize("place", ["/linux", "/mounts/0"])
+def test_a_map_has_less_than_a_page_of_text(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """map_write() of the kernel refuses more with EINVAL, however few the lines are."""
+    monkeypatch.setattr(ids, "PAGE", 4096)
+    wide = [{"containerID": 10**9 + at, "hostID": 2 * 10**9 + at, "size": 1} for at in range(300)]
+    first = [{"containerID": 0, "hostID": 0, "size": 1}]
+    own = {"/mounts/0/uidMappings": first, "/mounts/0/gidMappings": first}
+
+    def found(pointer: str, lines: list[dict[str, int]]) -> dict[str, str]:
+        mounts = [{"destination": "/m", "source": "x", "options": ["bind"]}]
+        problems = check(changed(minimal(), {**USER, "/mounts": mounts, **own, f"{place}/{pointer}": lines}))
+        return {problem.pointer: problem.message for problem in problems}
+
+    words = f"is a text of {24 * 300} bytes for the kernel, which takes 4095"
+    for pointer in ("uidMappings", "gidMappings"):
+        assert found(pointer, wide) == {f"{place}/{pointer}": words}
+    # 6 and 170 times 24 bytes; one more byte is a page.
+    assert found("gidMappings", [*first, *wide[:170]]) == {}
+    wider = [{"containerID": 0, "hostID": 0, "size": 1}, {"containerID": 5 * 10**8, "hostID": 7, "size": 1}]
+    assert list(found("gidMappings", [*wider, *wide[:170]])) == [f"{place}/gidMappings"]

@@ -151,7 +151,7 @@ def find_home(passwd: bytes, uid: int = 1000) -> list[str]:
         op("find_home", uid=uid),
         op("find_program", args=["/p"], env=["A=1"], search=""),
         op("execute"),
-        rules=[rule("read", data=passwd, times=1)],
+        rules=[rule("read", data=passwd[at : at + 4096], times=1) for at in range(0, len(passwd) or 1, 4096)],
     )
     assert result.outcome == EXECUTED
     return split(result.of("execve")[0].blobs[2])

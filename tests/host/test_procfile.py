@@ -9,6 +9,7 @@ import pwd
 import pytest
 
 from ocirun import procfile
+from ocirun.errors import HostError
 from ocirun.host import facts
 
 TYPE_CHECKING = False
@@ -58,3 +59,13 @@ def test_odd_lines_of_passwd(monkeypatch: pytest.MonkeyPatch) -> None:
     text = b"\n# x:y:0\nshort:x:7\n+::::::\n\xff:x:7:7::/:/bin/sh\n"
     monkeypatch.setattr(procfile, "read", lambda path, size=0: text)
     assert facts.user_name(7) == "\udcff"
+
+
+def test_what_is_longer_than_is_read_is_an_error(tmp_path: Path) -> None:
+    """Half of a file would be taken for the whole: for fewer ids, or fewer processes."""
+    file = tmp_path / "subuid"
+    file.write_text("x" * 8192)
+    assert len(procfile.text(str(file), 8192)) == 8192
+    file.write_text("x" * 8193)
+    with pytest.raises(HostError, match="is longer than 8192 bytes"):
+        procfile.text(str(file), 8192)

@@ -111,3 +111,10 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
     test_wrong_paths("/no/such/socket", "no such")
     test_nobody_listens(tmp_path)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_name_that_no_address_has_room_for(tmp_path: Path) -> None:
+    path = f"{tmp_path}/{'s' * 120}"
+    with pytest.raises(HostError, match="its name has 120 bytes") as caught:
+        sockets.send_descriptor(path, 0, b"x")
+    assert "at most 80 bytes" in caught.value.remedy

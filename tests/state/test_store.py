@@ -36,7 +36,7 @@ def directory(root: str) -> Iterator[int]:
     os.close(fd)
 
 
-@pytest.mark.parametrize("name", ["a", "A-b_c+d.e", "...", ".hidden", "-", "0", "a" * 1024, "..a"])
+@pytest.mark.parametrize("name", ["a", "A-b_c+d.e", "...", ".hidden", "-", "0", "a" * 255, "..a"])
 def test_good_ids(name: str) -> None:
     assert store.check_id(name) == name
 
@@ -44,7 +44,7 @@ def test_good_ids(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("", ".", "..", "a/b", "/", "a\n", "\n", "a\0", " a", "a ", "a:b", "a,b", "%s~", "ä", "\u0661", "a" * 1025),
+        *("", ".", "..", "a/b", "/", "a\n", "\n", "a\0", " a", "a ", "a:b", "a,b", "%s~", "ä", "\u0661", "a" * 256),
         *("a\\b", "..\u2024", "a\udc80", "a@b", "$(x)"),
     ],
 )

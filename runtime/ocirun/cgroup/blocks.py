@@ -55,9 +55,8 @@ def swappiness_of(block: Mapping[str, Any]) -> int | None:
 
 def memory_ignored(block: Mapping[str, Any], sheet: Sheet) -> None:
     """What the kernel has given up."""
-    for key in ("kernel", "kernelTCP"):
-        if block.get(key):
-            sheet.warn(f"memory/{key}", "is ignored: the kernel has no separate limit for its own memory any more")
+    if block.get("kernel"):
+        sheet.warn("memory/kernel", "is ignored: the kernel has no separate limit for its own memory any more")
     if block.get("useHierarchy") is False:
         sheet.warn("memory/useHierarchy", "is ignored: memory is always counted for groups above too (Linux 5.11)")
 

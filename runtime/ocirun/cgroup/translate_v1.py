@@ -61,6 +61,11 @@ def _memory_behaviour(block: Mapping[str, Any], sheet: Sheet) -> None:
         sheet.add("memory", "memory.swappiness", str(swappiness), "memory/swappiness")
     if block.get("disableOOMKiller"):
         sheet.add("memory", "memory.oom_control", "1", "memory/disableOOMKiller")
+    tcp, setting = block.get("kernelTCP") or 0, ("memory", "memory.kmem.tcp.limit_in_bytes")
+    if tcp and sheet.available(*setting):
+        sheet.add(*setting, str(tcp), "memory/kernelTCP", lifts=tcp < 0)
+    elif tcp:
+        sheet.warn("memory/kernelTCP", "is ignored: this kernel has no separate limit for buffers of TCP")
     memory_ignored(block, sheet)
 
 

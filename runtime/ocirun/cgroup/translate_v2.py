@@ -41,6 +41,8 @@ def memory(block: Mapping[str, Any], sheet: Sheet) -> None:
         _without("memory/swappiness", block["swappiness"], sheet)
     if block.get("disableOOMKiller"):
         _without("memory/disableOOMKiller", True, sheet)
+    if block.get("kernelTCP"):
+        sheet.warn("memory/kernelTCP", "is ignored: cgroup v2 has no separate limit for buffers of TCP")
     blocks.memory_ignored(block, sheet)
 
 

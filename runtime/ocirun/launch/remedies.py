@@ -6,18 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..plan.ops import Op
 
-_EPERM, _ENOENT, _ESRCH, _EACCES, _EXDEV, _ENODEV, _ENOTDIR, _EINVAL, _EFBIG, _ENOSYS = (
-    1,
-    2,
-    3,
-    13,
-    18,
-    19,
-    20,
-    22,
-    27,
-    38,
-)
+_EPERM, _ENOENT, _ESRCH, _EACCES, _EXDEV, _ENODEV, _ENOTDIR = 1, 2, 3, 13, 18, 19, 20
+_EINVAL, _EFBIG, _ENAMETOOLONG, _ENOSYS = 22, 27, 36, 38
 
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
 _REMEDIES = {
@@ -90,4 +80,6 @@ def usual(op: Op, call: str, errno: int) -> str:
         return _MOUNT_REMEDIES[op.args["type"]]
     if op.name == "new_filesystem" and call == "fsopen" and op.args.get("type") == "bind":
         return "a bind mount is asked for by the option bind or rbind, not by the type"
+    if errno == _ENAMETOOLONG:
+        return "a name has at most 255 bytes, a path 4095"
     return _REMEDIES.get((op.name, call, errno), "")

@@ -36,6 +36,11 @@ def send_descriptor(path: str, fd: int, payload: bytes) -> None:
             directory, name = os.path.split(raw)
             parent = os.open(directory or b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             raw = b"/proc/self/fd/%d/%s" % (parent, name)
+            if len(raw) >= _PATH_MAX:
+                raise HostError(
+                    f"socket {path}: its name has {len(name)} bytes, which no address of a socket has room for",
+                    remedy="choose a name of at most 80 bytes; its directory may be as long as you like",
+                )
         connection.connect(raw)
         sent = connection.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pack("i", fd))])
         if sent < len(payload):

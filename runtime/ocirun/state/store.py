@@ -29,7 +29,8 @@ from ..errors import (
     with_force,
 )
 
-ID_MAX = 1024
+# NAME_MAX of the file systems and of cgroups: the id is the name of a directory in both.
+ID_MAX = 255
 _ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -47,7 +48,7 @@ def remedy() -> str:
 def check_id(container_id: str) -> str:
     """The id itself, if it is one.
 
-    Raises InvalidIdError unless it has 1 to 1024 letters of ``A-Za-z0-9_+-.`` and is neither ``.`` nor ``..``.
+    Raises InvalidIdError unless it has 1 to 255 letters of ``A-Za-z0-9_+-.`` and is neither ``.`` nor ``..``.
     """
     good = 0 < len(container_id) <= ID_MAX and _ID_LETTERS.issuperset(container_id)
     if not good or container_id in (".", ".."):

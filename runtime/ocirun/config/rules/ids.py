@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from . import namespaces
 
 TYPE_CHECKING = False
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 #: Lines that a map may have, UID_GID_MAP_MAX_EXTENTS of Linux 4.15 and later.
 LINES = 340
+
+#: Bytes; what /proc/PID/uid_map takes in one write has to be less.
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 #: The largest id there is a use for; one more would mean "no change" to the kernel.
 LAST = 0xFFFFFFFE
@@ -50,6 +55,12 @@ def mapping(lines: list[dict[str, int]], pointer: str, report: Report) -> bool:
     """
     if len(lines) > LINES:
         report.add(pointer, f"has {len(lines)} mappings, the kernel takes {LINES}", expected=f"at most {LINES}")
+        return False
+    # The text has to come in one write(2) of less than a page, map_write() of kernel/user_namespace.c.
+    size = sum(len(f"{line['containerID']} {line['hostID']} {line['size']}\n") for line in lines)
+    if size >= PAGE:
+        text = f"is a text of {size} bytes for the kernel, which takes {PAGE - 1}"
+        report.add(pointer, text, expected="fewer mappings, or ones of more ids each", found=str(size))
         return False
     right = True
     for key in ("containerID", "hostID"):
