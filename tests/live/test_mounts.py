@@ -124,6 +124,16 @@ def test_tmpfs_takes_the_mode_of_the_directory(live: Case) -> None:
     assert stat.S_IMODE(os.stat(f"{bundle.rootfs}/fresh").st_mode) == 0o755
 
 
+@pytest.mark.parametrize(("levels", "code"), [(62, 0), (64, 1)])
+def test_tmpcopyup_of_a_deep_tree(live: Case, levels: int, code: int) -> None:
+    bundle = live.bundle()
+    os.makedirs(f"{bundle.rootfs}/var" + "/d" * levels)
+    bundle.mount("/var", "tmpfs", "tmpcopyup", kind="tmpfs")
+    result = live.run(bundle)
+    assert result.code == code, result.err
+    assert not code or "copies trees of at most 64 levels" in result.err
+
+
 def test_tmpcopyup(live: Case) -> None:
     bundle = live.shell("stat -c '%a %u %n' /var/a /var/d /var/d/s; cat /var/a; readlink /var/l; echo new > /var/a")
     bundle.file("/var/a", "content\n", 0o640)

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ..plan.ops import Op
 
 _EPERM, _ENOENT, _ESRCH, _EACCES, _EXDEV, _ENODEV, _ENOTDIR = 1, 2, 3, 13, 18, 19, 20
-_EINVAL, _EFBIG, _ENAMETOOLONG, _ENOSYS = 22, 27, 36, 38
+_EINVAL, _EFBIG, _ENAMETOOLONG, _ENOSYS, _ELOOP = 22, 27, 36, 38, 40
 
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
 _REMEDIES = {
@@ -34,6 +34,7 @@ _REMEDIES = {
     ("open_root", "openat", _EACCES): "every directory above it must be searchable for the root of the user namespace",
     ("set_ids", "setresuid", _EINVAL): "the id is not mapped in the user namespace",
     ("set_ids", "setresgid", _EINVAL): "the id is not mapped in the user namespace",
+    ("copy_up", "statx", _ELOOP): "tmpcopyup copies trees of at most 64 levels of directories",
     (
         "find_home",
         "read",
