@@ -136,7 +136,7 @@ _PHRASES = {
     "set_ids": "become uid {uid} gid {gid}",
     "set_capabilities": "set capabilities",
     "change_dir": "chdir to cwd {path}",
-    "find_home": "look up HOME",
+    "find_home": "look up HOME in /etc/passwd",
     "find_program": "look up the program",
     "ready": "report that the container is created",
     "wait_start": "wait for start",
