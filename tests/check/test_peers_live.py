@@ -121,7 +121,8 @@ def _rlimits(c: dict[str, Any]) -> None:
 ROWS: list[tuple[str, str, str, Change, str, str]] = [
     ("/process/user/uid", "for 0, runc", "id -u", lambda c: c["process"]["user"].update(uid="7"), REFUSED, "0"),
     ("/process/user/uid", "for 0, runc", "id -u", lambda c: c["process"]["user"].update(uid=True), REFUSED, "0"),
-    ("/process/user/uid", "runc and crun", "id -u", lambda c: c["process"]["user"].update(uid=None), "0", "0"),
+    ("/process/consoleSize/width", "runc and crun", "id -u",
+     lambda c: c["process"].update(consoleSize={"height": 9, "width": None}), "0", "0"),
     ("/process/noNewPrivileges", "for false", "grep NoNew /proc/self/status",
      lambda c: c["process"].update(noNewPrivileges="true"), REFUSED, "NoNewPrivs:\t0"),
     ("/mounts/1/options", "not there", MOUNT + "|grep -c ' rw'",
