@@ -64,9 +64,9 @@ int op_move_root(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: slot of a directory, path below it, cover.  Take off what is mounted at
+/* arg: slot of a directory, path below it, cover, pass over.  Take off what is mounted at
  * that path, with all below it; or cover it, where the kernel holds it fast.
- * What is not there or not within reach stays: the runtime looks again. */
+ * With `pass over` what is not there or not within reach stays: the runtime looks again. */
 int op_hide_mount(struct executor *x, const struct op *op)
 {
 	const char *path = plan_text(x, op->arg[1]);
@@ -85,7 +85,9 @@ int op_hide_mount(struct executor *x, const struct op *op)
 		if (r == 0)
 			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	}
-	return r == -ENOENT || r == -ENOTDIR || r == -EINVAL ? 0 : r;
+	if (op->arg[3] && (r == -ENOENT || r == -ENOTDIR || r == -EINVAL))
+		r = 0;
+	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
 }
 
 /* arg: root slot.  Without a mount namespace there is only chroot. */

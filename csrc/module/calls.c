@@ -77,6 +77,25 @@ int ocirun_inherited(int fd)
 	return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
+/* A tmpfs that is mounted nowhere, with MOUNT_ATTR_* and an SELinux context or ""; its descriptor. */
+int ocirun_tmpfs(unsigned int attributes, const char *context)
+{
+	int fs = (int)syscall(__NR_fsopen, "tmpfs", FSOPEN_CLOEXEC), r = fs, error;
+
+	if (r >= 0 && *context)
+		r = (int)syscall(__NR_fsconfig, fs, FSCONFIG_SET_STRING, "context", context, 0);
+	if (r >= 0)
+		r = (int)syscall(__NR_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0711", 0);
+	if (r >= 0)
+		r = (int)syscall(__NR_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	if (r >= 0)
+		r = (int)syscall(__NR_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+	error = errno;
+	if (fs >= 0)
+		close(fs);
+	return r < 0 ? -error : r;
+}
+
 int ocirun_umount(const char *path, int flags)
 {
 	return umount2(path, flags) < 0 ? -errno : 0;

@@ -38,6 +38,7 @@ int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int ocirun_set_subreaper(int on);
 int ocirun_bpf(int command, void *attributes, unsigned int size);
 int ocirun_inherited(int fd);
+int ocirun_tmpfs(unsigned int attributes, const char *context);
 int ocirun_umount(const char *path, int flags);
 int ocirun_seccomp_flag(unsigned int flag);
 void *ocirun_symbol(const char *library, const char *name);

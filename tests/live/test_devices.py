@@ -153,17 +153,49 @@ def test_denied_device_cannot_be_opened(live: Case) -> None:
     assert "not permitted" in result.err
 
 
-def test_device_in_a_user_namespace_is_a_bind(live: Case) -> None:
-    bundle = live.shell("stat -c '%t:%T' /dev/mine; echo x > /dev/mine && echo written")
+def test_devices_in_a_user_namespace(live: Case) -> None:
+    # The runtime makes them, whether the host has a node of that path or not; and it is none of the host's.
+    names = "/dev/mine /dev/sub/loop /outside /dev/pipe /dev/null"
+    bundle = live.shell(
+        f"stat -c '%F %t:%T %a %u:%g' {names}; echo x > /dev/mine && echo written; "
+        "chmod 600 /dev/null && grep -c -E ' (/dev/(mine|sub/loop|null)|/outside) [^ ]*nosuid,noexec' /proc/self/mountinfo"
+    )
     bundle.user_namespace()
-    path = "/dev/null"
-    bundle.linux["devices"] = [device("/dev/mine"), device(path)]
+    os.chown(f"{bundle.rootfs}", 100000, 100000)
+    bundle.linux["devices"] = [
+        device("/dev/mine", 1, 3, fileMode=0o21640, uid=7, gid=8),
+        {"path": "/dev/sub/loop", "type": "b", "major": 7, "minor": 300, "fileMode": 0o600},
+        device("/outside", 1, 5),
+        {"path": "/dev/pipe", "type": "p", "fileMode": 0o622, "uid": 3},
+    ]
+    result = live.run(bundle, before=lambda: os.umask(0o077)).ok()
+    assert result.out.splitlines() == [
+        "character special file 1:3 1640 7:8",
+        "block special file 7:12c 600 0:0",
+        "character special file 1:5 666 0:0",
+        "fifo 0:0 622 3:0",
+        "character special file 1:3 666 0:0",
+        "written",
+        "4",
+    ]
+    assert stat.S_IMODE(os.stat("/dev/null").st_mode) == 0o666
+
+
+def test_device_in_a_user_namespace_with_an_owner_that_is_not_mapped(live: Case) -> None:
+    bundle = live.bundle()
+    bundle.user_namespace(size=1000)
+    bundle.linux["devices"] = [device("/dev/mine", uid=1000)]
+    live.refused(bundle, "/linux/devices/0/uid", "/dev/mine", "1000")
+
+
+@pytest.mark.parametrize("propagation", ["", "shared", "rprivate", "runbindable"])
+def test_nodes_leave_nothing_mounted(live: Case, propagation: str) -> None:
+    bundle = live.shell("cat /proc/self/mountinfo; ls -d /0 /1")
+    bundle.user_namespace()
+    if propagation:
+        bundle.linux["rootfsPropagation"] = propagation
     result = live.run(bundle)
-    if result.code:
-        # There is no host node /dev/mine to bind: that is an error, and says which device.
-        result.failed("/linux/devices/0")
-        bundle.linux["devices"] = [device(path)]
-        bundle.process["args"][2] = "stat -c '%t:%T' /dev/null"
-        assert live.output(bundle) == "1:3\n"
-    else:
-        assert result.out == "1:3\nwritten\n"
+    points = [line.split()[4] for line in result.out.splitlines()]
+    assert points.count("/") == 1
+    assert "/dev/null" in points
+    assert result.err.count("No such file") == 2

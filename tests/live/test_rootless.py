@@ -50,7 +50,8 @@ def test_own_ids_only(user: User) -> None:
     bundle = user.bundle("id -u; id -g; touch /tmp/made; cat /proc/self/setgroups; hostname; ls /proc/1/ns | wc -w")
     # The default devices must be the host's, and work.
     bundle.process["args"][2] += "; head -c 2 /dev/zero | wc -c; echo x > /dev/null; stat -c %t:%T /dev/full"
-    assert user.output(bundle).split()[:5] == ["0", "0", "deny", "live", "10"]
+    bundle.process["args"][2] += "; grep -c ' /dev/[a-z]* [^ ]*nosuid,noexec.* - devtmpfs' /proc/self/mountinfo"
+    assert user.output(bundle).split() == ["0", "0", "deny", "live", "10", "2", "1:7", "6"]
     made = os.stat(f"{bundle.rootfs}/tmp/made")
     assert (made.st_uid, made.st_gid) == (UID, GID)
 

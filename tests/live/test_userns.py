@@ -71,7 +71,7 @@ def test_groups(live: Case) -> None:
 
 
 def test_default_devices_work(live: Case) -> None:
-    # No mknod in a user namespace: the nodes are binds of the host's.
+    # No mknod in a user namespace: the runtime makes the nodes outside of it.
     bundle = live.shell(
         "echo x > /dev/null && head -c 4 /dev/zero | od -An -tx1 && stat -c '%t:%T %a' /dev/null /dev/zero /dev/full"
     )

@@ -101,7 +101,7 @@ def _hide(helper: spawn.Helper, top: int, namespaces: int, mounts: list[Mount], 
     ops = [Op("guard", INIT, "", {}), Op("join_namespace", INIT, "", {"slot": "init", "flag": namespaces, "keep": 0})]
     for mount in mounts:
         path = mount.point.lstrip("/")
-        ops.append(Op("hide_mount", INIT, "", {"slot": "top", "path": path, "cover": int(cover)}))
+        ops.append(Op("hide_mount", INIT, "", {"slot": "top", "path": path, "cover": int(cover), "pass_over": 1}))
     plan = Plan(ops, ["plan", "progress", "sync", "init", "top"], 5, [], [])
     other = spawn.start(plan, {"init": helper.pidfd, "top": top}, flags=0)
     try:

@@ -238,6 +238,13 @@ def open_source(s: Session, path: str, recursive: int) -> None:
     check(lib.ocirun_mount_setattr(s.answer_fd, below, 0, MS_SLAVE, 0), f"open {path}", "mount_setattr")
 
 
+def make_nodes(s: Session, nodes: list[list[Any]], context: str | None) -> None:
+    """The devices of a container in a user namespace, handed to the helper with the answer."""
+    from . import nodes as making
+
+    s.answer_fd = making.make(s.helper.pid, nodes, context)
+
+
 def make_user_namespace(s: Session, uid_map: str, gid_map: str) -> None:
     """A user namespace that holds a mapping, kept until the next one is made."""
     from . import idmount
@@ -385,16 +392,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         write_time_offsets,
         write_process,
         open_source,
-        make_user_namespace,
-        idmap_mount,
-        hide_host_mounts,
-        move_device,
-        limit_process,
-        pass_console,
-        pass_pidfd,
-        pass_listener,
-        restore_processes,
-        record_state,
-        write_pid_file,
+        *(make_nodes, make_user_namespace, idmap_mount, hide_host_mounts, move_device, limit_process),
+        *(pass_console, pass_pidfd, pass_listener, restore_processes, record_state, write_pid_file),
     )
 }

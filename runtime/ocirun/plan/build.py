@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import jsonio
 from ..config import sysctl
 from ..config.report import token
-from . import cgroups, hooks, mounts, namespaces, process, rootfs
+from . import cgroups, devices, hooks, mounts, namespaces, process, rootfs
 from . import constants as c
 from .builder import Builder
 from .ops import OPEN_CREATE, Op, Plan
@@ -161,7 +161,7 @@ def _file_system(b: Builder) -> None:
     mounts.add_mounts(b)
     if b.facts.notify_socket:
         _notify_mount(b)
-    rootfs.make_devices(b)
+    devices.make_devices(b)
     if b.process.get("terminal"):
         rootfs.console_target(b)
     rootfs.make_cwd(b)

@@ -75,6 +75,7 @@ _PHRASES = {
     "write_id_maps": "write uid_map and gid_map",
     "write_time_offsets": "write the clock offsets",
     "open_source": "open the source {path} on the host",
+    "make_nodes": "make the devices on the host, in a tmpfs that is mounted nowhere",
     "make_user_namespace": "make a user namespace that holds the mappings",
     "idmap_mount": "map the ids of the mount for {path} by the {by}",
     "hide_host_mounts": "take the mounts of the host off",

@@ -12,29 +12,6 @@ if TYPE_CHECKING:
 
     from .builder import Builder
 
-_CHAR = 0o020000
-_BLOCK = 0o060000
-_FIFO = 0o010000
-_TYPES = {"c": _CHAR, "u": _CHAR, "b": _BLOCK, "p": _FIFO}
-
-# runtime-spec config-linux.md "Default Devices"
-DEFAULT_DEVICES = (
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-)
-# runtime-spec runtime-linux.md "Dev symbolic links"; the last is what other runtimes make too
-_LINKS = (
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
-)
-
 
 def enter_root(b: Builder) -> None:
     """Make the root file system a mount of its own, in a mount namespace whose changes stay inside."""
@@ -58,44 +35,6 @@ def enter_root(b: Builder) -> None:
         )
     b.init("clone_mount", "/root/path", slot=b.slot("root"), source="rootdir", recursive=1)
     b.init("attach", "/root/path", slot="root", target="rootdir")
-
-
-def make_devices(b: Builder) -> None:
-    """Default and configured devices, and the links of /dev; none of them if /dev is the host's."""
-    listed = {clean(device["path"]): index for index, device in enumerate(b.linux.get("devices") or ())}
-    foreign = any(b.destination(mount) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ())
-    if not foreign:
-        for path, major, minor in DEFAULT_DEVICES:
-            if path not in listed:
-                _device(b, "", path, _CHAR | 0o666, major, minor, (0, 0))
-    for index, device in enumerate(b.linux.get("devices") or ()):
-        pointer = f"/linux/devices/{index}"
-        path = clean(device["path"])
-        if path in ("/dev/ptmx", "/dev/console") or (foreign and path.startswith("/dev/")):
-            continue  # a link and a bind of the runtime, or the host's own entry
-        mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o7777)
-        owner = (0, 0) if b.confined else (device.get("uid", 0), device.get("gid", 0))
-        _device(b, pointer, path, mode, device.get("major", 0), device.get("minor", 0), owner)
-    if foreign:
-        return
-    b.init("make_link", "", root="root", path="/dev/ptmx", text="pts/ptmx", needs=None, replace=1)
-    for path, text in _LINKS:
-        b.init("make_link", "", root="root", path=path, text=text, needs=text, replace=0)
-
-
-def _is_bind(mount: dict[str, Any]) -> bool:
-    words = {word for option in mount.get("options") or () for word in option.split(",")}
-    return "bind" in words or "rbind" in words
-
-
-def _device(b: Builder, pointer: str, path: str, mode: int, major: int, minor: int, owner: tuple[int, int]) -> None:
-    if b.confined and mode & 0o170000 != _FIFO:
-        why = "mknod is not allowed in a user namespace; the host's node is bound"
-        copy_source(b, pointer, path, recursive=0, why=why)
-        target(b, pointer, path, OPEN_CREATE, like="mount")
-        b.init("attach", pointer, slot="mount", target="target")
-        return
-    b.init("make_node", pointer, root="root", path=path, mode=mode, device=(major, minor), owner=owner)
 
 
 def copy_source(b: Builder, pointer: str, path: str, *, recursive: int, why: str, slot: str = "mount") -> bool:
