@@ -109,12 +109,12 @@ class Session:
         """Give back what the way back does not need: what is left to do may need descriptors."""
         self.reserve.free()
         self.cgroup.close()
-        self._close_fds()
+        # Network devices come back from there; with the helper dead, the last descriptor takes them along.
+        self._close_fds(but="netns")
 
-    def _close_fds(self) -> None:
-        for fd in self.fds.values():
-            os.close(fd)
-        self.fds.clear()
+    def _close_fds(self, but: str = "") -> None:
+        for name in [name for name in self.fds if name != but]:
+            os.close(self.fds.pop(name))
 
     def start(self, timeout: float | None = None) -> None:
         """Let a helper of this session go on from `wait_start`, and wait until the program runs.
