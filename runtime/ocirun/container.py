@@ -213,11 +213,13 @@ class Container(Handle):
         if not records.may_have_processes(self._record):
             return []
         with self.cgroup as cgroup:
-            if cgroup.groups:
-                return sorted(cgroup.pids())
-        from .host import processes
+            found = set(cgroup.pids())
+        if self.pid not in found and records.is_alive(self._record):
+            # Without a cgroup, or moved to another one.
+            from .host import processes
 
-        return sorted(processes.descendants(self.pid)) if records.is_alive(self._record) else []
+            found.update(processes.descendants(self.pid))
+        return sorted(found)
 
     def stats(self) -> dict[str, Any]:
         """What it uses now, in the shape of runc's stats events.  StateError, UnsupportedError without a cgroup."""

@@ -62,6 +62,11 @@ class Around(Driver):
     def open_directory(self, below: str = "") -> int:
         return self.inner.open_directory(below)
 
+    def follow(self, pid: int) -> str:
+        why = self.inner.follow(pid)
+        self.groups = list(self.inner.groups)
+        return why
+
     def home(self, pid: int) -> tuple[str, str]:
         return self.inner.home(pid)
 

@@ -202,6 +202,15 @@ class Driver:
         """The group's directory, or that of a group below, for CLONE_INTO_CGROUP; only where it `clones`."""
         raise KeyError(below)
 
+    def follow(self, pid: int) -> str:
+        """Go where a process is, in each hierarchy where the container's own group is gone; see `moved`.
+
+        pid   of the container's first process
+        Returns why, "" where the container's groups are there.  Only for a process that is to join.
+        """
+        del pid
+        return ""
+
     def home(self, pid: int) -> tuple[str, str]:
         """Where another process starts: path below the group, and why it is not the group itself; see V2Driver."""
         del pid

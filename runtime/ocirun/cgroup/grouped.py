@@ -122,6 +122,18 @@ class Grouped(Driver):
         top = self._directory(group)
         return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, self.join_file, flags))
 
+    def follow(self, pid: int) -> str:
+        """Take the groups in which a process is for those that are gone."""
+        gone = [group for group in self.groups if self._existing(group) is None]
+        if not gone:
+            return ""
+        from . import moved
+
+        for group, there in zip(gone, moved.places(gone, pid), strict=True):
+            self.groups[self.groups.index(group)] = there
+            self.inodes.pop(group.name, None)
+        return moved.WHY
+
     def place(self, pid: int) -> None:
         """Move a process with all its threads into every group."""
         for group in self.groups:
@@ -213,7 +225,13 @@ class Grouped(Driver):
     def _directory(self, group: Group) -> int:
         fd = self._existing(group)
         if fd is None:
-            raise HostError(f"the container's cgroup {group.path} is gone", call="openat", errno=errno.ENOENT)
+            raise HostError(
+                f"the container's cgroup {group.path} is gone",
+                call="openat",
+                errno=errno.ENOENT,
+                remedy="its processes may have moved to another one, which is not the container's alone: see "
+                "/proc/PID/cgroup",
+            )
         return fd
 
     def _write(self, controller: str, file: str, value: str) -> None:

@@ -18,7 +18,7 @@ from . import freezer, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Processes held at a time, well below the usual limit of 1024 open files.
 _BATCH = 200
@@ -93,11 +93,19 @@ def _turns(number: int) -> Sequence[int]:
 
 
 def _signal_new(tops: Sequence[int], number: int, done: set[int], path: str) -> int:
-    """Signal the processes that are not in `done`, and put them there; returns how many."""
+    return signal_listed(lambda: pids(tops), number, done, f"cgroup {path}")
+
+
+def signal_listed(listed: Callable[[], Sequence[int]], number: int, done: set[int], what: str) -> int:
+    """Signal the processes of a list that are not in `done`, and put them there; returns how many.
+
+    listed   lists them, again and again
+    what     whose they are, for messages
+    """
     from _signal import pidfd_send_signal
 
     before = len(done)
-    fresh = [pid for pid in pids(tops) if pid not in done]
+    fresh = [pid for pid in listed() if pid not in done]
     for first in range(0, len(fresh), _BATCH):
         held = []
         try:
@@ -106,7 +114,7 @@ def _signal_new(tops: Sequence[int], number: int, done: set[int], path: str) -> 
                     held.append((pid, os.pidfd_open(pid)))
                 except ProcessLookupError:
                     pass
-            still = set(pids(tops)) if held else ()
+            still = set(listed()) if held else ()
             for pid, pidfd in held:
                 if pid not in still:
                     continue
@@ -116,7 +124,7 @@ def _signal_new(tops: Sequence[int], number: int, done: set[int], path: str) -> 
                 except ProcessLookupError:
                     pass
         except OSError as error:
-            raise HostError.from_os(f"signal {number} to cgroup {path}", error, call="pidfd_send_signal") from error
+            raise HostError.from_os(f"signal {number} to {what}", error, call="pidfd_send_signal") from error
         finally:
             for _, pidfd in held:
                 os.close(pidfd)

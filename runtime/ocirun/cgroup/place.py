@@ -23,7 +23,8 @@ class Group:
     controllers  all of them
     mount        where the hierarchy is mounted
     device       "MAJOR:MINOR" of its file system, to know it again; "" when unknown
-    below        the group's path below the mount point, such as "a/b"; never empty, never with ".."
+    below        the group's path below the mount point, such as "a/b"; never with "..", and empty only for the one in
+                 which a process is that has left the container's
     """
 
     __slots__ = ("below", "controllers", "device", "mount", "name")
@@ -38,7 +39,7 @@ class Group:
     @property
     def path(self) -> str:
         """The absolute path of the directory."""
-        return f"{self.mount}/{self.below}"
+        return f"{self.mount}/{self.below}" if self.below else self.mount
 
     def record(self) -> dict[str, Any]:
         """The group as plain values."""

@@ -93,7 +93,7 @@ class SystemdDriver(Around):
     properties   of the unit, those of annotations among them
     """
 
-    __slots__ = ("_invocation", "_properties", "unit", "version")
+    __slots__ = ("_invocation", "_moved", "_properties", "unit", "version")
 
     def __init__(self, inner: Driver, unit: Unit, *, version: int, properties: Sequence[Property] = ()) -> None:
         super().__init__(inner)
@@ -102,6 +102,7 @@ class SystemdDriver(Around):
         self._properties = list(properties)
         # Which run of the unit is ours: the name may be somebody else's by now.
         self._invocation = ""
+        self._moved = False
         self.joins = inner.joins and not unit.user
         self.clones = inner.clones and not unit.user
 
@@ -207,11 +208,24 @@ class SystemdDriver(Around):
         self.set(properties(settings, version=self.version, period=period))
         self.inner.apply(settings)
 
+    def follow(self, pid: int) -> str:
+        why = super().follow(pid)
+        if why and self.unit.user:
+            raise HostError(
+                f"the container's unit {self.unit.name} is gone, and only systemd may move a process to where its "
+                "first process is now",
+                pointer=units.POINTER,
+            )
+        self._moved = bool(why)
+        return why
+
     def attach_point(self, pid: int, below: Mapping[str, str]) -> str | None:
         """A user's instance may move processes where the user alone may not: out of a session.
 
         And where v2 is there besides v1, systemd counts processes by a hierarchy that is none of our groups.
         """
+        if self._moved:
+            return None
         if self.kind == V2:
             return (below.get(UNIFIED) or self.inner.home(pid)[0]) if self.unit.user else None
         if not self.unit.user and (self.version < _ATTACH_SINCE or _own_groups(pid).get("") != self.unit.group):

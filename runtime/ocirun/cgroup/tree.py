@@ -73,7 +73,7 @@ def open_group(group: Group) -> int | None:
 def open_nearest(group: Group) -> tuple[int, list[str]]:
     """The group's directory or its nearest existing ancestor, and the names that are missing below that."""
     fd = open_mount(group)
-    names = group.below.split("/")
+    names = group.below.split("/") if group.below else []
     for index, name in enumerate(names):
         try:
             child = enter(fd, name)

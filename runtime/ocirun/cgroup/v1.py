@@ -107,7 +107,10 @@ class V1Driver(Grouped):
         """See `statistics.read`."""
         from . import statistics
 
-        return statistics.read(self._tops())
+        tops = self._tops()
+        if not tops:
+            self._directory(self._members_group())  # raises
+        return statistics.read(tops)
 
     def _furnish(self, group: Group) -> None:
         if "cpuset" in group.controllers:

@@ -114,7 +114,7 @@ class V2Driver(Grouped):
         """
         (group,) = self.groups
         fd = self._existing(group)
-        if fd is not None and not v2_steps.domain_only(fd):
+        if not group.below or (fd is not None and not v2_steps.domain_only(fd)):
             return "", ""
         own, at = v2_steps.group_of(pid), f"/{group.below}/"
         # Where only a part of the hierarchy is mounted, the path has more in front.

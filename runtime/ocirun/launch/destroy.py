@@ -86,6 +86,10 @@ def _kill(record: Record, cgroup: Driver) -> None:
     import select
 
     try:
+        if record.shared_pids:
+            from . import kill
+
+            kill.moved(record, cgroup, 9)
         try:
             _signal.pidfd_send_signal(pidfd, 9)
         except ProcessLookupError:

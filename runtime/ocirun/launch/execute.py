@@ -58,11 +58,11 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
         without=f"leave out {option('tty')}" if Spelling.flags else "set terminal to false",
         to_use=f"give {option('tty')} and {option('detach')}" if Spelling.flags else "set terminal to true, and detach",
     )
-    _check_status(record, cgroup, directory, options)
+    why = _check_status(record, cgroup, directory, options)
     for name in _INHERITED:
         if name in own:
             process.setdefault(name, own[name])
-    made = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options)
+    made = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options, why)
     for problem in made.plan.warnings:
         options.warn(problem.line())
     if options.debug is not None:
@@ -83,18 +83,27 @@ def _check_process(data: dict[str, Any], source: str) -> None:
     raise ConfigError(problems, path=source or "process")
 
 
-def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecOptions) -> None:
+def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecOptions) -> str:
+    """Raise StateError where no process can be started; returns why it joins other groups than the container's, ""."""
     status = records.status(record, records.load_progress(directory))
     if status == records.CREATING:
         raise StateError("cannot exec in a container that is being created", status=status)
     if status not in (records.CREATED, records.RUNNING):
         raise StateError("cannot exec in a stopped container", status=status)
+    why = cgroup.follow(record.pid)
     if not options.ignore_paused and cgroup.frozen():
         raise paused()
+    return why
 
 
 def _session(
-    record: Record, cgroup: Driver, directory: int, data: dict[str, Any], umask: int | None, options: ExecOptions
+    record: Record,
+    cgroup: Driver,
+    directory: int,
+    data: dict[str, Any],
+    umask: int | None,
+    options: ExecOptions,
+    why: str,
 ) -> Session:
     request = Request(
         container_id=record.container_id,
@@ -109,10 +118,10 @@ def _session(
     )
     below = sub_groups(cgroup, options.cgroup)
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
-    start_in = why = ""
+    start_in = ""
     if cgroup.clones:
-        inside, why = (below[UNIFIED], "") if UNIFIED in below else cgroup.home(record.pid)
-        below[UNIFIED] = inside
+        inside, no = (below[UNIFIED], "") if UNIFIED in below else cgroup.home(record.pid)
+        below[UNIFIED], why = inside, why or no
         if options.ignore_paused or (data["process"].get("execCPUAffinity") or {}).get("initial"):
             # A helper that starts in a frozen group keeps us waiting where no signal can reach us; and the
             # first affinity is to hold before the group is joined (config.md, "execCPUAffinity").
@@ -135,7 +144,7 @@ def _session(
         status=records.status(record, records.load_progress(directory)),
         cgroup_files=files,
         start_in=start_in,
-        start_why=why,
+        join_why=why,
         attach=cgroup.attach_point(record.pid, below),
     )
     session = Session(plan, record, cgroup, directory)

@@ -64,8 +64,24 @@ def _send(record: Record, cgroup: Driver, signal: int, *, all: bool) -> None:
     everyone = all or (signal == SIGKILL and record.shared_pids)
     if everyone and records.may_have_processes(record):
         cgroup.kill(signal)
+        moved(record, cgroup, signal)
     if not all:
         _to_init(record, cgroup, signal, may_be_gone=everyone)
+
+
+def moved(record: Record, cgroup: Driver, signal: int) -> None:
+    """Signal those that are in no group of the container: it has none, or they have moved to another one.
+
+    Raises HostError.
+    """
+    if not records.is_alive(record) or record.pid in cgroup.pids():
+        return
+    from ..cgroup import members
+    from ..host import processes
+
+    members.signal_listed(
+        lambda: processes.descendants(record.pid), signal, set(), f"the processes of {record.container_id}"
+    )
 
 
 def _to_init(record: Record, cgroup: Driver, signal: int, *, may_be_gone: bool) -> None:

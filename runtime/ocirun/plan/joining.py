@@ -36,7 +36,7 @@ def build_exec(
     status: str,
     cgroup_files: list[tuple[str, str]],
     start_in: str = "",
-    start_why: str = "",
+    join_why: str = "",
     attach: str | None = None,
 ) -> Plan:
     """The plan for a process in a container.
@@ -47,7 +47,8 @@ def build_exec(
     own_umask      umask of the container's config, for a process without one, or None
     status         of the container
     cgroup_files   (group name, path below the container's group) for each group to join
-    start_in       path of the cgroup in which the helper is started (cgroup v2), "" for none, and why that one
+    start_in       path of the cgroup in which the helper is started (cgroup v2), "" for none
+    join_why       why these cgroups, where they are not the container's own
     attach         the group below that of the container's unit into which systemd moves the helper; None for none
     Raises ConfigError and UnsupportedError; touches nothing.
     """
@@ -66,9 +67,9 @@ def build_exec(
         b.host("open_procfs", slot="proc")
     for name, below in cgroup_files:
         slot = b.inherit(f"cgroup_{name}")
-        b.host("open_cgroup", "/linux/cgroupsPath", controller=name, path=below, slot=slot)
+        b.host("open_cgroup", "/linux/cgroupsPath", why=join_why, controller=name, path=below, slot=slot)
     if start_in:
-        b.host("start_in_cgroup", "/linux/cgroupsPath", why=start_why, path=start_in)
+        b.host("start_in_cgroup", "/linux/cgroupsPath", why=join_why, path=start_in)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     _join(b, foreign, cgroup_files, attach)
     _prepare(b, own_umask, status)
