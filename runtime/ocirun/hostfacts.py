@@ -75,8 +75,9 @@ def _cgroups() -> dict[str, Any]:
     layout = facts.cgroup_layout()
     names = list(layout.mounts)
     groups: dict[str, Any] = {}
-    if layout.mode == cgroups.V2 and layout.unified is not None:
+    if layout.unified is not None:
         groups = _unified(layout, layout.unified.path)
+    if layout.mode == cgroups.V2 and layout.unified is not None:
         names += [name for name in groups[layout.unified.path]["controllers"] if name not in names]
     mountinfo = [line for line in _lines("/proc/self/mountinfo") if " - cgroup" in line]
     return {

@@ -172,7 +172,7 @@ def joined(box: drivers.Driver | None) -> list[int]:
     """The files by which a process joins, whether or not the driver needs them for that."""
     if box is None:
         return []
-    names = [box.groups[0].name] if box.clones else [name for name, _ in box.joined_by_child()]
+    names = [name for name, _ in box.joined_by_child()] + (["unified"] if box.clones else [])
     return [box.open_join(name) for name in names]
 
 

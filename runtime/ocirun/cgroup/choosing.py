@@ -33,7 +33,9 @@ def in_unit(
         # systemd moves the process, so whether we may is no question.
         inner = _v2(layout, layout.unified, wanted.group, container_id, rootless=rootless)
     else:
-        inner = driver.choose(layout, cgroups_path=wanted.group, container_id=container_id, rootless=rootless)
+        inner = driver.choose(
+            layout, cgroups_path=wanted.group, container_id=container_id, rootless=rootless, of_unit=True
+        )
     properties = translate_systemd.unit_properties(
         wanted, manager, container_id=container_id, unified=layout.mode == "v2", annotations=annotations
     )

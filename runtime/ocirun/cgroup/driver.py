@@ -298,6 +298,7 @@ def choose(
     annotations: Mapping[str, str] | None = None,
     rootless: bool = False,
     disabled: bool = False,
+    of_unit: bool = False,
 ) -> Driver:
     """The driver for a new container.
 
@@ -307,6 +308,7 @@ def choose(
     rootless       use only the hierarchies in which we may make groups, be it none; device rules need the
                    rights of the host's root
     disabled       the caller asked for no cgroup (``--cgroup-manager disabled``)
+    of_unit        for the files of a unit: on a host with v2 besides v1 systemd has its group in v2 itself
     Raises ConfigError for a bad path, UnsupportedError where the host has not what is asked.
     """
     from ..host.facts import privileged
@@ -322,6 +324,10 @@ def choose(
         if groups:
             from .v1 import V1Driver
 
+            if not of_unit:
+                groups += place.beside(
+                    layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless
+                )
             return V1Driver(groups, layout=layout, devices=not rootless or privileged())
     if layout.mode == "v2" and layout.unified is not None:
         from . import choosing

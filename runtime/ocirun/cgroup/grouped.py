@@ -10,6 +10,7 @@ from ..errors import HostError
 from . import group_steps, tree
 from .driver import Driver
 from .group_steps import guarded
+from .place import UNIFIED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,11 +117,19 @@ class Grouped(Driver):
     def open_join(self, name: str, below: str = "") -> int:
         """The file of one group in which a process writes "0" to join."""
         group = self.group(name)
+        file = "cgroup.procs" if name == UNIFIED else self.join_file
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         if not below:
-            return guarded("join", group, lambda: os.open(self.join_file, flags, dir_fd=self._directory(group)))
+            return guarded("join", group, lambda: os.open(file, flags, dir_fd=self._directory(group)))
         top = self._directory(group)
-        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, self.join_file, flags))
+        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, file, flags))
+
+    def _open_directory(self, group: Group, below: str) -> int:
+        """A group's directory, or that of one below it; the caller closes it."""
+        top = self._directory(group)
+        if not below:
+            return os.dup(top)
+        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, ".", tree.DIRECTORY))
 
     def follow(self, pid: int) -> str:
         """Take the groups in which a process is for those that are gone."""

@@ -126,6 +126,25 @@ def groups(layout: Layout, *, cgroups_path: str, container_id: str, only_writabl
     return found
 
 
+def beside(layout: Layout, *, cgroups_path: str, container_id: str, only_writable: bool = False) -> list[Group]:
+    """The container's group in a v2 hierarchy that is there besides those of v1, where systemd and BPF programs look.
+
+    None where that is read-only, or does not show our own group.
+    only_writable   none where we may not put a process there
+    """
+    mount = layout.unified
+    if layout.mode != "hybrid" or mount is None or mount.readonly:
+        return []
+    absolute, names = parts(cgroups_path, container_id)
+    own = "" if absolute else layout.own_below("")
+    if own is None:
+        return []
+    below = f"{own}/{'/'.join(names)}".lstrip("/")
+    if only_writable and not layout.may_join(below):
+        return []
+    return [Group((UNIFIED,), mount.path, mount.device, below)]
+
+
 def unified(layout: Layout, *, cgroups_path: str, container_id: str) -> str:
     """Where the container's group is below the mount point of the v2 hierarchy.
 

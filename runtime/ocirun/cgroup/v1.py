@@ -9,18 +9,20 @@ import errno
 import os
 
 from ..errors import HostError, UnsupportedError
-from . import group_steps, tree
+from . import group_steps, place, tree
 from .driver import V1
 from .group_steps import guarded
 from .grouped import Grouped
+from .place import UNIFIED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..host.cgroups import Layout
     from .oom import OomWatch
-    from .place import Group
+    from .place import Group, Hierarchy
     from .translate import Setting
 
 # The hierarchy whose lists of processes are believed, best first: a process cannot hide from its freezer.
@@ -28,15 +30,41 @@ _MEMBERS_IN = ("freezer", "pids", "devices", "memory", "cpuacct")
 
 
 class V1Driver(Grouped):
-    """A container's groups in the v1 hierarchies; the verbs are described in `Driver`."""
+    """A container's groups in the v1 hierarchies, and in that of v2 where it is there besides; see `Driver`.
 
-    __slots__ = ()
+    The one of v2 limits nothing. A process starts in it, which costs less than to join it later.
+    """
+
+    __slots__ = ("clones",)
 
     kind = V1
     joins = True
     refuses = True
     # Unlike a write to cgroup.procs this takes no lock on all thread groups and waits for no RCU grace period.
     join_file = "tasks"
+
+    def __init__(self, groups: Sequence[Group] = (), *, layout: Layout | None = None, devices: bool = False) -> None:
+        super().__init__(groups, layout=layout, devices=devices)
+        self.clones = any(group.name == UNIFIED for group in groups)
+
+    def joined_by_child(self) -> list[tuple[str, str]]:
+        """The groups of v1."""
+        return [(name, path) for name, path in super().joined_by_child() if name != UNIFIED]
+
+    def hierarchies(self) -> list[Hierarchy]:
+        """Those of v1."""
+        return [place.Hierarchy(group) for group in self.groups if group.name != UNIFIED]
+
+    def open_directory(self, below: str = "") -> int:
+        """The group of v2, or one below it, for CLONE_INTO_CGROUP."""
+        return self._open_directory(self.group(UNIFIED), below)
+
+    def home(self, pid: int) -> tuple[str, str]:
+        """See `v2_group.home`; only where there is a group of v2."""
+        from . import v2_group
+
+        group = self.group(UNIFIED)
+        return v2_group.home(self._existing(group), group, pid)
 
     def check(self) -> None:
         """Refuse a group with processes or one that would be frozen; remember which exist already."""
@@ -48,6 +76,10 @@ class V1Driver(Grouped):
                     group_steps.refuse_members(fd, group)
                 else:
                     self.found.discard(group.name)
+                if group.name == UNIFIED:
+                    from . import v2_group
+
+                    v2_group.refuse_unusable(fd, group, missing)
                 if "freezer" in group.controllers:
                     group_steps.refuse_frozen(fd, group, missing)
             finally:

@@ -9,7 +9,7 @@ import errno
 import os
 
 from ..errors import HostError
-from . import group_steps, place, tree, v2_steps
+from . import group_steps, place, tree, v2_group, v2_steps
 from .driver import V2
 from .group_steps import guarded
 from .grouped import Grouped
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .place import Group
 
 _SIGKILL = 9
-_RUNNABLE = ("domain", "domain threaded")
 
 
 class V2Driver(Grouped):
@@ -54,18 +53,7 @@ class V2Driver(Grouped):
             self.found = set() if missing else {group.name}
             if not missing and not self.adopts:
                 group_steps.refuse_members(fd, group)
-            above = "/".join(group.path.split("/")[: -len(missing)]) if missing else group.path
-            if guarded("look at", group, lambda: v2_steps.frozen(fd) or v2_steps.frozen_above(fd)):
-                message = f"container's cgroup unexpectedly frozen: {above}"
-                raise HostError(message, pointer=place.POINTER, errno=errno.EBUSY)
-            kind = guarded("look at", group, lambda: v2_steps.kind(fd))
-            if kind not in (("", "domain") if missing else _RUNNABLE):
-                raise HostError(
-                    f"cgroup {above} is {kind}, so {group.path} cannot hold the container's processes",
-                    pointer=place.POINTER,
-                    errno=errno.EOPNOTSUPP,
-                    remedy="choose a cgroupsPath that is not part of a threaded subtree",
-                )
+            v2_group.refuse_unusable(fd, group, missing)
         finally:
             os.close(fd)
         self.checked = True
@@ -98,33 +86,12 @@ class V2Driver(Grouped):
 
     def open_directory(self, below: str = "") -> int:
         """The group's directory, or one below it, for CLONE_INTO_CGROUP; the caller closes it."""
-        (group,) = self.groups
-        top = self._directory(group)
-        if not below:
-            return os.dup(top)
-        return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, ".", tree.DIRECTORY))
+        return self._open_directory(self.groups[0], below)
 
     def home(self, pid: int) -> tuple[str, str]:
-        """Where another process of the container can start: (path below the group, why it is not the group itself).
-
-        pid   of the container's first process
-        A container with systemd in it moves itself below, and switches
-        controllers on: then its own group may hold no process any more.
-        Raises HostError where the first process is nowhere in the group.
-        """
+        """See `v2_group.home`."""
         (group,) = self.groups
-        fd = self._existing(group)
-        if not group.below or (fd is not None and not v2_steps.domain_only(fd)):
-            return "", ""
-        own, at = v2_steps.group_of(pid), f"/{group.below}/"
-        # Where only a part of the hierarchy is mounted, the path has more in front.
-        start = 0 if f"{own}/".startswith(at) else f"{own}/".find(at)
-        if start < 0:
-            raise HostError(
-                f"the container's first process is in the cgroup {own}, which is not below {group.path}",
-                pointer=place.POINTER,
-            )
-        return own[start + len(at) :].strip("/"), "the container's own cgroup may not hold processes any more"
+        return v2_group.home(self._existing(group), group, pid)
 
     def filter_devices(self, rules: str) -> None:
         """Hold every process of the group to these rules, as `device_filter.text` writes them.  Raises HostError."""

@@ -125,7 +125,7 @@ def _session(
         if options.ignore_paused or (data["process"].get("execCPUAffinity") or {}).get("initial"):
             # A helper that starts in a frozen group keeps us waiting where no signal can reach us; and the
             # first affinity is to hold before the group is joined (config.md, "execCPUAffinity").
-            files = [(UNIFIED, inside)]
+            files.append((UNIFIED, inside))
         else:
             start_in = clean(f"{cgroup.path(UNIFIED)}/{inside}")
     facts = planning.facts(None, data, preserve_fds=options.preserve_fds)
