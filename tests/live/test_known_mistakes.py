@@ -245,6 +245,17 @@ def test_deadline_that_the_kernel_refuses(live: Case) -> None:
     live.refused(bundle, "/process/scheduler")
 
 
+def test_deadline_with_few_processors(live: Case) -> None:
+    """EPERM of sched_setattr(2) is then the cpuset's, and no share of real time would help."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two processors")
+    bundle = live.bundle()
+    bundle.linux["resources"] = {"cpu": {"cpus": str(min(os.sched_getaffinity(0)))}}
+    bundle.process["scheduler"] = {"policy": "SCHED_DEADLINE", "runtime": 10**7, "deadline": 10**8, "period": 10**8}
+    error = live.make("create", bundle).failed("/process/scheduler", "resources.cpu.cpus").err
+    assert "realtimeRuntime" not in error
+
+
 def test_memory_node_beyond_all_numbers(live: Case) -> None:
     bundle = live.bundle()
     bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "9876543210"}

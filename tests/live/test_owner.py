@@ -231,3 +231,39 @@ def test_file_in_place_of_the_directory(live: Case) -> None:
     live.create(bundle)
     live.delete(bundle, "--force")
     live.assert_clean()
+
+
+def test_host_without_cgroups(live: Case) -> None:
+    """The way out is named; and what needs a cgroup is refused all the same."""
+    bundle = live.bundle()
+    bundle.save()
+    script = (
+        "for point in $(grep ' - cgroup' /proc/self/mountinfo | cut -d' ' -f5); do umount -l $point; done; exec \"$@\""
+    )
+    without = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh"]
+
+    def create(*options: str) -> Result:
+        argv = live.argv(*options, "run", "--bundle", bundle.path, bundle.id)
+        return process.run([*without, *argv], scratch=live.scratch)
+
+    create().failed("no cgroup file system is mounted", "--cgroup-manager disabled")
+    create("--cgroup-manager", "disabled").ok()
+    bundle.linux["resources"] = {"pids": {"limit": 10}}
+    bundle.save()
+    create("--cgroup-manager", "disabled").failed("/linux/resources/pids")
+    live.assert_clean()
+
+
+def test_creation_ended_by_a_delete_beside_it(live: Case) -> None:
+    """Signal 9 alone does not tell why: memory is not blamed without an OOM kill."""
+    bundle = live.bundle()
+    bundle.hook("createContainer", "sleep 600")
+    bundle.save()
+    proc, _, err = process.spawn(live.argv("create", "--bundle", bundle.path, bundle.id), scratch=live.scratch)
+    process.eventually(lambda: live.command("state", bundle.id).code == 0 and live.pid(bundle) > 0, "its process")
+    live.delete(bundle, "--force")
+    process.wait_end(proc, 15)
+    with open(err, encoding="utf-8") as file:
+        text = file.read()
+    assert proc.returncode == 1 and "signal 9" in text and "memory" not in text
+    live.assert_clean()

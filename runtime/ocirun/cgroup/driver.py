@@ -338,7 +338,11 @@ def choose(
     if rootless and not cgroups_path:
         return Driver()
     if layout.mode == "none":
-        raise UnsupportedError("no cgroup file system is mounted", pointer=place.POINTER)
+        raise UnsupportedError(
+            f"{place.POINTER}: no cgroup file system is mounted",
+            pointer=place.POINTER,
+            remedy="mount one, or give `--cgroup-manager disabled` for a container without a cgroup",
+        )
     raise UnsupportedError(
         f"{place.POINTER}: {cgroups_path!a}: we may not make it in any hierarchy",
         pointer=place.POINTER,

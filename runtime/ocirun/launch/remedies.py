@@ -70,6 +70,14 @@ _MOUNT_REMEDIES = {
     "sysfs": "it needs a network namespace of the same user namespace; or bind /sys with rbind and ro",
     "mqueue": "it needs an ipc namespace of the same user namespace",
 }
+# Where struct sched_attr has the policy.
+_POLICY = 4
+_SCHED_DEADLINE = 6
+# sched(7): EPERM is its answer to an affinity that leaves out a processor, too.
+_DEADLINE = (
+    "SCHED_DEADLINE needs CAP_SYS_NICE, and all processors of the machine or of an exclusive cpuset: "
+    "resources.cpu.cpus and execCPUAffinity may leave none out"
+)
 _MOUNT_CALLS = ("fsopen", "fsconfig", "fsmount", "mount")
 
 
@@ -83,4 +91,6 @@ def usual(op: Op, call: str, errno: int) -> str:
         return "a bind mount is asked for by the option bind or rbind, not by the type"
     if errno == _ENAMETOOLONG:
         return "a name has at most 255 bytes, a path 4095"
+    if op.name == "set_scheduler" and errno == _EPERM and op.args["attr"][_POLICY] == _SCHED_DEADLINE:
+        return _DEADLINE
     return _REMEDIES.get((op.name, call, errno), "")

@@ -170,14 +170,12 @@ def _out_of_memory(op: Op, index: int, limit: str) -> StepError:
 
 def _killed(op: Op, index: int, ended: int) -> StepError:
     how = f"was killed by signal {-ended}" if ended < 0 else f"ended with status {ended}"
-    remedy = "the memory limit may be too low for the container to start" if ended == -9 else ""
     return StepError(
         f"{_place(op)}{render.phrase(op)}: the init helper {how}",
         index=index,
         actor="init",
         pointer=op.pointer,
         operation=op.name,
-        remedy=remedy,
     )
 
 
