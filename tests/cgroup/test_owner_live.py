@@ -120,9 +120,15 @@ def test_a_place_that_is_no_cgroup(both: Both, tmp_path: object) -> None:
     """A saved state that names another directory as a hierarchy has nothing removed there."""
     record = both.ready().record()
     os.mkdir(f"{tmp_path}/below")
-    group = {**record["groups"][0], "mount": str(tmp_path), "device": "", "below": "below"}
-    for inodes in ({}, {group["controllers"][0]: os.stat(f"{tmp_path}/below").st_ino}):
-        changed = {**record, "groups": [group], "inodes": inodes}
-        with drivers.from_record(changed) as old, pytest.raises(HostError, match="is not the cgroup hierarchy"):
+    there = os.stat(f"{tmp_path}/below")
+    device = f"{os.major(there.st_dev)}:{os.minor(there.st_dev)}"
+    group = {**record["groups"][0], "mount": str(tmp_path), "below": "below"}
+    with pytest.raises(StateDamagedError):
+        drivers.from_record({**record, "groups": [{**group, "device": ""}], "inodes": {}})
+    elsewhere = drivers.from_record({**record, "groups": [group], "inodes": {}})
+    with elsewhere, pytest.raises(HostError, match="is not the cgroup hierarchy"):
+        elsewhere.remove(kill=True)
+    for inodes in ({}, {group["controllers"][0]: there.st_ino + 1}):
+        with drivers.from_record({**record, "groups": [{**group, "device": device}], "inodes": inodes}) as old:
             old.remove(kill=True)
     assert os.path.isdir(f"{tmp_path}/below")

@@ -371,12 +371,8 @@ def from_record(record: Any) -> Driver:
     driver.checked = record.get("checked") is True
     driver.found = set(found) if driver.checked else {group.name for group in driver.groups}
     driver.prepared = record.get("prepared") is True
-    # Older states have neither; then the path alone tells.
-    inodes, mark = record.get("inodes", {}), record.get("mark", "")
-    good = isinstance(mark, str) and isinstance(inodes, dict) and all(type(one) is int for one in inodes.values())
-    if not good or (inodes and driver.prepared and set(inodes) != {group.name for group in driver.groups}):
-        raise StateDamagedError("the saved state does not tell which cgroups are the container's")
-    driver.inodes, driver.mark = inodes, mark
+    names = {group.name for group in driver.groups} if driver.prepared else set()
+    driver.inodes, driver.mark = place.owner_from_record(record, names)
     return driver
 
 

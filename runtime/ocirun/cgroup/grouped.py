@@ -220,9 +220,11 @@ class Grouped(Driver):
     def _is_same(self, fd: int, group: Group) -> bool:
         """The group that was made or taken over for this container, and that nobody has taken over since."""
         inode = self.inodes.get(group.name, 0)
-        return not inode or (
-            os.fstat(fd).st_ino == inode and guarded("look at", group, lambda: group_steps.mark(fd)) in ("", self.mark)
-        )
+        if not inode:
+            return tree.has(fd, "cgroup.procs")
+        if os.fstat(fd).st_ino != inode:
+            return False
+        return guarded("look at", group, lambda: group_steps.mark(fd)) in ("", self.mark)
 
     def _take_over(self, fd: int, group: Group) -> None:
         """Say in a group that was there before that it is ours now: whoever had it before must leave it alone."""

@@ -171,9 +171,24 @@ def group_from_record(record: Any) -> Group:
     if not controllers or not all(isinstance(text, str) and "\0" not in text for text in texts):
         raise _damaged(record)
     names = below.split("/")
+    if not device:
+        raise _damaged(record)
     if not mount.startswith("/") or ".." in mount.split("/") or any(name in ("", ".", "..") for name in names):
         raise _damaged(record)
     return Group(tuple(controllers), mount, device, below)
+
+
+def owner_from_record(record: Any, names: set[str]) -> tuple[dict[str, int], str]:
+    """(name of a group -> inode, mark) of a driver's record; of an older one none, and then the path alone tells.
+
+    names   of the groups whose inodes must be known
+    Raises StateDamagedError.
+    """
+    inodes, mark = record.get("inodes", {}), record.get("mark", "")
+    good = isinstance(mark, str) and isinstance(inodes, dict) and all(type(one) is int for one in inodes.values())
+    if not good or (inodes and names and set(inodes) != names):
+        raise StateDamagedError("the saved state does not tell which cgroups are the container's")
+    return inodes, mark
 
 
 def _damaged(record: object) -> StateDamagedError:

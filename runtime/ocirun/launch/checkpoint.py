@@ -158,7 +158,7 @@ def cgroup_mode(pid: int) -> str:
     """How CRIU deals with cgroups if nobody says: soft, as runc has it, where that does the host no harm.
 
     Where a process is in the root of a hierarchy CRIU would take all of the host's groups for the container's,
-    and make them again on restore. On v2 it mounts the hierarchy anew for that, which takes the options of the
+    and make them again on restore. V2, also besides v1, it mounts anew for that, which takes the options of the
     host's own mount away (nsdelegate, memory_recursiveprot). Both: ignore.
     """
     with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
@@ -168,7 +168,7 @@ def cgroup_mode(pid: int) -> str:
 def mode_for(text: str) -> str:
     """`cgroup_mode` for the text of /proc/PID/cgroup."""
     lines = [line.split(":", 2) for line in text.splitlines()]
-    unified = [names for _, names, _ in lines] == [""]
+    unified = any(line[1:2] == [""] for line in lines)
     return "ignore" if unified or any(path == "/" for _, _, path in lines) else "soft"
 
 

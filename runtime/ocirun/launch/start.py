@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ConfigError, HostError, Problem, StateError
+from ..errors import ConfigError, HostError, Problem, StateDamagedError, StateError
 from ..state import record as records
+from ..state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,19 +68,29 @@ def _let_go(record: Record, directory: int) -> None:
             raise _late(record) from None
         raise HostError.from_os("start fifo", error, call="open") from None
     try:
+        if os.fstat(fifo).st_mode & 0o170000 != 0o010000:
+            # Nobody would ever close its other end.
+            raise StateDamagedError("start: is no fifo", remedy=store.REMEDY)
         try:
             fcntl.flock(fifo, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StateError(_RUNNING, status=records.RUNNING) from None
         if records.load_progress(directory).phase != records.PHASE_CREATED:
             raise StateError(_RUNNING, status=records.RUNNING)
+        # A fifo put in the place of that one may have another reader; so the death of init is waited for as well.
+        init = records.open_init(record)
+        if init < 0:
+            raise _late(record)
         try:
-            os.write(fifo, b"s")
-        except BrokenPipeError:
-            raise _late(record) from None
-        except OSError as error:
-            raise HostError.from_os("start fifo", error, call="write") from None
-        progress = _outcome(fifo, directory)
+            try:
+                os.write(fifo, b"s")
+            except BrokenPipeError:
+                raise _late(record) from None
+            except OSError as error:
+                raise HostError.from_os("start fifo", error, call="write") from None
+            progress = _outcome(fifo, init, directory)
+        finally:
+            os.close(init)
     finally:
         os.close(fifo)
     if progress.phase == records.PHASE_RUNNING:
@@ -97,7 +108,7 @@ def _late(record: Record) -> StateError:
     return StateError(_STOPPED, status=records.STOPPED)
 
 
-def _outcome(fifo: int, directory: int) -> Progress:
+def _outcome(fifo: int, init: int, directory: int) -> Progress:
     """What the init process has written when it has closed its end of the fifo: at execve, or at its death.
 
     Nothing has failed but what is told there; so what fails here is no failed start.
@@ -106,6 +117,7 @@ def _outcome(fifo: int, directory: int) -> Progress:
 
     waiter = select.poll()
     waiter.register(fifo, 0)
+    waiter.register(init, select.POLLIN)
     try:
         while not waiter.poll():
             pass
