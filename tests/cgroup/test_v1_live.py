@@ -43,8 +43,7 @@ def test_joining_by_the_process_itself(lab: Lab) -> None:
     box = lab.driver(ready=True)
     process = lab.start(box, "sleep 100; exit")
     own = memberships(process.pid)
-    controllers = {name for name, _ in box.joined_by_child()}
-    assert {own[name] for name in controllers} == {f"{lab.top}/box"}
+    assert {own[name] for name, _ in box.joined_by_child()} == {f"{lab.top}/box"}
     # Besides v1 there may be v2, in whose group the container is as well.
     assert own.get("", f"{lab.top}/box") == f"{lab.top}/box"
     # A child of it is where it is.

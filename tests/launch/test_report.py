@@ -232,7 +232,8 @@ def test_killed() -> None:
     index = find(plan, "pivot")
     error = report.from_plan(plan, progress(phase=1, index=index), -9)
     assert "was killed by signal 9" in error.message
-    assert "memory limit" in error.remedy
+    # Nobody has said that it was for lack of memory.
+    assert "memory" not in f"{error.message} {error.remedy}"
     assert "ended with status 2" in report.from_plan(plan, progress(phase=1, index=index), 2).message
 
 

@@ -20,7 +20,7 @@ from there.  The life of a container's cgroup:
 
 from __future__ import annotations
 
-from ..errors import HostError, StateDamagedError, UnsupportedError
+from ..errors import HostError, StateDamagedError, UnsupportedError, option
 from . import place
 from .translate import V2 as V2
 
@@ -341,7 +341,7 @@ def choose(
         raise UnsupportedError(
             f"{place.POINTER}: no cgroup file system is mounted",
             pointer=place.POINTER,
-            remedy="mount one, or give `--cgroup-manager disabled` for a container without a cgroup",
+            remedy=f"mount one, or give `{option('cgroup-manager', 'disabled')}` for a container without a cgroup",
         )
     raise UnsupportedError(
         f"{place.POINTER}: {cgroups_path!a}: we may not make it in any hierarchy",

@@ -70,7 +70,7 @@ def _let_go(record: Record, directory: int) -> None:
     try:
         if os.fstat(fifo).st_mode & 0o170000 != 0o010000:
             # Nobody would ever close its other end.
-            raise StateDamagedError("start: is no fifo", remedy=store.REMEDY)
+            raise StateDamagedError("start: is no fifo", remedy=store.remedy())
         try:
             fcntl.flock(fifo, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
