@@ -49,7 +49,7 @@ def main() -> int:
     if not suite.wanted(options.only):
         parser.error(f"no requirement of this name is tried: {' '.join(options.only)}")
     runtimes = []
-    for text in options.runtime or [f"{CHECKOUT}/build/bin/ocirun"]:
+    for text in options.runtime or [shlex.quote(f"{CHECKOUT}/build/bin/ocirun")]:
         words = shlex.split(text)
         program = shutil.which(words[0])
         if program is None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # Numbers of the process itself, clocks that go on, and the arguments, of which the first one has one more.
 OWN = {"pid", "ppid", "sid", "pgid", "args", "monotonic", "boottime", "fds"}
 OWN_STATUS = {"Tgid", "Pid", "PPid", "NStgid", "NSpid", "NSpgid", "NSsid"}
-MEASURED = ("Vm", "Rss", "HugetlbPages", "voluntary", "nonvoluntary")
+# SigQ counts the signals that are queued for all processes of the user, on the whole machine.
+MEASURED = ("Vm", "Rss", "HugetlbPages", "voluntary", "nonvoluntary", "SigQ")
 
 
 def plain(bundle: Bundle) -> None:
