@@ -120,12 +120,8 @@ def test_many_mounts_with_few_descriptors(live: Case) -> None:
     bundle = live.shell("stat -c %u /mnt/*/file")
     for number in range(40):
         mapped(bundle, bundle.mount(f"/mnt/{number:02}", path, "bind", "idmap"), 5000 + number)
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
-    try:
-        seen = live.output(bundle).split()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    seen = live.output(bundle, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))).split()
     assert seen == [str(5000 + number) for number in range(40)]
 
 
