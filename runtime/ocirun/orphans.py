@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from .boundary import told
 from .container import delete
 from .errors import ContainerNotFoundError, OcirunError
 from .roots import default_root
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+@told
 def cleanup(root: str = "", *, warn: Callable[[str], None] | None = None) -> list[str]:
     """Remove the containers whose runs belonged to a process that is gone, and return their ids.
 

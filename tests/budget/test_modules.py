@@ -34,7 +34,7 @@ ALLOWED = {
     "resume": EVERY,
     "spec": EVERY,
     "--version": EVERY,
-    "explain": EVERY | NATIVE | {"resource"},
+    "explain": EVERY | NATIVE | {"gc", "resource"},
 }
 # Never on the way of any of them.
 FORBIDDEN = {

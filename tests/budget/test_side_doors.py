@@ -56,6 +56,7 @@ HELPER = {
     "copy_up": r"(mkdirat|mknodat|symlinkat|fchown|fchmod|fchownat|sendfile|openat)\(",
     "write_proc": r"write\(\d+<[^>]*>, \"{value}\"|openat2\(\d+<[^>]*>, \"{path}\"",
     "pivot": rf"pivot_root\(\"\.\", \"\.\"\)|mount\(NULL, \"\.\", NULL, MS_REC\|MS_SLAVE|umount2\(\"\.\", MNT_DETACH|{_CHDIR}",
+    "hide_mount": rf"mount\(NULL, \"{{path}}\", NULL, MS_REC\|MS_PRIVATE|umount2\(\"{{path}}\", MNT_DETACH|{_CHDIR}",
     "fix_stdio": r"fchown\([012]<|openat2\(\d+<[^>]*>, \"/dev/null\"",
     "set_umask": r"umask\(",
     "no_new_privs": r"prctl\(PR_SET_NO_NEW_PRIVS, 1",
@@ -218,6 +219,10 @@ def _strange_on_host(plan: dict[str, Any], calls: list[str], directory: str) -> 
             allowed.append(r"seccomp\(SECCOMP_SET_MODE_STRICT, 0x1, NULL\) = -1|seccomp\(SECCOMP_GET_")
             allowed.append(r"write\(\d+</?memfd:filter")
             allowed.append(rf"\w+\(\d+<{re.escape(directory.rpartition('/')[0])}(/seccomp~[^>]*>|>, \"seccomp~\")")
+        elif op["op"] == "make_nodes":
+            # In a tmpfs that is mounted nowhere: the nodes are named by their number.
+            allowed.append(r"fsopen\(\"tmpfs\"|fsconfig\(\d+<anon_inode:\[fscontext\]>|fsmount\(")
+            allowed.append(r"(mknodat|fchownat|fchmodat|fchmodat2)\(\d+</>, \"\d+\"")
         elif op["op"] == "limit_process":
             allowed.append(r"prlimit64\([1-9]\d*, ")
         elif op["op"] == "fork_init":

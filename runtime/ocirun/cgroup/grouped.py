@@ -56,9 +56,10 @@ class Grouped(Driver):
         group = self.group(name)
         fd, made = guarded("make", group, lambda: tree.make(group))
         self._fds[group.name] = fd
+        if made:
+            self._made.append(group)  # before anything can fail, so that it is taken back
         self.inodes[group.name] = os.fstat(fd).st_ino
         if made:
-            self._made.append(group)
             self.found.discard(group.name)
         elif not self.adopts and (not self.checked or group.name not in self.found):
             # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
@@ -210,9 +211,14 @@ class Grouped(Driver):
         fd = self._fds.get(group.name)
         if fd is None:
             fd = tree.open_group(group)
-            if fd is not None and not self._is_same(fd, group):
-                os.close(fd)
-                fd = None
+            if fd is not None:
+                same = False
+                try:
+                    same = self._is_same(fd, group)
+                finally:
+                    if not same:
+                        os.close(fd)
+                fd = fd if same else None
             if fd is not None:
                 self._fds[group.name] = fd
         return fd

@@ -39,7 +39,7 @@ def open_mount(group: Group) -> int:
         fd = os.open(group.mount, DIRECTORY)
     except OSError as error:
         raise HostError.from_os(f"open {group.mount}", error, call="openat") from error
-    device = os.fstat(fd).st_dev
+    device = procfile.stat_or_close(fd).st_dev
     if group.device and group.device != f"{os.major(device)}:{os.minor(device)}":
         os.close(fd)
         raise HostError(f"{group.mount} is not the cgroup hierarchy {group.name} any more", call="fstat")
@@ -89,8 +89,10 @@ def open_parent(group: Group) -> tuple[int, str] | None:
         os.close(fd)
         return None
     if not left:
-        up = os.open("..", DIRECTORY, dir_fd=fd)
-        os.close(fd)
+        try:
+            up = os.open("..", DIRECTORY, dir_fd=fd)
+        finally:
+            os.close(fd)
         fd = up
     return fd, group.below.rpartition("/")[2]
 

@@ -119,8 +119,8 @@ def _own_freeze(fd: int) -> bool:
 
 def frozen_above(fd: int) -> bool:
     """Some group above is frozen: whatever joins would stop at once."""
-    here = os.dup(fd)
     device = os.fstat(fd).st_dev
+    here = os.dup(fd)
     try:
         while tree.has(here, "cgroup.freeze"):
             if _own_freeze(here):

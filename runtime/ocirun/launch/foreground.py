@@ -158,11 +158,14 @@ def _locked(root: str, container_id: str) -> int:
         directory = store.open_container(root, container_id)
     except ContainerNotFoundError:
         return -1
-    store.lock(directory)
-    if store.is_removed(directory):
-        os.close(directory)
-        return -1
-    return directory
+    removed = True
+    try:
+        store.lock(directory)
+        removed = store.is_removed(directory)
+    finally:
+        if removed:
+            os.close(directory)
+    return -1 if removed else directory
 
 
 def poststart(session: Session, record: Record) -> None:
