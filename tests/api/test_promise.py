@@ -165,7 +165,8 @@ VERBS: dict[str, Callable[[ocirun.Container], object]] = {
 def test_calls_that_fail(make: Make, verb: str) -> None:
     one = make("/bin/sleep", "600")
     one.start()
-    failed = 0
+    VERBS[verb](one)  # what it keeps for the next call is open then
+    failed, before = 0, set(os.listdir("/proc/self/fd"))
     for name in CALLS:
         for number in (1, 2, 3, 5, 8):
             with pytest.MonkeyPatch.context() as patch:
@@ -178,6 +179,7 @@ def test_calls_that_fail(make: Make, verb: str) -> None:
                 break
             if one.status() == "paused":
                 one.resume()
+            assert set(os.listdir("/proc/self/fd")) == before, f"{name} number {number} loses a descriptor"
     assert failed >= 3
 
 
@@ -187,7 +189,7 @@ def test_calls_that_fail(make: Make, verb: str) -> None:
 def test_runs_whose_calls_fail(bundle: str, root: str, how: str) -> None:
     if how == "prepared":
         ready = ocirun.Prepared(bundle, args=["/bin/true"], root=root)
-    failed = 0
+    failed, before = 0, set(os.listdir("/proc/self/fd"))
     for name in CALLS:
         for number in (1, 2, 4, 7, 11):
             with pytest.MonkeyPatch.context() as patch:
@@ -203,6 +205,7 @@ def test_runs_whose_calls_fail(bundle: str, root: str, how: str) -> None:
                     failed += 1
             for left in ocirun.list_states(root, warn=lambda _: None):
                 ocirun.delete(left["id"], root=root, force=True)
+            assert set(os.listdir("/proc/self/fd")) == before, f"{name} number {number} loses a descriptor"
             if failing.left > 0:
                 break
     assert failed >= 10

@@ -74,7 +74,11 @@ def _created(record: Record, root: str, process: dict[str, Any], stdio: tuple[in
     try:
         # Not the driver of the handle: several programs may be started at once.
         cgroup = driver.from_record(record.cgroup)
-        session = execute.session(record, cgroup, directory, process, ExecOptions(stdio=stdio))
+        try:
+            session = execute.session(record, cgroup, directory, process, ExecOptions(stdio=stdio))
+        except BaseException:
+            cgroup.close()
+            raise
         session.idle = Stall(cgroup, None, ignore_paused=False)
         try:
             session.create()
