@@ -196,6 +196,7 @@ INSIDE = [
     "109 100 8:1 /bundle/rootfs/etc/own /etc/own ro - ext4 /dev/sda1 rw",
     "110 100 0:20 /sys/kernel/ostype /ostype ro - proc proc rw",
     "111 100 0:77 / /tmp rw - tmpfs tmpfs rw",
+    "112 100 0:78 /0 /dev/null rw - tmpfs tmpfs rw",
 ]
 
 
@@ -212,7 +213,19 @@ def test_mounts_of_the_host() -> None:
         ("/data", "/srv/with blank/data", ""),
         ("/etc/hosts", "/etc/hosts", ""),
         ("/ostype", "/proc/sys/kernel/ostype", ""),
+        ("/dev/null", "", ""),
     ]
+    assert [one["mountpoint"] for one in found if one["node"]] == ["/dev/null"]
+
+
+def test_devices_come_back_from_the_hosts_own() -> None:
+    """By number: a node of the same path may be another device."""
+    assert restore._host_node({}, "/dev/zero") == "/dev/zero"
+    other = {"linux": {"devices": [{"path": "/dev/zero", "type": "c", "major": 1, "minor": 7}]}}
+    with pytest.raises(HostError, match="is another device"):
+        restore._host_node(other, "/dev/zero")
+    with pytest.raises(HostError, match="no such file"):
+        restore._host_node({}, "/dev/none-of-that-name")
 
 
 @pytest.mark.parametrize(

@@ -129,13 +129,16 @@ def external_mounts(inside: list[Mount], host: list[Mount], groups: list[tuple[s
 
     inside, host   as the container's init and as we see them
     groups         (name, path) of the container's cgroups
-    Returns the mount point inside, the path on the host ("" if it has none), and the name of the cgroup that
-    it shows, or "".
+    Returns the mount point inside, the path on the host ("" if it has none), the name of the cgroup that it shows, or
+    "", and "yes" for a device that the runtime has made, whose file system is mounted nowhere.
     """
     root = next((mount for mount in reversed(inside) if mount.point == "/"), None)
     devices = {mount.device for mount in host}
     found = []
+    whole = {mount.device for mount in inside if mount.root == "/"}
     for mount in inside:
+        if mount.fstype == "tmpfs" and mount.device not in devices | whole:
+            found.append({"mountpoint": mount.point, "source": "", "cgroup": "", "node": "yes"})
         if mount.point == "/" or mount.device not in devices:
             continue
         if mount.fstype in _OWN and mount.root == "/":
@@ -144,7 +147,7 @@ def external_mounts(inside: list[Mount], host: list[Mount], groups: list[tuple[s
             continue  # a part of the root file system, bound to itself
         source = _path_on_host(mount, host)
         group = next((name for name, path in groups if source and source == path), "")
-        found.append({"mountpoint": mount.point, "source": source, "cgroup": group})
+        found.append({"mountpoint": mount.point, "source": source, "cgroup": group, "node": ""})
     return found
 
 

@@ -7,7 +7,8 @@ import os
 from ..config import load
 from ..errors import HostError, UnsupportedError, UsageError
 from ..host import facts as host
-from ..plan.builder import below, join
+from ..plan.builder import below, clean, join
+from ..plan.devices import DEFAULT_DEVICES
 from ..plan.restoring import build_restore
 from ..state import store
 from . import checkpoint, create, criu, foreground, images, planning, spawn
@@ -76,6 +77,9 @@ class Restoration:
             if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
                 raise HostError(f"{self.image_path}/{images.MOUNTS}: is not what a checkpoint writes")
             point = entry.get("mountpoint", "")
+            if entry.get("node"):
+                found[point] = _host_node(self.data, point)
+                continue
             found[point] = binds.get(point) or groups.get(entry.get("cgroup", "")) or entry.get("source", "")
         return [(point, source) for point, source in found.items() if source]
 
@@ -88,6 +92,27 @@ class Restoration:
                 os.close(fd)
         self.image = self.work = self.null = -1
         self.keep.clear()
+
+
+def _host_node(data: dict[str, Any], path: str) -> str:
+    """The host's node for a device of a container in a user namespace: CRIU binds it, as it makes none there.
+
+    Raises HostError where the host has another one of that path, or none.
+    """
+    numbers = {name: (major, minor) for name, major, minor in DEFAULT_DEVICES}
+    for device in (data.get("linux") or {}).get("devices") or ():
+        numbers[clean(device["path"])] = (device.get("major", 0), device.get("minor", 0))
+    try:
+        node = os.stat(path, follow_symlinks=False).st_rdev
+    except OSError as error:
+        raise HostError.from_os(f"device {path}", error, pointer="/linux/devices", call="stat") from None
+    if (os.major(node), os.minor(node)) != numbers.get(path):
+        raise HostError(
+            f"device {path}: the node of that path on the host is another device",
+            pointer="/linux/devices",
+            remedy="a device of a container in a user namespace comes back from the host's node of its path",
+        )
+    return path
 
 
 def _open(path: str, pointer: str) -> int:
