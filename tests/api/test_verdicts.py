@@ -260,3 +260,8 @@ def test_what_is_no_orphan_stays(bundle: str, root: str) -> None:
     env = {**os.environ, "PYTHONPATH": RUNTIME}
     result = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
     assert (result.returncode, result.stdout) == (0, f"there-{mark}\n"), result.stderr
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e15, 3e6])
+def test_no_limit_of_time(run: Runner, timeout: float) -> None:
+    assert run("/bin/true", timeout=timeout).ok

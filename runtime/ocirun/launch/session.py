@@ -149,7 +149,9 @@ class Session:
             raise
 
     def _send_start(self, timeout: float | None) -> int:
-        limit = b"" if timeout is None else max(1, int(timeout * 1000)).to_bytes(8, "little")
+        # More milliseconds than a signed word has nanoseconds for are no limit.
+        endless = timeout is None or timeout > 1e9
+        limit = b"" if timeout is None or endless else max(1, int(timeout * 1000)).to_bytes(8, "little")
         try:
             os.write(self.helper.sync, b"s" + limit)
         except OSError as error:

@@ -29,7 +29,9 @@ def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
 
     waiter = select.poll()
     waiter.register(pidfd, select.POLLIN)
-    if not waiter.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))):
+    # poll(2) takes milliseconds as an int: what is more than its 24 days is no limit.
+    endless = timeout is None or timeout > 2e6
+    if not waiter.poll(None if timeout is None or endless else max(0, int(timeout * 1000 + 0.999))):
         raise TimeoutError(f"the {what} has not ended within {timeout} s")
 
 

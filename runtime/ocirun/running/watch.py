@@ -5,6 +5,9 @@ from __future__ import annotations
 from ..errors import HostError
 from .course import KILL_LIMIT
 
+# poll(2) takes milliseconds as an int; whoever waits for longer looks again.
+_POLL_LIMIT = 86400.0
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .course import Course, Make
@@ -35,7 +38,7 @@ def _serve(course: Course, timeout: float | None) -> bool:
     while True:
         left = course.left(timeout)
         # Looked at even when the time is over: this process may have been stopped, and the program have ended long ago.
-        ready = waiter.poll(None if left is None else max(0, int(left * 1000) + 1))
+        ready = waiter.poll(None if left is None else max(0, int(min(left, _POLL_LIMIT) * 1000) + 1))
         for fd, _ in ready:
             if fd != course.pidfd and not course.read(fd):
                 waiter.unregister(fd)
