@@ -16,16 +16,11 @@ int64_t time_now(struct executor *x)
 void progress_begin(struct executor *x, uint32_t index, uint32_t step)
 {
 	struct progress *p = x->progress;
-	struct {
-		int64_t sec;
-		int64_t nsec;
-	} now = { 0, 0 };
 
 	p->index = index;
 	if (step < p->stamp_count) {
-		kernel_call(__NR_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);
 		p->stamp[step].index = index;
-		p->stamp[step].nanoseconds = (uint64_t)now.sec * 1000000000u + (uint64_t)now.nsec;
+		p->stamp[step].nanoseconds = (uint64_t)time_now(x);
 	}
 }
 

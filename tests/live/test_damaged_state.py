@@ -18,6 +18,7 @@ from ocirun import Container, CreateOptions, OcirunError, delete
 from ocirun.container import list_states
 
 from . import oracle, process
+from .test_owner import removed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,14 +204,4 @@ def _end(pid: int, groups: list[tuple[str, str]]) -> None:
     except (ProcessLookupError, ChildProcessError):
         pass
     for _, path in groups:
-        process.eventually(lambda path=path: _removed(path), f"{path} is empty")  # type: ignore[misc]
-
-
-def _removed(path: str) -> bool:
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
+        process.eventually(lambda path=path: removed(path), f"{path} is empty")  # type: ignore[misc]

@@ -208,11 +208,12 @@ def test_both_records_damaged(live: Case, spare: str, alive: bool) -> None:
         os.kill(pid, 9)
     process.eventually(lambda: process.describe(pid) == "(gone)", "the end of its process")
     for group in groups:
-        process.eventually(lambda group=group: _removed(f"{group['mount']}/{group['below']}"), "an empty group")  # type: ignore[misc]
+        process.eventually(lambda group=group: removed(f"{group['mount']}/{group['below']}"), "an empty group")  # type: ignore[misc]
     live.assert_clean()
 
 
-def _removed(path: str) -> bool:
+def removed(path: str) -> bool:
+    """Remove an empty cgroup, or find that it is gone; False while something is in it."""
     try:
         os.rmdir(path)
     except FileNotFoundError:

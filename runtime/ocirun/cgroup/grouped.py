@@ -58,10 +58,9 @@ class Grouped(Driver):
         self._fds[group.name] = fd
         if made:
             self._made.append(group)  # before anything can fail, so that it is taken back
-        self.inodes[group.name] = os.fstat(fd).st_ino
-        if made:
             self.found.discard(group.name)
-        elif not self.adopts and (not self.checked or group.name not in self.found):
+        self.inodes[group.name] = os.fstat(fd).st_ino
+        if not made and not self.adopts and (not self.checked or group.name not in self.found):
             # It came between `check` and now.  Found first: what is refused must not be killed by the undo.
             self.found.add(group.name)
             group_steps.refuse_members(fd, group)

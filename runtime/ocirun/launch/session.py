@@ -149,11 +149,12 @@ class Session:
             raise
 
     def _send_start(self, timeout: float | None) -> int:
+        word = b"s"
         # More milliseconds than a signed word has nanoseconds for are no limit.
-        endless = timeout is None or timeout > 1e9
-        limit = b"" if timeout is None or endless else max(1, int(timeout * 1000)).to_bytes(8, "little")
+        if timeout is not None and timeout <= 1e9:
+            word += max(1, int(timeout * 1000)).to_bytes(8, "little")
         try:
-            os.write(self.helper.sync, b"s" + limit)
+            os.write(self.helper.sync, word)
         except OSError as error:
             return -(error.errno or 5)
         return 0
