@@ -31,6 +31,7 @@ CSRC = Path(__file__).resolve().parent
 sys.path.insert(0, str(CSRC))
 
 import embed  # noqa: E402  after the path is set
+import operations  # noqa: E402
 import pack  # noqa: E402
 from target import Target  # noqa: E402
 
@@ -83,11 +84,19 @@ class Builder:
         if strict:
             self.flags.append("-Werror")
         build.mkdir(parents=True, exist_ok=True)
+        # the flags for all that includes executor.h or ops.h
+        self.executor = [f"-I{EXECUTOR}", f"-I{build}"]
+
+    def operations(self) -> Path:
+        """``operations.h``: the operations of the helper and their arguments, for all that includes the executor's."""
+        header = self.build / "operations.h"
+        _write_if_changed(header, operations.init_operations().encode("ascii"))
+        return header
 
     def helper(self) -> Path:
         """The static program of the child."""
         sources = [CSRC / "helper.c", *_sources(EXECUTOR, without="record_")]
-        return self._compile(self.build / "helper", sources, [*FREESTANDING, f"-I{EXECUTOR}"])
+        return self._compile(self.build / "helper", sources, [*FREESTANDING, *self.executor])
 
     def image(self) -> Path:
         """``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
@@ -99,14 +108,14 @@ class Builder:
         """The extension module, for the running interpreter."""
         self.image()
         glue = self._glue()
-        includes = [MODULE, EXECUTOR, self.build]
         flags = [
             *SHARED,
             # cffi's generated code: one signature for all wrappers, and casts between function types
             *("-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"),
             # the launcher is bound to one version anyway, and the full API calls faster
             "-D_CFFI_NO_LIMITED_API",
-            *(f"-I{directory}" for directory in includes),
+            f"-I{MODULE}",
+            *self.executor,
             *self.target.includes,
         ]
         sources = [glue, *_sources(MODULE)]
@@ -129,7 +138,7 @@ class Builder:
         else:
             defines["INTERPRETER"] = of.interpreter
         words = [f'-D{name}="{value}"' for name, value in defines.items()]
-        flags = [*FREESTANDING, f"-I{CSRC}", f"-I{EXECUTOR}", f"-I{self.build}", *words]
+        flags = [*FREESTANDING, f"-I{CSRC}", *self.executor, *words]
         sources = [CSRC / "launcher.c", EXECUTOR / "text.c"]
         return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
 
@@ -151,7 +160,7 @@ class Builder:
     def stage(self, target: Path) -> Path:
         """The program that starts the starter to be preloaded."""
         sources = [CSRC / "start" / "stage.c", EXECUTOR / "text.c"]
-        return self._compile(target, sources, [*FREESTANDING, f"-I{EXECUTOR}"])
+        return self._compile(target, sources, [*FREESTANDING, *self.executor])
 
     def pack(self, target: Path, package: Path, *, installed: bool) -> Path:
         """The modules of a package directory in one file."""
@@ -190,7 +199,7 @@ class Builder:
         after   words behind the sources
         """
         command = [*self.compiler, *self.flags, *flags, *map(str, sources), *after]
-        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h"), *STARTER.parent.glob("*.h")]
+        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h"), *STARTER.parent.glob("*.h"), self.operations()]
         digest = _digest(command, [*sources, *sorted(headers), *extra])
         stamp = self.build / f"{target.name}.stamp"
         if target.exists() and stamp.exists() and stamp.read_text() == digest:

@@ -15,16 +15,20 @@ int executor_init(struct executor *x, const void *plan, size_t size, struct prog
 	return 0;
 }
 
-static int run_one(struct executor *x, const struct op *op)
+static int run_one(struct executor *x, uint16_t code, const void *arguments)
 {
-	switch (op->code) {
+	switch (code) {
 #define X(number, name) \
 	case number:    \
-		return op_##name(x, op);
-		OCIRUN_OPS(X)
+		return op_##name(x, arguments);
+#define X0(number, name) \
+	case number:     \
+		return op_##name(x);
+		OCIRUN_OPS(X, X0)
 #undef X
+#undef X0
 	default:
-		return fault(x, FAULT_PLAN, op->code, EINVAL);
+		return fault(x, FAULT_PLAN, code, EINVAL);
 	}
 }
 
@@ -36,11 +40,12 @@ int executor_run(struct executor *x)
 		const struct op *op = &ops[i];
 		int r;
 
-		progress_begin(x, op->index, i);
+		x->index = op->index;
+		progress_begin(x, i);
 		x->last_call = -1;
 		x->fault = FAULT_CALL;
 		x->detail = 0;
-		r = run_one(x, op);
+		r = run_one(x, op->code, op->arg);
 		if (r < 0) {
 			progress_fail(x, -r);
 			return r;

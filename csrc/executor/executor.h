@@ -16,6 +16,7 @@
 struct executor {
 	const struct plan_header *plan;
 	struct progress *progress;
+	uint32_t index;	      /* of the operation, in the whole plan */
 	int slot[SLOT_LIMIT]; /* descriptor, or -1 */
 	long last_call;	      /* number of the last system call, for the record */
 	long last_arg[6];     /* its arguments; a text among them is in the plan or in this structure */
@@ -61,7 +62,7 @@ size_t text_number(char *out, uint64_t value, unsigned base);
 void *bytes_copy(void *to, const void *from, size_t n);
 
 /* progress.c */
-void progress_begin(struct executor *x, uint32_t index, uint32_t step);
+void progress_begin(struct executor *x, uint32_t step);
 void progress_fail(struct executor *x, int error);
 void progress_call(struct executor *x);
 int64_t time_now(struct executor *x);
@@ -69,8 +70,8 @@ void progress_output(struct executor *x, const char *bytes, size_t n);
 
 /* op_ns.c: the messages at the barriers */
 int sync_send(struct executor *x, int socket, const void *bytes, size_t n, int fd);
-int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd);
-int sync_hear(struct executor *x, uint32_t index, int *fd);
+int sync_say(struct executor *x, int fd);
+int sync_hear(struct executor *x, int *fd);
 
 /* op_seccomp.c */
 int seccomp_before_exec(struct executor *x);
@@ -116,9 +117,11 @@ static inline int fault(struct executor *x, uint32_t kind, uint64_t detail, int 
 	return -error;
 }
 
-#define X(number, name) int op_##name(struct executor *x, const struct op *op);
-OCIRUN_OPS(X)
+#define X(number, name) int op_##name(struct executor *x, const struct name##_args *a);
+#define X0(number, name) int op_##name(struct executor *x);
+OCIRUN_OPS(X, X0)
 #undef X
+#undef X0
 
 /* siginfo_t of waitid(2), as the kernel has it. */
 struct siginfo_words {

@@ -20,17 +20,17 @@ static int is_device(struct executor *x, int fd, uint32_t major, uint32_t minor)
 	return (st.stx_mode & S_IFMT) == S_IFCHR && st.stx_rdev_major == major && st.stx_rdev_minor == minor;
 }
 
-/* arg: root slot, master slot, slave slot, rows << 16 | columns, uid to own the
- * slave.  The multiplexer is opened without following links, and must be 5:2;
- * its peer comes from the kernel, not from a name. */
-int op_open_console(struct executor *x, const struct op *op)
+/* `size` is rows << 16 | columns, `uid` is to own the slave.  The multiplexer
+ * is opened without following links, and must be 5:2; its peer comes from the
+ * kernel, not from a name. */
+int op_open_console(struct executor *x, const struct open_console_args *a)
 {
 	struct {
 		unsigned short rows, columns, xpixel, ypixel;
-	} size = { (unsigned short)(op->arg[3] >> 16), (unsigned short)op->arg[3], 0, 0 };
+	} size = { (unsigned short)(a->size >> 16), (unsigned short)a->size, 0, 0 };
 	int zero = 0, devpts, master, slave, r;
 
-	devpts = path_open(x, slot_fd(x, op->arg[0]), "/dev/pts", O_PATH | O_DIRECTORY, 0);
+	devpts = path_open(x, slot_fd(x, a->root), "/dev/pts", O_PATH | O_DIRECTORY, 0);
 	if (devpts < 0)
 		return devpts;
 	master = (int)SYS4(x, __NR_openat, devpts, "ptmx", O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -43,7 +43,7 @@ int op_open_console(struct executor *x, const struct op *op)
 	quiet_close(devpts);
 	if (r < 0)
 		return r;
-	r = slot_set(x, op->arg[1], master);
+	r = slot_set(x, a->master, master);
 	if (r == 0)
 		r = is_device(x, master, 5, 2);
 	if (r == 0)
@@ -54,22 +54,22 @@ int op_open_console(struct executor *x, const struct op *op)
 		return r;
 	slave = r = (int)SYS3(x, __NR_ioctl, master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (r >= 0)
-		r = slot_set(x, op->arg[2], slave);
-	if (r == 0 && op->arg[3])
+		r = slot_set(x, a->slave, slave);
+	if (r == 0 && a->size)
 		r = (int)SYS3(x, __NR_ioctl, master, TIOCSWINSZ, &size);
 	if (r == 0)
-		r = (int)SYS3(x, __NR_fchown, slave, op->arg[4], ~0u);
+		r = (int)SYS3(x, __NR_fchown, slave, a->uid, ~0u);
 	return r;
 }
 
-/* arg: slave slot, slot with the file /dev/console or SLOT_LIMIT.  The slave
- * becomes 0, 1, 2 and the controlling terminal. */
-int op_use_console(struct executor *x, const struct op *op)
+/* The slave becomes 0, 1, 2 and the controlling terminal.  `target` is the
+ * file /dev/console, or SLOT_LIMIT. */
+int op_use_console(struct executor *x, const struct use_console_args *a)
 {
-	int slave = slot_fd(x, op->arg[0]), r = slave;
+	int slave = slot_fd(x, a->slave), r = slave;
 
-	if (slave >= 0 && op->arg[1] < SLOT_LIMIT) {
-		int target = slot_fd(x, op->arg[1]);
+	if (slave >= 0 && a->target < SLOT_LIMIT) {
+		int target = slot_fd(x, a->target);
 		int copy = (int)SYS3(x, __NR_open_tree, slave, "",
 				     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
@@ -84,13 +84,13 @@ int op_use_console(struct executor *x, const struct op *op)
 		r = (int)SYS3(x, __NR_ioctl, slave, TIOCSCTTY, 0);
 	for (int fd = 0; fd < 3 && r >= 0; fd++)
 		r = (int)SYS3(x, __NR_dup3, slave, fd, 0);
-	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+	return r < 0 ? r : slot_set(x, a->slave, -1);
 }
 
-/* arg: root slot, uid.  Standard streams that are the host's /dev/null become
- * the container's, if that is a real one; the others are given to the user, so
- * that /dev/stdout can be opened again.  Nobody's /dev/null changes owner. */
-int op_fix_stdio(struct executor *x, const struct op *op)
+/* Standard streams that are the host's /dev/null become the container's, if
+ * that is a real one; the others are given to the user, so that /dev/stdout
+ * can be opened again.  Nobody's /dev/null changes owner. */
+int op_fix_stdio(struct executor *x, const struct fix_stdio_args *a)
 {
 	for (int fd = 0; fd < 3; fd++) {
 		int null = is_device(x, fd, 1, 3);
@@ -100,7 +100,7 @@ int op_fix_stdio(struct executor *x, const struct op *op)
 		if (null < 0)
 			return null;
 		if (null) {
-			int root = slot_fd(x, op->arg[0]), mine = -1;
+			int root = slot_fd(x, a->root), mine = -1;
 			int seen = path_open(x, root, "/dev/null", O_PATH | O_NOFOLLOW, 0);
 
 			/* To open another device may be an act; and it is looked at again, as others may rename there. */
@@ -114,8 +114,8 @@ int op_fix_stdio(struct executor *x, const struct op *op)
 			struct statx st;
 
 			/* Not ours, or on a read-only or foreign file system: it stays as it is. */
-			if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_UID, &st) == 0 && st.stx_uid != op->arg[1])
-				SYS3(x, __NR_fchown, fd, op->arg[1], ~0u);
+			if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_UID, &st) == 0 && st.stx_uid != a->uid)
+				SYS3(x, __NR_fchown, fd, a->uid, ~0u);
 		}
 	}
 	return 0;

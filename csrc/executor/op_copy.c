@@ -156,10 +156,10 @@ static int copy_tree(struct executor *x)
 	return r < 0 ? r : 0;
 }
 
-/* arg: slot of the detached tmpfs, slot of the directory it will cover */
-int op_copy_up(struct executor *x, const struct op *op)
+/* `slot` is the detached tmpfs, `source` the directory it will cover. */
+int op_copy_up(struct executor *x, const struct copy_up_args *a)
 {
-	int to = slot_fd(x, op->arg[0]), from = slot_fd(x, op->arg[1]);
+	int to = slot_fd(x, a->slot), from = slot_fd(x, a->source);
 	struct level *l = &levels[0];
 
 	if (to < 0 || from < 0)

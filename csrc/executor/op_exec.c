@@ -54,9 +54,9 @@ static int no_passwd(int r)
 	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EACCES || r == -ENXIO || r == -ENODEV;
 }
 
-/* arg: uid.  HOME for an environment that has none: from the container's
- * /etc/passwd if that is a plain file, else "/". */
-int op_find_home(struct executor *x, const struct op *op)
+/* HOME for an environment that has none: from the container's /etc/passwd if
+ * that is a plain file, else "/". */
+int op_find_home(struct executor *x, const struct find_home_args *a)
 {
 	struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 				.resolve = RESOLVE_NO_MAGICLINKS };
@@ -75,13 +75,13 @@ int op_find_home(struct executor *x, const struct op *op)
 		do {
 			n = SYS3(x, __NR_read, fd, x->buffer, PATH_LIMIT);
 			for (long i = 0; i < n && !found; i++)
-				found = passwd_char(x, &line, x->buffer[i], op->arg[0]);
+				found = passwd_char(x, &line, x->buffer[i], a->uid);
 			taken += n > 0 ? (size_t)n : 0;
 		} while (n > 0 && !found && taken < PASSWD_LIMIT);
 		if (n > 0 && !found)
 			n = -EFBIG;
 		else if (n == 0 && !found) /* the last line may end without a newline */
-			found = passwd_char(x, &line, '\n', op->arg[0]);
+			found = passwd_char(x, &line, '\n', a->uid);
 	}
 	if (!found)
 		bytes_copy(x->home, "HOME=/", 7);
@@ -167,12 +167,12 @@ static long map_pointers(struct executor *x, size_t count)
 	return SYS6(x, __NR_mmap, 0, (count + 1) * sizeof(char *), 3, 0x22, -1, 0);
 }
 
-/* arg: args vector, env vector, PATH.  Everything that execve will need is
- * made now, while errors still reach `create` and no limit holds yet. */
-int op_find_program(struct executor *x, const struct op *op)
+/* `search` is PATH.  Everything that execve will need is made now, while
+ * errors still reach `create` and no limit holds yet. */
+int op_find_program(struct executor *x, const struct find_program_args *a)
 {
-	const struct plan_vector *args = plan_vector(x, op->arg[0]), *env = plan_vector(x, op->arg[1]);
-	const char *path = plan_text(x, op->arg[2]), *name;
+	const struct plan_vector *args = plan_vector(x, a->args), *env = plan_vector(x, a->env);
+	const char *path = plan_text(x, a->search), *name;
 	long at;
 	int r;
 
@@ -208,15 +208,14 @@ int op_find_program(struct executor *x, const struct op *op)
 	return 0;
 }
 
-/* No arguments.  Nothing of ours survives: descriptors are closed, signals get
- * their default action and are let through, and the program begins. */
-int op_execute(struct executor *x, const struct op *op)
+/* Nothing of ours survives: descriptors are closed, signals get their default
+ * action and are let through, and the program begins. */
+int op_execute(struct executor *x)
 {
 	long action[4] = { 0, 0, 0, 0 };
 	uint64_t none = 0;
 	long r;
 
-	(void)op;
 	if (!x->argv || !x->envp)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
 	/* Close-on-exec first: the start fifo must stay open until execve has

@@ -18,20 +18,20 @@ static int is_node(const struct statx *st, uint64_t mode, uint64_t major, uint64
 	return (mode & S_IFMT) == S_IFIFO || (st->stx_rdev_major == major && st->stx_rdev_minor == minor);
 }
 
-/* arg: root slot, path, mode with type, major << 32 | minor, uid << 32 | gid.
- * A file that is there already must be that very device.  Its mode is set by
- * making it anew: fchmodat2 came with Linux 6.6 only. */
-int op_make_node(struct executor *x, const struct op *op)
+/* `mode` has the type, `device` is major << 32 | minor, `owner` is uid << 32 |
+ * gid.  A file that is there already must be that very device.  Its mode is set
+ * by making it anew: fchmodat2 came with Linux 6.6 only. */
+int op_make_node(struct executor *x, const struct make_node_args *a)
 {
-	const char *path = plan_text(x, op->arg[1]), *name;
-	uint64_t mode = op->arg[2], major = op->arg[3] >> 32, minor = op->arg[3] & 0xffffffff;
-	uint64_t uid = op->arg[4] >> 32, gid = op->arg[4] & 0xffffffff;
+	const char *path = plan_text(x, a->path), *name;
+	uint64_t mode = a->mode, major = a->device >> 32, minor = a->device & 0xffffffff;
+	uint64_t uid = a->owner >> 32, gid = a->owner & 0xffffffff;
 	int parent, fd, r;
 	struct statx st;
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
-	parent = path_parent(x, slot_fd(x, op->arg[0]), path, 1, &name);
+	parent = path_parent(x, slot_fd(x, a->root), path, 1, &name);
 	if (parent < 0)
 		return parent;
 	r = (int)SYS4(x, __NR_mknodat, parent, name, mode, node_number(major, minor));
@@ -62,13 +62,13 @@ out:
 	return r;
 }
 
-/* arg: root slot, path, text of the link, a path that must exist or 0, replace.
- * An existing entry stays, unless `replace` and it is not that link already. */
-int op_make_link(struct executor *x, const struct op *op)
+/* `needs` is a path that must exist, or 0.  An existing entry stays, unless
+ * `replace` and it is not that link already. */
+int op_make_link(struct executor *x, const struct make_link_args *a)
 {
-	const char *path = plan_text(x, op->arg[1]), *text = plan_text(x, op->arg[2]), *name;
-	const char *needs = plan_text(x, op->arg[3]);
-	int root = slot_fd(x, op->arg[0]), parent, r;
+	const char *path = plan_text(x, a->path), *text = plan_text(x, a->text), *name;
+	const char *needs = plan_text(x, a->needs);
+	int root = slot_fd(x, a->root), parent, r;
 	long n;
 
 	if (!path || !text)
@@ -86,7 +86,7 @@ int op_make_link(struct executor *x, const struct op *op)
 	if (parent < 0)
 		return parent;
 	r = (int)SYS3(x, __NR_symlinkat, text, parent, name);
-	if (r == -EEXIST && op->arg[4]) {
+	if (r == -EEXIST && a->replace) {
 		n = SYS4(x, __NR_readlinkat, parent, name, x->buffer, PATH_LIMIT - 1);
 		if (n > 0) {
 			x->buffer[n] = 0;
@@ -106,15 +106,13 @@ out:
 	return r;
 }
 
-/* arg: procfs slot, path, text.  The slot is the host's procfs, checked by the
- * runtime; nothing mounted in or over it can be reached (NO_XDEV), and no
- * magic link is followed. */
-int op_write_proc(struct executor *x, const struct op *op)
+/* The slot is the host's procfs, checked by the runtime; nothing mounted in or
+ * over it can be reached (NO_XDEV), and no magic link is followed. */
+static int write_below(struct executor *x, int proc, const char *path, const char *text)
 {
 	struct open_how how = { .flags = O_WRONLY | O_CLOEXEC,
 				.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS };
-	const char *path = plan_text(x, op->arg[1]), *text = plan_text(x, op->arg[2]);
-	int proc = slot_fd(x, op->arg[0]), fd, r;
+	int fd, r;
 	size_t n;
 
 	if (proc < 0 || !path || !text)
@@ -130,18 +128,23 @@ int op_write_proc(struct executor *x, const struct op *op)
 	return r < 0 ? r : 0;
 }
 
-/* arg: as write_proc.  An attribute that a security module keeps for this task. */
-int op_set_label(struct executor *x, const struct op *op)
+int op_write_proc(struct executor *x, const struct write_proc_args *a)
 {
-	return op_write_proc(x, op);
+	return write_below(x, slot_fd(x, a->proc), plan_text(x, a->path), plan_text(x, a->value));
 }
 
-/* arg: mount slot, label.  Of the root of a file system that takes no option
- * for it.  The mount is the working directory, never a path. */
-int op_set_file_label(struct executor *x, const struct op *op)
+/* An attribute that a security module keeps for this task. */
+int op_set_label(struct executor *x, const struct set_label_args *a)
 {
-	const char *label = plan_text(x, op->arg[1]);
-	int fd = slot_fd(x, op->arg[0]), r;
+	return write_below(x, slot_fd(x, a->proc), plan_text(x, a->path), plan_text(x, a->value));
+}
+
+/* Of the root of a file system that takes no option for it.  The mount is the
+ * working directory, never a path. */
+int op_set_file_label(struct executor *x, const struct set_file_label_args *a)
+{
+	const char *label = plan_text(x, a->label);
+	int fd = slot_fd(x, a->slot), r;
 
 	if (fd < 0 || !label)
 		return fault(x, FAULT_PLAN, 1, EINVAL);

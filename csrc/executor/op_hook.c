@@ -184,18 +184,19 @@ static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t secon
 	return late ? fault(x, FAULT_HOOK_TIMEOUT, seconds, ETIMEDOUT) : 0;
 }
 
-/* arg: path, argv vector, envp vector (0: the program's own environment), first half of the state, second half or
- * 0 (our pid goes between), cwd << 32 | seconds (0: no limit) */
-int op_run_hook(struct executor *x, const struct op *op)
+/* `env` 0: the program's own environment.  Our pid goes between `state_head`
+ * and `state_tail`, if there is the latter.  `cwd_timeout` is the text's offset
+ * << 32 | seconds (0: no limit). */
+int op_run_hook(struct executor *x, const struct run_hook_args *a)
 {
-	const char *path = plan_text(x, op->arg[0]), *head = plan_text(x, op->arg[3]), *tail = plan_text(x, op->arg[4]);
-	const char *cwd = plan_text(x, op->arg[5] >> 32);
-	const struct plan_vector *args = plan_vector(x, op->arg[1]), *env = plan_vector(x, op->arg[2]);
+	const char *path = plan_text(x, a->path), *head = plan_text(x, a->state_head), *tail = plan_text(x, a->state_tail);
+	const char *cwd = plan_text(x, a->cwd_timeout >> 32);
+	const struct plan_vector *args = plan_vector(x, a->args), *env = plan_vector(x, a->env);
 	struct vector_memory argv = { 0, 0 }, envp = { 0, 0 };
 	int in, ends[2] = { -1, -1 }, pidfd = -1, status = 0, r;
 	long pid, action[4] = { 0, 0, 0, 0 };
 
-	if (!path || !args || (!env && (op->arg[2] || !x->envp)) || !head)
+	if (!path || !args || (!env && (a->env || !x->envp)) || !head)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
 	x->progress->output_length = 0;
 	in = r = make_stdin(x, head, tail);
@@ -221,7 +222,7 @@ int op_run_hook(struct executor *x, const struct op *op)
 	}
 	quiet_close(ends[1]);
 	ends[1] = -1;
-	r = watch(x, pidfd, (int)pid, ends[0], op->arg[5] & 0xffffffff, &status);
+	r = watch(x, pidfd, (int)pid, ends[0], a->cwd_timeout & 0xffffffff, &status);
 	if (r == 0 && x->progress->fault == FAULT_HOOK_EXEC)
 		r = fault(x, FAULT_HOOK_EXEC, 0, x->progress->error ? x->progress->error : EIO);
 	else if (r == 0 && status != 0)

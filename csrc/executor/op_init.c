@@ -141,12 +141,11 @@ _Noreturn static void stay(struct executor *x, struct init *i)
 	finish(x, i);
 }
 
-/* arg: slot of the socket on which the ends are told, or SLOT_LIMIT; slot of a
- * pidfd of the caller with which all ends, or SLOT_LIMIT; the program has a
- * terminal.  Goes on in the child, which executes the program. */
-int op_fork_program(struct executor *x, const struct op *op)
+/* On the socket `sync` the ends are told; with `caller`, a pidfd, all ends.
+ * Either may be SLOT_LIMIT.  Goes on in the child, which executes the program. */
+int op_fork_program(struct executor *x, const struct fork_program_args *a)
 {
-	struct init i = { .index = op->index, .ends_with_caller = op->arg[1] < SLOT_LIMIT, .begin = time_now(x) };
+	struct init i = { .index = x->index, .ends_with_caller = a->caller < SLOT_LIMIT, .begin = time_now(x) };
 	long action[4] = { 0, 0, 0, 0 };
 	uint64_t all = ~0ull;
 	int ends[2] = { -1, -1 }, signals, r;
@@ -166,8 +165,8 @@ int op_fork_program(struct executor *x, const struct op *op)
 			i.end = i.begin + (int64_t)x->lifetime * 1000000;
 		i.watched[SIGNALS] = (struct poll_words){ signals, POLLIN, 0 };
 		i.watched[EXECUTED] = (struct poll_words){ ends[0], POLLIN, 0 };
-		i.watched[SOCKET] = (struct poll_words){ slot_fd(x, op->arg[0]), POLLIN, 0 };
-		i.watched[CALLER] = (struct poll_words){ slot_fd(x, op->arg[1]), POLLIN, 0 };
+		i.watched[SOCKET] = (struct poll_words){ slot_fd(x, a->sync), POLLIN, 0 };
+		i.watched[CALLER] = (struct poll_words){ slot_fd(x, a->caller), POLLIN, 0 };
 		stay(x, &i);
 	}
 	quiet_close(signals);
@@ -179,7 +178,7 @@ int op_fork_program(struct executor *x, const struct op *op)
 	/* A process group of its own, in front of the terminal: Ctrl-C reaches the program once, and init not at all.
 	 * The pipe's end stays open until execve has succeeded. */
 	r = (int)SYS2(x, __NR_setpgid, 0, 0);
-	if (r == 0 && op->arg[2]) {
+	if (r == 0 && a->terminal) {
 		int own = (int)SYS0(x, __NR_getpid);
 
 		r = (int)SYS3(x, __NR_ioctl, 0, TIOCSPGRP, &own);

@@ -6,22 +6,22 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 
-/* arg: path, open_tree flags, slot -- propagation of `path` in our own mount namespace: flags of mount(2) */
-int op_propagate(struct executor *x, const struct op *op)
+/* The propagation of `path` in our own mount namespace: flags of mount(2). */
+int op_propagate(struct executor *x, const struct propagate_args *a)
 {
-	const char *path = plan_text(x, op->arg[0]);
+	const char *path = plan_text(x, a->path);
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
-	return (int)SYS5(x, __NR_mount, 0, path, 0, op->arg[1], 0);
+	return (int)SYS5(x, __NR_mount, 0, path, 0, a->flags, 0);
 }
 
-/* arg: slot.  Make the mount that holds this directory private, so that what
- * is attached below it stays here.  Its root is found by walking up. */
-int op_privatize_parent(struct executor *x, const struct op *op)
+/* Make the mount that holds this directory private, so that what is attached
+ * below it stays here.  Its root is found by walking up. */
+int op_privatize_parent(struct executor *x, const struct privatize_parent_args *a)
 {
 	struct mount_attr attr = { .propagation = 1 << 18 /* MS_PRIVATE */ };
-	int fd = slot_fd(x, op->arg[0]), mine = -1, r;
+	int fd = slot_fd(x, a->slot), mine = -1, r;
 
 	if (fd < 0)
 		return fd;
@@ -46,11 +46,12 @@ int op_privatize_parent(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: slot, path, enter.  The root file system, a path of the host.  A working directory stays what it is in a mount
- * namespace made later, where "." needs no right to search what is above it. */
-int op_open_root(struct executor *x, const struct op *op)
+/* The root file system, a path of the host.  A working directory stays what it
+ * is in a mount namespace made later, where "." needs no right to search what
+ * is above it. */
+int op_open_root(struct executor *x, const struct open_root_args *a)
 {
-	const char *path = plan_text(x, op->arg[1]);
+	const char *path = plan_text(x, a->path);
 	int fd, r = 0;
 
 	if (!path)
@@ -58,13 +59,13 @@ int op_open_root(struct executor *x, const struct op *op)
 	fd = (int)SYS3(x, __NR_openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	if (op->arg[2])
+	if (a->enter)
 		r = (int)SYS1(x, __NR_fchdir, fd);
 	if (r < 0) {
 		quiet_close(fd);
 		return r;
 	}
-	return slot_set(x, op->arg[0], fd);
+	return slot_set(x, a->slot, fd);
 }
 
 /* Does the last component of `path`, or any before it, pass through a link? */
@@ -124,19 +125,19 @@ static int open_no_link(struct executor *x, int root, const char *path)
 	return r < 0 ? r : fd;
 }
 
-/* arg: slot, root slot, path, flags, slot of a mount whose type (directory or
- * not) the target must have, or SLOT_LIMIT.  Opens a path below the root. */
-int op_open_path(struct executor *x, const struct op *op)
+/* Opens a path below the root.  `like` is a mount whose type (directory or
+ * not) the target must have, or SLOT_LIMIT. */
+int op_open_path(struct executor *x, const struct open_path_args *a)
 {
-	const char *path = plan_text(x, op->arg[2]);
-	uint64_t flags = op->arg[3];
-	int root = slot_fd(x, op->arg[1]), directory = !!(flags & OPEN_DIRECTORY), fd;
+	const char *path = plan_text(x, a->path);
+	uint64_t flags = a->flags;
+	int root = slot_fd(x, a->root), directory = !!(flags & OPEN_DIRECTORY), fd;
 
 	if (!path || root < 0)
 		return fault(x, FAULT_PLAN, 2, EINVAL);
-	if (op->arg[4] < SLOT_LIMIT) {
+	if (a->like < SLOT_LIMIT) {
 		struct statx st;
-		int like = slot_fd(x, op->arg[4]);
+		int like = slot_fd(x, a->like);
 		long r = like < 0 ? like : SYS5(x, __NR_statx, like, "", AT_EMPTY_PATH, STATX_TYPE, &st);
 
 		if (r < 0)
@@ -144,7 +145,7 @@ int op_open_path(struct executor *x, const struct op *op)
 		directory = (st.stx_mode & S_IFMT) == S_IFDIR;
 	}
 	if (flags & OPEN_LIKE_PROC) {
-		int proc = is_procfs(x, slot_fd(x, op->arg[4]));
+		int proc = is_procfs(x, slot_fd(x, a->like));
 
 		if (proc <= 0)
 			return proc < 0 ? proc : fault(x, FAULT_NOT_PROC, 0, EINVAL);
@@ -172,22 +173,22 @@ int op_open_path(struct executor *x, const struct op *op)
 			return proc < 0 ? proc : fault(x, FAULT_ON_PROC, 0, EPERM);
 		}
 	}
-	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+	return fd < 0 ? fd : slot_set(x, a->slot, fd);
 }
 
-/* arg: slot, path, recursive, root slot or SLOT_LIMIT.  A detached copy of the
- * mounts at `path`: a path of the host, or one below the root.  Host sources
- * may be links: the caller named them. */
-int op_clone_tree(struct executor *x, const struct op *op)
+/* A detached copy of the mounts at `path`: a path of the host, or one below
+ * `root` if that is not SLOT_LIMIT.  Host sources may be links: the caller
+ * named them. */
+int op_clone_tree(struct executor *x, const struct clone_tree_args *a)
 {
-	const char *path = plan_text(x, op->arg[1]);
-	uint64_t flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (op->arg[2] ? AT_RECURSIVE : 0);
+	const char *path = plan_text(x, a->path);
+	uint64_t flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (a->recursive ? AT_RECURSIVE : 0);
 	int fd;
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
-	if (op->arg[3] < SLOT_LIMIT) {
-		int at = path_open(x, slot_fd(x, op->arg[3]), path, O_PATH, 0);
+	if (a->root < SLOT_LIMIT) {
+		int at = path_open(x, slot_fd(x, a->root), path, O_PATH, 0);
 
 		if (at < 0)
 			return at;
@@ -196,19 +197,19 @@ int op_clone_tree(struct executor *x, const struct op *op)
 	} else {
 		fd = (int)SYS3(x, __NR_open_tree, AT_FDCWD, path, flags);
 	}
-	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+	return fd < 0 ? fd : slot_set(x, a->slot, fd);
 }
 
-/* arg: slot, source slot, recursive.  A detached copy of what a slot refers to. */
-int op_clone_mount(struct executor *x, const struct op *op)
+/* A detached copy of what a slot refers to. */
+int op_clone_mount(struct executor *x, const struct clone_mount_args *a)
 {
-	int from = slot_fd(x, op->arg[1]), fd;
+	int from = slot_fd(x, a->source), fd;
 
 	if (from < 0)
 		return from;
 	fd = (int)SYS3(x, __NR_open_tree, from, "",
-		       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (op->arg[2] ? AT_RECURSIVE : 0));
-	return fd < 0 ? fd : slot_set(x, op->arg[0], fd);
+		       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (a->recursive ? AT_RECURSIVE : 0));
+	return fd < 0 ? fd : slot_set(x, a->slot, fd);
 }
 
 #define ATIME_CLASS (MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME)
@@ -221,18 +222,17 @@ static uint64_t atime_class(long flags)
 	return mode | (flags & 0x800 ? MOUNT_ATTR_NODIRATIME : 0);
 }
 
-/* arg: slot, attributes to set, to clear, propagation, recursive, attributes
- * that may not be cleared where the source has them (the kernel locks them
- * once the mount is in a user namespace's mount namespace; the copy is not
- * there yet, so the rule is kept here). */
-int op_set_mount_attr(struct executor *x, const struct op *op)
+/* `locked` are attributes that may not be cleared where the source has them
+ * (the kernel locks them once the mount is in a user namespace's mount
+ * namespace; the copy is not there yet, so the rule is kept here). */
+int op_set_mount_attr(struct executor *x, const struct set_mount_attr_args *a)
 {
-	struct mount_attr attr = { .attr_set = op->arg[1], .attr_clr = op->arg[2], .propagation = op->arg[3] };
-	int fd = slot_fd(x, op->arg[0]);
+	struct mount_attr attr = { .attr_set = a->set, .attr_clr = a->clear, .propagation = a->propagation };
+	int fd = slot_fd(x, a->slot);
 
 	if (fd < 0)
 		return fd;
-	if (op->arg[5]) {
+	if (a->locked) {
 		struct statfs_words st = { 0 };
 		uint64_t kept;
 		long r = SYS2(x, __NR_fstatfs, fd, &st);
@@ -240,13 +240,13 @@ int op_set_mount_attr(struct executor *x, const struct op *op)
 		if (r < 0)
 			return (int)r;
 		/* ST_RDONLY, ST_NOSUID, ST_NODEV, ST_NOEXEC have the values of the MOUNT_ATTR_ words. */
-		kept = op->arg[5] & (uint64_t)st.flags & 0xf;
-		if ((op->arg[5] & ATIME_CLASS) && atime_class(st.flags) != (op->arg[1] & ATIME_CLASS))
+		kept = a->locked & (uint64_t)st.flags & 0xf;
+		if ((a->locked & ATIME_CLASS) && atime_class(st.flags) != (a->set & ATIME_CLASS))
 			kept |= ATIME_CLASS;
 		if (kept)
 			return fault(x, FAULT_LOCKED, kept, EPERM);
 	}
-	return (int)SYS5(x, __NR_mount_setattr, fd, "", AT_EMPTY_PATH | (op->arg[4] ? AT_RECURSIVE : 0), &attr,
+	return (int)SYS5(x, __NR_mount_setattr, fd, "", AT_EMPTY_PATH | (a->recursive ? AT_RECURSIVE : 0), &attr,
 			 sizeof(attr));
 }
 
@@ -296,12 +296,11 @@ static int inherit_mode(struct executor *x, int fs, int target)
 	return (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, "mode", mode, 0);
 }
 
-/* arg: slot, type, options vector, mount attributes, slot of a directory whose
- * mode the new root takes, or SLOT_LIMIT */
-int op_new_filesystem(struct executor *x, const struct op *op)
+/* `mode_from` is a directory whose mode the new root takes, or SLOT_LIMIT. */
+int op_new_filesystem(struct executor *x, const struct new_filesystem_args *a)
 {
-	const char *type = plan_text(x, op->arg[1]);
-	const struct plan_vector *options = plan_vector(x, op->arg[2]);
+	const char *type = plan_text(x, a->type);
+	const struct plan_vector *options = plan_vector(x, a->options);
 	int fs, mount, r;
 
 	if (!type || !options)
@@ -310,44 +309,44 @@ int op_new_filesystem(struct executor *x, const struct op *op)
 	if (fs < 0)
 		return fs;
 	r = configure(x, fs, options);
-	if (r == 0 && op->arg[4] < SLOT_LIMIT && !x->created)
-		r = inherit_mode(x, fs, slot_fd(x, op->arg[4]));
+	if (r == 0 && a->mode_from < SLOT_LIMIT && !x->created)
+		r = inherit_mode(x, fs, slot_fd(x, a->mode_from));
 	if (r == 0) {
 		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
 		if (r == 0)
-			r = (int)SYS3(x, __NR_fsmount, fs, FSMOUNT_CLOEXEC, op->arg[3]);
+			r = (int)SYS3(x, __NR_fsmount, fs, FSMOUNT_CLOEXEC, a->attributes);
 		if (r < 0)
 			read_mount_log(x, fs);
 	}
 	mount = r;
 	quiet_close(fs);
-	return mount < 0 ? mount : slot_set(x, op->arg[0], mount);
+	return mount < 0 ? mount : slot_set(x, a->slot, mount);
 }
 
-/* arg: target slot, source, type, flags, data.  mount(2) on a directory, for
- * what the new calls cannot carry: values over 255 bytes and the flags
- * without a word.  The target is the working directory, never a path. */
-int op_mount_classic(struct executor *x, const struct op *op)
+/* mount(2) on a directory, for what the new calls cannot carry: values over
+ * 255 bytes and the flags without a word.  The target is the working
+ * directory, never a path. */
+int op_mount_classic(struct executor *x, const struct mount_classic_args *a)
 {
-	int fd = slot_fd(x, op->arg[0]), r;
+	int fd = slot_fd(x, a->slot), r;
 
 	if (fd < 0)
 		return fd;
 	r = (int)SYS1(x, __NR_fchdir, fd);
 	if (r < 0)
 		return r;
-	r = (int)SYS5(x, __NR_mount, plan_text(x, op->arg[1]), ".", plan_text(x, op->arg[2]), op->arg[3],
-		      plan_text(x, op->arg[4]));
+	r = (int)SYS5(x, __NR_mount, plan_text(x, a->source), ".", plan_text(x, a->type), a->flags,
+		      plan_text(x, a->data));
 	if (r < 0)
 		return r;
 	return (int)SYS1(x, __NR_chdir, "/");
 }
 
-/* arg: target slot, options vector.  Change the options of the file system mounted there. */
-int op_reconfigure(struct executor *x, const struct op *op)
+/* Change the options of the file system mounted there. */
+int op_reconfigure(struct executor *x, const struct reconfigure_args *a)
 {
-	const struct plan_vector *options = plan_vector(x, op->arg[1]);
-	int fd = slot_fd(x, op->arg[0]), fs, r;
+	const struct plan_vector *options = plan_vector(x, a->options);
+	int fd = slot_fd(x, a->slot), fs, r;
 
 	if (fd < 0 || !options)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
@@ -364,10 +363,9 @@ int op_reconfigure(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: mount slot, target slot */
-int op_attach(struct executor *x, const struct op *op)
+int op_attach(struct executor *x, const struct attach_args *a)
 {
-	int mount = slot_fd(x, op->arg[0]), target = slot_fd(x, op->arg[1]);
+	int mount = slot_fd(x, a->slot), target = slot_fd(x, a->target);
 
 	if (mount < 0 || target < 0)
 		return mount < 0 ? mount : target;
@@ -375,7 +373,7 @@ int op_attach(struct executor *x, const struct op *op)
 			 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-int op_close(struct executor *x, const struct op *op)
+int op_close(struct executor *x, const struct close_args *a)
 {
-	return slot_set(x, op->arg[0], -1);
+	return slot_set(x, a->slot, -1);
 }

@@ -11,17 +11,16 @@
 
 #define CLOSE_RANGE_CLOEXEC_FLAG 4
 
-/* arg: dumpable.  First of all: die with the runtime, be closed to debuggers
- * (or, for id maps that an ordinary user writes, only to those of other users),
- * keep every inherited descriptor out of hooks and of the program, and make
- * modes exact. */
-int op_guard(struct executor *x, const struct op *op)
+/* First of all: die with the runtime, be closed to debuggers (or, for id maps
+ * that an ordinary user writes, only to those of other users), keep every
+ * inherited descriptor out of hooks and of the program, and make modes exact. */
+int op_guard(struct executor *x, const struct guard_args *a)
 {
 	int r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
 
 	x->guarded = 1;
 	if (r == 0)
-		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, !!op->arg[0]);
+		r = (int)SYS2(x, __NR_prctl, PR_SET_DUMPABLE, !!a->dumpable);
 	if (r == 0)
 		r = (int)SYS3(x, __NR_close_range, x->plan->fd_base, ~0u, CLOSE_RANGE_CLOEXEC_FLAG);
 	if (r < 0)
@@ -30,33 +29,33 @@ int op_guard(struct executor *x, const struct op *op)
 	return (int)SYS2(x, __NR_prctl, PR_SET_NAME, "ocirun-init");
 }
 
-/* arg: slot of a cgroup v1 `tasks` file.  A single thread that moves itself
- * does not take the kernel's global thread-group lock, unlike a write of our
- * pid to cgroup.procs by someone else. */
-int op_join_cgroup(struct executor *x, const struct op *op)
+/* Into the group of a cgroup v1 `tasks` file.  A single thread that moves
+ * itself does not take the kernel's global thread-group lock, unlike a write
+ * of our pid to cgroup.procs by someone else. */
+int op_join_cgroup(struct executor *x, const struct join_cgroup_args *a)
 {
-	int fd = slot_fd(x, op->arg[0]), r;
+	int fd = slot_fd(x, a->slot), r;
 
 	if (fd < 0)
 		return fd;
 	r = (int)SYS3(x, __NR_write, fd, "0", 1);
-	return r < 0 ? r : slot_set(x, op->arg[0], -1);
+	return r < 0 ? r : slot_set(x, a->slot, -1);
 }
 
-/* arg: slot of a namespace or of a pidfd, CLONE_NEW flags, keep the slot */
-int op_join_namespace(struct executor *x, const struct op *op)
+/* The slot has a namespace or a pidfd. */
+int op_join_namespace(struct executor *x, const struct join_namespace_args *a)
 {
-	int fd = slot_fd(x, op->arg[0]), r;
+	int fd = slot_fd(x, a->slot), r;
 
 	if (fd < 0)
 		return fd;
-	r = (int)SYS2(x, __NR_setns, fd, op->arg[1]);
-	return r < 0 || op->arg[2] ? r : slot_set(x, op->arg[0], -1);
+	r = (int)SYS2(x, __NR_setns, fd, a->flag);
+	return r < 0 || a->keep ? r : slot_set(x, a->slot, -1);
 }
 
-int op_unshare(struct executor *x, const struct op *op)
+int op_unshare(struct executor *x, const struct unshare_args *a)
 {
-	return (int)SYS1(x, __NR_unshare, op->arg[0]);
+	return (int)SYS1(x, __NR_unshare, a->flags);
 }
 
 /* struct msghdr and iovec, as the kernel has them. */
@@ -97,16 +96,16 @@ int sync_send(struct executor *x, int socket, const void *bytes, size_t n, int f
 }
 
 /* Send this operation's number to the runtime. */
-int sync_say(struct executor *x, uint32_t index, uint32_t value, int fd)
+int sync_say(struct executor *x, int fd)
 {
-	struct sync_message m = { .index = index, .value = value };
+	struct sync_message m = { .index = x->index };
 
 	return sync_send(x, slot_fd(x, SLOT_SYNC), &m, sizeof(m), fd);
 }
 
 /* Wait for the answer.  No answer means that the runtime is gone or gave up:
  * then there is nobody to report to, and this process must not go on. */
-int sync_hear(struct executor *x, uint32_t index, int *fd)
+int sync_hear(struct executor *x, int *fd)
 {
 	struct sync_message m = { 0, 0 };
 	struct io_words io = { &m, sizeof(m) };
@@ -116,7 +115,7 @@ int sync_hear(struct executor *x, uint32_t index, int *fd)
 
 	if (r < 0)
 		return (int)r;
-	if (r != sizeof(m) || m.index != index || m.value != 0)
+	if (r != sizeof(m) || m.index != x->index || m.value != 0)
 		kernel_exit(1);
 	if (h.control_length >= 20 && c.level == 1 && c.type == 1) {
 		if (fd)
@@ -127,50 +126,52 @@ int sync_hear(struct executor *x, uint32_t index, int *fd)
 	return 0;
 }
 
-/* arg: none.  Let the runtime run the host operations that stand here. */
-int op_sync(struct executor *x, const struct op *op)
+/* Let the runtime run the host operations that stand here. */
+int op_sync(struct executor *x)
 {
-	int r = sync_say(x, op->index, 0, -1);
+	int r = sync_say(x, -1);
 
-	return r < 0 ? r : sync_hear(x, op->index, NULL);
+	return r < 0 ? r : sync_hear(x, NULL);
 }
 
-/* arg: slot.  As sync, and the runtime's answer carries a descriptor. */
-int op_receive_fd(struct executor *x, const struct op *op)
+/* As sync, and the runtime's answer carries a descriptor. */
+int op_receive_fd(struct executor *x, const struct receive_fd_args *a)
 {
-	int fd = -1, r = sync_say(x, op->index, 0, -1);
+	int fd = -1, r = sync_say(x, -1);
 
 	if (r == 0)
-		r = sync_hear(x, op->index, &fd);
+		r = sync_hear(x, &fd);
 	if (r < 0)
 		return r;
-	return fd < 0 ? -EBADF : slot_set(x, op->arg[0], fd);
+	return fd < 0 ? -EBADF : slot_set(x, a->slot, fd);
 }
 
-/* arg: slot, keep.  As sync, and our message carries a descriptor, which is then closed here unless `keep`. */
-int op_send_fd(struct executor *x, const struct op *op)
+/* As sync, and our message carries a descriptor, which is then closed here
+ * unless `keep`. */
+int op_send_fd(struct executor *x, const struct send_fd_args *a)
 {
-	int fd = slot_fd(x, op->arg[0]), r;
+	int fd = slot_fd(x, a->slot), r;
 
 	if (fd < 0)
 		return fd;
-	r = sync_say(x, op->index, 0, fd);
+	r = sync_say(x, fd);
 	if (r == 0)
-		r = sync_hear(x, op->index, NULL);
-	return r < 0 || op->arg[1] ? r : slot_set(x, op->arg[0], -1);
+		r = sync_hear(x, NULL);
+	return r < 0 || a->keep ? r : slot_set(x, a->slot, -1);
 }
 
-/* arg: CLONE_NEW flags for the child.  A pid or time namespace holds for
- * children only, so go on in one.  CLONE_PARENT makes it the runtime's own
- * child, to be waited for like any other; its pid goes to the runtime. */
-int op_fork_init(struct executor *x, const struct op *op)
+/* `flags` are the CLONE_NEW flags for the child.  A pid or time namespace
+ * holds for children only, so go on in one.  CLONE_PARENT makes it the
+ * runtime's own child, to be waited for like any other; its pid goes to the
+ * runtime. */
+int op_fork_init(struct executor *x, const struct fork_init_args *a)
 {
-	long pid = SYS5(x, __NR_clone, op->arg[0] | CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0);
+	long pid = SYS5(x, __NR_clone, a->flags | CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0);
 
 	if (pid < 0)
 		return (int)pid;
 	if (pid > 0) {
-		struct sync_message m = { .index = op->index, .value = (uint32_t)pid };
+		struct sync_message m = { .index = x->index, .value = (uint32_t)pid };
 		struct io_words io = { &m, sizeof(m) };
 		struct message_words h = { .io = &io, .io_count = 1 };
 
@@ -179,17 +180,17 @@ int op_fork_init(struct executor *x, const struct op *op)
 	}
 	/* The death signal is not inherited. */
 	pid = SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
-	return pid < 0 ? (int)pid : sync_hear(x, op->index, NULL);
+	return pid < 0 ? (int)pid : sync_hear(x, NULL);
 }
 
 /* After the id maps are written: root of the user namespace, no groups of the host. */
-int op_become_root(struct executor *x, const struct op *op)
+int op_become_root(struct executor *x, const struct become_root_args *a)
 {
 	int r = (int)SYS3(x, __NR_setresgid, 0, 0, 0);
 
 	if (r == 0)
 		r = (int)SYS3(x, __NR_setresuid, 0, 0, 0);
-	if (r == 0 && op->arg[0])
+	if (r == 0 && a->drop_groups)
 		r = (int)SYS2(x, __NR_setgroups, 0, 0);
 	/* A change of ids resets both. */
 	if (r == 0)
@@ -199,34 +200,33 @@ int op_become_root(struct executor *x, const struct op *op)
 	return r;
 }
 
-int op_set_hostname(struct executor *x, const struct op *op)
+int op_set_hostname(struct executor *x, const struct set_hostname_args *a)
 {
-	const char *name = plan_text(x, op->arg[0]);
+	const char *name = plan_text(x, a->name);
 
 	return name ? (int)SYS2(x, __NR_sethostname, name, text_length(name)) : fault(x, FAULT_PLAN, 0, EINVAL);
 }
 
-int op_set_domainname(struct executor *x, const struct op *op)
+int op_set_domainname(struct executor *x, const struct set_domainname_args *a)
 {
-	const char *name = plan_text(x, op->arg[0]);
+	const char *name = plan_text(x, a->name);
 
 	return name ? (int)SYS2(x, __NR_setdomainname, name, text_length(name)) : fault(x, FAULT_PLAN, 0, EINVAL);
 }
 
-int op_new_session(struct executor *x, const struct op *op)
+int op_new_session(struct executor *x)
 {
 	long r = SYS0(x, __NR_setsid);
 
-	(void)op;
 	return r < 0 ? (int)r : 0;
 }
 
-/* arg: name.  A session keyring of our own, so that the caller's keys stay
- * the caller's.  The name is joined first with no name: a keyring that
- * somebody else made under the predictable name must not be taken. */
-int op_join_keyring(struct executor *x, const struct op *op)
+/* A session keyring of our own, so that the caller's keys stay the caller's.
+ * The name is joined first with no name: a keyring that somebody else made
+ * under the predictable name must not be taken. */
+int op_join_keyring(struct executor *x, const struct join_keyring_args *a)
 {
-	const char *name = plan_text(x, op->arg[0]);
+	const char *name = plan_text(x, a->name);
 	long ring;
 
 	if (!name)
@@ -245,7 +245,7 @@ int op_join_keyring(struct executor *x, const struct op *op)
 }
 
 /* A new network namespace has its loopback device down.  Any socket takes the request. */
-int op_loopback_up(struct executor *x, const struct op *op)
+int op_loopback_up(struct executor *x)
 {
 	struct {
 		char name[16];
@@ -254,7 +254,6 @@ int op_loopback_up(struct executor *x, const struct op *op)
 	} request = { "lo", 0, { 0 } };
 	int fd = (int)SYS3(x, __NR_socket, 1 /* AF_UNIX */, 2 | 02000000 /* SOCK_DGRAM | SOCK_CLOEXEC */, 0), r;
 
-	(void)op;
 	if (fd < 0)
 		return fd;
 	r = (int)SYS3(x, __NR_ioctl, fd, 0x8913 /* SIOCGIFFLAGS */, &request);
@@ -265,31 +264,32 @@ int op_loopback_up(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: close the socket afterwards.  Everything is set up; the runtime records
- * it and sets what only it may set.  From here on we outlive the runtime. */
-int op_ready(struct executor *x, const struct op *op)
+/* `detach`: close the socket afterwards.  Everything is set up; the runtime
+ * records it and sets what only it may set.  From here on we outlive the
+ * runtime. */
+int op_ready(struct executor *x, const struct ready_args *a)
 {
 	int r;
 
 	__atomic_store_n(&x->progress->phase, PHASE_CREATED, __ATOMIC_RELEASE);
-	r = sync_say(x, op->index, 0, -1);
+	r = sync_say(x, -1);
 	if (r == 0)
-		r = sync_hear(x, op->index, NULL);
+		r = sync_hear(x, NULL);
 	if (r < 0)
 		return r;
 	x->guarded = 0;
 	r = (int)SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 0);
-	if (r == 0 && op->arg[0])
+	if (r == 0 && a->detach)
 		r = slot_set(x, SLOT_SYNC, -1);
 	return r;
 }
 
-/* arg: slot of the start fifo (or of the sync socket).  One byte is the word;
+/* The slot has the start fifo (or the sync socket).  One byte is the word;
  * eight more are how many milliseconds the program may take. */
-int op_wait_start(struct executor *x, const struct op *op)
+int op_wait_start(struct executor *x, const struct wait_start_args *a)
 {
 	char word[1 + sizeof(x->lifetime)] = { 0 };
-	int fd = slot_fd(x, op->arg[0]);
+	int fd = slot_fd(x, a->slot);
 	long r = fd < 0 ? fd : SYS3(x, __NR_read, fd, word, sizeof(word));
 
 	if (r < 0)

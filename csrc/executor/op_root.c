@@ -9,11 +9,11 @@
 #define MNT_DETACH 2
 #define UMOUNT_NOFOLLOW 8
 
-/* arg: root slot.  "." on both sides: the old root ends up on top of the new
- * one and is taken off at once, so it never has a name. */
-int op_pivot(struct executor *x, const struct op *op)
+/* "." on both sides: the old root ends up on top of the new one and is taken
+ * off at once, so it never has a name. */
+int op_pivot(struct executor *x, const struct pivot_args *a)
 {
-	int root = slot_fd(x, op->arg[0]), old, r;
+	int root = slot_fd(x, a->root), old, r;
 
 	if (root < 0)
 		return root;
@@ -36,13 +36,13 @@ int op_pivot(struct executor *x, const struct op *op)
 	return r;
 }
 
-/* arg: root slot, slot for what is covered.  For hosts whose root cannot be
- * pivoted (initramfs): the new root goes over "/" of the whole mount namespace,
- * of which a caller in a chroot sees a part only; setns(2) to our own namespace
+/* `top` takes what is covered.  For hosts whose root cannot be pivoted
+ * (initramfs): the new root goes over "/" of the whole mount namespace, of
+ * which a caller in a chroot sees a part only; setns(2) to our own namespace
  * leads there.  Private first, or the host would get the new root too. */
-int op_move_root(struct executor *x, const struct op *op)
+int op_move_root(struct executor *x, const struct move_root_args *a)
 {
-	int root = slot_fd(x, op->arg[0]), self, top = -1, r;
+	int root = slot_fd(x, a->root), self, top = -1, r;
 
 	if (root < 0)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
@@ -59,25 +59,25 @@ int op_move_root(struct executor *x, const struct op *op)
 	if (r >= 0)
 		r = (int)SYS5(x, __NR_mount, ".", "/", 0, 1 << 13 /* MS_MOVE */, 0);
 	if (r >= 0)
-		return slot_set(x, op->arg[1], top);
+		return slot_set(x, a->top, top);
 	quiet_close(top);
 	return r;
 }
 
-/* arg: slot of a directory, path below it, cover, pass over.  Take off what is mounted at
- * that path, with all below it; or cover it, where the kernel holds it fast.
- * With `pass over` what is not there or not within reach stays: the runtime looks again. */
-int op_hide_mount(struct executor *x, const struct op *op)
+/* Take off what is mounted at the path, below the directory of the slot, with
+ * all below it; or cover it, where the kernel holds it fast.  With `pass_over`
+ * what is not there or not within reach stays: the runtime looks again. */
+int op_hide_mount(struct executor *x, const struct hide_mount_args *a)
 {
-	const char *path = plan_text(x, op->arg[1]);
-	int at = slot_fd(x, op->arg[0]), r;
+	const char *path = plan_text(x, a->path);
+	int at = slot_fd(x, a->slot), r;
 
 	if (at < 0 || !path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
 	r = (int)SYS1(x, __NR_fchdir, at);
 	if (r < 0)
 		return r;
-	if (op->arg[2]) {
+	if (a->cover) {
 		r = (int)SYS5(x, __NR_mount, "tmpfs", path, "tmpfs", 0xf /* ro, nosuid, nodev, noexec */, 0);
 	} else {
 		/* Private, or it would be taken off on the host too. */
@@ -85,15 +85,15 @@ int op_hide_mount(struct executor *x, const struct op *op)
 		if (r == 0)
 			r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	}
-	if (op->arg[3] && (r == -ENOENT || r == -ENOTDIR || r == -EINVAL))
+	if (a->pass_over && (r == -ENOENT || r == -ENOTDIR || r == -EINVAL))
 		r = 0;
 	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
 }
 
-/* arg: root slot.  Without a mount namespace there is only chroot. */
-int op_change_root(struct executor *x, const struct op *op)
+/* Without a mount namespace there is only chroot. */
+int op_change_root(struct executor *x, const struct change_root_args *a)
 {
-	int root = slot_fd(x, op->arg[0]), r;
+	int root = slot_fd(x, a->root), r;
 
 	if (root < 0)
 		return root;
@@ -134,37 +134,38 @@ static int put_on(struct executor *x, int mount, int target)
 	return (int)SYS5(x, __NR_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-/* arg: root slot, path, slot of the host's /dev/null, slot of the empty
- * directory (made at first use), its SELinux context or 0.  Only a missing path is passed over; that it
- * is this path which is missing is certain, as nothing else is looked up. */
-int op_mask(struct executor *x, const struct op *op)
+/* `null` is the host's /dev/null, `empty` the empty directory (made at first
+ * use), `label` its SELinux context or 0.  Only a missing path is passed over;
+ * that it is this path which is missing is certain, as nothing else is looked
+ * up. */
+int op_mask(struct executor *x, const struct mask_args *a)
 {
-	const char *path = plan_text(x, op->arg[1]);
-	int empty = slot_fd(x, op->arg[3]), target, cover = -1, r;
+	const char *path = plan_text(x, a->path);
+	int empty = slot_fd(x, a->empty), target, cover = -1, r;
 	struct statx st;
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
-	target = path_open(x, slot_fd(x, op->arg[0]), path, O_PATH, 0);
+	target = path_open(x, slot_fd(x, a->root), path, O_PATH, 0);
 	if (target < 0)
 		return target == -ENOENT || target == -ENOTDIR ? 0 : target;
 	r = (int)SYS5(x, __NR_statx, target, "", AT_EMPTY_PATH, STATX_TYPE, &st);
 	if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR && !x->null_attached) {
 		/* Before Linux 6.15 a mount can be copied only once it is attached in our namespace. */
-		r = put_on(x, slot_fd(x, op->arg[2]), target);
+		r = put_on(x, slot_fd(x, a->null), target);
 		x->null_attached = r >= 0;
 	} else if (r == 0 && (st.stx_mode & S_IFMT) != S_IFDIR) {
-		cover = r = copy_of(x, slot_fd(x, op->arg[2]), 0);
+		cover = r = copy_of(x, slot_fd(x, a->null), 0);
 		if (r >= 0)
 			r = put_on(x, cover, target);
 		quiet_close(cover);
 	} else if (r == 0 && empty < 0) {
 		/* Attached first, for the same reason. */
-		cover = r = empty_directory(x, plan_text(x, op->arg[4]));
+		cover = r = empty_directory(x, plan_text(x, a->label));
 		if (r >= 0)
 			r = put_on(x, cover, target);
 		if (r >= 0)
-			r = slot_set(x, op->arg[3], cover);
+			r = slot_set(x, a->empty, cover);
 		else
 			quiet_close(cover);
 	} else if (r == 0) {
@@ -177,16 +178,16 @@ int op_mask(struct executor *x, const struct op *op)
 	return r < 0 ? r : 0;
 }
 
-/* arg: root slot, path.  Read-only, with all other flags as they are. */
-int op_make_readonly(struct executor *x, const struct op *op)
+/* Read-only, with all other flags as they are. */
+int op_make_readonly(struct executor *x, const struct make_readonly_args *a)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-	const char *path = plan_text(x, op->arg[1]);
+	const char *path = plan_text(x, a->path);
 	int target, mount, r;
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
-	target = path_open(x, slot_fd(x, op->arg[0]), path, O_PATH, 0);
+	target = path_open(x, slot_fd(x, a->root), path, O_PATH, 0);
 	if (target < 0)
 		return target == -ENOENT || target == -ENOTDIR ? 0 : target;
 	mount = r = copy_of(x, target, 1);

@@ -19,13 +19,12 @@ struct filter_program {
 	const void *instructions;
 };
 
-/* arg: offset of the filter, its size, flags */
-static int take_filter(struct executor *x, const struct op *op)
+static int take_filter(struct executor *x, uint64_t filter, uint64_t size, uint64_t flags)
 {
-	x->filter = plan_bytes(x, op->arg[0], op->arg[1]);
-	x->filter_size = op->arg[1];
-	x->filter_flags = op->arg[2];
-	if (!x->filter || op->arg[1] % 8 || op->arg[1] / 8 > 4096 /* BPF_MAXINSNS */)
+	x->filter = plan_bytes(x, filter, size);
+	x->filter_size = size;
+	x->filter_flags = flags;
+	if (!x->filter || size % 8 || size / 8 > 4096 /* BPF_MAXINSNS */)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
 	return 0;
 }
@@ -44,9 +43,9 @@ int seccomp_before_exec(struct executor *x)
 }
 
 /* Keep a filter for the hooks that follow and for the program. */
-int op_hold_seccomp(struct executor *x, const struct op *op)
+int op_hold_seccomp(struct executor *x, const struct hold_seccomp_args *a)
 {
-	return take_filter(x, op);
+	return take_filter(x, a->filter, a->filter_length, a->flags);
 }
 
 /* The second thread: has no filter, so that no filter can keep the descriptor
@@ -59,7 +58,7 @@ static void carry(struct executor *x)
 	while ((fd = __atomic_load_n(&x->listener, __ATOMIC_ACQUIRE)) == NO_LISTENER_YET)
 		kernel_call(__NR_nanosleep, (long)pause, 0, 0, 0, 0, 0);
 	if (fd >= 0) {
-		r = sync_say(x, x->progress->index, 0, fd);
+		r = sync_say(x, fd);
 		/* Whoever holds it keeps the filter asking a listener that may be gone. */
 		quiet_close(fd);
 		if (r < 0) {
@@ -130,12 +129,11 @@ static long start_thread(struct executor *x, unsigned long flags)
 }
 #endif
 
-/* arg: offset of the filter, its size, flags.  Loads the filter now, for all
- * that follows, and hands its listener to the runtime; as `send_fd`, but from
- * a thread that the filter does not bind. */
-int op_load_seccomp(struct executor *x, const struct op *op)
+/* Loads the filter now, for all that follows, and hands its listener to the
+ * runtime; as `send_fd`, but from a thread that the filter does not bind. */
+int op_load_seccomp(struct executor *x, const struct load_seccomp_args *a)
 {
-	int r = take_filter(x, op);
+	int r = take_filter(x, a->filter, a->filter_length, a->flags);
 	long thread;
 
 	if (r < 0)
@@ -152,5 +150,5 @@ int op_load_seccomp(struct executor *x, const struct op *op)
 #ifdef OCIRUN_RECORD
 	carry(x);
 #endif
-	return sync_hear(x, op->index, NULL);
+	return sync_hear(x, NULL);
 }

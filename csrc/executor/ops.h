@@ -1,9 +1,12 @@
 /* The operations of a plan that the init process runs, and the layout of the
  * two buffers it shares with the runtime: the plan (in) and the progress
- * record (out).  runtime/ocirun/plan/ops.py lists the same numbers; a test
- * holds the two against each other. */
+ * record (out).  The list of the operations, OCIRUN_OPS, and the structures with
+ * their arguments are made from runtime/ocirun/plan/ops.py, the other numbers
+ * stand in Python too; a test holds the two against each other. */
 #ifndef OCIRUN_OPS_H
 #define OCIRUN_OPS_H
+
+#include "operations.h"
 
 #include <stdint.h>
 
@@ -11,76 +14,9 @@
 #define OCIRUN_PLAN_FORMAT 1u
 #define OCIRUN_PROGRESS_MAGIC 0x31475250u
 
-/* number, name: the name is also the function's (op_NAME) and Python's. */
-#define OCIRUN_OPS(X)          \
-	X(1, guard)            \
-	X(2, join_cgroup)      \
-	X(3, join_namespace)   \
-	X(4, unshare)          \
-	X(5, sync)             \
-	X(6, receive_fd)       \
-	X(7, send_fd)          \
-	X(8, fork_init)        \
-	X(9, become_root)      \
-	X(10, set_hostname)    \
-	X(11, set_domainname)  \
-	X(12, new_session)     \
-	X(13, join_keyring)    \
-	X(14, propagate)       \
-	X(15, privatize_parent) \
-	X(16, open_root)       \
-	X(17, open_path)       \
-	X(18, clone_tree)      \
-	X(19, clone_mount)     \
-	X(20, set_mount_attr)  \
-	X(21, new_filesystem)  \
-	X(22, mount_classic)   \
-	X(23, reconfigure)     \
-	X(24, attach)          \
-	X(25, close)           \
-	X(26, make_node)       \
-	X(27, make_link)       \
-	X(28, copy_up)         \
-	X(29, write_proc)      \
-	X(30, pivot)           \
-	X(31, move_root)       \
-	X(32, change_root)     \
-	X(33, run_hook)        \
-	X(34, open_console)    \
-	X(35, use_console)     \
-	X(36, fix_stdio)       \
-	X(37, set_umask)       \
-	X(38, no_new_privs)    \
-	X(39, set_scheduler)   \
-	X(40, set_io_priority) \
-	X(41, set_personality) \
-	X(42, reset_affinity)  \
-	X(43, set_rlimit)      \
-	X(44, drop_bounding)   \
-	X(45, set_groups)      \
-	X(46, set_ids)         \
-	X(47, set_capabilities) \
-	X(48, change_dir)      \
-	X(49, find_home)       \
-	X(50, find_program)    \
-	X(51, ready)           \
-	X(52, wait_start)      \
-	X(53, execute)         \
-	X(54, loopback_up)     \
-	X(55, mask)            \
-	X(56, make_readonly)   \
-	X(57, set_affinity)    \
-	X(58, load_seccomp)    \
-	X(59, hold_seccomp)    \
-	X(60, set_memory_policy) \
-	X(61, set_label)       \
-	X(62, set_file_label)  \
-	X(63, hide_mount)      \
-	X(64, fork_program)
-
 enum op_code {
 #define X(number, name) OP_##name = number,
-	OCIRUN_OPS(X)
+	OCIRUN_OPS(X, X)
 #undef X
 	OP_LIMIT
 };
@@ -106,8 +42,15 @@ struct op {
 	uint16_t code;
 	uint16_t reserved;
 	uint32_t index;	   /* in the whole plan, host operations counted */
-	uint64_t arg[6]; /* numbers, slots, or offsets of data from the start of the plan */
+	uint64_t arg[6]; /* struct NAME_args: numbers, slots, or offsets of data from the start of the plan */
 };
+
+#define X(number, name) \
+	_Static_assert(sizeof(struct name##_args) <= sizeof(((struct op *)0)->arg), #name " has too many arguments");
+#define X0(number, name)
+OCIRUN_OPS(X, X0)
+#undef X
+#undef X0
 
 /* A vector in the data part: count, then count offsets of NUL-terminated strings. */
 struct plan_vector {

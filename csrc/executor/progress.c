@@ -13,13 +13,13 @@ int64_t time_now(struct executor *x)
 	return now[0] * 1000000000 + now[1];
 }
 
-void progress_begin(struct executor *x, uint32_t index, uint32_t step)
+void progress_begin(struct executor *x, uint32_t step)
 {
 	struct progress *p = x->progress;
 
-	p->index = index;
+	p->index = x->index;
 	if (step < p->stamp_count) {
-		p->stamp[step].index = index;
+		p->stamp[step].index = x->index;
 		p->stamp[step].nanoseconds = (uint64_t)time_now(x);
 	}
 }

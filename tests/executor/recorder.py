@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shlex
 import subprocess
@@ -30,10 +31,22 @@ MADE = {"filter": bytes.fromhex("060000000000ff7f")}
 O_CLOEXEC = 0o2000000
 
 
+def operations() -> Any:
+    """The module of the build that makes the header with the operations."""
+    spec = importlib.util.spec_from_file_location("csrc_operations", EXECUTOR.parent / "operations.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def compile_c(target: str, *arguments: str) -> None:
     """Run the C compiler; a failure fails the test with its output."""
-    command = [*shlex.split(os.environ.get("CC") or "cc"), *FLAGS, *arguments, "-o", target]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="ocirun-operations-") as made:
+        Path(made, "operations.h").write_text(operations().init_operations(), encoding="ascii")
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        command = [*compiler, *FLAGS, f"-I{made}", *arguments, "-o", target]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 

@@ -1,15 +1,17 @@
-"""The numbers and layouts of csrc/executor/ops.h are those of the Python side."""
+"""The C side has the numbers, layouts and operations of the Python side."""
 
 from __future__ import annotations
 
 import re
 import struct
 
+import pytest
+
 from ocirun.launch import report
 from ocirun.plan import encode, ops, render
 from ocirun.state import record
 
-from .recorder import EXECUTOR
+from .recorder import EXECUTOR, operations
 
 HEADER = (EXECUTOR / "ops.h").read_text(encoding="utf-8")
 SIZES = {"uint16_t": 2, "uint32_t": 4, "int32_t": 4, "uint64_t": 8, "char": 1}
@@ -43,21 +45,39 @@ def size(name: str) -> int:
     return sum(SIZES[kind] * count for kind, _, count in fields(name))
 
 
-def test_operations() -> None:
-    listed = {name: int(number) for number, name in re.findall(r"X\((\d+), (\w+)\)", HEADER)}
-    assert listed == {name: number for name, (number, _) in ops.INIT_OPS.items()}
-    assert len(set(listed.values())) == len(listed)
-
-
 def test_every_operation_has_a_function() -> None:
     bodies = "".join(path.read_text(encoding="utf-8") for path in EXECUTOR.glob("op_*.c"))
     assert sorted(re.findall(r"^int op_(\w+)\(", bodies, re.MULTILINE)) == sorted(ops.INIT_OPS)
 
 
-def test_arguments_fit() -> None:
-    for name, (_, kinds) in ops.INIT_OPS.items():
-        places = sum(2 if kind in ("bytes", "gids") else 1 for _, kind in kinds)
-        assert places <= 6, name
+# A value of each kind of argument.
+VALUES = {
+    "int": 1,
+    "slot": "s",
+    "text": "t",
+    "vector": ["v"],
+    "options": [("o", None)],
+    "bytes": b"b",
+    "gids": [1, 2],
+    "pair": (1, 2),
+    "timed": ("t", 3),
+    "made": "m",
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_structures_have_the_words_of_the_encoding(kind: str) -> None:
+    arguments = (("value", kind), ("after", "int"))
+    header = operations().header("LIST", {"none": (8, ()), "some": (7, arguments)})
+    assert re.findall(r"\t(X0?\(.*\))", header) == ["X(7, some)", "X0(8, none)"]
+    assert re.findall(r"struct (\w+) {", header) == ["some_args"]
+    op = ops.Op("some", ops.INIT, "", {"value": VALUES[kind], "after": 77})
+    words = encode._arguments(op, arguments, {"s": 5}, {"m": b"made"}, encode._Data(1000))
+    assert re.findall(r"uint64_t (\w+);", header).index("after") == words.index(77)
+
+
+def test_every_kind_is_known() -> None:
+    assert {kind for _, arguments in ops.INIT_OPS.values() for _, kind in arguments} == set(VALUES)
 
 
 def test_constants() -> None:

@@ -275,6 +275,8 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         **dict.fromkeys(("LIBRARY", "LANDMARK", "PRELOAD_NAME", "START_NAME", "START_TREE", "PACK_NAME"), "/none"),
         **defines,
     }
+    builder = build.Builder(tmp_path, strict=True)
+    builder.operations()
     (tmp_path / "boot.h").write_text(build.embed.boot_text())
     program = tmp_path / "bin" / "ocirun"
     program.parent.mkdir()
@@ -288,8 +290,7 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         "cc",
         *build.FREESTANDING,
         f"-I{build.CSRC}",
-        f"-I{build.EXECUTOR}",
-        f"-I{tmp_path}",
+        *builder.executor,
         *words,
         *sources,
         "-o",

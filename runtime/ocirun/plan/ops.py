@@ -2,9 +2,9 @@
 
 An operation is a name, arguments, the actor that runs it ("host": the runtime
 itself; "init": the helper in the container) and its origin in config.json.
-The numbers of the init operations are those of csrc/executor/ops.h.
+From the init operations csrc/operations.py makes the list, and the structures of the arguments, of the C side.
 
-Kinds of arguments of init operations, in the order of the C side's ``arg``:
+Kinds of arguments of init operations, in the order of the words of the C side's ``struct NAME_args``:
 
     int      a number                      slot     a named descriptor, or None
     text     a string, or None             vector   a list of strings
