@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ocirun.container import ExecOptions as ExecOptions
     from ocirun.container import delete as delete
     from ocirun.container import explain as explain
+    from ocirun.container import list_ids as list_ids
     from ocirun.container import list_states as list_states
     from ocirun.errors import ConfigError as ConfigError
     from ocirun.errors import ContainerExistsError as ContainerExistsError
@@ -40,7 +41,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "ocirun.container": ("Container", "CreateOptions", "ExecOptions", "delete", "explain", "list_states"),
+    "ocirun.container": (
+        "Container",
+        "CreateOptions",
+        "ExecOptions",
+        "delete",
+        "explain",
+        "list_ids",
+        "list_states",
+    ),
     "ocirun.orphans": ("cleanup",),
     "ocirun.runner": ("run",),
     "ocirun.running.outcome": ("Outcome", "Usage"),

@@ -9,7 +9,7 @@ import os
 
 from . import signals
 from .boundary import told, told_by
-from .errors import ContainerNotFoundError, HookError, HostError, OcirunError, StateDamagedError, StateError, with_force
+from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, with_force
 from .handle import Handle
 from .launch.criu_options import CheckpointOptions, RestoreOptions
 from .launch.options import CreateOptions, ExecOptions
@@ -48,18 +48,6 @@ class Container(Handle):
         record, session = create.create(container_id, root, options, stay=False)
         session.close()
         return cls(container_id, root, record)
-
-    @classmethod
-    def load(cls, container_id: str, *, root: str) -> Container:
-        """The container of that id.
-
-        Raises ContainerNotFoundError, InvalidIdError, StateDamagedError.
-        """
-        directory = store.open_container(root, container_id)
-        try:
-            return cls(container_id, root, records.load(directory, container_id))
-        finally:
-            os.close(directory)
 
     def start(self) -> None:
         """Run the program of a created container, and its startContainer and poststart hooks.
@@ -371,15 +359,18 @@ def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = Fa
     must_exist   the root itself, which the first container makes
     Raises HostError for a root that is not ours, or is missing and must exist.
     """
-    states = []
-    for container_id in store.ids(root, must_exist=must_exist):
-        try:
-            states.append(Container.load(container_id, root=root).state(details=False))
-        except ContainerNotFoundError:
-            continue
-        except OcirunError as error:
-            warn(f"container {container_id}: {error.message}")
-    return states
+    from . import listing
+
+    return listing.states(root, warn=warn, must_exist=must_exist)
+
+
+@told
+def list_ids(root: str, *, must_exist: bool = False) -> list[str]:
+    """The ids of a root that are taken, sorted, also those of damaged containers: nothing is read but their names.
+
+    must_exist   as for `list_states`; raises the same
+    """
+    return store.ids(root, must_exist=must_exist)
 
 
 __all__ = [
@@ -390,6 +381,7 @@ __all__ = [
     "RestoreOptions",
     "delete",
     "explain",
+    "list_ids",
     "list_states",
     "read_process",
     "restore",

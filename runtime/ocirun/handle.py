@@ -8,14 +8,37 @@ from .boundary import told_by
 from .errors import ContainerNotFoundError, StateError
 from .state import record as records
 from .state import store
+from .version import SPEC_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Self
 
     from .cgroup.driver import Driver
     from .running.outcome import Usage
     from .state.record import Record
+
+
+_SHOWN = ("pid", "bundle", "rootfs", "created", "annotations")
+
+
+def document(container_id: str, values: dict[str, Any], status: str, owner: str) -> dict[str, Any]:
+    """A container's state as `state` prints it.
+
+    values   of its record, by name
+    owner    the user's name
+    """
+    return {
+        "ociVersion": SPEC_VERSION,
+        "id": container_id,
+        "pid": 0 if status == records.STOPPED else values["pid"],
+        "status": status,
+        "bundle": values["bundle"],
+        "rootfs": values["rootfs"],
+        "created": values["created"],
+        "annotations": values["annotations"],
+        "owner": owner,
+    }
 
 
 @told_by
@@ -32,6 +55,18 @@ class Handle:
         self.root = root
         self._record = record
         self._used: dict[str, int] = {}
+
+    @classmethod
+    def load(cls, container_id: str, *, root: str) -> Self:
+        """The container of that id.
+
+        Raises ContainerNotFoundError, InvalidIdError, StateDamagedError.
+        """
+        directory = store.open_container(root, container_id)
+        try:
+            return cls(container_id, root, records.load(directory, container_id))
+        finally:
+            os.close(directory)
 
     @property
     def cgroup(self) -> Driver:
@@ -147,23 +182,12 @@ class Handle:
                   stopped one ``usage`` tells ``memoryPeak`` (bytes), ``oomKills``, ``cpuSeconds``, ``pidsPeak``.
         """
         from .host import facts as host
-        from .version import SPEC_VERSION
 
         record = self._record
         status = self.status()
         more = self._details(status) if details else {}
-        return {
-            "ociVersion": SPEC_VERSION,
-            "id": self.id,
-            "pid": 0 if status == records.STOPPED else record.pid,
-            "status": status,
-            "bundle": record.bundle,
-            "rootfs": record.rootfs,
-            "created": record.created,
-            "annotations": record.annotations,
-            "owner": host.user_name(record.owner),
-            **more,
-        }
+        shown = {name: getattr(record, name) for name in _SHOWN}
+        return {**document(self.id, shown, status, host.user_name(record.owner)), **more}
 
     def _details(self, status: str) -> dict[str, Any]:
         if status == records.STOPPED:

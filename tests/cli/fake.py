@@ -92,6 +92,7 @@ class Fake:
             Container=_container(self),
             run=self._run,
             delete=self._delete,
+            list_ids=self._list_ids,
             list_states=self._list_states,
             explain=self._explain,
         )
@@ -111,6 +112,10 @@ class Fake:
         for text in self.warnings:
             warn(text)
         return self.states
+
+    def _list_ids(self, root: str, *, must_exist: bool = False) -> list[str]:
+        self.note("ids", "", root=root, must_exist=must_exist)
+        return [str(state["id"]) for state in self.states]
 
     def _explain(self, bundle: str, *, options: CreateOptions, id: str, root: str, where: object) -> str:
         del where

@@ -193,11 +193,11 @@ def test_list_forms(call: Caller, fake: Fake) -> None:
 
 def test_list_warns(call: Caller, fake: Fake) -> None:
     fake.warnings = ["c2: the state is damaged"]
-    result = call(*ROOT, "list", "-q")
-    assert (result.status, result.out) == (0, "c1\n")
+    result = call(*ROOT, "list", "-f", "json")
+    assert (result.status, json.loads(result.out)) == (0, fake.states)
     assert 'level=warning msg="c2: the state is damaged"' in result.err
-    assert call("--log-format", "json", *ROOT, "list", "-q").err == ""
-    assert '"level":"warning"' in call("--debug", "--log-format", "json", *ROOT, "list", "-q").err
+    assert call("--log-format", "json", *ROOT, "list").err == ""
+    assert '"level":"warning"' in call("--debug", "--log-format", "json", *ROOT, "list").err
 
 
 def test_explain(call: Caller, fake: Fake) -> None:

@@ -96,9 +96,9 @@ def test_mistakes_in_the_call_are_logged(call: Caller, tmp_path: Path, words: tu
 def test_warnings_stay_out_of_json_logs(call: Caller, fake: Fake, tmp_path: Path) -> None:
     path = tmp_path / "log"
     fake.warnings = ["w"]
-    assert call("--log", str(path), "--log-format", "json", "list", "-q").err == ""
+    assert call("--log", str(path), "--log-format", "json", "list").err == ""
     assert path.read_text() == ""
-    assert call("--log", str(path), "list", "-q").err == ""
+    assert call("--log", str(path), "list").err == ""
     assert path.read_text().endswith('level=warning msg="w"\n')
 
 
@@ -183,7 +183,7 @@ def test_people_get_every_problem(call: Caller, fake: Fake, monkeypatch: pytest.
 def test_people_get_warnings(call: Caller, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "isatty", lambda fd: True)
     fake.warnings = ["w\n"]
-    assert call("list", "-q").err == "ocirun: warning: w\\n\n"
+    assert call("list").err == "ocirun: warning: w\\n\n"
 
 
 def test_programs_get_json_on_a_terminal_too(call: Caller, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

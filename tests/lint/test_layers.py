@@ -21,7 +21,7 @@ LAYERS = {
     "config": 1, "host": 1,
     "plan": 2, "cgroup": 2,
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
-    "handle": 4, "container": 4,
+    "handle": 4, "listing": 4, "container": 4,
     "running": 4, "runner": 5, "aio": 5, "orphans": 5, "top": 5, "hostfacts": 5, "audit": 5, "features": 5,
     "preloading": 5,
     "cli": 6,
@@ -38,6 +38,8 @@ NEIGHBOURS = {
     ("boundary", "errors"),
     ("container", "running"),
     ("container", "handle"),
+    ("container", "listing"),
+    ("listing", "handle"),
     ("handle", "running"),
 }
 

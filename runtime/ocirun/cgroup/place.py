@@ -161,19 +161,20 @@ def unified(layout: Layout, *, cgroups_path: str, container_id: str) -> str:
     return "/".join([*filter(None, own.split("/")[:-1]), *names])
 
 
+_NO_NAMES = frozenset(("", ".", ".."))
+
+
 def group_from_record(record: Any) -> Group:
     """A Group from what `Group.record` gave.  Raises StateDamagedError where it could lead out of a hierarchy."""
     try:
-        controllers, mount, device, below = (record[key] for key in ("controllers", "mount", "device", "below"))
-        texts = [*controllers, mount, device, below]
-    except (TypeError, KeyError, ValueError):
+        controllers, mount = record["controllers"], record["mount"]
+        device, below = record["device"], record["below"]
+        texts = "\0".join([*controllers, mount, device, below])
+    except (TypeError, KeyError):
         raise _damaged(record) from None
-    if not controllers or not all(isinstance(text, str) and "\0" not in text for text in texts):
+    if not controllers or not device or texts.count("\0") != len(controllers) + 2:
         raise _damaged(record)
-    names = below.split("/")
-    if not device:
-        raise _damaged(record)
-    if not mount.startswith("/") or ".." in mount.split("/") or any(name in ("", ".", "..") for name in names):
+    if not mount.startswith("/") or ".." in mount.split("/") or not _NO_NAMES.isdisjoint(below.split("/")):
         raise _damaged(record)
     return Group(tuple(controllers), mount, device, below)
 

@@ -26,7 +26,7 @@ A root that --root names must be there; the default one need not.""",
             choices=("table", "json"),
             help="table, or json for an array of the objects that `state` prints",
         ),
-        Option("quiet", "q", help="print the ids only"),
+        Option("quiet", "q", help="print the ids only, also those of damaged containers"),
     ),
 )
 
@@ -39,21 +39,27 @@ _CELL_GAP = 3
 
 def execute(call: Call) -> int:
     """Print the list."""
+    root, must_exist = call.settings.root, "root" in call.given.given
+    if call.values.flag("quiet"):
+        from ocirun.container import list_ids
+
+        out("".join(f"{container_id}\n" for container_id in list_ids(root, must_exist=must_exist)))
+        return 0
     from ocirun.container import list_states
 
-    states = list_states(call.settings.root, warn=call.warn, must_exist="root" in call.given.given)
-    if call.values.flag("quiet"):
-        out("".join(f"{state['id']}\n" for state in states))
-    elif call.values.text("format") == "json":
+    states = list_states(root, warn=call.warn, must_exist=must_exist)
+    if call.values.text("format") == "json":
         out(dumps(states) + "\n")
     else:
-        rows = [[visible(str(state.get(name, ""))) for name in _COLUMNS] for state in states]
+        rows = [[str(state.get(name, "")) for name in _COLUMNS] for state in states]
+        if not all("".join(row).isprintable() for row in rows):
+            rows = [list(map(visible, row)) for row in rows]
         out(table([[name.upper() for name in _COLUMNS], *rows]))
     return 0
 
 
 def table(rows: list[list[str]]) -> str:
     """Rows in aligned columns; the last column is not filled up."""
-    widths = [max(_CELL_MIN, *(len(cell) + _CELL_GAP for cell in column)) for column in zip(*rows, strict=True)]
-    widths[-1] = 0
-    return "".join("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + "\n" for row in rows)
+    widths = [max(_CELL_MIN, max(map(len, column)) + _CELL_GAP) for column in zip(*rows, strict=True)]
+    line = "".join([f"%-{width}s" for width in widths[:-1]]) + "%s\n"
+    return "".join([line % tuple(row) for row in rows])

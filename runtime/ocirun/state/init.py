@@ -28,7 +28,7 @@ def process_stat(pid: int) -> tuple[str, int]:
     try:
         text = procfile.read(f"/proc/{pid}/stat")
     except OSError as error:
-        if error.errno not in procfile.GONE or _is_there(pid):
+        if error.errno not in procfile.GONE or is_there(pid):
             remedy = "mount the procfs of this pid namespace on /proc, without hidepid" if error.errno == 2 else ""
             raise HostError.from_os(f"read /proc/{pid}/stat", error, call="openat", remedy=remedy) from None
         return "", 0
@@ -37,7 +37,7 @@ def process_stat(pid: int) -> tuple[str, int]:
     return fields[0].decode("ascii", "replace"), int(fields[19])
 
 
-def _is_there(pid: int) -> bool:
+def is_there(pid: int) -> bool:
     """There is a process of that number, whatever /proc shows."""
     try:
         os.kill(pid, 0)
@@ -61,7 +61,7 @@ def of_other_boot(record: Record) -> bool:
 
 def is_alive(record: Record) -> bool:
     """The init process of the record is there, is the same one, and is no zombie.  Raises HostError."""
-    return record.pid > 1 and not of_other_boot(record) and _is_same(record, ended=False)
+    return record.pid > 1 and not of_other_boot(record) and is_same(record.pid, record.start_time)
 
 
 def may_have_processes(record: Record) -> bool:
@@ -73,9 +73,13 @@ def may_have_processes(record: Record) -> bool:
     return record.shared_pids or is_alive(record)
 
 
-def _is_same(record: Record, *, ended: bool) -> bool:
-    letter, start_time = process_stat(record.pid)
-    return start_time == record.start_time and (ended or letter not in _DEAD)
+def is_same(pid: int, start_time: int, *, ended: bool = False) -> bool:
+    """The process of that number is there and began at that time (see Record).  Raises HostError.
+
+    ended   also one that has ended, and that nobody has waited for
+    """
+    letter, found = process_stat(pid)
+    return found == start_time and (ended or letter not in _DEAD)
 
 
 def open_init(record: Record, *, ended: bool = False) -> int:
@@ -92,12 +96,12 @@ def open_init(record: Record, *, ended: bool = False) -> int:
         return -1
     except OSError as error:
         # The number may be a thread's by now, which is an error as well.
-        if _is_same(record, ended=True):
+        if is_same(record.pid, record.start_time, ended=True):
             raise HostError.from_os(f"process {record.pid}", error, call="pidfd_open") from None
         return -1
     same = False
     try:
-        same = _is_same(record, ended=ended)
+        same = is_same(record.pid, record.start_time, ended=ended)
     finally:
         if not same:
             os.close(fd)

@@ -290,7 +290,7 @@ def _wrong(values: dict[str, Any]) -> str:
         if name in values and type(values[name]) is not kind:
             return f"{name} has the wrong type"
     good = (
-        0 <= values["pid"] <= _PID_MAX
+        0 <= values["pid"] <= PID_MAX
         and _is_late(values.get("late"))
         and _is_ids(values.get("host_mounts"))
         and _is_texts(values["rdt"])
@@ -320,7 +320,7 @@ def _is_texts(value: Any) -> bool:
     return type(value) is list and all(type(item) is str for item in value)
 
 
-_PID_MAX = 2**31 - 1
+PID_MAX = 2**31 - 1
 _KINDS: dict[str, Any] = {
     "container_id": str,
     "bundle": str,
@@ -354,14 +354,20 @@ def load_progress(directory: int) -> Progress:
         return Progress(b"")
 
 
+def whole_phase(raw: bytes) -> int | None:
+    """The phase in the first PROGRESS_SIZE bytes of a progress record, None where there are less."""
+    return _PROGRESS.unpack_from(raw)[1] if len(raw) >= PROGRESS_SIZE else None
+
+
 def status(record: Record, progress: Progress) -> str:
     """creating, created, running or stopped; whether it is paused only the cgroup knows."""
-    if not is_alive(record):
-        return STOPPED
-    if progress.phase in (PHASE_CREATED, PHASE_STARTING):
+    return of_phase(progress.phase) if is_alive(record) else STOPPED
+
+
+def of_phase(phase: int) -> str:
+    """The status of a container whose first process is alive."""
+    if phase in (PHASE_CREATED, PHASE_STARTING):
         return CREATED
-    if progress.phase == PHASE_SETUP:
+    if phase == PHASE_SETUP:
         return CREATING
-    if progress.phase == PHASE_FAILED:
-        return STOPPED
-    return RUNNING
+    return STOPPED if phase == PHASE_FAILED else RUNNING
