@@ -207,6 +207,7 @@ def test_usage_after_the_end(make: Make, root: str) -> None:
     state = Container.load(container.id, root=root).state()
     assert state["usage"]["memoryPeak"] == used.memory_peak
     assert state["usage"]["oomKills"] == 1
+    assert ocirun.list_ids(root) == [container.id]
     assert [("usage" in one) for one in ocirun.list_states(root, warn=print)] == [False]
     container.delete()
     assert container.usage().record() == used.record()

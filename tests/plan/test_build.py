@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import posixpath
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from ocirun.config import load
 from ocirun.errors import ConfigError, UnsupportedError
 from ocirun.plan import encode, render
+from ocirun.plan.builder import clean
 from ocirun.plan.ops import INIT, INIT_OPS
 
 from . import configs, rules
@@ -149,3 +152,9 @@ def test_pids_limit_of_zero(version: str, written: list[str]) -> None:
     data["linux"]["resources"] = {"pids": {"limit": 0}}
     made = plan(data)
     assert [op.args["value"] for op in made.ops if op.args.get("file") == "pids.max"] == written
+
+
+@given(path=st.text(alphabet="/.a", max_size=12))
+def test_clean_paths(path: str) -> None:
+    """As normpath(3) of Python, which knows of POSIX's two slashes at the start."""
+    assert clean(path) == posixpath.normpath("/" + path.lstrip("/"))

@@ -56,6 +56,16 @@ def test_equal_strings_are_stored_once() -> None:
     assert len(encode.encode(Plan(ops, ["plan", "progress", "sync"], 3, [], []))) < 6000
 
 
+def test_equal_vectors_are_stored_once() -> None:
+    args = {"slot": None, "type": "t", "options": [("a", None), ("b", "c")]}
+
+    def size(count: int) -> int:
+        ops = [Op("new_filesystem", INIT, "", args) for _ in range(count)]
+        return len(encode.encode(Plan(ops, ["plan", "progress", "sync"], 3, [], [])))
+
+    assert size(3) - size(2) == size(2) - size(1) == 56  # an operation, and nothing in the data
+
+
 def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "SIZE_LIMIT", 1000)
     with pytest.raises(ConfigError, match="the limit is 1000"):

@@ -6,6 +6,7 @@ import pytest
 
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
+from ocirun.plan import mounts as mounts_module
 from ocirun.plan import ops
 
 from . import rules
@@ -54,6 +55,37 @@ def test_new_filesystem() -> None:
     assert operations[0].args["flags"] == ops.OPEN_CREATE | ops.OPEN_DIRECTORY | ops.OPEN_NOT_PROC
     assert operations[1].args["options"] == [("source", "name"), ("size", "1m"), ("mode", "700")]
     assert operations[1].args["mode_from"] is None
+
+
+def test_options_that_many_mounts_have_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [
+        (("tmpfs", "nosuid", "size=1m"), {"source": "a"}),
+        (("bind", "rbind", "ro", "slave"), {"source": "/host"}),
+        (("tmpfs", "unbindable"), {}),
+        (("proc",), {}),
+        (("", "bind", "sync"), {"source": "/host"}),  # with a warning, which names the mount
+    ]
+    mounts = [mount(f"/m/{number}", *words, **more) for number, (words, more) in enumerate(kinds * 3)]
+    wanted = [build(*[mount("/none", "tmpfs")] * number, one) for number, one in enumerate(mounts)]
+    asked: list[object] = []
+    parse = mounts_module.o.parse
+    monkeypatch.setattr(mounts_module.o, "parse", lambda words, **more: asked.append(words) or parse(words, **more))
+    made = plan({**config("clock"), "mounts": mounts})
+    for number in range(len(mounts)):
+        got = [op for op in made.ops if op.pointer == f"/mounts/{number}"]
+        assert [op.record() for op in got] == [op.record() for op in wanted[number]]
+    assert len(asked) == 4 + 3
+    assert [one.pointer for one in made.warnings if "no effect" in one.message] == [
+        f"/mounts/{number}/options/1" for number in (4, 9, 14)
+    ]
+
+
+def test_propagation_of_the_root_with_shared_options() -> None:
+    same = [mount(f"/m/{number}", "tmpfs", "nosuid") for number in range(3)]
+    linux = {**config("clock")["linux"], "rootfsPropagation": "rshared"}
+    for number in range(3):
+        operations = build(*same, number=number, linux=linux)
+        assert [op.args["propagation"] for op in operations if op.name == "set_mount_attr"] == [c.MS_SHARED]
 
 
 def test_tmpfs_takes_the_mode_of_what_it_covers() -> None:

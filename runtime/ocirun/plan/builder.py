@@ -270,6 +270,8 @@ def join(base: str, path: str) -> str:
 
 def clean(path: str) -> str:
     """An absolute path without ``.``, ``..``, empty components and a trailing slash, as text."""
+    if path[:1] == "/" and path[-1] != "/" and "//" not in path and "/." not in path:
+        return path  # as nearly all are
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":

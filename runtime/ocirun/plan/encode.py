@@ -28,19 +28,21 @@ SIZE_LIMIT = 1 << 30
 _HEADER = Struct("<8I")
 _OP = Struct("<HHI6Q")
 _INDEX, _INDEX_AT = Struct("<I"), 4
+_NOTHING = [0] * 6
 NO_VALUE = "\x01"
 
 
 class _Data:
-    """The data part under construction; equal strings are stored once."""
+    """The data part under construction; equal strings are stored once, and equal vectors."""
 
-    __slots__ = ("base", "known", "parts", "size")
+    __slots__ = ("base", "known", "parts", "size", "vectors")
 
     def __init__(self, base: int) -> None:
         self.base = base
         self.size = 0
         self.parts: list[bytes] = []
         self.known: dict[str, int] = {}
+        self.vectors: dict[tuple[str, ...], int] = {}
 
     def put(self, raw: bytes) -> int:
         at = self.base + self.size
@@ -60,24 +62,29 @@ class _Data:
             self.put(b"\0" * spare)
 
     def vector(self, values: Sequence[str]) -> int:
-        offsets = [self.text(value) for value in values]
-        self.align(4)
-        return self.put(Struct(f"<{len(offsets) + 1}I").pack(len(offsets), *offsets))
+        key = tuple(values)
+        at = self.vectors.get(key)
+        if at is None:
+            offsets = [self.text(value) for value in key]
+            self.align(4)
+            at = self.vectors[key] = self.put(Struct(f"<{len(offsets) + 1}I").pack(len(offsets), *offsets))
+        return at
 
 
 def _arguments(
     op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, int], made: Mapping[str, bytes], data: _Data
 ) -> list[int]:
     out: list[int] = []
-    args = op.args
+    asked = op.args.get
+    known = data.known.get
     for name, kind in fields:
-        value: Any = args.get(name)
-        if kind == "int":
-            out.append(int(value or 0) & 0xFFFFFFFFFFFFFFFF)
-        elif kind == "slot":
+        value: Any = asked(name)
+        if kind == "slot":
             out.append(SLOT_LIMIT if value is None else slots[value])
+        elif kind == "int":
+            out.append(value & 0xFFFFFFFFFFFFFFFF if value else 0)
         elif kind == "text":
-            out.append(0 if value is None else data.text(value))
+            out.append(0 if value is None else known(value) or data.text(value))
         elif kind == "vector":
             out.append(0 if value is None else data.vector(value))
         elif kind == "options":
@@ -93,7 +100,7 @@ def _arguments(
         else:  # gids
             data.align(4)
             out += [data.put(Struct(f"<{len(value)}I").pack(*value)) if value else 0, len(value)]
-    return out + [0] * (6 - len(out))
+    return out if len(out) == 6 else out + _NOTHING[len(out) :]
 
 
 def encode(plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
@@ -133,7 +140,7 @@ class Shared:
             if code and not any(kind == "made" for _, kind in fields):
                 self._packed[id(op)] = _OP.pack(code, 0, 0, *_arguments(op, fields, slots, {}, data))
         data.align(8)
-        self._known = data.known
+        self._known, self._vectors = data.known, data.vectors
         self._data = b"".join(data.parts)
 
     def encode(self, plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
@@ -142,7 +149,7 @@ class Shared:
             return encode(plan, made)
         slots: dict[str, int] = {}
         data = _Data(_HEADER.size + len(self._data))
-        data.known = self._known.copy()
+        data.known, data.vectors = self._known.copy(), self._vectors.copy()
         table = bytearray()
         count = 0
         for index, op in enumerate(plan.ops):

@@ -48,6 +48,8 @@ def add_mounts(b: Builder) -> None:
     destinations = [b.destination(mount) for mount in mounts]
     late: list[tuple[str, str]] = []
     made: set[str] = set()
+    # Mounts of one kind often have the same options: they are read once.
+    known: dict[tuple[str, ...], o.MountOptions] = {}
     # A recursive word for the root is that of the mounts in it too, but for those that have words of their own.
     inherited = PROPAGATION.get(b.linux.get("rootfsPropagation") or "", 0)
     # A template that makes this stretch anew has the notes of its last time.
@@ -58,13 +60,18 @@ def add_mounts(b: Builder) -> None:
         pointer = f"/mounts/{index}"
         destination = destinations[index]
         fstype = mount.get("type") or ""
-        if clean(mount["destination"]) != destination:
+        if mount["destination"] != destination and clean(mount["destination"]) != destination:
             message = f"begins with the path of the root, which is left out: {destination}"
             b.warnings.append(Problem(f"{pointer}/destination", message, warning=True))
         if destination == "/":
             raise b.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
-        parsed = o.parse(mount.get("options") or (), pointer=pointer, destination=destination, fstype=fstype)
-        b.warnings += parsed.warnings
+        options = mount.get("options") or ()
+        parsed = known.get((fstype, *options))
+        if parsed is None:
+            parsed = o.parse(options, pointer=pointer, destination=destination, fstype=fstype)
+            b.warnings += parsed.warnings
+            if not parsed.warnings:  # they name the mount
+                known[(fstype, *options)] = parsed
         mapping = None
         if parsed.idmap or mount.get("uidMappings") or mount.get("gidMappings"):
             from . import idmap
@@ -73,7 +80,7 @@ def add_mounts(b: Builder) -> None:
         if inherited in _HANDED_ON and not parsed.propagation and not parsed.remount:
             parsed.propagation = [(inherited & ~c.MS_REC, True)]
         # A slot of its own for a mount that is changed once more when all else is made.
-        unbindable = any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation)
+        unbindable = parsed.propagation and any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation)
         slot = f"late{index}" if unbindable else "mount"
         if parsed.remount and not parsed.bind:
             _remount(b, pointer, destination, parsed, slot, own=destination in made)
@@ -250,7 +257,9 @@ def _filesystem(
     if mount.get("source"):
         config.insert(0, ("source", mount["source"]))
         places.insert(0, None)
-    kept = _KEPT.get((destination, fstype)) if _covered_later(b, destination) else None
+    kept = _KEPT.get((destination, fstype))
+    if kept and not _covered_later(b, destination):
+        kept = None
     slot = b.slot(kept if kept and slot == "mount" else slot)
     inherit = tmpfs and not parsed.data_value("mode")[0]
     b.init(
