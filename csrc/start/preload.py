@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # The interpreter adapts code to what it meets in the first calls, in the code's own memory.
 ROUNDS = 20
+# More than the kernel gives to a process (PID_MAX_LIMIT).
+NO_PROCESS = 1 << 30
 # Besides the modules of the pack.  systemd's driver takes longer to import than to do its work.
 ALSO = ("jeepney.io.blocking",)
 
@@ -76,7 +78,7 @@ def practise(place: str) -> None:
     place   a directory that does not exist; made, and removed at the end
     """
     from ocirun.cli import main
-    from ocirun.state import store
+    from ocirun.state import record, store
 
     top = ["--root", f"{place}/root"]
     kept = [os.dup(fd) for fd in (1, 2)]
@@ -85,7 +87,8 @@ def practise(place: str) -> None:
     try:
         for fd in (1, 2):
             os.dup2(nowhere, fd)
-        _leave_container(place)
+        _leave_container(place, "stopped", NO_PROCESS, 1)
+        _leave_container(place, "running", os.getpid(), record.process_stat(os.getpid())[1])
         for _ in range(ROUNDS):
             main.main(["--version"])
             main.main([*top, "explain", "--bundle", place])
@@ -93,8 +96,12 @@ def practise(place: str) -> None:
             for command in ("state", "start", "kill"):
                 main.main([*top, command, "stopped"])
                 main.main([*top, command, "nobody"])
+            # What changes nothing of a program that runs: it is this process.
+            for words in (("state", "running"), ("start", "running"), ("kill", "running", "0"), ("delete", "running")):
+                main.main([*top, *words])
             main.main([*top, "delete", "nobody"])
-        store.remove(f"{place}/root", "stopped")
+        for name in ("stopped", "running"):
+            store.remove(f"{place}/root", name)
     finally:
         for fd, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, fd)
@@ -105,8 +112,8 @@ def practise(place: str) -> None:
         os.rmdir(place)
 
 
-def _leave_container(place: str) -> None:
-    """A bundle in `place`, and below it the state of a container that has stopped."""
+def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
+    """A bundle in `place`, and below it the state of a container whose program is a process, be it gone or not."""
     from ocirun.cgroup import driver
     from ocirun.cli import template
     from ocirun.errors import OcirunError
@@ -117,11 +124,11 @@ def _leave_container(place: str) -> None:
     with open(f"{place}/config.json", "w", encoding="ascii") as file:
         file.write(dumps(template.config(cgroup_namespace=False)))
     try:
-        cgroup = driver.choose(facts.cgroup_layout(), container_id="stopped")
+        cgroup = driver.choose(facts.cgroup_layout(), container_id=name)
     except OcirunError:  # this host has none that it could have
         cgroup = driver.Driver()
     left = record.Record(
-        "stopped",
+        name,
         bundle=place,
         rootfs=f"{place}/rootfs",
         created="2000-01-01T00:00:00.000000000Z",
@@ -130,9 +137,14 @@ def _leave_container(place: str) -> None:
         cgroup=cgroup.record(),
         hooks=[],
         boot_id=record.boot_id(),
+        late=[[1, "wait_start", "", {"path": ""}], [2, "execute", "/process/args", {"args": ["/bin/sh"]}]],
+        pid=pid,
+        start_time=start_time,
     )
-    directory = store.reserve(f"{place}/root", "stopped")
+    directory = store.reserve(f"{place}/root", name)
     left.save(directory)
+    progress = record.progress_header(0)[:4] + record.PHASE_RUNNING.to_bytes(4, sys.byteorder)
+    store.write_file(directory, "progress", progress.ljust(record.PROGRESS_SIZE, b"\0"))
     os.close(directory)
 
 
