@@ -33,7 +33,7 @@ class CompiledParts(BuildHookInterface[Any]):
             suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
             names = [
                 f"_native{suffix}",
-                *(f"_{kind}{suffix.removesuffix('.so')}" for kind in ("pack", "stage", "start")),
+                *(f"_{kind}{suffix.removesuffix('.so')}" for kind in ("pack", "preload", "stage", "start")),
             ]
             for name in names:
                 # The starter is not there for an interpreter without a shared library.

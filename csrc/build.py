@@ -139,7 +139,7 @@ class Builder:
             defines["INTERPRETER"] = of.interpreter
         words = [f'-D{name}="{value}"' for name, value in defines.items()]
         flags = [*FREESTANDING, f"-I{CSRC}", *self.executor, *words]
-        sources = [CSRC / "launcher.c", EXECUTOR / "text.c"]
+        sources = [CSRC / "launcher.c", CSRC / "start" / "fits.c", EXECUTOR / "text.c"]
         return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
 
     def starter(self, target: Path) -> Path | None:
@@ -275,13 +275,15 @@ def _publish(launcher: Path) -> None:
 
 
 def build_out(out: Path) -> None:
-    """The files of a wheel, into `out`: the module, the launcher, the pack and, where it can be, the starter."""
+    """The files of a wheel, into `out`: the module, the launcher, the pack and those of the start that there can be."""
     builder = Builder(out / "work", strict=False)
     builder.module(out / f"_native{EXT_SUFFIX}")
     builder.launcher(out / "ocirun")
     builder.stage(out / STAGE_NAME)
     builder.starter(out / START_NAME)
     builder.pack(out / PACK_NAME, ROOT / "runtime" / "ocirun", installed=True)
+    # Empty, so that pip knows the file that the first command makes, and removes it with the others.
+    (out / PRELOAD_NAME).touch()
 
 
 def main() -> int:

@@ -13,7 +13,9 @@
  *     is one that fits (start/preload.h); else by the starter (start/starter.c);
  *     or where that or the interpreter's library is missing by `python -I -S -B`:
  *     no PYTHON* variable, no current directory, no user directory, no .pth
- *     file, no bytecode written.
+ *     file, no bytecode written,
+ *   - tells what it becomes why that is not the preloaded interpreter, in a word
+ *     (runtime/ocirun/unpreloaded.py has them) with a "+" where making it would help.
  *
  * Being static, it has no dynamic loader of its own that LD_LIBRARY_PATH (which
  * containerd ends in ":", the current directory) could mislead.
@@ -33,10 +35,8 @@
 
 #include "start/preload.h"
 
-#include <asm/stat.h>
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
-#include <linux/resource.h>
 
 #define FAILURE 1
 #define TREES_MAX 4
@@ -46,16 +46,17 @@ struct start {
 	char **argv;
 	char **envp;
 	const char *exec_name;	/* AT_EXECFN */
-	uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
-	uint64_t page;		/* AT_PAGESZ */
+	struct preload_machine machine;
 };
 
-static char self[PATH_LIMIT];	   /* this file; then its bin directory */
+static char program[PATH_LIMIT];   /* this file */
+static char self[PATH_LIMIT];	   /* the same; then its bin directory */
 static char prefix[PATH_LIMIT];	   /* the directory above that */
 static char candidate[PATH_LIMIT]; /* an interpreter or a file looked for */
 static char built_prefix[PATH_LIMIT];
 static char trees[TREES_MAX][PATH_LIMIT]; /* what is added to sys.path */
 static char preloaded[PATH_LIMIT], starter[PATH_LIMIT], pack[PATH_LIMIT];
+static char why[PATH_LIMIT]; /* what the interpreter is told of the preloaded one */
 static size_t tree_count;
 
 _Noreturn static void fail(const char *what, const char *which)
@@ -187,64 +188,13 @@ static void find_start(void)
 	join(pack, directory, "/", PACK_NAME);
 }
 
-/* Whether a file is the one whose memory was preloaded. */
-static int is_unchanged(const struct preload_file *file)
+/* `why` becomes a word with an errno. */
+static void failed(const char *word, long result)
 {
-	struct stat now;
+	char number[24];
 
-	return kernel_call(__NR_newfstatat, AT_FDCWD, (long)(file + 1), (long)&now, 0, 0, 0) == 0 &&
-	       now.st_ino == file->inode && (uint64_t)now.st_size == file->size &&
-	       (uint64_t)now.st_mtime == file->seconds && (uint64_t)now.st_mtime_nsec == file->nanoseconds;
-}
-
-/* Whether a limit of this process leaves room for that much.  Where it does not, execve(2) takes the program and then
- * kills it. */
-static int has_room(int which, uint64_t size)
-{
-	struct rlimit64 limit;
-
-	return kernel_call(__NR_prlimit64, 0, which, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur >= size + PRELOAD_ROOM;
-}
-
-/* Whether this machine is the one that the table tells of, as far as libc and the file go by it. */
-static int is_same_machine(const struct preload_table *table, const struct start *start)
-{
-	uint32_t processor[PRELOAD_PROCESSOR];
-
-	preload_processor(processor);
-	for (int i = 0; i < PRELOAD_PROCESSOR; i++)
-		if (processor[i] != table->processor[i])
-			return 0;
-	return table->hwcap == start->hwcap && table->hwcap2 == start->hwcap2 && table->page == start->page;
-}
-
-/* Whether the preloaded interpreter is there and is what this machine would load now: the same libraries and modules,
- * and a processor for which libc would choose the same functions. */
-static int may_use_preloaded(const struct start *start)
-{
-	static char content[PRELOAD_TABLE_MAX] __attribute__((aligned(8)));
-	const struct preload_table *table = (const struct preload_table *)content;
-	long fd = kernel_call(__NR_openat, AT_FDCWD, (long)preloaded, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-	long size;
-	uint64_t at = sizeof *table;
-
-	if (fd < 0)
-		return 0;
-	size = kernel_call(__NR_pread64, fd, (long)content, sizeof content, PRELOAD_TABLE, 0, 0);
-	kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
-	if (size != sizeof content || table->magic != PRELOAD_MAGIC || table->size > sizeof content)
-		return 0;
-	if (!is_same_machine(table, start) || !has_room(RLIMIT_AS, table->memory) || !has_room(RLIMIT_DATA, table->data))
-		return 0;
-	for (uint64_t i = 0; i < table->count; i++) {
-		const struct preload_file *file = (const struct preload_file *)(content + at);
-
-		if (at + sizeof *file > table->size || file->length > table->size - at - sizeof *file ||
-		    !is_unchanged(file))
-			return 0;
-		at += sizeof *file + file->length;
-	}
-	return 1;
+	text_number(number, (uint64_t)-result, 10);
+	join(why, word, number, "");
 }
 
 /* What pip found installed elsewhere it did not install again beside us. */
@@ -288,9 +238,10 @@ _Noreturn static void run(const struct start *start)
 	while (start->envp[variables])
 		variables++;
 
-	char *args[(size_t)start->argc + TREES_MAX + 12];
+	char *args[(size_t)start->argc + TREES_MAX + 14];
 	char *env[variables + 2];
 	char **tail;
+	long result;
 
 	args[n++] = candidate;
 	args[n++] = flags;
@@ -301,6 +252,8 @@ _Noreturn static void run(const struct start *start)
 	args[n++] = code;
 	args[n] = bootstrap;
 	tail = args + n++;
+	args[n++] = why;
+	args[n++] = program;
 	args[n++] = pack;
 	for (size_t i = 0; i < tree_count; i++)
 		args[n++] = trees[i];
@@ -317,14 +270,19 @@ _Noreturn static void run(const struct start *start)
 		args[n++] = start->argv[i];
 	args[n] = NULL;
 
-	if (may_use_preloaded(start)) {
+	if (preload_fits(preloaded, &start->machine, why)) {
+		join(why, "preloaded", "", "");
 		*tail = preloaded;
-		kernel_call(__NR_execve, (long)preloaded, (long)tail, (long)env, 0, 0, 0);
+		result = kernel_call(__NR_execve, (long)preloaded, (long)tail, (long)env, 0, 0, 0);
+		failed("unusable:", result);
 	}
 	/* A program whose library is missing would be executed, and fail. */
 	if (exists(LIBRARY) && exists(LANDMARK)) {
 		*tail = starter;
-		kernel_call(__NR_execve, (long)starter, (long)tail, (long)env, 0, 0, 0);
+		result = kernel_call(__NR_execve, (long)starter, (long)tail, (long)env, 0, 0, 0);
+		failed("starter:", result);
+	} else {
+		join(why, "library", "", "");
 	}
 	*tail = bootstrap;
 	if (join(candidate, self, "/" PYTHON, ""))
@@ -349,15 +307,16 @@ __attribute__((used)) _Noreturn static void begin(long *stack)
 		if (aux[0] == AT_EXECFN)
 			start.exec_name = (const char *)aux[1];
 		else if (aux[0] == AT_PAGESZ)
-			start.page = aux[1];
+			start.machine.page = aux[1];
 		else if (PRELOAD_HWCAP && aux[0] == AT_HWCAP)
-			start.hwcap = aux[1];
+			start.machine.hwcap = aux[1];
 		else if (PRELOAD_HWCAP && aux[0] == AT_HWCAP2)
-			start.hwcap2 = aux[1];
+			start.machine.hwcap2 = aux[1];
 	}
 
 	fill_standard_descriptors();
 	find_self(start.exec_name);
+	join(program, self, "", "");
 	cut_last(self);
 	join(prefix, self, "", "");
 	cut_last(prefix);

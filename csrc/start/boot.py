@@ -1,7 +1,8 @@
 """From the launcher's arguments to the command line.
 
-It is built twice: as the text of ``python -c``, and compiled into the starter.  The arguments: the pack's path,
-directories for sys.path, "--", the command line with its program's name.  Variables that were held back from the
+It is built twice: as the text of ``python -c``, and compiled into the starter.  The arguments: why the preloaded
+interpreter was not executed, the launcher's path, that of the pack, directories for sys.path, "--", the command line
+with its program's name.  Variables that were held back from the
 interpreter have another first letter.
 """
 
@@ -16,8 +17,8 @@ import sys
 gc.set_threshold(100000)
 a = sys.argv
 i = a.index("--")
-p = a[1]
-sys.path += a[2:i]
+w, o, p = a[1:4]
+sys.path += a[4:i]
 del os.environ["LC_ALL"]
 for k in [k for k in os.environ if k[:1] == "\1"]:
     os.environ["L" + k[1:]] = os.environ.pop(k)
@@ -41,6 +42,14 @@ except (ImportError, EOFError, ValueError, TypeError) as e:
     sys.exit(f"ocirun: the installation is damaged: {e}")
 except KeyboardInterrupt:
     os._exit(130)
+s = main(start=w)
+if w[0] == "+":
+    try:
+        from ocirun.unpreloaded import have_made
+
+        have_made(w, o)
+    except BaseException:  # noqa: S110  the command is done, and nothing that fails after it is its caller's business
+        pass
 # The command line writes past Python's buffers, so nothing is lost without the interpreter's own clean-up, a fifth of
 # its time.
-os._exit(main())
+os._exit(s)

@@ -1,5 +1,5 @@
 /* Preloaded interpreters: the file's layout, for who writes it (preload.c) and
- * who decides whether it may be executed (launcher.c). */
+ * who decides whether it may be executed (fits.c, for the launcher). */
 #ifndef OCIRUN_PRELOAD_H
 #define OCIRUN_PRELOAD_H
 
@@ -84,6 +84,16 @@ static inline void preload_processor(uint32_t found[PRELOAD_PROCESSOR])
 	while (at < found + PRELOAD_PROCESSOR)
 		*at++ = 0;
 }
+
+/* What the kernel tells a process of the machine: AT_HWCAP, AT_HWCAP2, AT_PAGESZ. */
+struct preload_machine {
+	uint64_t hwcap, hwcap2, page;
+};
+
+/* Whether there is a preloaded interpreter at `path` and it is what this machine would load now: the same libraries and
+ * modules, and a processor for which libc would choose the same functions.
+ * Where it is not, `why` (of PATH_LIMIT bytes) gets a word for it. */
+int preload_fits(const char *path, const struct preload_machine *machine, char *why);
 
 #ifdef PRELOAD_WRITES
 /* Write this process to a file that goes on in preload_continue() when it is

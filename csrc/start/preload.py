@@ -169,4 +169,4 @@ def go_on(words: list[str], environ: list[bytes]) -> None:
     sys.argv = words[words.index("--") + 1 :]
     from ocirun.cli.main import main
 
-    os._exit(main())
+    os._exit(main(start=words[0]))

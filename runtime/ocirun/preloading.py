@@ -2,6 +2,9 @@
 
 It is written by the starter (csrc/start/) and used by the launcher as long as the libraries, the modules and the
 processor are those that it was written with. Without it nothing is lost but time.
+
+In its place there may be a *note*: a line of text that says why there is none.  An empty file is that of the package,
+which has it so that it is removed with the package.
 """
 
 from __future__ import annotations
@@ -14,16 +17,22 @@ from .errors import HostError, UnsupportedError
 STARTER, STAGE, PRELOADED, PACK = "_start", "_stage", "_preload", "_pack"
 # sys.path before the launcher's own: the zipped library, the library, its compiled modules.
 _OWN_PATHS = 3
+# A note is shorter, an interpreter longer.
+_NOTE = 4096
+REMOVED, FAILED = "removed", "it could not be made"
 
 
 class Place:
     """The files of the start of this installation.
 
-    Raises UnsupportedError when this process was not started by them.
+    Raises UnsupportedError when this process was not started by them, HostError.
     """
 
     def __init__(self) -> None:
-        program = os.readlink("/proc/self/exe")
+        try:
+            program = os.readlink("/proc/self/exe")
+        except OSError as error:
+            raise HostError.from_os("read /proc/self/exe", error, call="readlink") from None
         directory, _, name = program.rpartition("/")
         kind, dot, suffix = name.partition(".")
         if kind not in (STARTER, PRELOADED) or not dot:
@@ -57,51 +66,119 @@ def make(place: Place) -> int:
 
     Raises HostError.
     """
-    target = place.name(PRELOADED)
-    fresh = f"{target}.new"
-    path = f"{place.directory}/{fresh}"
-    rest = [place.file(PACK), *place.trees]
-    directory = _locked(place)
+    directory = locked(place)
     try:
-        # rseq(2) is of one thread, and a later process has another.
-        environ = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
-        _run([place.file(STAGE), place.file(STARTER), "--preload", path, *rest], environ, "write it", directory)
-        _run([path, *rest, "--", "ocirun", "--version"], {"LC_ALL": "C"}, "try it", directory)
-        os.rename(fresh, target, src_dir_fd=directory, dst_dir_fd=directory)
-        return os.stat(target, dir_fd=directory).st_blocks * 512
-    except OSError as error:
-        raise HostError.from_os(f"put {path} in place", error, call="rename") from None
+        return write(place, directory)
     finally:
-        _sweep(place, directory)
         os.close(directory)
 
 
 def remove(place: Place) -> bool:
-    """Remove the preloaded interpreter; whether there was one.  Raises HostError."""
-    directory = _locked(place)
+    """Remove the preloaded interpreter, and leave a note that it is not wanted; whether there was one.
+
+    Raises HostError.
+    """
+    directory = locked(place)
     try:
-        os.unlink(place.name(PRELOADED), dir_fd=directory)
+        had = os.stat(place.name(PRELOADED), dir_fd=directory).st_size > _NOTE
     except FileNotFoundError:
-        return False
+        had = False
     except OSError as error:
-        raise HostError.from_os(f"remove {place.file(PRELOADED)}", error, call="unlink") from None
+        os.close(directory)
+        raise HostError.from_os(f"look at {place.file(PRELOADED)}", error, call="stat") from None
+    try:
+        leave_note(place, directory, REMOVED)
     finally:
         os.close(directory)
-    return True
+    return had
 
 
-def _locked(place: Place) -> int:
-    """The directory, locked against other calls like this one, and without what killed ones have left there."""
+def note(place: Place) -> str:
+    """The line that is in place of the preloaded interpreter, "" for none.  Raises HostError."""
+    path = place.file(PRELOADED)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise HostError.from_os(f"open {path}", error, call="open") from None
+    try:
+        text = os.read(file, _NOTE) if os.fstat(file).st_size <= _NOTE else b""
+    except OSError as error:
+        raise HostError.from_os(f"read {path}", error, call="read") from None
+    finally:
+        os.close(file)
+    return text.decode("utf-8", "replace").partition("\n")[0]
+
+
+def leave_note(place: Place, directory: int, text: str) -> None:
+    """Put a line of text in place of the preloaded interpreter.  Raises HostError.
+
+    directory   what `locked` gives
+    """
+    fresh = f"{place.name(PRELOADED)}.note"
+    try:
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=directory)
+        try:
+            os.write(file, text.encode("utf-8", "replace")[: _NOTE - 1] + b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise HostError.from_os(f"write {place.directory}/{fresh}", error, call="write") from None
+    _put(place, directory, fresh)
+
+
+def write(place: Place, directory: int) -> int:
+    """Write the preloaded interpreter, as `make` does.  Raises HostError.
+
+    directory   what `locked` gives
+    """
+    fresh = f"{place.name(PRELOADED)}.new"
+    path = f"{place.directory}/{fresh}"
+    rest = [place.file(PACK), *place.trees]
+    try:
+        # rseq(2) is of one thread, and a later process has another.
+        environ = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
+        _run([place.file(STAGE), place.file(STARTER), "--preload", path, *rest], environ, "write it", directory)
+        _run([path, "preloaded", "", *rest, "--", "ocirun", "--version"], {"LC_ALL": "C"}, "try it", directory)
+        _put(place, directory, fresh)
+        return os.stat(place.name(PRELOADED), dir_fd=directory).st_blocks * 512
+    except OSError as error:
+        raise HostError.from_os(f"look at {place.file(PRELOADED)}", error, call="stat") from None
+    finally:
+        _sweep(place, directory)
+
+
+def locked(place: Place, *, wait: bool = True) -> int:
+    """A descriptor of the directory, locked against others like this one, and without what killed ones have left there.
+
+    wait   for one that has it locked; otherwise -1 is given then
+
+    Raises HostError.
+    """
     import fcntl
 
     directory = place.open()
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        fcntl.flock(directory, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(directory)
+        return -1
     except OSError as error:
         os.close(directory)
         raise HostError.from_os(f"lock {place.directory}", error, call="flock") from None
     _sweep(place, directory)
     return directory
+
+
+def _put(place: Place, directory: int, fresh: str) -> None:
+    """Rename a finished file into place, unless the package has been removed meanwhile.  Raises HostError."""
+    try:
+        os.stat(place.name(PACK), dir_fd=directory)
+        os.rename(fresh, place.name(PRELOADED), src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError as error:
+        _sweep(place, directory)
+        raise HostError.from_os(f"put {place.directory}/{fresh} in place", error, call="rename") from None
 
 
 def _sweep(place: Place, directory: int) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from . import pythons
+from .fresh import copied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from .fresh import Fresh
 
 
 class Installed:
@@ -29,6 +32,12 @@ class Installed:
         pythons.wheels(self.home / "bin" / "python", self.wheels)
         pythons.install(self.home / "bin" / "python", self.wheels)
         self.program = self.home / "bin" / "ocirun"
+        self.stay_plain()
+
+    def stay_plain(self) -> None:
+        """Have no preloaded interpreter made by the commands of a test that is not about it."""
+        if list(self.site.glob("ocirun/_start.*")):
+            pythons.run([str(self.program), "preload", "--remove"])
 
     @property
     def wheel(self) -> Path:
@@ -74,3 +83,9 @@ def installed(request: pytest.FixtureRequest, installations: Callable[[str], Ins
 def own(installations: Callable[[str], Installed]) -> Installed:
     """The interpreter that runs the tests."""
     return installations(next(iter(pythons.interpreters())))
+
+
+@pytest.fixture
+def fresh(own: Installed, tmp_path: Path) -> Fresh:
+    """One in which nobody has called ocirun; its path has a word that Docker would take for its own."""
+    return copied(own.home, tmp_path / "versions" / "env")

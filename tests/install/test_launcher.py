@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROBE = """
 import _signal, os, sys
 
-def main():
+def main(start):
     fds = {}
     for fd in range(3):
         fds[str(fd)] = [os.readlink(f"/proc/self/fd/{fd}"), os.get_blocking(fd), os.get_inheritable(fd)]
@@ -60,6 +60,7 @@ class Probe:
         package = where / "package" / "ocirun" / "cli"
         package.mkdir(parents=True)
         (package / "main.py").write_text(PROBE)
+        (package.parent / "unpreloaded.py").write_text("def have_made(start, program): pass\n")
         for folder in (package, package.parent):
             (folder / "__init__.py").write_text("")
         self.report = where / "report"
@@ -285,7 +286,7 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     words = [f'-D{name}="{value}"' for name, value in defines.items()]
-    sources = [str(build.CSRC / "launcher.c"), str(build.EXECUTOR / "text.c")]
+    sources = [str(build.CSRC / "launcher.c"), str(build.CSRC / "start" / "fits.c"), str(build.EXECUTOR / "text.c")]
     command = [
         "cc",
         *build.FREESTANDING,

@@ -19,7 +19,7 @@ MAIN = """
 import fcntl, json, os, sys
 from ocirun import part
 
-def main():
+def main(start):
     modules = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "ocirun"}
     loaders = {name: type(module.__loader__).__name__ for name, module in ours.items()}

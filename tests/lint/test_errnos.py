@@ -69,6 +69,9 @@ EXCEPTIONS = {
     ("preloading.py", "_sweep"): "what is in the way says so when the file is made",
     ("resources.py", "_take_back"): UNDO,
     ("top.py", "Sampler._row"): WORDS,
+    ("unpreloaded.py", "_stand_back"): "not every kernel has it, and it is idle without it",
+    ("unpreloaded.py", "make_idly"): "is written down, for `--version` and the next attempt",
+    ("unpreloaded.py", "told"): WORDS,
     ("version.py", "commit"): WORDS,
 }
 

@@ -23,7 +23,7 @@ LAYERS = {
     "launch": 3, "state": 3, "resources": 3, "stats": 3,
     "handle": 4, "listing": 4, "container": 4,
     "running": 4, "runner": 5, "aio": 5, "orphans": 5, "top": 5, "hostfacts": 5, "audit": 5, "features": 5,
-    "preloading": 5,
+    "preloading": 5, "unpreloaded": 5,
     "cli": 6,
 }  # fmt: skip
 
@@ -41,6 +41,7 @@ NEIGHBOURS = {
     ("container", "listing"),
     ("listing", "handle"),
     ("handle", "running"),
+    ("unpreloaded", "preloading"),
 }
 
 # The command line uses the API, and these below it.

@@ -33,17 +33,18 @@ class UnknownCommandError(UsageError):
     """The first word that is no option is no command either."""
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: list[str] | None = None, *, start: str = "module") -> int:
     """Run one command line and return its exit status; nothing is raised.
 
     words   the arguments after the program's name; None for those of this process
+    start   how this interpreter was started, in a word of the launcher, see unpreloaded.py
     """
     given = Values(GLOBALS)
     before, Spelling.flags = Spelling.flags, True
     try:
         _fill_standard_descriptors()
         try:
-            return _dispatch(sys.argv[1:] if words is None else words, given)
+            return _dispatch(sys.argv[1:] if words is None else words, given, start)
         except Exception as error:
             return _failed(error, given)
     except KeyboardInterrupt:
@@ -81,10 +82,10 @@ def _last_words(error: Exception) -> int:
     return FAILED
 
 
-def _dispatch(words: list[str], given: Values) -> int:
+def _dispatch(words: list[str], given: Values, start: str) -> int:
     _parse(GLOBALS, words, given, None)
     if given.flag("version"):
-        return _version()
+        return _version(start)
     name, rest = (given.arguments[0], given.arguments[1:]) if given.arguments else ("help", [])
     if name == "help" or given.flag("help"):
         return _help(rest if name == "help" else given.arguments)
@@ -161,11 +162,13 @@ def _help(words: list[str]) -> int:
     return 0
 
 
-def _version() -> int:
-    from ocirun import version
-    from ocirun.cli.output import out
+def _version(start: str) -> int:
+    from ocirun import unpreloaded, version
+    from ocirun.cli.output import out, visible
 
-    out(version.text())
+    # No line but the first may hold that word, see version.text; a shell takes the "?" for any character.
+    told = visible(unpreloaded.told(start)).replace("version", "ver?ion")
+    out(f"{version.text()}preloaded: {told}\n")
     return 0
 
 

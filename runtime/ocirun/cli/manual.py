@@ -52,6 +52,10 @@ _OWN_STATUS = {
 _ENVIRONMENT = (
     ("XDG_RUNTIME_DIR", "Decides where the state is kept by default, see --root; ignored unless it is absolute."),
     ("LISTEN_FDS", "Descriptors of socket activation; passed on with LISTEN_PID=1, see sd_listen_fds(3)."),
+    (
+        "OCIRUN_PRELOAD",
+        "With the value `no` commands make no preloaded interpreter, see `ocirun preload`; for builds of packages.",
+    ),
     ("NOTIFY_SOCKET", "Receives the readiness messages of the container, see sd_notify(3)."),
 )
 _FILES = (
