@@ -66,6 +66,14 @@ def test_equal_vectors_are_stored_once() -> None:
     assert size(3) - size(2) == size(2) - size(1) == 56  # an operation, and nothing in the data
 
 
+def test_operations_with_one_object_of_arguments() -> None:
+    args = {"slot": "a", "target": "b"}
+    slots = ["plan", "progress", "sync", "a", "b"]
+    ops = [Op("attach", INIT, "", args), Op("close", INIT, "", args), Op("attach", INIT, "", args)]
+    apart = [Op(op.name, INIT, "", dict(args)) for op in ops]
+    assert encode.encode(Plan(ops, slots, 3, [], [])) == encode.encode(Plan(apart, slots, 3, [], []))
+
+
 def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "SIZE_LIMIT", 1000)
     with pytest.raises(ConfigError, match="the limit is 1000"):

@@ -75,6 +75,12 @@ def test_options_that_many_mounts_have_are_read_once(monkeypatch: pytest.MonkeyP
         got = [op for op in made.ops if op.pointer == f"/mounts/{number}"]
         assert [op.record() for op in got] == [op.record() for op in wanted[number]]
     assert len(asked) == 4 + 3
+    # The arguments of what mounts of one kind have in common are one object, which `encode` knows again.
+    same: dict[str, set[int]] = {}
+    for op in made.ops:
+        if op.pointer in ("/mounts/0", "/mounts/5", "/mounts/10"):
+            same.setdefault(op.name, set()).add(id(op.args))
+    assert {name: len(ids) for name, ids in same.items()} == {"open_path": 3, "new_filesystem": 1, "attach": 1}
     assert [one.pointer for one in made.warnings if "no effect" in one.message] == [
         f"/mounts/{number}/options/1" for number in (4, 9, 14)
     ]

@@ -230,6 +230,10 @@ class Builder:
         """Append an operation of the helper."""
         self.ops.append(Op(name, INIT, pointer, args, why=why))
 
+    def again(self, name: str, pointer: str, args: dict[str, Any]) -> None:
+        """Append an operation of the helper whose arguments are those of others: `encode` knows them by identity."""
+        self.ops.append(Op(name, INIT, pointer, args))
+
     def inherit(self, name: str) -> str:
         """Reserve a slot that the host fills before `spawn`."""
         self.asked.append((name, True))

@@ -113,9 +113,15 @@ def encode(plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
     slots = {name: number for number, name in enumerate(plan.slots)}
     data = _Data(_HEADER.size + _OP.size * len(ops))
     packed: list[bytes] = []
+    # Mounts of one kind share the objects that their arguments are, see Builder.again.
+    known: dict[tuple[str, int], list[int]] = {}
     for index, op in ops:
         code, fields = INIT_OPS[op.name]
-        packed.append(_OP.pack(code, 0, index, *_arguments(op, fields, slots, made or {}, data)))
+        key = (op.name, id(op.args))
+        arguments = known.get(key)
+        if arguments is None:
+            arguments = known[key] = _arguments(op, fields, slots, made or {}, data)
+        packed.append(_OP.pack(code, 0, index, *arguments))
     data.put(b"\0")
     size = _checked_size(data.base + data.size)
     return b"".join([_header(plan, size, len(ops), _HEADER.size), *packed, *data.parts])

@@ -184,7 +184,7 @@ def _bind(
         mapping.cut_off(b, slot)
     target(b, pointer, destination, flags | like_proc, like=slot)
     set_attributes(b, pointer, slot, parsed)
-    b.init("attach", pointer, slot=slot, target="target")
+    _attach(b, pointer, slot, parsed)
     propagate(b, pointer, slot, parsed)
 
 
@@ -204,7 +204,8 @@ def set_attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) ->
     if parsed.bind:
         set_, clear, deny = o.bind_attrs(parsed, userns=locked)
         if set_ or clear:
-            b.init("set_mount_attr", pointer, slot=slot, set=set_, clear=clear, locked=deny)
+            args = parsed.made.setdefault(("set", slot), {"slot": slot, "set": set_, "clear": clear, "locked": deny})
+            b.again("set_mount_attr", pointer, args)
 
 
 def propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
@@ -246,32 +247,16 @@ def _filesystem(
     if reason:
         _classic(b, pointer, destination, mount, parsed, reason, slot)
         return False
-    attributes = parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set
-    entries = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
-    config = [(key, value) for key, value, _ in entries]
-    places: list[int | str | None] = [place for _, _, place in entries]
     labels = _labels(b)
-    if labels is not None and (context := labels.mount_context(b, fstype, parsed)):
-        config.append(("context", context))
-        places.append(labels.MOUNT_LABEL)
-    if mount.get("source"):
-        config.insert(0, ("source", mount["source"]))
-        places.insert(0, None)
     kept = _KEPT.get((destination, fstype))
     if kept and not _covered_later(b, destination):
         kept = None
     slot = b.slot(kept if kept and slot == "mount" else slot)
-    inherit = tmpfs and not parsed.data_value("mode")[0]
-    b.init(
-        "new_filesystem",
-        pointer,
-        slot=slot,
-        type=fstype,
-        options=config,
-        places=places,
-        attributes=attributes,
-        mode_from="target" if inherit else None,
-    )
+    shape = (slot, mount.get("source"), late)
+    args = parsed.made.get(shape)
+    if args is None or labels is not None:
+        args = parsed.made[shape] = _parameters(b, mount, parsed, slot, labels, late=late)
+    b.again("new_filesystem", pointer, args)
     if labels is not None:
         labels.label_root(b, fstype, slot)
     if parsed.tmpcopyup:
@@ -279,11 +264,40 @@ def _filesystem(
     if mapping is not None:
         mapping.show(b, slot)
     set_attributes(b, pointer, slot, parsed)
-    b.init("attach", pointer, slot=slot, target="target")
+    _attach(b, pointer, slot, parsed)
     propagate(b, pointer, slot, parsed)
     if kept:
         b.kept[destination] = slot  # one that is kept for its propagation is kept for this too
     return late
+
+
+def _parameters(
+    b: Builder, mount: dict[str, Any], parsed: MountOptions, slot: str, labels: Any, *, late: bool
+) -> dict[str, Any]:
+    """The arguments of `new_filesystem`."""
+    fstype = mount["type"]
+    tmpfs = fstype == "tmpfs"
+    entries = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
+    config = [(key, value) for key, value, _ in entries]
+    places: list[int | str | None] = [place for _, _, place in entries]
+    if labels is not None and (context := labels.mount_context(b, fstype, parsed)):
+        config.append(("context", context))
+        places.append(labels.MOUNT_LABEL)
+    if mount.get("source"):
+        config.insert(0, ("source", mount["source"]))
+        places.insert(0, None)
+    return {
+        "slot": slot,
+        "type": fstype,
+        "options": config,
+        "places": places,
+        "attributes": parsed.attr_set & ~c.MOUNT_ATTR_RDONLY if late else parsed.attr_set,
+        "mode_from": "target" if tmpfs and not parsed.data_value("mode")[0] else None,
+    }
+
+
+def _attach(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+    b.again("attach", pointer, parsed.made.setdefault(slot, {"slot": slot, "target": "target"}))
 
 
 def _covered_later(b: Builder, destination: str) -> bool:

@@ -30,6 +30,7 @@ from .mountwords import KNOWN_OPTIONS as KNOWN_OPTIONS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 # A mount namespace that belongs to a new user namespace locks these, and the access time class
 # (lock_mnt_tree and can_change_locked_flags in fs/namespace.c); nosymfollow has no lock.
@@ -96,6 +97,7 @@ class MountOptions:
         "data_text",
         "flags",
         "idmap",
+        "made",
         "propagation",
         "rec_attr_clr",
         "rec_attr_set",
@@ -119,18 +121,21 @@ class MountOptions:
         self.data_index: list[int] = []
         self.data_text = ""
         self.idmap: str | None = None
+        # Arguments of operations that were made of these options, for other mounts that have the same.
+        self.made: dict[Any, dict[str, Any]] = {}
         self.warnings: list[Problem] = []
         self._atime: int | None = None
         self._nodiratime = False
         self._superblock: dict[int, tuple[str, int, bool]] = {}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, MountOptions) and all(getattr(self, s) == getattr(other, s) for s in self.__slots__)
+        names = (name for name in self.__slots__ if name != "made")
+        return isinstance(other, MountOptions) and all(getattr(self, name) == getattr(other, name) for name in names)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = ((name, getattr(self, name)) for name in self.__slots__ if not name.startswith("_"))
+        shown = ((name, getattr(self, name)) for name in self.__slots__ if not name.startswith("_") and name != "made")
         return f"MountOptions({', '.join(f'{name}={value!r}' for name, value in shown if value)})"
 
     def data_value(self, key: str) -> tuple[bool, str | None]:
