@@ -169,7 +169,7 @@ def _no_room(directory: str) -> str:
 
 
 def _stand_back() -> None:
-    """Take processor and disk only when nobody else wants them.  Raises HostError.
+    """Take processor, disk and memory only when nobody else wants them.  Raises HostError.
 
     Idle input and output follow from SCHED_IDLE, where ioprio_set(2) was not called.  A session may be scheduled as one
     process, by a nice value of its own (sched(7), autogroup).
@@ -178,13 +178,19 @@ def _stand_back() -> None:
     try:
         os.setpriority(os.PRIO_PROCESS, 0, 19)
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        _tell("oom_score_adj", b"1000")  # in the caller's cgroup, whose limit may be low: before anybody else there
     except OSError as error:
-        raise HostError.from_os("become idle", error, call="sched_setscheduler") from None
+        raise HostError.from_os("become idle", error) from None
     try:
-        file = os.open("/proc/self/autogroup", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(file, b"19")
-        finally:
-            os.close(file)
+        _tell("autogroup", b"19")
     except OSError:  # not every kernel has it, and SCHED_IDLE is most of it
         pass
+
+
+def _tell(name: str, value: bytes) -> None:
+    """Write to a file of this process in /proc.  Raises OSError."""
+    file = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, value)
+    finally:
+        os.close(file)

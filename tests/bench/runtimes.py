@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEFAULT = os.path.join(CHECKOUT, "build", "bin", "ocirun")
 PEERS = ("runc", "crun")
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "OCIRUN_PRELOAD": "no"}  # we wait for all that comes of a call
 CACHES = ("seccomp~", ".cache")  # of compiled filters, below the state root: ocirun's, crun's
 LIMIT = 120  # seconds a command may take
 PR_SET_CHILD_SUBREAPER = 36

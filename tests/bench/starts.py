@@ -20,7 +20,7 @@ def ways(program: str, top: str, runs: int) -> dict[str, float]:
     try:
         for name, way in ((PRELOADED, "with the preloaded interpreter"), (STARTER, "with the starter and the pack")):
             path = f"{directory}/{name}.{suffix}"
-            if os.path.exists(path):
+            if os.path.exists(path) and os.path.getsize(path):  # the package has an empty one
                 found[way] = _median(program, runs)
                 hidden.append(_hide(path, top))
         pack = f"{directory}/_pack.{suffix}"

@@ -33,6 +33,13 @@ class Runtime:
         self.root = root
         self.ours = name == "ocirun"
 
+    def forget(self) -> None:
+        """Have it as pip has installed it: without a preloaded interpreter, and without a note that none is wanted."""
+        home = os.path.dirname(os.path.dirname(self.path))
+        (path,) = Path(home).glob("lib/python3*/site-packages/ocirun/_preload.*")
+        path.unlink()
+        path.touch()
+
     def preload(self, *options: str) -> str:
         """Call `ocirun preload`; what it says."""
         if self.root:

@@ -48,6 +48,7 @@ def test_nobody_waits_for_it(fresh: Fresh, tmp_path: Path) -> None:
     assert int(stat[3]) == maker  # its own session, so without a terminal
     assert os.getpriority(os.PRIO_PROCESS, maker) == 19
     assert os.sched_getscheduler(maker) == os.SCHED_IDLE
+    assert read(maker, "oom_score_adj") == b"1000\n"
     assert os.readlink(f"/proc/{maker}/cwd") == "/"
     variables = {entry.partition(b"=")[0] for entry in read(maker, "environ").split(b"\0") if entry}
     assert variables == {b"OCIRUN_PRELOAD", b"LC_ALL"}

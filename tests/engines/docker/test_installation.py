@@ -24,6 +24,17 @@ def test_all_other_tests_are_of_a_preloaded_one(docker: Docker) -> None:
         assert executed(docker) == "_preload"
 
 
+def test_first_container_after_installation(docker: Docker, plain: Runtime) -> None:
+    """It has the preloaded interpreter made; the engine does not notice, but that later ones start sooner."""
+    if not plain.ours:
+        pytest.skip("of ocirun only")
+    plain.forget()
+    docker.run("echo", "hi").says("hi")
+    docker.keep("-d", "--name=c1", "--", "sleep", "1000").ok()
+    docker("exec", "c1", "sh", "-c", "exit 42", check=False).ends(42)
+    docker.until(lambda: executed(docker) == "_preload", "it is preloaded")
+
+
 def test_plain(docker: Docker, plain: Runtime) -> None:
     if not plain.ours:
         pytest.skip("of ocirun only")

@@ -42,6 +42,17 @@ def test_plain_installation(podman: Podman, plain: Runtime) -> None:
     podman.run("sh", "-c", "exit 42").ends(42)
 
 
+def test_first_container_after_installation(podman: Podman, plain: Runtime) -> None:
+    """It has the preloaded interpreter made, by a process that conmon inherits."""
+    if not plain.ours:
+        pytest.skip("of ocirun only")
+    plain.forget()
+    podman.run("echo", "hi").says("hi")
+    podman.run("sh", "-c", "exit 42").ends(42)
+    told = lambda: podman.machine.run(plain.path, "--version").ok().out  # noqa: E731
+    podman.until(lambda: told().endswith("preloaded: yes\n"), "it is preloaded")
+
+
 def test_exec(podman: Podman) -> None:
     podman.keep("-d", "--name=c1", "--", "sleep", "1000").ok()
     podman("exec", "c1", "echo", "e").says("e")
