@@ -22,7 +22,7 @@ _EBADF = 9
 
 _REASONS = {
     "module": "python -m ocirun",
-    "library": "its Python has no shared library",
+    "library": "no shared library of its Python is found",
     "memory": "a limit on memory leaves no room for it",
     "+damaged": "damaged",
     "+machine": "the processor differs",

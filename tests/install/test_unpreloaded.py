@@ -156,6 +156,14 @@ def test_switched_off_for_one_command(fresh: Fresh, tmp_path: Path) -> None:
     assert fresh.call(tmp_path, env=off) == ("yes", "_preload", 0)  # it is about making, not about using
 
 
+def test_without_a_starter(fresh: Fresh, tmp_path: Path) -> None:
+    """As for an interpreter without a shared library, or below a directory that cannot be executed from."""
+    (starter,) = fresh.package.glob("_start.*")
+    starter.chmod(0o600)
+    assert fresh.says() == "no (the starter cannot be executed: permission denied)"
+    assert fresh.file.stat().st_size == 0
+
+
 def test_removed_until_it_is_asked_for(fresh: Fresh, tmp_path: Path) -> None:
     fresh.call(tmp_path)
     assert pythons.run([str(fresh.program), "preload", "--remove"]).stdout == f"removed {fresh.file}\n"
