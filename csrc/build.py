@@ -37,8 +37,11 @@ from target import Target  # noqa: E402
 
 ROOT = CSRC.parent
 EXECUTOR = CSRC / "executor"
+HOST_SIDE = CSRC / "host"
 MODULE = CSRC / "module"
 STARTER = CSRC / "start" / "starter.c"
+# What reads plans and notes failed calls, on both sides.
+SHARED_WITH_HELPER = [EXECUTOR / name for name in ("decode.c", "progress.c", "text.c")]
 MODULE_NAME = "ocirun._native"
 HOST = Target()
 EXT_SUFFIX = HOST.ext_suffix
@@ -87,11 +90,12 @@ class Builder:
         # the flags for all that includes executor.h or ops.h
         self.executor = [f"-I{EXECUTOR}", f"-I{build}"]
 
-    def operations(self) -> Path:
-        """``operations.h``: the operations of the helper and their arguments, for all that includes the executor's."""
-        header = self.build / "operations.h"
-        _write_if_changed(header, operations.init_operations().encode("ascii"))
-        return header
+    def operations(self) -> list[Path]:
+        """``operations.h`` and ``host_operations.h``: the operations of both sides and their arguments."""
+        headers = [self.build / "operations.h", self.build / "host_operations.h"]
+        for header, text in zip(headers, (operations.init_operations(), operations.host_operations()), strict=True):
+            _write_if_changed(header, text.encode("ascii"))
+        return headers
 
     def helper(self) -> Path:
         """The static program of the child."""
@@ -114,11 +118,11 @@ class Builder:
             *("-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"),
             # the launcher is bound to one version anyway, and the full API calls faster
             "-D_CFFI_NO_LIMITED_API",
-            f"-I{MODULE}",
+            *(f"-I{MODULE}", f"-I{HOST_SIDE}"),
             *self.executor,
             *self.target.includes,
         ]
-        sources = [glue, *_sources(MODULE)]
+        sources = [glue, *_sources(MODULE), *_sources(HOST_SIDE), *SHARED_WITH_HELPER]
         return self._compile(target, sources, flags, extra=[self.build / "helper_image.h"])
 
     def launcher(self, target: Path, *, source_tree: Path | None = None, start: Path | None = None) -> Path:
@@ -199,7 +203,8 @@ class Builder:
         after   words behind the sources
         """
         command = [*self.compiler, *self.flags, *flags, *map(str, sources), *after]
-        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h"), *STARTER.parent.glob("*.h"), self.operations()]
+        headers = [*EXECUTOR.glob("*.h"), *MODULE.glob("*.h"), *HOST_SIDE.glob("*.h"), *STARTER.parent.glob("*.h")]
+        headers += self.operations()
         digest = _digest(command, [*sources, *sorted(headers), *extra])
         stamp = self.build / f"{target.name}.stamp"
         if target.exists() and stamp.exists() and stamp.read_text() == digest:

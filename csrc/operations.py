@@ -23,6 +23,11 @@ def init_operations() -> str:
     return header("OCIRUN_OPS", runpy.run_path(str(OPS))["INIT_OPS"])
 
 
+def host_operations() -> str:
+    """``host_operations.h``: what the runtime runs."""
+    return header("OCIRUN_HOST_OPS", runpy.run_path(str(OPS))["HOST_CALLS"])
+
+
 def header(macro: str, table: Mapping[str, tuple[int, Fields]]) -> str:
     """A header with the list of a table as the macro `macro`, and a structure for the arguments of each operation.
 

@@ -56,7 +56,7 @@ void *bytes_copy(void *to, const void *from, size_t n)
 	return to;
 }
 
-#ifndef OCIRUN_RECORD
+#if !defined(OCIRUN_RECORD) && !__STDC_HOSTED__
 /* The compiler may call these by itself, for structure copies and clears. */
 void *memcpy(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);

@@ -22,7 +22,75 @@ struct scmp_arg_cmp {
 	uint64_t datum_b;
 };
 
+/* One output of a program. */
+struct host_stream {
+	char *kept;
+	size_t size, room, limit;
+	int cut;
+};
+
+/* Why ocirun_host_run has come back; -errno is a failure, which is in the record. */
+enum host_turn {
+	HOST_DONE = 0,	       /* at the end */
+	HOST_ASK = 1,	       /* the operation is the interpreter's; then go on behind it */
+	HOST_READY = 2,	       /* created; with `go` it starts */
+	HOST_INTERRUPTED = 3,  /* by a signal of the caller */
+	HOST_SILENT = 4,       /* the helper has said nothing for `idle` milliseconds */
+	HOST_ENDED = 5,	       /* the helper has closed its socket before its time */
+	HOST_LATE = 6,	       /* the program's time is over */
+	HOST_WAIT = 7,	       /* with `polled`: nothing is ready */
+	HOST_SERVED = 8,       /* with `polled`: the program has ended */
+};
+
+/* The host's side of a plan, see csrc/host/host.h.  Descriptors are -1 for none. */
+struct host {
+	const void *plan;
+	size_t plan_size;
+	void *record, *memory; /* struct progress; as much as ocirun_host_memory says, of any content */
+	int begun;	       /* it holds something */
+	uint32_t index;	       /* of the operation under way, in the whole plan */
+	int *slot;	       /* descriptors by slot */
+	int directory;	       /* of the state */
+	int answer, message;   /* goes with the next answer, came with the last message */
+	int pid, pidfd, first; /* of the helper; first: pidfd of the first of two processes, until it is reaped */
+	int adopted;
+	uint32_t claim;	       /* what a staged helper has said to be its second process */
+	int sync, progress;
+	uint64_t start_time;
+	/* for `spawn` */
+	const void *init_plan;
+	size_t init_size;
+	uint32_t stamps;
+	const char *names;     /* NULL: the record of its progress is memory, and no file */
+	size_t names_size;
+	const int *keep;
+	int keep_count, inherited, start_in;
+	unsigned int fd_base;
+	int stdio[3];
+	int idle;	       /* milliseconds, -1: wait for ever */
+	int asked;	       /* the groups are the interpreter's to make */
+	/* for a run */
+	int go, polled, has_init, epoll;
+	uint64_t lifetime;     /* milliseconds, 0: no limit */
+	const char *input;
+	size_t input_size;
+	struct host_stream output[2];
+	int status, late;
+	int created, unread, left; /* what the end has found: groups whose usage was not read, things not removed */
+	uint64_t nanoseconds;
+	const char *usage;
+	size_t usage_size;
+};
+
 /* All return -errno on failure. */
+size_t ocirun_host_memory(void);
+int ocirun_host_run(struct host *host);
+int ocirun_host_undo(struct host *host);
+void ocirun_host_commit(struct host *host);
+int ocirun_host_allow(struct host *host, uint64_t milliseconds);
+uint64_t ocirun_host_inode(const struct host *host, unsigned int number);
+void ocirun_host_let_go(struct host *host);
+void ocirun_host_free(struct host *host);
 int ocirun_spawn(struct spawn_request *request);
 int ocirun_helper_fd(void);
 int ocirun_sealed_fd(const char *name, const void *bytes, size_t size);

@@ -15,9 +15,10 @@ import asyncio
 import os
 
 from .boundary import told
+from .launch import host_side
 from .roots import default_root
-from .running import ending, inside, once, watch
-from .running.course import KILL_LIMIT, OUTPUT_LIMIT, Course
+from .running import ending, inside, once
+from .running.course import OUTPUT_LIMIT, Course
 from .running.prepared import Prepared
 
 TYPE_CHECKING = False
@@ -104,41 +105,15 @@ async def wait(container: Container, timeout: float | None = None) -> int | None
 async def _watch(course: Course, making: Callable[[], Make], stdin: bytes, timeout: float | None) -> Outcome:
     """Begin a course, watch it to its end, close it: also if the task is cancelled at any point."""
     try:
-        await _thread(lambda: course.begin(making(), stdin, timeout))
-        timed_out = await _serve(course, timeout)
-        return course.outcome(timed_out=timed_out)
+        turn = await _thread(lambda: course.begin(making(), stdin, timeout, polled=True))
+        while turn == host_side.WAIT:
+            await _readable(course.fileno())
+            turn = course.go_on()
+        if turn == host_side.SERVED:
+            await _thread(course.go_on)
+        return course.outcome()
     finally:
         await _thread(course.close)
-
-
-async def _serve(course: Course, timeout: float | None) -> bool:
-    """Read the output until the program has ended; True if its time was over first."""
-    loop = asyncio.get_running_loop()
-    watched = list(course.streams)
-
-    def read(fd: int) -> None:
-        if not course.read(fd):
-            loop.remove_reader(fd)
-            watched.remove(fd)
-
-    for fd in watched:
-        loop.add_reader(fd, read, fd)
-    try:
-        try:
-            async with asyncio.timeout(course.left(timeout)):
-                await _readable(course.pidfd)
-            return False
-        except TimeoutError:
-            await _thread(course.kill)
-        try:
-            async with asyncio.timeout(KILL_LIMIT):
-                await _readable(course.pidfd)
-        except TimeoutError:
-            raise watch.unkillable() from None
-        return True
-    finally:
-        for fd in watched:
-            loop.remove_reader(fd)
 
 
 async def _readable(fd: int) -> None:

@@ -112,6 +112,13 @@ class Problem:
         return hash((self.pointer, self.message))
 
 
+# What helps wherever it is met: EMFILE, ENFILE.
+_LIMITS = {
+    24: "raise the limit on open files, see `ulimit -n`",
+    23: "the host has no more open files, see the sysctl fs.file-max",
+}
+
+
 class OcirunError(Exception):
     """Base of all errors of ocirun.
 
@@ -141,7 +148,7 @@ class OcirunError(Exception):
         self.operation = operation
         self.call = call
         self.errno = errno
-        self.remedy = remedy
+        self.remedy = remedy or _LIMITS.get(errno, "")
 
     def line(self) -> str:
         """The error as the one line that people and engines read."""

@@ -152,18 +152,21 @@ def test_errors_inside(make: Make) -> None:
 
 def test_a_program_that_is_given_up_leaves_no_child(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead child in the container's pid namespace would keep its first process from ending."""
-    from ocirun.launch.spawn import Helper
+    from ocirun.launch import session as sessions
 
     container = make("/bin/sleep", "600")
     container.start()
     before = children()
 
-    hear = Helper.hear
+    go_on = sessions.Session.go_on
 
-    def give_up(self: Helper, idle: object = None) -> None:
-        monkeypatch.setattr(Helper, "hear", hear)
+    def give_up(self: sessions.Session) -> int:
+        monkeypatch.setattr(sessions.Session, "go_on", go_on)
+        self.side.native.go = 0
+        go_on(self)
+        raise sessions.HelperEnded
 
-    monkeypatch.setattr(Helper, "hear", give_up)
+    monkeypatch.setattr(sessions.Session, "go_on", give_up)
     with pytest.raises(ocirun.OcirunError):
         container.run(["/bin/true"])
     container.kill(9)

@@ -1,9 +1,13 @@
-"""A call of ours that fails, at any point of a run: an error that says what failed, and nothing is lost."""
+"""A call of ours that fails, at any point of a run: an error that says what failed, and nothing is lost.
+
+The functions of `os` here; the calls of csrc/host by a limit on descriptors, and in tests/live/test_fault_points.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 import sys
 
 import pytest
@@ -72,7 +76,7 @@ def test_any_call_of_a_run_fails(bundle: str, root: str, error: int, monkeypatch
     assert run().ok
     assert faults.during(run).ok
     count = faults.count
-    assert count > 100
+    assert count > 15
     before = set(os.listdir("/proc/self/fd"))
     wrong, refused, left = [], 0, 0
     for at in range(error % 3, count, 3):
@@ -103,3 +107,50 @@ def test_any_call_of_a_run_fails(bundle: str, root: str, error: int, monkeypatch
     assert not wrong, "\n".join(wrong)
     assert refused > count / 10
     assert left < refused
+
+
+@pytest.mark.parametrize("how", ["run", "prepared"])
+def test_any_limit_on_descriptors(bundle: str, root: str, how: str) -> None:
+    """With room for one more each time, another call is the one that fails."""
+    prepared = ocirun.Prepared(bundle, args=["/bin/true"], root=root)
+
+    def run() -> ocirun.Outcome:
+        if how == "prepared":
+            return prepared.run(container_id=NAME)
+        return ocirun.run(bundle, args=["/bin/true"], root=root, container_id=NAME)
+
+    assert run().ok
+    first = max(map(int, os.listdir("/proc/self/fd")))
+    filling = [os.dup(0)]
+    while filling[-1] < first:
+        filling.append(os.dup(0))
+    before = os.listdir("/proc/self/fd")
+    first = max(map(int, before)) - 1
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    refused = []
+    try:
+        for limit in range(first + 1, first + 100):
+            result: object = None
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, old[1]))
+            try:
+                result = run()
+            except Exception as failure:
+                result = failure
+                refused.append(failure)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, old)
+            assert os.listdir("/proc/self/fd") == before, f"{limit}: {result}"
+            assert not groups(), f"{limit}: {result}"
+            assert NAME not in os.listdir(root), f"{limit}: {result}"
+            if isinstance(result, ocirun.Outcome):
+                assert result.ok
+                break
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+        for fd in filling:
+            os.close(fd)
+    assert len(refused) > 20
+    for failure in refused:
+        assert isinstance(failure, ocirun.OcirunError)
+        assert failure.errno == errno.EMFILE, failure
+        assert "ulimit -n" in failure.remedy, failure

@@ -72,7 +72,7 @@ def test_structures_have_the_words_of_the_encoding(kind: str) -> None:
     assert re.findall(r"\t(X0?\(.*\))", header) == ["X(7, some)", "X0(8, none)"]
     assert re.findall(r"struct (\w+) {", header) == ["some_args"]
     op = ops.Op("some", ops.INIT, "", {"value": VALUES[kind], "after": 77})
-    words = encode._arguments(op, arguments, {"s": 5}, {"m": b"made"}, encode._Data(1000))
+    words = encode._arguments(op.args, arguments, {"s": 5}, {"m": b"made"}, encode._Data(1000))
     assert re.findall(r"uint64_t (\w+);", header).index("after") == words.index(77)
 
 

@@ -24,7 +24,7 @@ def choose(container_id: str, document: dict[str, Any] = hosts.V2, **more: Any) 
 
 def fits(prepared: Driver, new: Driver, container_id: str) -> bool:
     preparation = Preparation.__new__(Preparation)
-    preparation._hole, preparation._cgroup = "hole", prepared
+    preparation.hole, preparation._cgroup = "hole", prepared
     return preparation._fits(new, container_id)
 
 

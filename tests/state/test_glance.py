@@ -83,7 +83,24 @@ def test_plain_record(root: int) -> None:
     written(root)
     agrees(root)
     written(root, annotations={}, hooks=[], shared_pids=True, rdt=["a"], pid=0, start_time=0)
-    agrees(root)
+    assert glance.look(root, "c1") is None
+
+
+def test_process_that_stands_beside_the_record(root: int) -> None:
+    written(root, pid=0, start_time=0, cgroup={"driver": "v1", "groups": [], "prepared": False})
+    os.symlink("none", "c1/looked", dir_fd=root)
+    for text in ("", "12", "a 5", "12 -5"):
+        if text:
+            os.symlink(text, "c1/made", dir_fd=root)
+        assert glance.look(root, "c1") is None
+        if text:
+            os.unlink("c1/made", dir_fd=root)
+    os.symlink("123 456", "c1/made", dir_fd=root)
+    found = glance.look(root, "c1")
+    assert found is not None
+    assert (found[0]["pid"], found[0]["start_time"]) == (123, 456)
+    whole = loaded(root)
+    assert (whole.pid, whole.start_time, whole.cgroup["prepared"]) == (123, 456, True)
 
 
 def test_host_mounts_and_long_ones_are_for_load(root: int) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from ..errors import HostError, StateDamagedError, UnsupportedError, option
 from . import place
+from .executed import Executed
 from .translate import V2 as V2
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ V1 = "v1"
 SYSTEMD = "systemd"
 
 
-class Driver:
+class Driver(Executed):
     """The container's cgroup; this base class is the driver "none".
 
     kind      names the driver, and the form of settings that translate makes for it

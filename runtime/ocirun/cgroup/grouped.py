@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .place import Group
     from .translate import Setting
 
+# csrc/host/host.h, enum group_kind
+LOOK_CPUSET, LOOK_FREEZER, LOOK_UNIFIED = 1, 2, 4
 # Seconds for the undo of a failed create.
 _DISCARD_LIMIT = 1.0
 # Refused because of the present values; may pass once the other settings are written.
@@ -42,6 +44,25 @@ class Grouped(Driver):
         self._made: list[Group] = []
         self._ready: set[str] = set()
         self._taken: list[tuple[Group, str]] = []
+
+    def plain(self) -> list[tuple[str, str, tuple[int, int], int]]:
+        """As `Driver.plain`: all of them, where their file systems are known."""
+        if not all(group.device for group in self.groups):
+            return []
+        found = []
+        for group in self.groups:
+            major, _, minor = group.device.partition(":")
+            found.append((group.name, group.path, (int(major), int(minor)), self._look_at(group)))
+        return found
+
+    def made(self, inodes: Sequence[int]) -> None:
+        """As `Driver.made`."""
+        there = [(group, inode) for group, inode in zip(self.groups, inodes, strict=True) if inode]
+        self.checked, self.found = True, set()
+        self._made = [group for group, _ in there]
+        self.inodes = {group.name: inode for group, inode in there}
+        self._ready = set(self.inodes)
+        self.prepared = len(there) == len(self.groups)
 
     def prepare(self) -> int | None:
         """Make all directories, or none."""
@@ -253,6 +274,12 @@ class Grouped(Driver):
     def _write(self, controller: str, file: str, value: str) -> None:
         tree.write(self._directory(self.group(controller)), file, value)
 
+    def refused(self, controller: str, file: str, value: str, error: OSError) -> HostError:
+        """As `Driver.refused`."""
+        from .translate import Setting
+
+        return self._refused(Setting(controller, file, value, ""), error)
+
     def _refused(self, setting: Setting, error: OSError) -> HostError:
         group, number = self.group(setting.controller), error.errno or 0
         remedy = self._remedy(setting, number)
@@ -277,6 +304,10 @@ class Grouped(Driver):
         return HostError(f"cgroup {group.path} cannot be removed: {what}", call="rmdir", errno=errno.EBUSY)
 
     # What differs.
+
+    def _look_at(self, group: Group) -> int:
+        """What is to be looked at besides, before the group is made: bits of LOOK_."""
+        return LOOK_UNIFIED if group.name == UNIFIED else 0
 
     def _furnish(self, group: Group) -> None:
         """Do what a new group needs before a process can join."""

@@ -6,7 +6,7 @@ from . import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 # (controller, file, key in the file or "" for the whole text, name of the result)
 _SOURCES = (
@@ -38,21 +38,30 @@ def read(tops: Mapping[str, int]) -> dict[str, int]:
     limit was hit: the one of memory, or that of memory and swap together; Linux
     6.18 was seen to leave both at 0.
     """
-    result: dict[str, int] = {}
-    texts: dict[tuple[str, str], str] = {}
-    for controller, file, key, name in _SOURCES:
-        if controller not in tops:
-            continue
-        place = (controller, file)
-        if place not in texts:
-            texts[place] = tree.figure(tops[controller], file)
-        value = number(texts[place], key)
-        if value is not None:
-            result[name] = value
+    texts = {place: tree.figure(tops[place[0]], place[1]) for place in files(tops)}
+    result = from_texts(texts)
     if "memory" in tops:
         counts = [number(tree.figure(fd, "memory.oom_control"), "oom_kill") for fd in tree.walk(tops["memory"])]
         if any(count is not None for count in counts):
             result["oom_kills"] = sum(count or 0 for count in counts)
+    return result
+
+
+def files(controllers: Container[str]) -> list[tuple[str, str]]:
+    """(controller, file) of each file that is read for these controllers."""
+    return list(dict.fromkeys((controller, file) for controller, file, _, _ in _SOURCES if controller in controllers))
+
+
+def from_texts(texts: Mapping[tuple[str, str], str]) -> dict[str, int]:
+    """The figures in the texts of files; ``oom_kills`` is that of the group without those below."""
+    result: dict[str, int] = {}
+    for controller, file, key, name in _SOURCES:
+        value = number(texts.get((controller, file), ""), key)
+        if value is not None:
+            result[name] = value
+    kills = number(texts.get(("memory", "memory.oom_control"), ""), "oom_kill")
+    if kills is not None:
+        result["oom_kills"] = kills
     return result
 
 

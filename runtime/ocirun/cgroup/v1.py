@@ -12,7 +12,7 @@ from ..errors import HostError, UnsupportedError
 from . import group_steps, place, tree
 from .driver import V1
 from .group_steps import guarded
-from .grouped import Grouped
+from .grouped import LOOK_CPUSET, LOOK_FREEZER, Grouped
 from .place import UNIFIED
 
 TYPE_CHECKING = False
@@ -135,6 +135,21 @@ class V1Driver(Grouped):
 
         return usage.read(self._tops())
 
+    def usage_files(self) -> list[str]:
+        """As `Driver.usage_files`."""
+        return [word for controller, file in self._usage_places() for word in (self.path(controller), file)]
+
+    def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
+        """As `Driver.usage_from`."""
+        from . import usage
+
+        return usage.from_texts(dict(zip(self._usage_places(), texts, strict=True)))
+
+    def _usage_places(self) -> list[tuple[str, str]]:
+        from . import usage
+
+        return usage.files({name for group in self.groups for name in group.controllers})
+
     def statistics(self) -> dict[str, Any]:
         """See `statistics.read`."""
         from . import statistics
@@ -143,6 +158,10 @@ class V1Driver(Grouped):
         if not tops:
             self._directory(self._members_group())  # raises
         return statistics.read(tops)
+
+    def _look_at(self, group: Group) -> int:
+        bits = LOOK_CPUSET if "cpuset" in group.controllers else 0
+        return super()._look_at(group) | bits | (LOOK_FREEZER if "freezer" in group.controllers else 0)
 
     def _furnish(self, group: Group) -> None:
         if "cpuset" in group.controllers:

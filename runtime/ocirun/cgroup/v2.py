@@ -154,6 +154,18 @@ class V2Driver(Grouped):
         fd = self._existing(self.groups[0])
         return {} if fd is None else v2_figures.usage(fd)
 
+    def usage_files(self) -> list[str]:
+        """As `Driver.usage_files`."""
+        from . import v2_figures
+
+        return [word for file in v2_figures.USAGE_FILES for word in (self.groups[0].path, file)]
+
+    def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
+        """As `Driver.usage_from`."""
+        from . import v2_figures
+
+        return v2_figures.usage_from(dict(zip(v2_figures.USAGE_FILES, texts, strict=True)))
+
     def statistics(self) -> dict[str, Any]:
         """See `v2_figures.statistics`."""
         from . import v2_figures

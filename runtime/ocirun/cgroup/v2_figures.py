@@ -13,6 +13,7 @@ from .usage import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 # (file, key in the file or "" for the whole text, name of the result, factor)
@@ -32,6 +33,7 @@ _USAGE = (
     ("pids.max", "", "pids_limit", 1),
     ("pids.events", "max", "pids_failures", 1),
 )
+USAGE_FILES = tuple(dict.fromkeys(file for file, *_ in _USAGE))
 # For runc a limit that is not set is the greatest number.
 _NO_LIMIT = (1 << 64) - 1
 _IO = (
@@ -70,10 +72,14 @@ def usage(top: int) -> dict[str, int]:
 
     top   the group's directory
     """
-    files = _Files(top)
+    return usage_from({file: tree.figure(top, file) for file in USAGE_FILES})
+
+
+def usage_from(texts: Mapping[str, str]) -> dict[str, int]:
+    """As `usage`, from the texts of the USAGE_FILES; "" for one that the kernel has not."""
     result = {}
     for file, key, name, factor in _USAGE:
-        value = number(files.text(file), key)
+        value = number(texts[file], key)
         if value is not None:
             result[name] = value * factor
     return result

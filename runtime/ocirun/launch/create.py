@@ -7,12 +7,10 @@ import time
 
 from ..config import load
 from ..errors import HookError, HostError
-from ..plan import encode
 from ..plan.builder import join
+from ..state import caller, store
 from ..state import record as records
-from ..state import store
 from . import planning
-from .interrupts import Held
 from .session import Session
 
 TYPE_CHECKING = False
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from ..plan.ops import Plan
     from ..state.record import Record
     from .options import CreateOptions
-    from .restore import Restoration
     from .trace import Trace
 
 _HOST_KINDS_LATER = ("poststart", "poststop")
@@ -40,82 +37,88 @@ def create(
     config   in place of the bundle's config.json
     Returns the record and a session that the caller closes.
     """
+    session = planned(container_id, root, options, stay=stay, config=config)
+    carry_out(session, options)
+    return session.record, session
+
+
+def planned(
+    container_id: str, root: str, options: CreateOptions, *, stay: bool, config: Config | None = None
+) -> Session:
+    """What will do that, with nothing of it done yet; the parameters are those of `create`."""
     store.check_id(container_id)
     if config is None:
         config = load.load(os.path.abspath(options.bundle or "."))
     planning.check_terminal(config.data.get("process"), options.console_socket, here=stay and options.foreground)
     plan, cgroup = planning.plan(config, container_id, root, options, stay=stay)
-    return carry_out(container_id, root, options, config=config, plan=plan, cgroup=cgroup)
+    return session_of(container_id, options, config=config, plan=plan, cgroup=cgroup)
 
 
-def carry_out(
-    container_id: str,
-    root: str,
-    options: CreateOptions,
-    *,
-    config: Config,
-    plan: Plan,
-    cgroup: Driver,
-    encoder: encode.Encoder = encode.encode,
-    restoration: Restoration | None = None,
-) -> tuple[Record, Session]:
-    """Reserve the id and run a plan, up to the program's start.
-
-    encoder       makes the plan's bytes for the helper
-    restoration   of a plan that brings a container back: then it is carried out to its end
-    Returns as `create`.
-    """
+def session_of(container_id: str, options: CreateOptions, *, config: Config, plan: Plan, cgroup: Driver) -> Session:
+    """The session of a plan that makes a container, with nothing of it done yet."""
     record = _record(config, container_id, cgroup, plan)
     record.own_keyring = not options.no_new_keyring
-    session = Session(plan, record, cgroup, -1)
-    session.encoder = encoder
+    session = Session(plan, record, cgroup)
+    session.made = intent(record, config)
     session.stdio = options.stdio
     session.trace = tracer(options.trace, options.warn)
-    session.restoration = restoration
     if options.debug is not None:
         from ..plan import render
 
         render.tell(plan, options.debug)
-    try:
-        session.reserve.fill()
-        with Held():
-            session.directory = store.reserve(root, container_id)
-            session.undo.append(lambda: store.remove(root, container_id))
-        _note_intent(session, config)
-        _create(session)
-        if restoration is not None:
-            session.start()
-            session.finish()
-    except BaseException:
-        session.take_back()
-        raise
-    finally:
-        session.reserve.free()
-        if session.directory >= 0:
-            os.close(session.directory)
-            session.directory = -1
-    for problem in plan.warnings:
-        options.warn(problem.line())
-    if session.unknown_calls:
-        options.warn(_unknown_calls(session.unknown_calls))
-    return record, session
-
-
-def _note_intent(session: Session, config: Config) -> None:
-    """Write the record before anything is made: whoever finds the directory later knows what to remove."""
-    record, directory = session.record, session.directory
     if record.host_mounts is not None:
         from . import hostmounts
 
         kept = record.host_mounts
         session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
+    return session
+
+
+def carry_out(session: Session, options: CreateOptions) -> None:
+    """Reserve the id and run a plan, up to the program's start; that of a restoration to its end."""
     try:
-        # Until we end, one way or the other: `delete` must not take away what we are still making.
-        store.lock(directory)
-        record.save(directory)
-        store.write_file(directory, "config.json", config.raw)
-    except OSError as error:
-        raise HostError.from_os(f"state of {record.container_id}", error, call="write") from None
+        try:
+            session.create()
+        except HookError:
+            stopped(session)
+            raise
+        if session.restoration is not None:
+            session.start()
+            session.side.commit()
+    except BaseException:
+        session.take_back()
+        raise
+    session.side.let_directory_go()
+    for problem in session.plan.warnings:
+        options.warn(problem.line())
+    if session.unknown_calls:
+        options.warn(_unknown_calls(session.unknown_calls))
+
+
+def stopped(session: Session) -> None:
+    """The poststop hooks of a container that was not created.
+
+    runtime.md, "Lifecycle": a failed hook leads to destruction, and that to the poststop hooks.
+    """
+    for index in session.hook_numbers("poststop"):
+        try:
+            session.run_hook(index)
+        except (HookError, HostError):
+            continue
+
+
+INTENT = frozenset(("config", "state", "spare", "caller"))
+
+
+def intent(record: Record, config: Config) -> dict[str, bytes]:
+    """What is written before anything is made: whoever finds the directory later knows what to remove."""
+    state, spare = record.texts()
+    return {
+        "config": config.raw,
+        "state": state.encode(),
+        "spare": spare.encode() + b"\0" if spare else b"",
+        "caller": caller.text(record.boot_id).encode() + b"\0",
+    }
 
 
 def _unknown_calls(names: list[str]) -> str:
@@ -135,19 +138,6 @@ def tracer(path: str, warn: Callable[[str], None]) -> Trace | None:
     return Trace(os.path.abspath(path), warn)
 
 
-def _create(session: Session) -> None:
-    try:
-        session.create()
-    except HookError:
-        # runtime.md, "Lifecycle": a failed hook leads to destruction, and that to the poststop hooks.
-        for index in session.hook_numbers("poststop"):
-            try:
-                session.run_hook(index)
-            except (HookError, HostError):
-                continue
-        raise
-
-
 def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Record:
     data: Any = config.data
     root = data["root"]["path"]
@@ -163,7 +153,7 @@ def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Re
         container_id,
         bundle=config.bundle,
         rootfs=rootfs,
-        created=_utc_now(),
+        created=utc_now(),
         owner=os.geteuid(),
         annotations=data.get("annotations") or {},
         cgroup=cgroup.record(),
@@ -192,6 +182,7 @@ def _late(plan: Plan) -> list[list[object]]:
     return found
 
 
-def _utc_now() -> str:
+def utc_now() -> str:
+    """This moment as RFC 3339 has it, always as long."""
     now = time.time_ns()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000)) + f".{now % 1_000_000_000:09d}Z"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import jsonio
+from ..host import facts as host
 from ..plan.ops import HOST, INIT, Op, Plan
 from ..state.record import PHASE_DONE, PHASE_FAILED
 from ..version import SPEC_VERSION
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..errors import HookError
+    from ..state.record import Record
 
 
 def state_json(container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
@@ -65,6 +67,16 @@ def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str,
         raise
     finally:
         helper.close()
+
+
+def run_of(record: Record, op: Op, index: int, pid: int) -> None:
+    """Run the hook that an operation of a container is.  Raises HookError, HostError.
+
+    pid   of the container's first process, 0 for none
+    """
+    state = state_json(record.container_id, op.args["status"], pid, record.bundle, record.annotations)
+    environ = list(host.environment())
+    run(op.args, pointer=op.pointer, index=index, state=state, cwd=record.bundle, environ=environ)
 
 
 def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:

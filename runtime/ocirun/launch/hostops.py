@@ -1,7 +1,7 @@
-"""The operations of a plan that the runtime runs itself, one function each.
+"""The host operations of a plan that the interpreter does, one function each: those that decide, or talk to others.
 
-A function gets the session and the arguments of its operation, and puts on the
-session's undo list what takes its effect back.
+The others are in csrc/host, and the plain case of some of these.  A function gets the session and the arguments of its
+operation, and puts on the session's undo list what takes its effect back.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 
 from .._native import lib
 from ..cgroup.place import UNIFIED
-from ..errors import HostError, StateError, errno_words
-from ..plan.constants import MS_SLAVE, NAMESPACE_FILES, NAMESPACE_FLAGS
+from ..errors import HostError, StateError
+from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
+from ..state import store
 from .interrupts import Held
-from .spawn import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,28 +22,17 @@ if TYPE_CHECKING:
 
     from .session import Session
 
-# Name of the descriptor that is no slot of the helper: the directory of the cgroup in which it starts.
-START_IN = "start_in_cgroup"
 _NSFS_MAGIC = 0x6E736673
-_PROC_SUPER_MAGIC = 0x9FA0
-_PROC_ROOT_INODE = 1
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
-_OPEN_TREE_CLONE = 1
-_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_AT_RECURSIVE = 0x8000
-_AT_FDCWD = -100
 
 
 def reserve_state(s: Session, directory: str) -> None:
-    """The container's directory is there already: making it is what reserved the id."""
-
-
-def open_procfs(s: Session, slot: str) -> None:
-    """The host's procfs, proven to be one: the helper's only way to /proc."""
-    fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    s.fds[slot] = fd
-    if lib.ocirun_fs_type(fd) != _PROC_SUPER_MAGIC or os.fstat(fd).st_ino != _PROC_ROOT_INODE:
-        raise HostError("/proc is not the root of a procfs", remedy="mount a procfs on /proc")
+    """The container's directory below a root that is not there yet, or not fit; making it is what reserves the id."""
+    root, _, name = directory.rpartition("/")
+    with Held():
+        s.side.native.directory = store.reserve(root or "/", name)
+        s.remove_state = lambda: store.remove_directory(directory)
+    store.lock(s.directory)
 
 
 def open_init(s: Session, pid: int, slot: str) -> None:
@@ -54,20 +43,6 @@ def open_init(s: Session, pid: int, slot: str) -> None:
     if fd < 0:
         raise StateError("cannot exec in a stopped container", status=record.STOPPED)
     s.fds[slot] = fd
-
-
-def open_caller(s: Session, slot: str) -> None:
-    """A pidfd of this very process, ready when all its threads have ended; whose run it is stands in the state."""
-    from ..state import caller
-
-    s.fds[slot] = os.pidfd_open(os.getpid())
-    caller.write(s.directory, s.record.boot_id)
-
-
-def make_start_fifo(s: Session, path: str, slot: str) -> None:
-    """A fifo open for both directions: reading it waits, and never meets end-of-file."""
-    os.mkfifo("start", 0o600, dir_fd=s.directory)
-    s.fds[slot] = os.open("start", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=s.directory)
 
 
 def make_notify_socket(s: Session, directory: str) -> None:
@@ -84,6 +59,7 @@ def compile_seccomp(s: Session, filter: str, **rules: Any) -> None:
     program = filter_cache.compiled(s.directory, rules)
     s.made[filter] = program.code
     s.unknown_calls = program.unknown
+    s.give_plan()
 
 
 def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str) -> None:
@@ -189,7 +165,7 @@ def give_cgroup(s: Session, path: str, uid: int, files: list[str]) -> None:
 
 def start_in_cgroup(s: Session, path: str) -> None:
     """The directory for CLONE_INTO_CGROUP, kept until `spawn`."""
-    s.fds[START_IN] = s.cgroup.open_directory(s.below(UNIFIED))
+    s.side.native.start_in = s.cgroup.open_directory(s.below(UNIFIED))
 
 
 def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
@@ -206,43 +182,11 @@ def write_id_maps(s: Session, uid_map: str, gid_map: str, uid_program: str, gid_
     idmaps.write(s.helper.pid, "uid_map", uid_map, uid_program)
 
 
-def write_time_offsets(s: Session, offsets: str) -> None:
-    """The clocks of the new time namespace (time_namespaces(7)): before any process is in it."""
-    _write_process_file(s, "timens_offsets", offsets)
-
-
-def write_process(s: Session, file: str, value: str) -> None:
-    """A file of /proc/PID that only the runtime may write."""
-    _write_process_file(s, file, value)
-
-
-def _write_process_file(s: Session, name: str, text: str) -> None:
-    fd = os.open(f"/proc/{s.helper.pid}/{name}", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        remedy = "lowering it needs CAP_SYS_RESOURCE" if name == "oom_score_adj" and error.errno == 13 else ""
-        raise HostError.from_os(f"write {text.strip()} to {name}", error, call="write", remedy=remedy) from None
-    finally:
-        os.close(fd)
-
-
-def open_source(s: Session, path: str, recursive: int) -> None:
-    """A copy of the mounts at a path of the host, handed to the helper with the answer.
-
-    A slave of them, as the helper's own mounts are: what the container mounts there must not reach the host.
-    """
-    below = _AT_RECURSIVE if recursive else 0
-    result = lib.ocirun_open_tree(_AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | below)
-    s.answer_fd = check(result, f"open {path}", "open_tree")
-    check(lib.ocirun_mount_setattr(s.answer_fd, below, 0, MS_SLAVE, 0), f"open {path}", "mount_setattr")
-
-
 def make_nodes(s: Session, nodes: list[list[Any]], context: str | None) -> None:
     """The devices of a container in a user namespace, handed to the helper with the answer."""
     from . import nodes as making
 
-    s.answer_fd = making.make(s.helper.pid, nodes, context)
+    s.side.native.answer = making.make(s.helper.pid, nodes, context)
 
 
 def make_user_namespace(s: Session, uid_map: str, gid_map: str) -> None:
@@ -259,7 +203,7 @@ def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
     """Give the mount that was just opened for the helper, or that it has just shown, a mapping."""
     from . import idmount
 
-    mount = s.answer_fd if s.answer_fd >= 0 else s.message_fd
+    mount = s.side.native.answer if s.side.native.answer >= 0 else s.side.native.message
     idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
 
 
@@ -267,7 +211,7 @@ def hide_host_mounts(s: Session, namespaces: int) -> None:
     """After --no-pivot the host's mounts are under the root still."""
     from . import hiding
 
-    hiding.hide_host_mounts(s.helper, s.message_fd, namespaces)
+    hiding.hide_host_mounts(s.helper, s.side.native.message, namespaces)
 
 
 def move_device(s: Session, device: str, name: str) -> None:
@@ -278,19 +222,10 @@ def move_device(s: Session, device: str, name: str) -> None:
         netdevices.move(s, device, name)
 
 
-def limit_process(s: Session, resource: int, soft: int, hard: int) -> None:
-    """One resource limit of the finished process."""
-    result = lib.ocirun_prlimit(s.helper.pid, resource, soft, hard)
-    if result < 0:
-        text = f"set resource limit to {soft} (hard {hard}): {errno_words(-result)}"
-        remedy = "raising a hard limit needs CAP_SYS_RESOURCE" if result == -1 else ""
-        raise HostError(text, call="prlimit64", errno=-result, remedy=remedy)
-
-
 def pass_console(s: Session, socket: str) -> None:
     """The terminal's master goes to the caller's socket, or stays here for a foreground run."""
-    master = s.message_fd
-    s.message_fd = -1
+    master = s.side.native.message
+    s.side.native.message = -1
     if not socket:
         s.console = master
         return
@@ -368,10 +303,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     function.__name__: function
     for function in (
         reserve_state,
-        open_procfs,
         open_init,
-        open_caller,
-        make_start_fifo,
         make_notify_socket,
         compile_seccomp,
         open_namespace,
@@ -389,10 +321,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         give_cgroup,
         start_in_cgroup,
         write_id_maps,
-        write_time_offsets,
-        write_process,
-        open_source,
-        *(make_nodes, make_user_namespace, idmap_mount, hide_host_mounts, move_device, limit_process),
+        *(make_nodes, make_user_namespace, idmap_mount, hide_host_mounts, move_device),
         *(pass_console, pass_pidfd, pass_listener, restore_processes, record_state, write_pid_file),
     )
 }

@@ -20,7 +20,7 @@ def send(s: Session, path: str, metadata: str, status: str) -> None:
     The message is a ContainerProcessState (runtime-spec config-linux.md "The Container Process State").
     Raises HostError.
     """
-    listener, s.message_fd = s.message_fd, -1
+    listener, s.side.native.message = s.side.native.message, -1
     if listener < 0:
         raise HostError("the init helper sent no listener")
     try:

@@ -14,17 +14,19 @@ from ..plan import encode
 from ..plan.template import Template
 from ..state import store
 from . import create, planning
+from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ..cgroup.driver import Driver
     from ..config.load import Config
     from ..plan.ops import Plan
     from ..state.record import Record
+    from .encoded import Encoded
     from .options import CreateOptions
-    from .session import Session
 
 
 class Preparation:
@@ -47,13 +49,19 @@ class Preparation:
         # Asked once: what we may do does not change.
         self._options = options.but(rootless="true" if planning.is_rootless(options) else "false")
         self._layout = host.cgroup_layout()
-        hole = f"hole-{os.urandom(16).hex()}"
+        # As long as an id of ours: in bytes that have it, such an id can take its place.
+        hole = f"hole{os.urandom(8).hex()}"
         cgroup = planning.choose(config, hole, self._options, self._layout)
         facts = planning.create_facts(config, self._options, self._layout)
         request = planning.request(config, hole, root, self._options, stay=stay)
-        self._hole, self._cgroup = hole, cgroup
+        self.hole, self._cgroup = hole, cgroup
         self._template = Template(_data(config), facts, request, cgroup)
         self._shared = encode.Shared(self._template.plan)
+        # What a container of the config as it is needs, with the hole for its id, by what follows its start.
+        self._ready: dict[object, _Ready] = {}
+        self._course: encode.Course | None = None
+        # Filters that were compiled for the first container.
+        self._made: dict[str, bytes] = {}
 
     def plan(self, container_id: str, config: Config, differs: frozenset[str]) -> Plan:
         """The plan of one container; see `create`."""
@@ -61,27 +69,57 @@ class Preparation:
         planning.add_warnings(plan, config)
         return plan
 
-    def create(
-        self, container_id: str, config: Config, differs: frozenset[str], stdio: tuple[int, int, int]
-    ) -> tuple[Record, Session]:
-        """Make one container, as `create.create` does.
+    def session(self, container_id: str, config: Config, differs: frozenset[str]) -> Session:
+        """What will make one container, as `create.planned`.
 
         config    its config, checked
         differs   the parts of it (template.PARTS) that are not those of `self.config`
-        stdio     as in CreateOptions
         """
         store.check_id(container_id)
-        options = self._options.but(stdio=stdio)
-        cgroup = planning.choose(config, container_id, options, self._layout)
-        encoder: encode.Encoder = encode.encode
-        if self._fits(cgroup, container_id):
-            encoder = self._shared.encode
-            plan = self.plan(container_id, config, differs)
-        else:
-            plan, cgroup = planning.plan(config, container_id, self.root, options, stay=self._stay)
-        return create.carry_out(
-            container_id, self.root, options, config=config, plan=plan, cgroup=cgroup, encoder=encoder
-        )
+        if not differs and len(container_id) == len(self.hole) and self._is_plain():
+            return _Prepared(self, container_id)
+        cgroup = planning.choose(config, container_id, self._options, self._layout)
+        if not self._fits(cgroup, container_id):
+            return create.planned(container_id, self.root, self._options, stay=self._stay, config=config)
+        plan = self.plan(container_id, config, differs)
+        session = create.session_of(container_id, self._options, config=config, plan=plan, cgroup=cgroup)
+        session.encoder = self._shared.encode
+        return session
+
+    def whole(self, container_id: str) -> Session:
+        """The session of a container of the config as it is, by the letters of its id."""
+        cgroup = planning.choose(self.config, container_id, self._options, self._layout)
+        plan = self.plan(container_id, self.config, frozenset())
+        return create.session_of(container_id, self._options, config=self.config, plan=plan, cgroup=cgroup)
+
+    def whole_course(self) -> encode.Course:
+        """See `Session.whole_course`."""
+        if self._course is None:
+            self._course = self.whole(self.hole).whole_course()
+        return self._course
+
+    def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
+        """See `Session.usage_from`."""
+        return self._cgroup.usage_from(texts)
+
+    def ready(self, course: encode.Course | None) -> _Ready:
+        """The bytes for `course`, made at the first call."""
+        key = (os.getpid(), course)
+        found = self._ready.get(key)
+        if found is None:
+            found = self._ready[key] = _Ready(self.whole(self.hole), course, self._made)
+        return found
+
+    def keep_made(self, made: Mapping[str, bytes]) -> None:
+        """Keep what host operations have made for one container, and that is the same for all."""
+        if not self._made:
+            self._made = {name: content for name, content in made.items() if name not in create.INTENT}
+            self._ready = {}
+
+    def _is_plain(self) -> bool:
+        """The choice of cgroups does not hang on who asks when: see `_fits`."""
+        prepared = self._cgroup
+        return self._options.rootless == "false" and not prepared.enabling and prepared.unit is None
 
     def _fits(self, cgroup: Driver, container_id: str) -> bool:
         """The cgroup is the prepared one with another id.
@@ -90,14 +128,80 @@ class Preparation:
         to other hierarchies than before, or where a group above has lost controllers.
         """
         prepared = self._cgroup
-        known = [(name, path.replace(self._hole, container_id)) for name, path in prepared.directories()]
+        known = [(name, path.replace(self.hole, container_id)) for name, path in prepared.directories()]
         if cgroup.directories() != known or cgroup.kind != prepared.kind:
             return False
         units = [driver.unit.name if driver.unit is not None else "" for driver in (prepared, cgroup)]
-        if units[0].replace(self._hole, container_id) != units[1]:
+        if units[0].replace(self.hole, container_id) != units[1]:
             return False
-        enabling = {path.replace(self._hole, container_id): names for path, names in prepared.enabling}
+        enabling = {path.replace(self.hole, container_id): names for path, names in prepared.enabling}
         return all(set(names) <= set(enabling.get(path, ())) for path, names in cgroup.enabling)
+
+
+class _Ready:
+    """The encoded sides of one plan, with a hole for the id and one for the time."""
+
+    __slots__ = ("course", "created", "encoded")
+
+    def __init__(self, session: Session, course: encode.Course | None, made: Mapping[str, bytes]) -> None:
+        self.created = session.record.created.encode()
+        session.made.update(made)
+        session.course = course
+        self.course = course
+        self.encoded = session.encoded()
+
+
+class _Prepared(Session):
+    """The session of a prepared container; what only a failure or a hook needs is made when it is asked for."""
+
+    def __init__(self, preparation: Preparation, container_id: str) -> None:
+        self._preparation = preparation
+        self._id = container_id
+        self._whole: Session | None = None
+        self._begin()
+
+    def _made_whole(self) -> Session:
+        if self._whole is None:
+            self._whole = self._preparation.whole(self._id)
+            self.made.update(self._whole.made)
+        return self._whole
+
+    @property
+    def plan(self) -> Plan:  # type: ignore[override]
+        """The plan."""
+        return self._made_whole().plan
+
+    @property
+    def record(self) -> Record:  # type: ignore[override]
+        """The record."""
+        return self._made_whole().record
+
+    @property
+    def cgroup(self) -> Driver:  # type: ignore[override]
+        """The cgroup driver."""
+        return self._made_whole().cgroup
+
+    def whole_course(self) -> encode.Course:
+        """See `Session.whole_course`."""
+        return self._preparation.whole_course()
+
+    def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
+        """See `Session.usage_from`."""
+        return self._preparation.usage_from(texts)
+
+    def _close_rest(self) -> None:
+        if self._whole is not None:
+            super()._close_rest()
+
+    def encoded(self) -> Encoded:
+        """See `Session.encoded`: what is ready, with this id."""
+        ready = self._preparation.ready(self.course)
+        hole, own = self._preparation.hole.encode(), self._id.encode()
+        made = ready.encoded.copy()
+        made.host = made.host.replace(hole, own).replace(ready.created, create.utc_now().encode())
+        made.init = made.init.replace(hole, own)
+        made.names = made.names.replace(hole, own)
+        return made
 
 
 def _data(config: Config) -> dict[str, Any]:

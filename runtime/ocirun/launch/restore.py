@@ -172,12 +172,12 @@ def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Reco
         )
         null, said = restoration.null, restoration.connection.said
         like.stdio = (null, said, said)
-        record, session = create.carry_out(
-            container_id, root, like, config=config, plan=plan, cgroup=cgroup, restoration=restoration
-        )
+        session = create.session_of(container_id, like, config=config, plan=plan, cgroup=cgroup)
+        session.restoration = restoration
+        create.carry_out(session, like)
     finally:
         restoration.close()
-    return record, session
+    return session.record, session
 
 
 def _check(options: RestoreOptions) -> None:
@@ -205,7 +205,7 @@ def processes(s: Session, external: list[list[str]]) -> None:
                 for number in s.hook_numbers(kind):
                     s.run_hook(number)
         elif moment == "orphan-pts-master" and fd >= 0:
-            s.message_fd = fd
+            s.side.native.message = fd
             from . import hostops
 
             hostops.pass_console(s, r.options.console_socket)

@@ -1,22 +1,22 @@
-"""One execution of a plan: host operations, the helper, barriers, and the way back when something fails."""
+"""One execution of a plan: the host's side and the helper, what the interpreter does for them, and the way back."""
 
 from __future__ import annotations
 
 import os
-import time
 
-from ..errors import HookError, HostError, OcirunError
-from ..host import facts as host
+from ..errors import HostError, OcirunError
 from ..plan import encode
 from ..plan.ops import HOST
 from ..state import record as records
-from . import hostops, spawn
+from ..state import store
+from . import encoded, host_side, spawn
+from .encoded import Encoded
+from .host_side import HostSide, SideHelper, Slots
 from .interrupts import Held
-from .reserve import Reserve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -29,56 +29,115 @@ class Session:
     """The state of a running plan.
 
     plan, record, cgroup   what to do, for whom, with which cgroup driver
-    directory              descriptor of the container's state directory
-    fds                    descriptors for the helper's inherited slots, by name
-    undo                   what takes back the effects so far, last first
+    undo                   what takes back what the interpreter has done, last first
+    remove_state           removes a state directory that the interpreter has made
     console                the terminal's master, kept for a foreground run, or -1
     notify                 the listening NOTIFY_SOCKET of the container, or None
-    made                   bytes that host operations have made for the helper, by name
+    made                   bytes for arguments of operations, by name; some are made by host operations
     unknown_calls          names of system calls in the seccomp rules that this host does not know
+    side                   the host's side
     """
 
-    def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int) -> None:
+    def __init__(self, plan: Plan, record: Record, cgroup: Driver, directory: int = -1) -> None:
+        """Take what is to be carried out; nothing is done yet.
+
+        directory   of the container's state, where it is there already
+        """
         self.plan = plan
         self.record = record
         self.cgroup = cgroup
-        self.directory = directory
-        self.fds: dict[str, int] = {}
+        self._begin(directory)
+
+    def _begin(self, directory: int = -1) -> None:
+        self._directory = directory
         self.made: dict[str, bytes] = {}
         self.unknown_calls: list[str] = []
         self.undo: list[Callable[[], None]] = []
+        self.remove_state: Callable[[], None] | None = None
         self.console = -1
         self.notify: Any = None
-        self.answer_fd = -1
-        self.message_fd = -1
         self.cgroup_made = False
-        # The record of init is a file that other commands read; that of another process is memory.
+        # A file that other commands read; "": the record of the helper is memory.
         self.progress_name = "progress"
         self.sub_groups: dict[str, str] = {}
         self.stdio = (-1, -1, -1)
         self.trace: Trace | None = None
-        # The plan's bytes for the helper, where somebody has made them already.
         self.encoder: encode.Encoder = encode.encode
+        # Of a run that is one call.
+        self.course: encode.Course | None = None
+        self.input = b""
+        self.output_limit = 0
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
-        # The program is the child of an init of ours, which says how it ends.
-        self.has_init = any(op.name == "fork_program" for op in plan.ops)
-        self.stays = not any(op.name == "ready" and op.args["detach"] for op in plan.ops)
-        self.first, self.batches = encode.host_batches(plan)
-        self._helper: spawn.Helper | None = None
-        # How many operations the helper has; 0 while nobody else can see how far it is.
-        self._stamps = 0
+        self._side: HostSide | None = None
+        self._fds: Slots | None = None
+        self._helper: SideHelper | None = None
         # What `restore` has beside the plan; and the process of hooks, where it is not the helper yet.
         self.restoration: Any = None
-        self.reserve = Reserve()
         self.hook_pid = 0
+
+    @property
+    def side(self) -> HostSide:
+        """The host's side; made when it is asked for."""
+        if self._side is None:
+            made = self.encoded()
+            self._side = side = HostSide(made.host, stamps=2 * len(self.plan.ops) if self.trace is not None else 0)
+            native = side.native
+            if made.init:
+                native.init_plan, native.init_size = side.lend(made.init), len(made.init)
+            native.stamps = made.stamps
+            if self.progress_name:
+                native.names, native.names_size = side.lend(made.names), len(made.names)
+            side.keep_descriptors(made.keep)
+            native.inherited, native.fd_base, native.has_init = made.inherited, made.fd_base, made.has_init
+            native.stdio = self.stdio
+            native.idle = -1 if self.idle is None else spawn.IDLE
+            if self.input:
+                native.input, native.input_size = side.lend(self.input), len(self.input)
+            for stream in native.output:
+                stream.limit = self.output_limit
+        return self._side
+
+    def encoded(self) -> Encoded:
+        """What the two sides are given."""
+        return Encoded(self.plan, self.made, encoder=self.encoder, course=self.course)
+
+    def whole_course(self) -> encode.Course:
+        """What follows the start of a run that is one call."""
+        return encoded.whole_course(self.plan, self.record, self.cgroup)
+
+    def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
+        """What was used, from the texts of the files of `whole_course`."""
+        return self.cgroup.usage_from(texts)
+
+    def give_plan(self) -> None:
+        """Encode the helper's side, once all that it refers to is made."""
+        content = self.encoder(self.plan, self.made)
+        self.side.native.init_plan, self.side.native.init_size = self.side.lend(content), len(content)
+
+    @property
+    def fds(self) -> Slots:
+        """Descriptors for the helper's inherited slots, by name, and some of the runtime's own."""
+        self._fds = self._fds or Slots(self.plan.slots, self.side)
+        return self._fds
+
+    @property
+    def directory(self) -> int:
+        """Descriptor of the container's state directory."""
+        return self._directory if self._directory >= 0 else self.side.native.directory
 
     @property
     def helper(self) -> spawn.Helper:
         """The helper; only after `spawn`."""
         if self._helper is None:
-            raise HostError("internal: the helper is not started")
+            if self._side is None or self._side.native.pid <= 0:
+                raise HostError("internal: the helper is not started")
+            self._helper = SideHelper(self._side)
         return self._helper
+
+    @property
+    def _has_helper(self) -> bool:
+        return self._side is not None and self._side.native.pid > 0
 
     def create(self) -> None:
         """Run the plan up to and including `ready`; on any failure everything is taken back.
@@ -86,119 +145,97 @@ class Session:
         Raises StepError, HookError, HostError.
         """
         try:
-            for index in self.first:
-                self._run_host(index)
-            self._serve("ready")
-            if not self.stays:
-                # The helper closes the socket once our death is no longer its own.
-                self.helper.hear()
+            self.go_on()
             self.helper.settle()
+            if self.restoration is None:
+                self.side.commit()
         except BaseException as error:
-            self._let_go()
-            try:
-                failure = self._failure(error)
-            finally:
-                self.take_back()
+            failure = self.fail(error)
             if failure is error:
                 raise
             raise failure from None
+        self.adopt_groups()
+        self._close_fds()
+
+    def fail(self, error: BaseException) -> BaseException:
+        """Take everything back after a failed creation; what to tell the user."""
+        self._let_go()
+        try:
+            return self.why(error)
         finally:
-            self._close_fds()
+            self.take_back()
 
-    def _let_go(self) -> None:
-        """Give back what the way back does not need: what is left to do may need descriptors."""
-        self.reserve.free()
-        self.cgroup.close()
-        # Network devices come back from there; with the helper dead, the last descriptor takes them along.
-        self._close_fds(but="netns")
-
-    def _close_fds(self, but: str = "") -> None:
-        for name in [name for name in self.fds if name != but]:
-            os.close(self.fds.pop(name))
+    @property
+    def created(self) -> bool:
+        """It was carried out up to `ready`."""
+        return self._side is not None and bool(self._side.native.created)
 
     def start(self, timeout: float | None = None) -> None:
         """Let a helper of this session go on from `wait_start`, and wait until the program runs.
 
         timeout   seconds after which an init kills all processes of the container, by its own clock
-        Raises StepError, HookError.
+        Then come the host operations behind `execute` but hooks.  Raises StepError, HookError.
         """
+        self.side.native.go = 1
+        self.side.native.lifetime = encoded.milliseconds(timeout)
         try:
-            spawn.check(self._send_start(timeout), "start of the init process", "sendmsg")
-            if self.has_init:
-                self._serve_init()
-            else:
-                self._serve("execute")
+            self.go_on()
         except BaseException as error:
-            failure = self._failure(error)
+            failure = self.why(error)
             if failure is error:
                 raise
             raise failure from None
 
-    def finish(self) -> None:
-        """Run the host operations behind `execute` but hooks; on any failure everything is taken back.
-
-        Raises StepError, HookError, HostError.
-        """
-        number = next(index for index, op in enumerate(self.plan.ops) if op.name == "execute")
-        try:
-            for index in self.batches[number]:
-                if self.plan.ops[index].name != "host_hook":
-                    self._run_host(index)
-        except BaseException:
-            self.take_back()
-            raise
-
-    def _send_start(self, timeout: float | None) -> int:
-        word = b"s"
-        # More milliseconds than a signed word has nanoseconds for are no limit.
-        if timeout is not None and timeout <= 1e9:
-            word += max(1, int(timeout * 1000)).to_bytes(8, "little")
-        try:
-            os.write(self.helper.sync, word)
-        except OSError as error:
-            return -(error.errno or 5)
-        return 0
-
-    def _serve(self, last: str) -> None:
-        """Answer the helper's messages until operation `last`; for "execute" until the socket closes."""
+    def go_on(self) -> int:
+        """Let the host's side run; do what it asks for.  Returns where it waits: DONE, READY, LATE, WAIT."""
+        side = self.side
         while True:
-            heard = self.helper.hear(self.idle)
-            if heard is None:
-                if last == "execute" and self.helper.progress().phase == 4:
-                    return
-                raise _HelperEnded
-            index, value, self.message_fd = heard
-            op = self.plan.ops[index] if index < len(self.plan.ops) else None
-            if op is None or index not in self.batches:
-                raise HostError("the init helper sent a message that the plan does not have")
-            if op.name == "fork_init":
-                self.helper.adopt(value)
-            for number in self.batches[index]:
-                self._run_host(number)
-            answer, self.answer_fd = self.answer_fd, -1
-            try:
-                self.helper.answer(index, fd=answer)
-            finally:
-                for fd in (answer, self.message_fd):
-                    if fd >= 0:
-                        os.close(fd)
-                self.message_fd = -1
-            if op.name == last:
-                return
+            turn = side.run()
+            if turn == host_side.ASK:
+                self._ask(side.native.index)
+            elif turn == host_side.SILENT and self.idle is not None:
+                if not self.idle(self.helper):
+                    raise HelperEnded
+            elif turn == host_side.ENDED:
+                raise HelperEnded
+            elif turn < 0:
+                self._let_go()
+                from . import host_failure
 
-    def _serve_init(self) -> None:
-        """Wait until init says that the program has been executed."""
-        report = self.helper.hear_init()
-        if report is None or report.kind != spawn.INIT_STARTED:
-            raise _HelperEnded
+                raise host_failure.of(self, side.native.index, side.progress())
+            elif turn != host_side.INTERRUPTED:  # the handler has run by now
+                return turn
 
-    def _run_host(self, index: int) -> None:
+    def _let_go(self) -> None:
+        """Give back what the way back does not need: what is left to do may need descriptors."""
+        self.cgroup.close()
+        # Network devices come back from there; with the helper dead, the last descriptor takes them along.
+        self._close_fds(but="netns")
+
+    def _close_fds(self, but: str = "") -> None:
+        if self._side is not None:
+            self._side.let_go()
+        if self._fds is not None:
+            self._fds.close_own(but)
+
+    def adopt_groups(self) -> None:
+        """Tell the driver and the record what the host's side has made."""
+        if self._side is None or self._side.native.asked:
+            return
+        inodes = self._side.inodes(len(self.cgroup.groups))
+        if any(inodes):
+            self.cgroup.made(inodes)
+            self.record.cgroup = self.cgroup.record()
+        if self._side.native.start_time:
+            self.record.pid, self.record.start_time = self._side.native.pid, self._side.native.start_time
+
+    def _ask(self, index: int) -> None:
+        """One operation that the interpreter does."""
+        from . import hostops
+
         op = self.plan.ops[index]
-        begin = time.monotonic_ns()
         try:
-            if op.name == "spawn":
-                self._spawn(op.args["flags"])
-            elif op.name == "host_hook":
+            if op.name == "host_hook":
                 self.run_hook(index)
             else:
                 hostops.run(self, op.name, op.args)
@@ -215,35 +252,6 @@ class Session:
             if failure.pointer and not failure.message.startswith(failure.pointer):
                 failure.message = f"{failure.pointer}: {failure.message}"
             raise failure from None
-        finally:
-            if self.trace is not None:
-                self.trace.host(index, begin)
-
-    def _spawn(self, flags: int) -> None:
-        progress = -1
-        if self.progress_name:
-            how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            progress = os.open(self.progress_name, how, 0o600, dir_fd=self.directory)
-        try:
-            with Held():
-                self._helper = spawn.start(
-                    self.plan,
-                    self.fds,
-                    flags=flags,
-                    made=self.made,
-                    encoder=self.encoder,
-                    cgroup_fd=self.fds.get(hostops.START_IN, -1),
-                    progress_fd=progress,
-                    stdio=self.stdio,
-                )
-                self.undo.append(self._kill_helper)
-        except BaseException:
-            if progress >= 0 and self._helper is None:
-                os.close(progress)
-            raise
-        if progress >= 0:
-            self._stamps = encode.init_count(self.plan)
-            records.write_names(progress, self._stamps, self.plan.ops)
 
     def below(self, controller: str) -> str:
         """The group below the container's that is to be joined in a hierarchy, "" for the container's own."""
@@ -253,24 +261,10 @@ class Session:
         """One hook of the runtime's namespaces."""
         from . import hooks
 
-        op = self.plan.ops[index]
-        if self._stamps and self._helper is not None and self._helper.progress_fd >= 0:
-            records.write_own(self._helper.progress_fd, self._stamps, index)
-        state = hooks.state_json(
-            self.record.container_id,
-            op.args["status"],
-            self.hook_pid or (self._helper.pid if self._helper else 0),
-            self.record.bundle,
-            self.record.annotations,
-        )
-        hooks.run(
-            op.args,
-            pointer=op.pointer,
-            index=index,
-            state=state,
-            cwd=self.record.bundle,
-            environ=list(host.environment()),
-        )
+        if self.progress_name and self._has_helper and self.helper.progress_fd >= 0:
+            records.write_own(self.helper.progress_fd, self.side.native.stamps, index)
+        pid = self.hook_pid or (self.helper.pid if self._has_helper else 0)
+        hooks.run_of(self.record, self.plan.ops[index], index, pid)
 
     def hook_numbers(self, kind: str) -> list[int]:
         """The operations that are hooks of a kind."""
@@ -287,20 +281,21 @@ class Session:
         _, self.record.start_time = records.process_stat(self.helper.pid)
         self.record.save(self.directory)
 
-    def _failure(self, error: BaseException) -> BaseException:
+    def why(self, error: BaseException) -> BaseException:
         """What to tell the user: the helper's own account, if it is the one that stopped."""
-        helper = self._helper
-        if helper is None or not isinstance(error, (_HelperEnded, HostError)):
+        if not self._has_helper or not isinstance(error, (HelperEnded, HostError)):
             return error
         if isinstance(error, HostError) and error.call not in ("sendmsg", "recvmsg"):
             return error
         from . import report
 
+        helper = self.helper
         self._adopt_late(helper)
         helper.close_sync()
         ended = spawn.end(helper.pidfd, grace=1.0)
         os.close(helper.pidfd)
         helper.pidfd = -1
+        self.adopt_groups()
         oom = ended == -9 and self._out_of_memory()
         return report.from_plan(self.plan, helper.progress(), ended, oom=oom)
 
@@ -335,14 +330,8 @@ class Session:
     def _end_trace(self) -> None:
         """Write the trace while the helper's stamps can still be read."""
         trace, self.trace = self.trace, None
-        if trace is None:
-            return
-        helper = self._helper
-        try:
-            progress = helper.progress() if helper is not None and helper.progress_fd >= 0 else None
-        except OSError:
-            progress = None
-        trace.write(self.plan, progress)
+        if trace is not None:
+            trace.end(self.plan, self.helper if self._has_helper else None, self.side.progress())
 
     def remove_cgroup(self) -> None:
         """Kill what is left in the cgroup and remove what we made of it."""
@@ -351,37 +340,47 @@ class Session:
         self.cgroup.discard()
 
     def take_back(self) -> None:
-        """Run the undo list.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""
-        self._let_go()
+        """Undo everything.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""
         with Held():
             self._take_back()
 
     def _take_back(self) -> None:
+        self.adopt_groups()
+        self._let_go()
         self._end_trace()
-        while self.undo:
-            step = self.undo.pop()
-            try:
-                step()
-            except (OSError, OcirunError):
-                continue
-        if self.console >= 0:
-            os.close(self.console)
-            self.console = -1
-        if self.notify is not None:
-            self.notify.close()
-            self.notify = None
-        for fd in (self.answer_fd, self.message_fd):
-            if fd >= 0:
-                os.close(fd)
-        self.answer_fd = self.message_fd = -1
-        self.cgroup.close()
+        steps = self.undo
+        if self._has_helper:
+            steps.append(self._kill_helper)
+        while steps:
+            _try(steps.pop())
+        if self._side is not None and self._side.take_back():
+            # Groups that are busy for a moment longer, or with what a hook has left.
+            _try(self.remove_cgroup)
+            _try(lambda: store.remove_directory(self.plan.ops[0].args["directory"]))
+        if self.remove_state is not None:
+            _try(self.remove_state)
+        self._close_rest()
+        self._free()
+
+    def _free(self) -> None:
+        side, self._side, self._helper = self._side, None, None
+        if side is not None:
+            side.free()
 
     def close(self) -> None:
         """Give up all descriptors; the container goes on."""
+        if self._side is None:
+            return
         self._end_trace()
+        if self._has_helper:
+            self.helper.settle()
+        self._close_rest()
+        self._free()
+
+    def _close_rest(self) -> None:
         self.cgroup.close()
-        if self._helper is not None:
-            self._helper.close()
+        if self._fds is not None:
+            self._fds.close_own()
         if self.notify is not None:
             self.notify.close()
             self.notify = None
@@ -390,8 +389,12 @@ class Session:
             self.console = -1
 
 
-class _HelperEnded(Exception):
+def _try(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except (OSError, OcirunError):
+        pass
+
+
+class HelperEnded(Exception):
     """The helper closed its socket before its time."""
-
-
-__all__ = ["HookError", "Session"]

@@ -22,7 +22,7 @@ _EINTR, _ETIMEDOUT = 4, 110
 INIT_STARTED, INIT_ENDED = 1, 2
 _REPORT = Struct("<IIiIQ")
 # How long the helper may be silent before somebody asks why, in milliseconds.
-_IDLE = 250
+IDLE = 250
 # How long a killed helper may take to end, in seconds.
 DEATH = 5.0
 
@@ -74,7 +74,7 @@ class Helper:
         self.sync = sync
         self.progress_fd = progress_fd
         self.first = -1
-        self.adopted = False
+        self.adopted = 0
         self.claim = 0  # the pid of the second process, which is ours to reap whether it was adopted or not
 
     def hear(self, idle: Callable[[Helper], bool] | None = None) -> tuple[int, int, int] | None:
@@ -86,7 +86,7 @@ class Helper:
         message = ffi.new("uint32_t[2]")
         fd = ffi.new("int *", -1)
         while True:
-            result = lib.ocirun_hear(self.sync, message, fd, -1 if idle is None else _IDLE)
+            result = lib.ocirun_hear(self.sync, message, fd, -1 if idle is None else IDLE)
             if result == -_EINTR:
                 continue  # the interpreter ran the signal's handler on the way
             if result == -_ETIMEDOUT and idle is not None:
@@ -139,7 +139,7 @@ class Helper:
             os.close(pidfd)
             raise HostError.from_os("second process of the init helper", error, call="recvmsg") from None
         self.first, self.pid, self.pidfd = self.pidfd, pid, pidfd
-        self.adopted = True
+        self.adopted = 1
 
     def adopt_late(self, fork: int) -> None:
         """After a failure: go on with the second process if it has come meanwhile, so that it is ended and reaped too.
@@ -180,7 +180,7 @@ class Helper:
 
 
 # ECHILD
-_LOST = (
+LOST = (
     "this process ignores SIGCHLD, or another part of it waits for children that are not its own; "
     "an init of the container tells the status all the same"
 )
@@ -202,7 +202,7 @@ def reap(pidfd: int) -> int:
     try:
         info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     except OSError as error:
-        raise HostError.from_os("exit status of the first process", error, call="waitid", remedy=_LOST) from None
+        raise HostError.from_os("exit status of the first process", error, call="waitid", remedy=LOST) from None
     if info is None:  # only WNOHANG gives that
         return 0
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
@@ -292,7 +292,7 @@ def start(
                 f"start of the init helper: {errno_words(-pid)}",
                 call=call_name(request.call),
                 errno=-pid,
-                remedy=_spawn_remedy(-pid, flags),
+                remedy=remedy(-pid, flags),
             )
         own = [fd for fd in own if fd not in (progress_fd, ends[0])]
         return Helper(pid, request.pidfd, ends[0], progress_fd)
@@ -301,7 +301,8 @@ def start(
             os.close(fd)
 
 
-def _spawn_remedy(errno: int, flags: int) -> str:
+def remedy(errno: int, flags: int) -> str:
+    """What may help where the helper was not started, or ""."""
     if errno in (1, 28, 87) and flags & 0x10000000:  # EPERM, ENOSPC, EUSERS with CLONE_NEWUSER
         return "user namespaces may be locked: see the sysctls user.max_user_namespaces and those of the distribution"
     if errno == 1:

@@ -1,14 +1,13 @@
 """``--trace``: how long each operation of the plan took, on both sides.
 
-The helper stamps the start of each of its operations into the progress record
-(CLOCK_MONOTONIC, nanoseconds); the runtime does the same for its own.  At a
-barrier the helper waits, so its operation holds those of the runtime.
+Both sides stamp the start of each of their operations into a record
+(CLOCK_MONOTONIC, nanoseconds).  At a barrier the helper waits, so its operation
+holds those of the runtime.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
 from .. import jsonio
 from ..errors import HostError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..plan.ops import Plan
     from ..state.record import Progress
+    from .spawn import Helper
 
 
 class Trace:
@@ -31,26 +31,33 @@ class Trace:
     warn   called with one line when it cannot be written
     """
 
-    __slots__ = ("_fd", "_host", "_warn", "path")
+    __slots__ = ("_fd", "_warn", "path")
 
     def __init__(self, path: str, warn: Callable[[str], None]) -> None:
         """Open the file, before there is anything to trace.  Raises HostError."""
         self.path = path
         self._warn = warn
-        self._host: list[tuple[int, int, int]] = []
         how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             self._fd = os.open(path, how, 0o644)
         except OSError as error:
             raise HostError.from_os(f"trace {path}", error, call="open") from None
 
-    def host(self, index: int, begin: int) -> None:
-        """Operation `index` of the runtime began at `begin` (time.monotonic_ns) and has just ended."""
-        self._host.append((index, begin, time.monotonic_ns()))
+    def end(self, plan: Plan, helper: Helper | None, own: Progress) -> None:
+        """Write it, with the helper's stamps where they can be read."""
+        try:
+            progress = helper.progress() if helper is not None and helper.progress_fd >= 0 else None
+        except OSError:
+            progress = None
+        self.write(plan, progress, own)
 
-    def write(self, plan: Plan, progress: Progress | None) -> None:
-        """Write the file and close it.  What was traced has been done by then, so a failure is a warning."""
-        rows = sorted(self._rows(plan, progress), key=lambda row: row[2])
+    def write(self, plan: Plan, progress: Progress | None, own: Progress) -> None:
+        """Write the file and close it.  What was traced has been done by then, so a failure is a warning.
+
+        progress   of the helper
+        own        of the host's side
+        """
+        rows = sorted([*_rows(plan, progress, INIT), *_rows(plan, own, HOST)], key=lambda row: row[2])
         text = _chrome(plan, rows) if self.path.endswith(".json") else _table(plan, rows)
         try:
             with os.fdopen(self._fd, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -58,16 +65,18 @@ class Trace:
         except OSError as error:
             self._warn(HostError.from_os(f"trace {self.path}", error, call="write").message)
 
-    def _rows(self, plan: Plan, progress: Progress | None) -> list[tuple[int, str, int, int]]:
-        """(number of the operation, actor, begin, end) in nanoseconds."""
-        rows = [(index, HOST, begin, end) for index, begin, end in self._host]
-        stamps = [(index, begin) for index, begin in (progress.stamps if progress else ()) if begin]
-        for place, (index, begin) in enumerate(stamps):
-            # The last one, execve or the wait for start, is not ours to see the end of.
-            end = stamps[place + 1][1] if place + 1 < len(stamps) else begin
-            if index < len(plan.ops) and end >= begin:
-                rows.append((index, INIT, begin, end))
-        return rows
+
+def _rows(plan: Plan, progress: Progress | None, actor: str) -> list[tuple[int, str, int, int]]:
+    """(number of the operation, actor, begin, end) in nanoseconds."""
+    rows = []
+    stamps = [(index, begin) for index, begin in (progress.stamps if progress else ()) if begin]
+    for place, (index, begin) in enumerate(stamps):
+        # The last one, such as execve or the wait for start, is not ours to see the end of.
+        end = stamps[place + 1][1] if place + 1 < len(stamps) else begin
+        # Between its operations the host's side waits at those of the helper.
+        if index < len(plan.ops) and end >= begin and plan.ops[index].actor == actor:
+            rows.append((index, actor, begin, end))
+    return rows
 
 
 def _table(plan: Plan, rows: list[tuple[int, str, int, int]]) -> str:

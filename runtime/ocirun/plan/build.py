@@ -115,7 +115,7 @@ def without_init(data: Any) -> str:
 
 def _prepare(b: Builder) -> None:
     """What the host does before there is a process."""
-    b.host("reserve_state", directory=b.request.directory)
+    b.reserve()
     if b.linux.get("seccomp"):
         from . import seccomp
 
@@ -128,6 +128,7 @@ def _prepare(b: Builder) -> None:
     if b.request.bound and b.request.init:
         b.inherit("caller")
         b.host("open_caller", slot="caller")
+        b.host("save_link", name="caller", text="caller")
     if b.facts.notify_socket:
         b.host("make_notify_socket", directory=f"{b.request.directory}/notify")
     namespaces.open_joined(b)

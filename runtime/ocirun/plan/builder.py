@@ -234,6 +234,13 @@ class Builder:
         """Append an operation of the helper whose arguments are those of others: `encode` knows them by identity."""
         self.ops.append(Op(name, INIT, pointer, args))
 
+    def reserve(self) -> None:
+        """Take the id, and say in the record what will be made before any of it is there."""
+        self.host("reserve_state", directory=self.request.directory)
+        self.host("save_file", name="config.json", content="config", replace=0)
+        self.host("save_link", name="spare", text="spare")
+        self.host("save_file", name="state.json", content="state", replace=1)
+
     def inherit(self, name: str) -> str:
         """Reserve a slot that the host fills before `spawn`."""
         self.asked.append((name, True))

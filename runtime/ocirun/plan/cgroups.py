@@ -19,6 +19,8 @@ def make_cgroup(b: Builder) -> None:
     systemd makes the cgroup when there is a process to put into it: then all but the limits is left to
     `enter_unit`.
     """
+    for controller, path, device, kind in () if b.cgroup.unit else b.cgroup.plain():
+        b.host("look_at_cgroup", "/linux/cgroupsPath", controller=controller, path=path, device=device, kind=kind)
     for controller, path in () if b.cgroup.unit else b.cgroup.directories():
         b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
     settings, warnings = translate.translate(

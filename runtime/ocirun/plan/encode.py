@@ -10,14 +10,14 @@ from __future__ import annotations
 from struct import Struct
 
 from ..errors import ConfigError, Problem
-from .ops import BARRIERS, INIT, INIT_OPS, SLOT_LIMIT
+from .ops import BARRIERS, HOST_CALLS, INIT, INIT_OPS, SLOT_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from .ops import Op, Plan
+    from .ops import Plan
 
     Encoder = Callable[[Plan, Mapping[str, bytes] | None], bytes]
 
@@ -72,10 +72,14 @@ class _Data:
 
 
 def _arguments(
-    op: Op, fields: tuple[tuple[str, str], ...], slots: Mapping[str, int], made: Mapping[str, bytes], data: _Data
+    args: Mapping[str, Any],
+    fields: tuple[tuple[str, str], ...],
+    slots: Mapping[str, int],
+    made: Mapping[str, bytes],
+    data: _Data,
 ) -> list[int]:
     out: list[int] = []
-    asked = op.args.get
+    asked = args.get
     known = data.known.get
     for name, kind in fields:
         value: Any = asked(name)
@@ -120,7 +124,7 @@ def encode(plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
         key = (op.name, id(op.args))
         arguments = known.get(key)
         if arguments is None:
-            arguments = known[key] = _arguments(op, fields, slots, made or {}, data)
+            arguments = known[key] = _arguments(op.args, fields, slots, made or {}, data)
         packed.append(_OP.pack(code, 0, index, *arguments))
     data.put(b"\0")
     size = _checked_size(data.base + data.size)
@@ -144,7 +148,7 @@ class Shared:
             code, fields = INIT_OPS[op.name] if op.actor == INIT else (0, ())
             # What is made for each container is known only then.
             if code and not any(kind == "made" for _, kind in fields):
-                self._packed[id(op)] = _OP.pack(code, 0, 0, *_arguments(op, fields, slots, {}, data))
+                self._packed[id(op)] = _OP.pack(code, 0, 0, *_arguments(op.args, fields, slots, {}, data))
         data.align(8)
         self._known, self._vectors = data.known, data.vectors
         self._data = b"".join(data.parts)
@@ -165,7 +169,7 @@ class Shared:
             if packed is None:
                 slots = slots or {name: number for number, name in enumerate(plan.slots)}
                 code, fields = INIT_OPS[op.name]
-                packed = _OP.pack(code, 0, index, *_arguments(op, fields, slots, made or {}, data))
+                packed = _OP.pack(code, 0, index, *_arguments(op.args, fields, slots, made or {}, data))
             at = len(table)
             table += packed
             _INDEX.pack_into(table, at + _INDEX_AT, index)
@@ -212,3 +216,80 @@ def host_batches(plan: Plan) -> tuple[list[int], dict[int, list[int]]]:
         elif op.name in BARRIERS or op.name in ("wait_start", "execute"):
             current = batches[index] = []
     return first, batches
+
+
+class Course:
+    """What follows the program's start in the call that has started it.
+
+    usage     path of a cgroup and name of a file in it, in turn, of all that say what was used
+    removes   the container goes when the program has ended
+    """
+
+    __slots__ = ("removes", "usage")
+
+    def __init__(self, usage: Sequence[str] = (), *, removes: bool = False) -> None:
+        self.usage = usage
+        self.removes = removes
+
+
+def host(plan: Plan, made: Mapping[str, bytes], course: Course | None = None) -> bytes:
+    """The bytes of the host's side of `plan`: its operations, and between them the turns of the two sides.
+
+    made    the bytes of arguments of the kind "made", by name
+    course  of a run that is one call; None where the caller watches the program itself
+    An operation that csrc/host does not have is an `ask`.  Raises ConfigError as `encode`.
+    """
+    slots = {name: number for number, name in enumerate(plan.slots)}
+    steps = list(_host_steps(plan, made, course))
+    data = _Data(_HEADER.size + _OP.size * len(steps))
+    packed: list[bytes] = []
+    for index, name, args in steps:
+        code, fields = HOST_CALLS[name]
+        packed.append(_OP.pack(code, 0, index, *_arguments(args, fields, slots, made, data)))
+    data.put(b"\0")
+    size = _checked_size(data.base + data.size)
+    return b"".join([_header(plan, size, len(steps), _HEADER.size), *packed, *data.parts])
+
+
+def _host_steps(
+    plan: Plan, made: Mapping[str, bytes], course: Course | None
+) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """(number in the plan, name in HOST_CALLS, arguments); what is no operation has the number behind the last."""
+    own = len(plan.ops)
+    first, batches = host_batches(plan)
+    if any(op.name == "reserve_state" for op in plan.ops):
+        yield own, "hold_descriptors", {}
+    if course is not None:
+        yield own, "open_streams", {}
+    yield from _calls(plan, made, first)
+    for index, numbers in batches.items():
+        barrier = plan.ops[index]
+        if barrier.name == "wait_start":
+            continue
+        if barrier.name == "execute":
+            yield index, "start_program", {}
+            hook = "" if course is None else "poststart"
+            behind = [number for number in numbers if plan.ops[number].args.get("kind", hook) == hook]
+            yield from _calls(plan, made, behind)
+            continue
+        yield index, "await", {"forks": int(barrier.name == "fork_init")}
+        yield from _calls(plan, made, numbers)
+        yield index, "answer", {}
+        if barrier.name == "ready" and barrier.args["detach"]:
+            yield index, "detach", {}
+            return
+    if course is not None:
+        yield own, "serve", {}
+    if course is not None and course.removes:
+        yield own, "read_usage", {"files": course.usage}
+        yield own, "remove_run", {}
+
+
+def _calls(
+    plan: Plan, made: Mapping[str, bytes], numbers: Sequence[int]
+) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    for number in numbers:
+        op = plan.ops[number]
+        if op.name == "compile_seccomp" and op.args["filter"] in made:
+            continue  # it was compiled for an earlier container of this plan
+        yield number, op.name if op.name in HOST_CALLS else "ask", op.args

@@ -11,7 +11,8 @@ Kinds of arguments of init operations, in the order of the words of the C side's
     options  a list of (key, value|None)   bytes    bytes; takes two arguments: place and length
     gids     a list of 32-bit numbers; two arguments: place and count
     pair     two 32-bit numbers in one     timed    a text and a 32-bit number in one
-    made     the name of bytes that a host operation makes before `spawn`; two arguments: place and length
+    made     the name of bytes that are made for this container, some by a host operation before `spawn`; two
+             arguments: place and length
 """
 
 from __future__ import annotations
@@ -148,10 +149,14 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
-# Run by the runtime.  The barriers of the init operations (sync, receive_fd, send_fd, fork_init,
-# ready, load_seccomp) hand the turn to the host operations that follow them.
+# Run by the runtime: csrc/host has those of HOST_CALLS, launch/hostops.py the others.  The barriers of the init
+# operations (sync, receive_fd, send_fd, fork_init, ready, load_seccomp) hand the turn to the host operations that
+# follow them.
 HOST_OPS: dict[str, tuple[str, ...]] = {
     "reserve_state": ("directory",),
+    "save_file": ("name", "content", "replace"),
+    "save_link": ("name", "text"),
+    "look_at_cgroup": ("controller", "path", "device", "kind"),
     "make_cgroup": ("controller", "path"),
     "write_cgroup": ("controller", "path", "file", "value"),
     "open_cgroup": ("controller", "path", "slot"),
@@ -190,6 +195,46 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "write_pid_file": ("path",),
     "record_state": ("status",),
     "restore_processes": ("external",),
+}
+
+# What csrc/host carries out, by its number, with kinds of arguments as above.  Those from 40 on are no operations of
+# a plan: the encoder puts them between.
+HOST_CALLS: dict[str, tuple[int, _Fields]] = {
+    "reserve_state": (1, (("directory", "text"),)),
+    "save_file": (2, (("name", "text"), ("content", "made"), ("replace", "int"))),
+    "save_link": (3, (("name", "text"), ("text", "made"))),
+    "open_procfs": (4, (("slot", "slot"),)),
+    "open_caller": (5, (("slot", "slot"),)),
+    "make_start_fifo": (6, (("slot", "slot"),)),
+    "look_at_cgroup": (7, (("controller", "text"), ("path", "text"), ("device", "pair"), ("kind", "int"))),
+    "make_cgroup": (8, (("controller", "text"),)),
+    "write_cgroup": (9, (("path", "text"), ("file", "text"), ("value", "text"))),
+    "open_cgroup": (10, (("controller", "text"), ("slot", "slot"))),
+    "start_in_cgroup": (11, (("path", "text"),)),
+    "spawn": (12, (("flags", "int"),)),
+    "write_id_maps": (
+        13,
+        (
+            *(("uid_map", "text"), ("gid_map", "text")),
+            *(("uid_program", "text"), ("gid_program", "text"), ("setgroups", "text")),
+        ),
+    ),
+    "write_time_offsets": (14, (("offsets", "text"),)),
+    "write_process": (15, (("file", "text"), ("value", "text"))),
+    "open_source": (16, (("path", "text"), ("recursive", "int"))),
+    "limit_process": (17, (("resource", "int"), ("soft", "int"), ("hard", "int"))),
+    "record_state": (18, (("status", "text"),)),
+    "hold_descriptors": (39, ()),
+    "ask": (40, ()),
+    "await": (41, (("forks", "int"),)),
+    "answer": (42, ()),
+    "detach": (43, ()),
+    "unlock_state": (44, ()),
+    "open_streams": (45, ()),
+    "start_program": (46, ()),
+    "serve": (47, ()),
+    "read_usage": (48, (("files", "vector"),)),
+    "remove_run": (49, ()),
 }
 
 BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready", "load_seccomp"))

@@ -52,6 +52,9 @@ _OPEN = (
 # One phrase for each operation; the names in braces are its arguments.
 _PHRASES = {
     "reserve_state": "make the state directory {directory}",
+    "save_file": "write {name} in it",
+    "save_link": "write {text} in it, as the text of a link",
+    "look_at_cgroup": "look that the {controller} cgroup {path} is nobody's",
     "make_cgroup": "make the {controller} cgroup {path}",
     "enable_controllers": "switch controllers on for groups below {path}",
     "filter_devices": "allow and deny devices by an eBPF program on the cgroup {path}",

@@ -43,7 +43,7 @@ def build_restore(
     if b.linux.get("intelRdt") is not None:
         pointer = "/linux/intelRdt"
         raise UnsupportedError(f"{pointer}: CRIU does not put processes into resctrl groups", pointer=pointer)
-    b.host("reserve_state", directory=request.directory)
+    b.reserve()
     cgroups.make_cgroup(b)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     b.init("guard")

@@ -8,6 +8,7 @@ from ..cgroup import driver
 from ..launch import execute
 from ..launch.options import ExecOptions
 from ..launch.stall import Stall
+from ..plan import encode
 from ..state import store
 from .course import Course
 from .process import Process
@@ -31,6 +32,16 @@ class Inside(Course):
     def __init__(self, output_limit: int) -> None:
         super().__init__("", output_limit)
 
+    def _what_follows(self, session: Session) -> encode.Course:
+        """The program's end."""
+        del session
+        return encode.Course()
+
+    def _is_removed(self, session: Session) -> bool:
+        """Nothing was made but the program."""
+        del session
+        return True
+
     def _kill(self, session: Session) -> None:
         """SIGKILL to the program."""
 
@@ -40,7 +51,6 @@ class Inside(Course):
 
     def _remove(self, session: Session) -> None:
         session.take_back()
-        session.close()
 
 
 def making(
@@ -66,25 +76,20 @@ def making(
         own["cwd"] = cwd
     if user is not None:
         own["user"] = {**(own.get("user") or {}), "uid": user[0], "gid": user[1]}
-    return lambda stdio: (record, _created(record, root, own, stdio))
+    return lambda: _planned(record, root, own)
 
 
-def _created(record: Record, root: str, process: dict[str, Any], stdio: tuple[int, int, int]) -> Session:
+def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
     directory = store.open_container(root, record.container_id)
     try:
         # Not the driver of the handle: several programs may be started at once.
         cgroup = driver.from_record(record.cgroup)
         try:
-            session = execute.session(record, cgroup, directory, process, ExecOptions(stdio=stdio))
+            session = execute.session(record, cgroup, directory, process, ExecOptions())
         except BaseException:
             cgroup.close()
             raise
         session.idle = Stall(cgroup, None, ignore_paused=False)
-        try:
-            session.create()
-        except BaseException:
-            session.close()
-            raise
         return session
     finally:
         os.close(directory)
@@ -92,8 +97,10 @@ def _created(record: Record, root: str, process: dict[str, Any], stdio: tuple[in
 
 def start(make: Make, stdio: tuple[int, int, int]) -> Process:
     """Start a program and leave it to the caller."""
-    _, session = make(stdio)
+    session = make()
+    session.stdio = stdio
     try:
+        session.create()
         try:
             session.start()
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 
 from ..launch import create as creation
 from ..launch.options import CreateOptions
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Unpack
 
+    from ..launch.session import Session
     from .changes import Own
     from .course import Make
 
 
+# Of this process: its number, where its ids begin, and how many there were.
+_ids = (0, 0, count())
+
+
 def new_id() -> str:
-    """An id for a container that nobody else names."""
-    return f"run-{os.urandom(8).hex()}"
+    """An id for a container that nobody else names; always as long."""
+    global _ids
+    pid, first, numbers = _ids
+    if pid != os.getpid():
+        _ids = pid, first, numbers = os.getpid(), int.from_bytes(os.urandom(8), "little"), count()
+    return f"run-{(first + next(numbers)) % (1 << 64):016x}"
 
 
 def making(
@@ -37,8 +47,8 @@ def making(
     checked, _ = changes.apply(base, **own)
     name, where = container_id or new_id(), root or default_root(os.environ)
 
-    def make(stdio: tuple[int, int, int]) -> Any:
-        options = CreateOptions(stdio=stdio, activation=False, init=init, bound=True)
-        return creation.create(name, where, options, stay=True, config=checked)
+    def make() -> Session:
+        options = CreateOptions(activation=False, init=init, bound=True)
+        return creation.planned(name, where, options, stay=True, config=checked)
 
     return make

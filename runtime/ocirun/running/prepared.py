@@ -85,4 +85,4 @@ class Prepared:
         """What creates the container of one run, for a `Course`; what is wrong with `own` is raised here."""
         config, differs = changes.apply(self._base, **own)
         name = container_id or new_id()
-        return lambda stdio: self._preparation.create(name, config, differs, stdio)
+        return lambda: self._preparation.session(name, config, differs)

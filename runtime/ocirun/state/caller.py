@@ -1,4 +1,4 @@
-"""Know which process a run belongs to, with which it ends: a file in its state directory."""
+"""Know which process a run belongs to, with which it ends: the text of a link in its state directory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from . import init, store
 _NAME = "caller"
 
 
-def write(directory: int, boot: str) -> None:
-    """Note in a container's new state directory that its run belongs to this process.  OSError as it comes.
+# Of this process: its number, and when it began.
+_own = (0, 0)
+
+
+def text(boot: str) -> str:
+    """What says in the state directory of a run that it belongs to this process.
 
     boot   id of this boot of the kernel
     """
-    text = jsonio.dumps([os.getpid(), init.process_stat(os.getpid())[1], boot])
-    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(_NAME, how, 0o600, dir_fd=directory)
-    try:
-        store.write_all(fd, text.encode())
-    finally:
-        os.close(fd)
+    global _own
+    pid = os.getpid()
+    if _own[0] != pid:
+        _own = pid, init.process_stat(pid)[1]
+    return jsonio.dumps([*_own, boot])
 
 
 def is_gone(directory: int) -> bool:
@@ -30,10 +32,10 @@ def is_gone(directory: int) -> bool:
     Raises HostError where it cannot be told.
     """
     try:
-        pid, start_time, boot = jsonio.loads(store.read_file(directory, _NAME))
+        found = store.read_link(directory, _NAME)
+        if not found:
+            return False
+        pid, start_time, boot = jsonio.loads(found.encode("utf-8", "surrogateescape"))
         return bool(boot != init.boot_id() or init.process_stat(pid)[1] != start_time)
-    except FileNotFoundError:
-        return False
     except (jsonio.JsonError, TypeError, ValueError):
-        # Its writer was killed while it wrote, or is at it.
-        return store.lock(directory, 0)
+        return False  # nothing of ours

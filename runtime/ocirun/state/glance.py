@@ -53,7 +53,18 @@ def look(root: int, container_id: str) -> tuple[dict[str, Any], bytes] | None:
     container_id   name of a directory in it that is no link
     """
     raw = read(root, container_id, "state.json", _SIZE)
-    return None if len(raw) >= _SIZE else parse(raw, container_id)
+    found = None if len(raw) >= _SIZE else parse(raw, container_id)
+    if found is None or found[0]["pid"]:
+        return found
+    # Written before there was a process, which stands beside it: see `late.add`.
+    try:
+        words = os.readlink(f"{container_id}/made", dir_fd=root).split()
+    except OSError:
+        return None
+    if len(words) < 2 or not (words[0].isdigit() and words[1].isdigit()) or int(words[0]) > PID_MAX:
+        return None
+    found[0]["pid"], found[0]["start_time"] = int(words[0]), int(words[1])
+    return found
 
 
 def read(root: int, container_id: str, name: str, size: int) -> bytes:

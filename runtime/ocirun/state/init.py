@@ -48,9 +48,15 @@ def is_there(pid: int) -> bool:
     return True
 
 
+_boot = ""
+
+
 def boot_id() -> str:
     """The id of this boot of the kernel, "" where it is not told.  Raises HostError."""
-    return procfile.text("/proc/sys/kernel/random/boot_id").strip()
+    global _boot
+    if not _boot:
+        _boot = procfile.text("/proc/sys/kernel/random/boot_id").strip()
+    return _boot
 
 
 def of_other_boot(record: Record) -> bool:

@@ -12,7 +12,7 @@ from struct import Struct
 
 from .. import jsonio
 from ..errors import HostError, StateDamagedError, errno_words
-from . import store
+from . import late, store
 from .init import boot_id as boot_id
 from .init import end_init as end_init
 from .init import is_alive as is_alive
@@ -60,10 +60,10 @@ def progress_bytes(stamps: int) -> int:
 _OWN = Struct("<I")
 
 
-def write_names(progress_fd: int, stamps: int, ops: list[Op]) -> None:
-    """Add the names and pointers of a plan's operations to a progress record."""
+def names_bytes(ops: list[Op]) -> bytes:
+    """What stands behind the helper's part of a progress record: the names and pointers of a plan's operations."""
     text = "\n".join([f"{op.name} {op.pointer}" for op in ops])
-    os.pwrite(progress_fd, _OWN.pack(0) + text.encode("utf-8", "surrogateescape"), progress_bytes(stamps))
+    return _OWN.pack(0) + text.encode("utf-8", "surrogateescape")
 
 
 def write_own(progress_fd: int, stamps: int, index: int) -> None:
@@ -210,17 +210,23 @@ class Record:
         entry = next((entry for entry in self.late if entry[0] == number), self.late[-1])
         return entry[0], Op(entry[1], INIT, entry[2], entry[3])
 
-    def save(self, directory: int) -> None:
-        """Write state.json in the container's directory; OSError as it comes."""
+    def texts(self) -> tuple[str, str]:
+        """(content of state.json, text of the link `spare`, "" where it would be too long for one)."""
         values = {name: getattr(self, name) for name in self.__slots__}
         values["format"] = FORMAT
-        store.write_file(directory, "state.json", jsonio.dumps(values).encode())
+        state = jsonio.dumps(values)
         # The text of a link is written in one step and cannot be cut: enough of the record to clean up
         # by, whatever happens to the file.
         if self.host_mounts is None:
             values["bundle"] = values["rootfs"] = ""
         spare = jsonio.dumps([values[name] for name in _SPARE])
-        if len(spare) < _LINK_MAX:
+        return state, spare if len(spare) < _LINK_MAX else ""
+
+    def save(self, directory: int) -> None:
+        """Write state.json in the container's directory; OSError as it comes."""
+        state, spare = self.texts()
+        store.write_file(directory, "state.json", state.encode())
+        if spare:
             store.write_link(directory, "spare", spare)
 
 
@@ -247,7 +253,9 @@ def load(directory: int, container_id: str) -> Record:
         raise _damaged(reason)
     if values.pop("container_id") != container_id:
         raise _damaged("is that of another container")
-    return _of_this_boot(Record(container_id, **values))
+    record = Record(container_id, **values)
+    late.add(record, directory)
+    return _of_this_boot(record)
 
 
 def _damaged(reason: str) -> StateDamagedError:
@@ -270,9 +278,12 @@ def load_spare(directory: int, container_id: str) -> Record | None:
     found: dict[str, Any] = {"shared_pids": True, "bundle": "", "rootfs": "", **dict(zip(_SPARE, values, strict=False))}
     if _wrong(found) or found.pop("container_id") != container_id:
         return None
-    return _of_this_boot(
-        Record(container_id, created="", owner=os.geteuid(), annotations={}, hooks=[], **found),
-    )
+    record = Record(container_id, created="", owner=os.geteuid(), annotations={}, hooks=[], **found)
+    try:
+        late.add(record, directory)
+    except StateDamagedError:
+        return None
+    return _of_this_boot(record)
 
 
 def _of_this_boot(record: Record) -> Record:

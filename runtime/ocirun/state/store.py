@@ -231,6 +231,16 @@ def write_link(directory: int, name: str, text: str) -> None:
     os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
+def read_link(directory: int, name: str) -> str:
+    """The text of a symbolic link, "" where there is none.  Raises HostError."""
+    try:
+        return os.readlink(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in (*NO_FILE, 22):  # EINVAL: it is no link
+            raise HostError.from_os(name, error, call="readlinkat") from None
+        return ""
+
+
 def write_all(fd: int, content: bytes) -> None:
     """Write every byte; OSError as it comes."""
     view = memoryview(content)
@@ -259,6 +269,12 @@ def remove(root: str, container_id: str) -> None:
         raise HostError.from_os(f"remove {root}/{container_id}", error, call="unlink") from None
     finally:
         os.close(root_fd)
+
+
+def remove_directory(path: str) -> None:
+    """As `remove`, by the absolute path of the directory."""
+    root, _, container_id = path.rpartition("/")
+    remove(root or "/", container_id)
 
 
 def _empty(fd: int) -> None:
