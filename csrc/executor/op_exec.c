@@ -162,6 +162,15 @@ static int search(struct executor *x, const char *name, const char *path)
 	return denied ? -EACCES : fault(x, FAULT_NOT_IN_PATH, 0, ENOENT);
 }
 
+/* What comes with the program of a container that was made ahead may have one. */
+static int has_home(struct executor *x, const struct plan_vector *env)
+{
+	for (uint32_t i = 0; i < env->count; i++)
+		if (text_starts(plan_text(x, env->offset[i]), "HOME="))
+			return 1;
+	return 0;
+}
+
 static long map_pointers(struct executor *x, size_t count)
 {
 	return SYS6(x, __NR_mmap, 0, (count + 1) * sizeof(char *), 3, 0x22, -1, 0);
@@ -203,7 +212,7 @@ int op_find_program(struct executor *x, const struct find_program_args *a)
 		x->argv[i] = (char *)(uintptr_t)plan_text(x, args->offset[i]);
 	for (uint32_t i = 0; i < env->count; i++)
 		x->envp[i] = (char *)(uintptr_t)plan_text(x, env->offset[i]);
-	if (x->home[0])
+	if (x->home[0] && !has_home(x, env))
 		x->envp[env->count] = x->home;
 	return 0;
 }

@@ -132,6 +132,13 @@ struct init_report {
 	uint64_t nanoseconds; /* since it was forked, CLOCK_MONOTONIC */
 };
 
+/* To a container that was made ahead; with it come the program as a plan of one operation, and its streams. */
+struct program_message {
+	uint64_t lifetime; /* milliseconds; 0: no limit */
+	uint32_t streams;  /* bits of those that come along; the others stay as they are */
+	uint32_t reserved;
+};
+
 /* A message on the sync socket, both ways. */
 struct sync_message {
 	uint32_t index;

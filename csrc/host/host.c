@@ -28,6 +28,7 @@ static int begin(struct host *shown)
 	memset(h, 0, offsetof(struct host_side, x));
 	memset(&h->x, 0, offsetof(struct executor, program));
 	h->shown = shown;
+	h->owner = (int)kernel_call(__NR_getpid, 0, 0, 0, 0, 0, 0);
 	h->x.plan = shown->plan;
 	h->x.progress = shown->record;
 	for (int i = 0; i < SLOT_LIMIT; i++)
@@ -186,7 +187,7 @@ int ocirun_host_undo(struct host *shown)
 	struct undo left[UNDO_LIMIT];
 	uint32_t count = 0;
 
-	if (!shown->begun)
+	if (!shown->begun || h->owner != (int)kernel_call(__NR_getpid, 0, 0, 0, 0, 0, 0))
 		return 0;
 	for (uint32_t i = h->undo_count; i > 0; i--) {
 		struct undo *u = &h->undo[i - 1];

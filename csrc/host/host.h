@@ -53,6 +53,7 @@ struct host_side {
 	int start_in;	/* group in which the process starts, or -1 */
 	int64_t begin;	/* of the program, nanoseconds of CLOCK_MONOTONIC */
 	int told;	/* the word for start is given */
+	int owner;	/* the process that has begun: in one that was forked off nothing is taken back */
 	int ended;	/* init has said how the program ended */
 	int epoll, timer;
 	int ours[2], theirs[3]; /* ends of the program's streams, or -1 */
@@ -73,7 +74,6 @@ void groups_close(struct host_side *h);
 int process_end(struct host_side *h);
 
 /* op_run.c */
-int adopt(struct host_side *h, uint32_t pid);
 void streams_close(struct host_side *h);
 
 int undo_push(struct host_side *h, enum undo_kind kind, uint32_t number);

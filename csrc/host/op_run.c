@@ -1,5 +1,4 @@
-/* The turns of the two sides, and the course of the program: its streams, its
- * time, its end. */
+/* The course of the program: its streams, its time, its end. */
 #include "host.h"
 
 #include <linux/eventpoll.h>
@@ -17,96 +16,6 @@
 #define CLOCK_MONOTONIC 1
 #define MILLION 1000000
 #define GRACE 2000 /* milliseconds that an init has to keep the time itself */
-
-/* Go on with the process that a staged helper has forked.  The number is its claim: only a child of ours counts. */
-int adopt(struct host_side *h, uint32_t pid)
-{
-	struct executor *x = &h->x;
-	struct siginfo_words info = { 0 };
-	int fd, r;
-
-	h->shown->claim = pid;
-	fd = (int)SYS2(x, __NR_pidfd_open, pid > 0x7fffffff ? 0x7fffffff : pid, 0);
-	if (fd < 0)
-		return fd;
-	r = (int)SYS5(x, __NR_waitid, P_PIDFD, fd, &info, WEXITED | WNOHANG | WNOWAIT, 0);
-	if (r < 0) {
-		quiet_close(fd);
-		return r;
-	}
-	h->shown->first = h->shown->pidfd;
-	h->shown->pid = (int)pid;
-	h->shown->pidfd = fd;
-	h->shown->adopted = 1;
-	return 0;
-}
-
-/* The helper is at a barrier, and waits. */
-int host_await(struct host_side *h, const struct await_args *a)
-{
-	struct executor *x = &h->x;
-	uint32_t message[2];
-	int fd = -1, r;
-
-	r = ocirun_hear(h->shown->sync, message, &fd, h->shown->idle);
-	note_call(h, __NR_recvmsg, -1);
-	if (r == -EINTR)
-		return HOST_INTERRUPTED;
-	if (r == -ETIMEDOUT)
-		return HOST_SILENT;
-	if (r <= 0)
-		return r ? r : HOST_ENDED;
-	if (message[0] != x->index) {
-		quiet_close(fd);
-		return -EPROTO;
-	}
-	h->shown->message = fd;
-	return a->forks ? adopt(h, message[1]) : 0;
-}
-
-int host_answer(struct host_side *h)
-{
-	int r = ocirun_answer(h->shown->sync, h->x.index, 0, h->shown->answer);
-
-	note_call(h, __NR_sendmsg, -1);
-	let_go(&h->shown->answer);
-	let_go(&h->shown->message);
-	return r;
-}
-
-/* The helper closes its end once our death is no longer its own. */
-int host_detach(struct host_side *h)
-{
-	uint32_t message[2];
-	int r = ocirun_hear(h->shown->sync, message, NULL, h->shown->idle);
-
-	note_call(h, __NR_recvmsg, -1);
-	if (r == -EINTR)
-		return HOST_INTERRUPTED;
-	if (r == -ETIMEDOUT)
-		return HOST_SILENT;
-	return r < 0 ? r : 0;
-}
-
-/* For the way back: with none left to have, it could not be gone. */
-int host_hold_descriptors(struct host_side *h)
-{
-	struct executor *x = &h->x;
-	long r = SYS4(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_CLOEXEC, 0);
-
-	for (int i = 0; i < HELD && r >= 0; i++) {
-		h->held[i] = (int)r;
-		r = i + 1 < HELD ? SYS3(x, __NR_fcntl, h->held[0], F_DUPFD_CLOEXEC, 0) : 0;
-	}
-	return r < 0 ? (int)r : 0;
-}
-
-/* An operation that decides or talks. */
-int host_ask(struct host_side *h)
-{
-	(void)h;
-	return HOST_ASK;
-}
 
 int host_open_streams(struct host_side *h)
 {
@@ -173,6 +82,49 @@ static int take_report(struct host_side *h, int flags)
 	return (int)report.kind;
 }
 
+/* The program and its streams, for a container that was made ahead. */
+static int send_program(struct host_side *h)
+{
+	struct executor *x = &h->x;
+	struct program_message m = { .lifetime = h->shown->lifetime, .streams = h->shown->input_size ? 7 : 6 };
+	struct {
+		size_t length;
+		int level, type, fd[4];
+	} c = { .level = 1 /* SOL_SOCKET */, .type = 1 /* SCM_RIGHTS */ };
+	struct { void *base; size_t length; } io = { &m, sizeof(m) };
+	struct {
+		void *name;
+		uint32_t name_length, pad;
+		void *io;
+		size_t io_count;
+		void *control;
+		size_t control_length;
+		uint32_t flags, pad2;
+	} message = { .io = &io, .io_count = 1, .control = &c };
+	int count = 1, r = 0;
+
+	note_call(h, __NR_memfd_create, (long)"program");
+	c.fd[0] = ocirun_sealed_fd("program", h->shown->program, h->shown->program_size);
+	if (c.fd[0] < 0)
+		return c.fd[0];
+	for (int i = 0; i < 3; i++) {
+		if (!(m.streams >> i & 1))
+			continue;
+		/* As fix_stdio does for others: the program may open it again by its name. */
+		if (h->shown->stream_uid > 0)
+			r = (int)SYS3(x, __NR_fchown, h->theirs[i], h->shown->stream_uid, -1);
+		if (r < 0)
+			break;
+		c.fd[count++] = h->theirs[i];
+	}
+	c.length = 16 + (size_t)count * sizeof(int);
+	message.control_length = (c.length + 7) & ~7ul;
+	if (r >= 0)
+		r = (int)SYS3(x, __NR_sendmsg, h->shown->sync, &message, 0x4000 /* MSG_NOSIGNAL */);
+	quiet_close(c.fd[0]);
+	return r < 0 ? r : 0;
+}
+
 /* Let the helper go on from `wait_start`, until the program is executed. */
 int host_start_program(struct host_side *h)
 {
@@ -185,6 +137,13 @@ int host_start_program(struct host_side *h)
 	h->shown->created = 1;
 	if (!h->shown->go)
 		return HOST_READY;
+	if (!h->told && h->shown->program) {
+		r = send_program(h);
+		if (r < 0)
+			return r;
+		h->shown->told = h->told = 1;
+		h->begin = time_now(x);
+	}
 	for (int i = 0; i < 3; i++)
 		let_go(&h->theirs[i]);
 	if (!h->told) {

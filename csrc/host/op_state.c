@@ -34,12 +34,12 @@ int host_reserve_state(struct host_side *h, const struct reserve_state_args *a)
 	x->buffer[n > 1 ? n - 1 : 1] = 0;
 	root = (int)SYS4(x, __NR_openat, AT_FDCWD, x->buffer, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (root == -ENOENT)
-		return HOST_ASK;
+		return HOST_ROOT;
 	if (root < 0)
 		return root;
 	r = (int)SYS5(x, __NR_statx, root, "", AT_EMPTY_PATH, STATX_UID | STATX_MODE, &st);
 	if (r == 0 && (st.stx_uid != (uint32_t)kernel_call(__NR_geteuid, 0, 0, 0, 0, 0, 0) || st.stx_mode & 022))
-		r = HOST_ASK;
+		r = HOST_ROOT;
 	if (r == 0)
 		r = (int)SYS3(x, __NR_mkdirat, root, path + n, 0711);
 	if (r == 0)

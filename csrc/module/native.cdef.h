@@ -40,6 +40,7 @@ enum host_turn {
 	HOST_LATE = 6,	       /* the program's time is over */
 	HOST_WAIT = 7,	       /* with `polled`: nothing is ready */
 	HOST_SERVED = 8,       /* with `polled`: the program has ended */
+	HOST_ROOT = 9,	       /* the state root is to be made, or to be complained of */
 };
 
 /* The host's side of a plan, see csrc/host/host.h.  Descriptors are -1 for none. */
@@ -71,6 +72,10 @@ struct host {
 	int asked;	       /* the groups are the interpreter's to make */
 	/* for a run */
 	int go, polled, has_init, epoll;
+	const void *program;   /* of a container that was made ahead: a plan of one operation */
+	size_t program_size;
+	int64_t stream_uid;    /* whose its streams are, as the host numbers it; 0: as they are */
+	int told;	       /* the program was handed over */
 	uint64_t lifetime;     /* milliseconds, 0: no limit */
 	const char *input;
 	size_t input_size;

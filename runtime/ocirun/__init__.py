@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ocirun.runner import run as run
     from ocirun.running.outcome import Outcome as Outcome
     from ocirun.running.outcome import Usage as Usage
+    from ocirun.running.pool import Pool as Pool
     from ocirun.running.prepared import Prepared as Prepared
     from ocirun.running.process import Process as Process
     from ocirun.version import SPEC_VERSION as SPEC_VERSION
@@ -53,6 +54,7 @@ _NAMES = {
     "ocirun.orphans": ("cleanup",),
     "ocirun.runner": ("run",),
     "ocirun.running.outcome": ("Outcome", "Usage"),
+    "ocirun.running.pool": ("Pool",),
     "ocirun.running.prepared": ("Prepared",),
     "ocirun.running.process": ("Process",),
     "ocirun.errors": (

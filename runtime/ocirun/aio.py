@@ -15,10 +15,12 @@ import asyncio
 import os
 
 from .boundary import told
+from .errors import OcirunError
 from .launch import host_side
 from .roots import default_root
 from .running import ending, inside, once
 from .running.course import OUTPUT_LIMIT, Course
+from .running.pool import Pool
 from .running.prepared import Prepared
 
 TYPE_CHECKING = False
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 @told
 async def run(
-    bundle: str | Prepared = "",
+    bundle: str | Prepared | Pool = "",
     *,
     config: Mapping[str, Any] | None = None,
     stdin: bytes = b"",
@@ -49,12 +51,14 @@ async def run(
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
-    bundle   as of `ocirun.run`, or a `Prepared`, which has its `config` and `root` already
+    bundle   as of `ocirun.run`, or a `Prepared` or a `Pool`, which have their `config` and `root` already
     The other parameters, their units and the errors are those of `ocirun.run`.
     """
-    if isinstance(bundle, Prepared):
+    if isinstance(bundle, (Prepared, Pool)):
         if config is not None or root or init is not None:
-            raise TypeError("a Prepared has its config, its root and its init already")
+            raise TypeError("it has its config, its root and its init already")
+        if isinstance(bundle, Pool):
+            return await _run_in_pool(bundle, stdin, timeout, output_limit, container_id, **own)
         return await _watch(
             Course(bundle.root, output_limit), lambda: bundle.making(container_id, **own), stdin, timeout
         )
@@ -64,6 +68,27 @@ async def run(
         stdin,
         timeout,
     )
+
+
+async def _run_in_pool(
+    pool: Pool, stdin: bytes, timeout: float | None, output_limit: int, container_id: str, **own: Unpack[Own]
+) -> Outcome:
+    making = pool.making(own.pop("args", None), own.pop("env", None))
+    if own or container_id:
+        raise TypeError(f"a run of a pool has no {next(iter(own), 'container_id')}: that of its Prepared holds")
+    if pool.turns is not None:
+        await _thread(pool.turns.acquire)
+    try:
+        while True:
+            course = pool.course(output_limit)
+            try:
+                return await _watch(course, lambda: making, stdin, timeout)
+            except OcirunError:
+                if not course.died_waiting:
+                    raise
+    finally:
+        if pool.turns is not None:
+            pool.turns.release()
 
 
 @told

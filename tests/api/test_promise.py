@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .conftest import Make
 
-CLASSES = (container.Container, handle.Handle, ocirun.Prepared, ocirun.Process)
+CLASSES = (container.Container, handle.Handle, ocirun.Pool, ocirun.Prepared, ocirun.Process)
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
     *(container.run, container.restore, container.read_process, ocirun.cleanup),

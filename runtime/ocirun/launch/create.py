@@ -173,9 +173,9 @@ def _late(plan: Plan) -> list[list[object]]:
     for index, op in enumerate(plan.ops):
         if op.name == "find_program":
             args = op.args["args"][:1]
-        elif op.name == "wait_start":
+        elif op.name in ("wait_start", "receive_program"):
             started = True
-        if started and op.name in ("wait_start", "run_hook"):
+        if started and op.name in ("wait_start", "receive_program", "run_hook"):
             found.append([index, op.name, op.pointer, {"path": op.args.get("path", "")}])
         elif op.name == "execute":
             found.append([index, op.name, op.pointer, {"args": args}])

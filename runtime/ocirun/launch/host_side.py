@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # csrc/module/native.cdef.h, enum host_turn
-DONE, ASK, READY, INTERRUPTED, SILENT, ENDED, LATE, WAIT, SERVED = range(9)
+DONE, ASK, READY, INTERRUPTED, SILENT, ENDED, LATE, WAIT, SERVED, ROOT = range(10)
 
 
 _NO_FILE = 0xFFFF

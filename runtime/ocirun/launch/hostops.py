@@ -12,7 +12,6 @@ from .._native import lib
 from ..cgroup.place import UNIFIED
 from ..errors import HostError, StateError
 from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
-from ..state import store
 from .interrupts import Held
 
 TYPE_CHECKING = False
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
 
 _NSFS_MAGIC = 0x6E736673
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
-
-
-def reserve_state(s: Session, directory: str) -> None:
-    """The container's directory below a root that is not there yet, or not fit; making it is what reserves the id."""
-    root, _, name = directory.rpartition("/")
-    with Held():
-        s.side.native.directory = store.reserve(root or "/", name)
-        s.remove_state = lambda: store.remove_directory(directory)
-    store.lock(s.directory)
 
 
 def open_init(s: Session, pid: int, slot: str) -> None:
@@ -302,7 +292,6 @@ def run(s: Session, name: str, args: dict[str, Any]) -> None:
 FUNCTIONS: dict[str, Callable[..., None]] = {
     function.__name__: function
     for function in (
-        reserve_state,
         open_init,
         make_notify_socket,
         compile_seccomp,

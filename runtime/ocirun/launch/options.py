@@ -32,10 +32,12 @@ class CreateOptions:
     init             the program is the child of an init of ours and not the first process itself; None: where that
                      can be
     bound            with an init: everything in the container ends when the calling process does
+    ahead            the container is made, and waits for what it is to run: see `ocirun.Pool`
     """
 
     __slots__ = (
         "activation",
+        "ahead",
         "bound",
         "bundle",
         "cgroup_manager",
@@ -76,8 +78,10 @@ class CreateOptions:
         activation: bool = True,
         init: bool | None = False,
         bound: bool = False,
+        ahead: bool = False,
     ) -> None:
         self.activation = activation
+        self.ahead = ahead
         self.init = init
         self.bound = bound
         self.bundle = bundle

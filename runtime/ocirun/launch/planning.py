@@ -123,6 +123,7 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
         no_new_keyring=options.no_new_keyring,
         init=options.init is not False and not reason,
         bound=options.bound and not reason,
+        ahead=options.ahead,
     )
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 
 from ..host import facts as host
-from ..plan import encode
+from ..plan import cgroups, encode
+from ..plan.ops import Op
 from ..plan.template import Template
 from ..state import store
 from . import create, planning
@@ -60,6 +61,7 @@ class Preparation:
         # What a container of the config as it is needs, with the hole for its id, by what follows its start.
         self._ready: dict[object, _Ready] = {}
         self._course: encode.Course | None = None
+        self._stream_uid = -1
         # Filters that were compiled for the first container.
         self._made: dict[str, bytes] = {}
 
@@ -77,7 +79,7 @@ class Preparation:
         """
         store.check_id(container_id)
         if not differs and len(container_id) == len(self.hole) and self._is_plain():
-            return _Prepared(self, container_id)
+            return PreparedSession(self, container_id)
         cgroup = planning.choose(config, container_id, self._options, self._layout)
         if not self._fits(cgroup, container_id):
             return create.planned(container_id, self.root, self._options, stay=self._stay, config=config)
@@ -85,6 +87,10 @@ class Preparation:
         session = create.session_of(container_id, self._options, config=config, plan=plan, cgroup=cgroup)
         session.encoder = self._shared.encode
         return session
+
+    def ahead(self, container_id: str) -> PreparedSession:
+        """What will make one container of the config as it is."""
+        return PreparedSession(self, container_id)
 
     def whole(self, container_id: str) -> Session:
         """The session of a container of the config as it is, by the letters of its id."""
@@ -96,7 +102,18 @@ class Preparation:
         """See `Session.whole_course`."""
         if self._course is None:
             self._course = self.whole(self.hole).whole_course()
+            self._course.ahead = self._options.ahead
         return self._course
+
+    def stream_uid(self) -> int:
+        """Whose the streams of a program are that comes later, as the host numbers it; 0: they stay as they are."""
+        if self._stream_uid < 0:
+            linux = _data(self.config).get("linux") or {}
+            op = next((op for op in self._template.plan.ops if op.name == "fix_stdio"), None)
+            uid = op.args["uid"] if op is not None and host.privileged() else 0
+            outside = cgroups.mapped(linux["uidMappings"], uid) if linux.get("uidMappings") else uid
+            self._stream_uid = outside or 0
+        return self._stream_uid
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
         """See `Session.usage_from`."""
@@ -151,13 +168,16 @@ class _Ready:
         self.encoded = session.encoded()
 
 
-class _Prepared(Session):
+class PreparedSession(Session):
     """The session of a prepared container; what only a failure or a hook needs is made when it is asked for."""
 
     def __init__(self, preparation: Preparation, container_id: str) -> None:
         self._preparation = preparation
         self._id = container_id
         self._whole: Session | None = None
+        # Of the program, where that comes later; and whether the container has waited for it.
+        self.args: list[str] = []
+        self.was_ready = False
         self._begin()
 
     def _made_whole(self) -> Session:
@@ -168,8 +188,12 @@ class _Prepared(Session):
 
     @property
     def plan(self) -> Plan:  # type: ignore[override]
-        """The plan."""
-        return self._made_whole().plan
+        """The plan, with the program where that has come."""
+        plan = self._made_whole().plan
+        for place, op in enumerate(plan.ops):
+            if op.name == "receive_program" and self.args:
+                plan.ops[place] = Op(op.name, op.actor, op.pointer, {**op.args, "args": self.args}, why=op.why)
+        return plan
 
     @property
     def record(self) -> Record:  # type: ignore[override]

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ) = range(16)
 
 _EPERM, _ENOENT, _EISDIR = 1, 2, 21
+# The calls by which a program is looked for.
+_LOOKS = ("statx", "faccessat2", "fstatfs", "openat")
 
 
 # Where a config limits memory, in the order of what is most likely too low.
@@ -59,8 +61,10 @@ def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) 
     if oom and ended == -9 and progress.phase != 5 and (limit := memory_limit(plan)):
         return _out_of_memory(op, index, limit)
     if op.name == "execute":
-        op = next((other for other in plan.ops if other.name == "find_program"), op)
+        op = next((other for other in plan.ops if other.name in ("find_program", "receive_program")), op)
         op = Op("execute", op.actor, op.pointer, op.args)
+    if op.name == "receive_program" and op.args.get("args") and progress.call and call_name(progress.call) in _LOOKS:
+        op = Op("find_program", op.actor, op.pointer, op.args)
     slot = progress.object_slot
     if slot < 0 and not render.shown(op):
         # A descriptor of the operation's own, made from what one of its slots holds.

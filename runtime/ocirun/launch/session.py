@@ -30,7 +30,6 @@ class Session:
 
     plan, record, cgroup   what to do, for whom, with which cgroup driver
     undo                   what takes back what the interpreter has done, last first
-    remove_state           removes a state directory that the interpreter has made
     console                the terminal's master, kept for a foreground run, or -1
     notify                 the listening NOTIFY_SOCKET of the container, or None
     made                   bytes for arguments of operations, by name; some are made by host operations
@@ -53,7 +52,6 @@ class Session:
         self.made: dict[str, bytes] = {}
         self.unknown_calls: list[str] = []
         self.undo: list[Callable[[], None]] = []
-        self.remove_state: Callable[[], None] | None = None
         self.console = -1
         self.notify: Any = None
         self.cgroup_made = False
@@ -65,8 +63,6 @@ class Session:
         self.encoder: encode.Encoder = encode.encode
         # Of a run that is one call.
         self.course: encode.Course | None = None
-        self.input = b""
-        self.output_limit = 0
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
         self._side: HostSide | None = None
@@ -92,10 +88,6 @@ class Session:
             native.inherited, native.fd_base, native.has_init = made.inherited, made.fd_base, made.has_init
             native.stdio = self.stdio
             native.idle = -1 if self.idle is None else spawn.IDLE
-            if self.input:
-                native.input, native.input_size = side.lend(self.input), len(self.input)
-            for stream in native.output:
-                stream.limit = self.output_limit
         return self._side
 
     def encoded(self) -> Encoded:
@@ -120,6 +112,11 @@ class Session:
         """Descriptors for the helper's inherited slots, by name, and some of the runtime's own."""
         self._fds = self._fds or Slots(self.plan.slots, self.side)
         return self._fds
+
+    @property
+    def state_directory(self) -> str:
+        """The path of the container's state directory."""
+        return str(self.plan.ops[0].args["directory"])
 
     @property
     def directory(self) -> int:
@@ -193,6 +190,8 @@ class Session:
             turn = side.run()
             if turn == host_side.ASK:
                 self._ask(side.native.index)
+            elif turn == host_side.ROOT:
+                os.close(store.open_root(os.path.dirname(self.state_directory), create=True))
             elif turn == host_side.SILENT and self.idle is not None:
                 if not self.idle(self.helper):
                     raise HelperEnded
@@ -356,9 +355,7 @@ class Session:
         if self._side is not None and self._side.take_back():
             # Groups that are busy for a moment longer, or with what a hook has left.
             _try(self.remove_cgroup)
-            _try(lambda: store.remove_directory(self.plan.ops[0].args["directory"]))
-        if self.remove_state is not None:
-            _try(self.remove_state)
+            _try(lambda: store.remove_directory(self.state_directory))
         self._close_rest()
         self._free()
 

@@ -194,7 +194,7 @@ def _program(b: Builder) -> None:
         from . import labels
 
         labels.for_program(b)
-    process.become(b, process.Environment(b))
+    process.become(b, process.environment_of(b))
 
 
 def _ready(b: Builder) -> None:
@@ -212,7 +212,10 @@ def _ready(b: Builder) -> None:
     b.host("record_state", status="created")
     if b.request.pid_file:
         b.host("write_pid_file", path=b.request.pid_file)
-    b.init("wait_start", slot="start" if b.request.detach else "sync")
+    if b.request.ahead:
+        b.init("receive_program", "/process/args", caller="caller")
+    else:
+        b.init("wait_start", slot="start" if b.request.detach else "sync")
     hooks.init_hooks(b, "startContainer", "created", env=None, cwd=None)
 
 

@@ -106,9 +106,11 @@ class Request:
     keep_fds       number of descriptors from 3 up that --preserve-fds passes on
     init           the program is the child of an init of ours
     bound          that init ends everything when the process of the runtime ends
+    ahead          what the container is to run comes when it is made
     """
 
     __slots__ = (
+        "ahead",
         "bound",
         "bundle",
         "console_socket",
@@ -138,7 +140,9 @@ class Request:
         no_new_keyring: bool = False,
         init: bool = False,
         bound: bool = False,
+        ahead: bool = False,
     ) -> None:
+        self.ahead = ahead
         self.init = init
         self.bound = bound
         self.container_id = container_id

@@ -223,13 +223,15 @@ class Course:
 
     usage     path of a cgroup and name of a file in it, in turn, of all that say what was used
     removes   the container goes when the program has ended
+    ahead     the caller comes back for the program, and once more for the removal
     """
 
-    __slots__ = ("removes", "usage")
+    __slots__ = ("ahead", "removes", "usage")
 
-    def __init__(self, usage: Sequence[str] = (), *, removes: bool = False) -> None:
+    def __init__(self, usage: Sequence[str] = (), *, removes: bool = False, ahead: bool = False) -> None:
         self.usage = usage
         self.removes = removes
+        self.ahead = ahead
 
 
 def host(plan: Plan, made: Mapping[str, bytes], course: Course | None = None) -> bytes:
@@ -259,7 +261,7 @@ def _host_steps(
     first, batches = host_batches(plan)
     if any(op.name == "reserve_state" for op in plan.ops):
         yield own, "hold_descriptors", {}
-    if course is not None:
+    if course is not None and not course.ahead:
         yield own, "open_streams", {}
     yield from _calls(plan, made, first)
     for index, numbers in batches.items():
@@ -267,6 +269,9 @@ def _host_steps(
         if barrier.name == "wait_start":
             continue
         if barrier.name == "execute":
+            if course is not None and course.ahead:
+                yield own, "pause", {"go": 1}
+                yield own, "open_streams", {}
             yield index, "start_program", {}
             hook = "" if course is None else "poststart"
             behind = [number for number in numbers if plan.ops[number].args.get("kind", hook) == hook]
@@ -282,6 +287,8 @@ def _host_steps(
         yield own, "serve", {}
     if course is not None and course.removes:
         yield own, "read_usage", {"files": course.usage}
+        if course.ahead:
+            yield own, "pause", {"go": 2}
         yield own, "remove_run", {}
 
 

@@ -157,7 +157,7 @@ def _prepare(b: Builder, own_umask: int | None, status: str) -> None:
         b.process = {**b.process, "user": {**(b.process.get("user") or {}), "umask": own_umask}}
     affinity = b.process.get("execCPUAffinity") or {}
     # Without `final` the kernel says what becomes of `initial` in the container's cgroup (config.md).
-    process.become(b, process.Environment(b), reset_affinity=not affinity.get("initial"))
+    process.become(b, process.environment_of(b), reset_affinity=not affinity.get("initial"))
     if affinity.get("final"):
         b.init("set_affinity", "/process/execCPUAffinity/final", mask=_mask(affinity["final"], "final"))
     process.confine(b, status)

@@ -146,6 +146,7 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "make_readonly": (56, (("root", "slot"), ("path", "text"))),
     "load_seccomp": (58, (("filter", "made"), ("flags", "int"))),
     "fork_program": (64, (("sync", "slot"), ("caller", "slot"), ("terminal", "int"))),
+    "receive_program": (65, (("caller", "slot"),)),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
@@ -235,6 +236,7 @@ HOST_CALLS: dict[str, tuple[int, _Fields]] = {
     "serve": (47, ()),
     "read_usage": (48, (("files", "vector"),)),
     "remove_run": (49, ()),
+    "pause": (50, (("go", "int"),)),
 }
 
 BARRIERS = frozenset(("sync", "receive_fd", "send_fd", "fork_init", "ready", "load_seccomp"))

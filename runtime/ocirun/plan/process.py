@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from . import identity
-from .ops import CALLERS_UMASK
+from .ops import CALLERS_UMASK, INIT, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +21,19 @@ _SCHED_ATTR = Struct("<IIQiIQQQ")
 
 
 class Environment:
-    """The program's environment, and whether the helper must add HOME."""
+    """The program's environment, and whether the helper must add HOME.
+
+    env           of ``process``
+    listen_fds    number of descriptors that socket activation has passed
+    tells_ready   the container has a NOTIFY_SOCKET of its own
+    """
 
     __slots__ = ("entries", "needs_home")
 
-    def __init__(self, b: Builder) -> None:
-        entries, self.needs_home = identity.environment(b.process.get("env"))
-        entries = identity.with_listen_fds(entries, b.facts.listen_fds)
-        if b.facts.notify_socket:
+    def __init__(self, env: list[str] | None, *, listen_fds: int = 0, tells_ready: bool = False) -> None:
+        entries, self.needs_home = identity.environment(env)
+        entries = identity.with_listen_fds(entries, listen_fds)
+        if tells_ready:
             entries = [e for e in entries if not e.startswith("NOTIFY_SOCKET=")]
             entries.append("NOTIFY_SOCKET=/run/notify/notify.sock")
         self.entries = entries
@@ -39,6 +44,17 @@ class Environment:
             if entry.startswith("PATH="):
                 return entry[5:]
         return DEFAULT_PATH
+
+
+def environment_of(b: Builder) -> Environment:
+    """That of the config's process."""
+    return Environment(b.process.get("env"), listen_fds=b.facts.listen_fds, tells_ready=bool(b.facts.notify_socket))
+
+
+def find_program(args: list[str], environment: Environment) -> Op:
+    """The operation that looks for the program, and makes ready what execve(2) takes."""
+    values = {"args": args, "env": environment.entries, "search": environment.search_path()}
+    return Op("find_program", INIT, "/process/args", values)
 
 
 def become(b: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
@@ -77,15 +93,10 @@ def become(b: Builder, environment: Environment, *, reset_affinity: bool = True)
     b.init("change_dir", "/process/cwd", path=cwd, tolerate=0)
     if not process:
         return
-    if environment.needs_home:
+    if environment.needs_home or b.request.ahead:
         b.init("find_home", "/process/env", uid=uid)
-    b.init(
-        "find_program",
-        "/process/args",
-        args=list(process["args"]),
-        env=environment.entries,
-        search=environment.search_path(),
-    )
+    if not b.request.ahead:
+        b.ops.append(find_program(list(process["args"]), environment))
 
 
 def _loader(b: Builder) -> tuple[int, str]:

@@ -144,6 +144,7 @@ _PHRASES = {
     "find_program": "look up the program",
     "ready": "report that the container is created",
     "wait_start": "wait for start",
+    "receive_program": "wait for a program with its arguments, environment and streams",
     "fork_program": "stay as init, and fork the process that becomes the program",
     "execute": "execute the program",
     "loopback_up": "bring up the loopback device",

@@ -46,11 +46,14 @@ class Course:
         Raises what a creation raises; `close` is due all the same.
         """
         session = make()
-        session.input, session.output_limit = stdin, self._limit
         session.course = self._what_follows(session)
         self._session = session
         native = session.side.native
         native.go, native.polled, native.lifetime = 1, polled, milliseconds(timeout)
+        if stdin:
+            native.input, native.input_size = session.side.lend(stdin), len(stdin)
+        for stream in native.output:
+            stream.limit = self._limit
         return self.go_on()
 
     def go_on(self) -> int:
@@ -154,7 +157,7 @@ class Course:
         native, course = session.side.native, session.course
         if course is None or not course.removes or native.unread or native.left:
             return False
-        return not native.asked and session.remove_state is None
+        return not native.asked
 
     def _remove(self, session: Session) -> None:
         session.adopt_groups()

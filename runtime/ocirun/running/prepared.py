@@ -36,7 +36,7 @@ class Prepared:
     is not seen.  The root file system belongs to the runs as it is, and is one for all of them.
     """
 
-    __slots__ = ("_base", "_preparation", "bundle", "root")
+    __slots__ = ("_preparation", "base", "bundle", "root")
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Prepared:
         """
         self.bundle = os.path.abspath(bundle or ".")
         self.root = root or default_root(os.environ)
-        self._base, _ = changes.apply(changes.read(self.bundle, config), **own)
+        self.base, _ = changes.apply(changes.read(self.bundle, config), **own)
         self._preparation = Preparation(
-            self._base, self.root, CreateOptions(activation=False, init=init, bound=True), stay=True
+            self.base, self.root, CreateOptions(activation=False, init=init, bound=True), stay=True
         )
 
     def run(
@@ -78,11 +78,11 @@ class Prepared:
 
     def plan(self, container_id: str = "", **own: Unpack[Own]) -> Plan:
         """The plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
-        config, differs = changes.apply(self._base, **own)
+        config, differs = changes.apply(self.base, **own)
         return self._preparation.plan(container_id or new_id(), config, differs)
 
     def making(self, container_id: str = "", **own: Unpack[Own]) -> Make:
         """What creates the container of one run, for a `Course`; what is wrong with `own` is raised here."""
-        config, differs = changes.apply(self._base, **own)
+        config, differs = changes.apply(self.base, **own)
         name = container_id or new_id()
         return lambda: self._preparation.session(name, config, differs)
