@@ -16,34 +16,47 @@ from . import runtimes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Protocol, TypeVar
 
     from .runtimes import Place, Runtime
 
+    class Named(Protocol):
+        """What takes turns."""
+
+        @property
+        def name(self) -> str: ...
+
+    Item = TypeVar("Item", bound=Named)
+
 REST = 0.2  # seconds
 CONTAINERS = 1000
+LIST, LIST_QUIET = f"list of {CONTAINERS}", f"list --quiet of {CONTAINERS}"
 MOUNTS = 1000
 TRIES = 5
 LEAST, MOST = 12, 28  # 4 KiB to 256 MiB, as powers of two
 MILLISECONDS = 1000.0
+COMMANDS, PYTHON = "commands", "from Python"
 
 
 class Series:
-    """The numbers of one measure for each runtime.
+    """The numbers of one measure for each runtime, or each way from Python.
 
     name     what was measured, such as ``create``
     rest     seconds of rest before each run
     unit     ms or KiB
+    group    its table: COMMANDS or PYTHON
     values   name of the runtime -> its numbers, in order; none if it could not do it
     """
 
-    def __init__(self, name: str, *, rest: float = 0.0, unit: str = "ms") -> None:
+    def __init__(self, name: str, *, rest: float = 0.0, unit: str = "ms", group: str = COMMANDS) -> None:
         self.name = name
         self.rest = rest
         self.unit = unit
+        self.group = group
         self.values: dict[str, list[float]] = {}
 
-    def add(self, runtime: Runtime, value: float) -> None:
+    def add(self, runtime: Named, value: float) -> None:
         """Add one number."""
         self.values.setdefault(runtime.name, []).append(value)
 
@@ -58,28 +71,41 @@ class Series:
         return other / own if own and other is not None else None
 
 
-def _turns(place: Place, runs: int, rest: float, once: Callable[[Runtime], None]) -> None:
-    """Call `once` for each runtime in turn, another one first each time; one round more to warm up."""
+def turns(place: Place, items: Sequence[Item], runs: int, rest: float, once: Callable[[Item], None]) -> None:
+    """Call `once` for each item in turn, another one first each time; one round more to warm up.
+
+    A peer that fails is left out from then on, and noted.  Ours may not fail.
+    """
+    left = list(items)
     for number in range(runs + 1):
-        shift = number % len(place.runtimes)
-        for runtime in place.runtimes[shift:] + place.runtimes[:shift]:
+        shift = number % len(left)
+        for item in left[shift:] + left[:shift]:
             if rest:
                 time.sleep(rest)
-            once(runtime)
+            try:
+                once(item)
+            except runtimes.Failed as error:
+                if item.name in runtimes.OWN:
+                    raise
+                place.failed(item.name, f"{item.name} left out from round {number} of {runs} on: {error}")
+                left.remove(item)
+
+
+def _simple(name: str, place: Place, runs: int, rest: float, once: Callable[[Runtime], float]) -> Series:
+    """A measure of one number of milliseconds."""
+    series = Series(name, rest=rest)
+    turns(place, place.runtimes, runs, rest, lambda runtime: series.add(runtime, once(runtime) * MILLISECONDS))
+    return without_first(series)
 
 
 def _both(name: str, place: Place, runs: int, once: Callable[[Runtime], float]) -> list[Series]:
-    """A measure of one number, back to back and with rests."""
-    found = []
-    for rest in (0.0, REST):
-        series = Series(name, rest=rest)
-        _turns(place, runs, rest, lambda runtime, series=series: series.add(runtime, once(runtime) * MILLISECONDS))  # type: ignore[misc]
-        found.append(_without_first(series))
-    return found
+    """The same, back to back and with rests."""
+    return [_simple(name, place, runs, rest, once) for rest in (0.0, REST)]
 
 
-def _without_first(series: Series) -> Series:
-    series.values = {name: values[1:] for name, values in series.values.items()}
+def without_first(series: Series) -> Series:
+    """The series without the round that was there to warm up."""
+    series.values = {name: values[1:] for name, values in series.values.items() if len(values) > 1}
     return series
 
 
@@ -106,14 +132,14 @@ def commands(place: Place, runs: int) -> list[Series]:
 
         def once(runtime: Runtime, series: dict[str, Series] = series, rest: float = rest) -> None:
             for name, *words in steps:
-                if rest:
-                    time.sleep(rest / 4)
+                if rest and name != "create":  # before which turns() rests
+                    time.sleep(rest)
                 series[name].add(runtime, runtime.call(*words) * MILLISECONDS)
                 if name == "kill":
                     runtimes.reap_all()
 
-        _turns(place, runs, rest, once)
-        measured = [_without_first(one) for one in series.values()]
+        turns(place, place.runtimes, runs, rest, once)
+        measured = [without_first(one) for one in series.values()]
         found += [*measured, _sum("create + start + delete", [series[name] for name in ("create", "start", "delete")])]
     return found
 
@@ -121,8 +147,8 @@ def commands(place: Place, runs: int) -> list[Series]:
 def _sum(name: str, parts: list[Series]) -> Series:
     """The sums of what was measured in the same round."""
     series = Series(name, rest=parts[0].rest)
-    for runtime in parts[0].values:
-        rounds = zip(*(part.values[runtime] for part in parts), strict=True)
+    for runtime in parts[-1].values:
+        rounds = zip(*(part.values[runtime] for part in parts), strict=False)  # a peer may have failed in between
         series.values[runtime] = [sum(values) for values in rounds]
     return series
 
@@ -136,20 +162,14 @@ def listing(place: Place, runs: int) -> list[Series]:
         runtimes.reap_all()
         for number in range(CONTAINERS - 1):
             _copy_state(f"{runtime.root}/original", f"{runtime.root}/copy{number:04}", f"copy{number:04}")
-    found = []
-    for words in (("list",), ("list", "--quiet")):
-        series = Series(f"{' '.join(words)} of {CONTAINERS}")
-        _turns(
-            place,
-            max(3, runs // 4),
-            0.0,
-            lambda runtime, series=series, words=words: series.add(runtime, runtime.call(*words) * MILLISECONDS),  # type: ignore[misc]
-        )
-        found.append(_without_first(series))
+    found = [
+        _simple(name, place, max(3, runs // 4), 0.0, lambda runtime, words=words: runtime.call(*words))
+        for name, words in ((LIST, ("list",)), (LIST_QUIET, ("list", "--quiet")))
+    ]
     for runtime in place.runtimes:
         for number in range(CONTAINERS - 1):
-            shutil.rmtree(f"{runtime.root}/copy{number:04}")
-        runtime.call("delete", "--force", "original")
+            shutil.rmtree(f"{runtime.root}/copy{number:04}", ignore_errors=True)  # gone if the runtime failed
+        runtime.call("delete", "--force", "original", check=False)
     return found
 
 
@@ -171,14 +191,15 @@ def many_mounts(place: Place, runs: int) -> list[Series]:
         for number in range(MOUNTS)
     ]
     bundle = place.bundle("mounts", "/bin/true", mounts=mounts)
-    series = Series(f"run with {MOUNTS} mounts")
-    _turns(
-        place,
-        max(3, runs // 4),
-        0.0,
-        lambda runtime: series.add(runtime, runtime.call("run", "--bundle", bundle, "c-mounts") * MILLISECONDS),
-    )
-    return [_without_first(series)]
+    return [
+        _simple(
+            f"run with {MOUNTS} mounts",
+            place,
+            max(3, runs // 4),
+            0.0,
+            lambda runtime: runtime.call("run", "--bundle", bundle, "c-mounts"),
+        )
+    ]
 
 
 def filtered(place: Place, runs: int) -> list[Series]:
@@ -186,16 +207,14 @@ def filtered(place: Place, runs: int) -> list[Series]:
     bundle = place.bundle("filtered", "/bin/true", seccomp=engine_profile())
     found = []
     for name, cold in (("run with a filter", False), ("run with a new filter", True)):
-        series = Series(name)
 
-        def once(runtime: Runtime, series: Series = series, cold: bool = cold) -> None:
+        def once(runtime: Runtime, cold: bool = cold) -> float:
             if cold:
                 for cache in runtimes.CACHES:
                     shutil.rmtree(f"{runtime.root}/{cache}", ignore_errors=True)
-            series.add(runtime, runtime.call("run", "--bundle", bundle, "c-filtered") * MILLISECONDS)
+            return runtime.call("run", "--bundle", bundle, "c-filtered")
 
-        _turns(place, max(3, runs // 2), 0.0, once)
-        found.append(_without_first(series))
+        found.append(_simple(name, place, max(3, runs // 2), 0.0, once))
     return found
 
 
@@ -208,8 +227,8 @@ def memory(place: Place, runs: int) -> list[Series]:
     def once(runtime: Runtime) -> None:
         series.add(runtime, _peak(runtime.words("run", "--bundle", bundle, "c-memory"))[0] / scale)
 
-    _turns(place, max(3, runs // 4), 0.0, once)
-    return [_without_first(series)]
+    turns(place, place.runtimes, max(3, runs // 4), 0.0, once)
+    return [without_first(series)]
 
 
 def _peak(words: list[str]) -> tuple[float, str]:
@@ -218,7 +237,12 @@ def _peak(words: list[str]) -> tuple[float, str]:
     A child's ru_maxrss starts with the memory of the process that forked it, so that must be a small one.
     """
     words = [runtimes.BUSYBOX, "time", "-v", *words]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=runtimes.LIMIT
+        )
+    except subprocess.SubprocessError as error:
+        raise runtimes.Failed(f"{error}") from error
     line = next(line for line in done.stderr.splitlines() if "Maximum resident set size" in line)
     return float(line.rpartition(":")[2]), done.stdout
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from . import report
 
 TYPE_CHECKING = False
@@ -13,17 +15,41 @@ if TYPE_CHECKING:
 TEXT = """\
 # How fast ocirun is
 
-Made by `tests/bench/run --docs`; it needs root, and runc and crun beside ocirun. The three take turns, so that whatever
+Made by `tests/bench/run --docs`; it needs root, and the peers beside ocirun. All take turns, so that whatever
 else the machine does falls on each of them. Each number is a median; the last columns say how many times as long
 the others take. "after 200 ms" is with a rest before each call, as in life: some calls of the kernel are fast only
 while they are repeated, and caches get cold. The image is busybox, the config what `runc spec` writes, less its cgroup
-mount. "from Python" is `ocirun.run` in the process, and `subprocess.run` for the others.
+mount.
 
-![the table as bars](benchmark.svg)
+![the commands as bars](benchmark.svg)
 
 ```
-{table}
+{commands}
 ```
+
+## From Python
+
+`ocirun.run`, `Prepared.run` and `Pool.run` in the process; a pool gets the time to fill up again before the next turn,
+but not where many runs follow each other. The OCI runtimes and bubblewrap are started by
+`subprocess.run`, their output read, as programs do; bubblewrap gets the same namespaces, but makes no cgroups, keeps no
+time limit and gives no verdict. sandlock is `Sandbox(chroot=...).run`, made once: Landlock and seccomp, no namespaces
+and no cgroups. "subprocess" is `subprocess.run` of the same program without any container, and without its output.
+
+```
+{python}
+```
+
+## What is to be reached
+
+Ours divided by theirs.
+
+```
+{wanted}
+```
+
+## Where
+
+{about}
 
 {start}
 """
@@ -41,4 +67,17 @@ def text(host: dict[str, Any], results: list[Series], ways: dict[str, float]) ->
     """
     told = ", ".join(f"{report.number(value)} ms {way}" for way, value in ways.items())
     start = START.format(ways=told) if ways else ""
-    return TEXT.format(table=report.table(host, results).strip(), start=start).rstrip() + "\n"
+    items = "\n".join(
+        textwrap.fill(line, 120, initial_indent="- ", subsequent_indent="  ", break_long_words=False)
+        for line in report.about(host).splitlines()
+    )
+    return (
+        TEXT.format(
+            commands=report.commands(results),
+            python=report.python(results),
+            wanted=report.wanted(results),
+            about=items,
+            start=start,
+        ).rstrip()
+        + "\n"
+    )

@@ -1,22 +1,32 @@
-"""The results as a table for people and as JSON for programs."""
+"""The results as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import statistics
 
+from . import goals
+from .measures import COMMANDS, PYTHON
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from .measures import Series
 
-NAMES = ("ocirun", "beside", "crun", "runc")
+FIRST = ("ocirun", "beside")  # columns; then come the peers as they were measured
 
 
-def names(host: dict[str, Any]) -> list[str]:
-    """The runtimes that took part, in the order of the table."""
-    return [name for name in NAMES if name in host["versions"]]
+def of_group(results: list[Series], group: str) -> list[Series]:
+    """The series of one table."""
+    return [series for series in results if series.group == group]
+
+
+def names(results: list[Series]) -> list[str]:
+    """Who took part, in the order of the table."""
+    there = dict.fromkeys(name for series in results for name in series.values)
+    return [*(name for name in FIRST if name in there), *(name for name in there if name not in FIRST)]
 
 
 def label(series: Series) -> str:
@@ -31,24 +41,65 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def table(host: dict[str, Any], results: list[Series]) -> str:
-    """Medians, and how many times ocirun's the others are."""
-    there = names(host)
-    rows = [["median", "unit", *there, *(f"{name}/ocirun" for name in there[1:])]]
-    for series in results:
-        medians = [number(series.median(name)) for name in there]
-        ratios = [number(series.ratio(name)) for name in there[1:]]
-        rows.append([label(series), series.unit, *medians, *ratios])
+def _lines(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows of cells under each other, the first `left` columns to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if place < 2 else cell.rjust(width)
+            cell.ljust(width) if place < left else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    about = f"Linux {host['kernel']} {host['machine']}, {host['cpus']} CPUs; " + ", ".join(host["versions"].values())
-    return "\n".join([*lines, "", about, ""])
+    return "\n".join(lines)
+
+
+def commands(results: list[Series]) -> str:
+    """Medians of the commands, and how many times ocirun's the others are."""
+    chosen = of_group(results, COMMANDS)
+    there = names(chosen)
+    rows = [["median", "unit", *there, *(f"{name}/ocirun" for name in there[1:])]]
+    for series in chosen:
+        medians = [number(series.median(name)) for name in there]
+        ratios = [number(series.ratio(name)) for name in there[1:]]
+        rows.append([label(series), series.unit, *medians, *ratios])
+    return _lines(rows, 2)
+
+
+def python(results: list[Series]) -> str:
+    """Medians of the ways from Python."""
+    chosen = of_group(results, PYTHON)
+    there = names(chosen)
+    rows = [["median, from Python", "unit", *there]]
+    rows += [[label(series), series.unit, *(number(series.median(name)) for name in there)] for series in chosen]
+    return _lines(rows, 2)
+
+
+def wanted(results: list[Series]) -> str:
+    """The goals, and how far they are reached; those whose measure was not wanted are left out."""
+    rows = [["goal", "of whom", "medians", "ratio", "at most", "reached"]]
+    measured = {(series.name, series.group) for series in results}
+    for goal in goals.ALL:
+        if (goal.ours.series, goal.ours.group) not in measured:
+            continue
+        ours, theirs, ratio = goals.reached(results, goal)
+        verdict = "-" if ratio is None else "yes" if ratio <= goal.most else "no"
+        medians = f"{number(ours)} / {number(theirs)}"
+        rows.append([*goals.told(goal), medians, number(ratio), number(goal.most), verdict])
+    return _lines(rows, 2)
+
+
+def about(host: dict[str, Any]) -> str:
+    """What it was measured on, and the notes."""
+    line = f"Linux {host['kernel']} {host['machine']}, {host['cpus']} CPUs; "
+    versions = ", ".join(f"{name}: {version}" for name, version in host["versions"].items())
+    return "\n".join([line + versions, *host["notes"]])
+
+
+def text(host: dict[str, Any], results: list[Series]) -> str:
+    """All of it."""
+    tables = [table(results) for table, group in ((commands, COMMANDS), (python, PYTHON)) if of_group(results, group)]
+    return "\n\n".join([*tables, wanted(results), about(host)]) + "\n"
 
 
 def json_text(host: dict[str, Any], results: list[Series]) -> str:
@@ -67,4 +118,10 @@ def _record(series: Series) -> dict[str, Any]:
             "times_ocirun": series.ratio(name),
             "values": values,
         }
-    return {"name": series.name, "rest_seconds": series.rest, "unit": series.unit, "runtimes": runtimes}
+    return {
+        "name": series.name,
+        "group": series.group,
+        "rest_seconds": series.rest,
+        "unit": series.unit,
+        "runtimes": runtimes,
+    }
