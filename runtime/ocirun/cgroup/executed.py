@@ -31,10 +31,10 @@ class Executed:
         return HostError.from_os(f"write {value!a} to {file} of {controller}", error, call="write")
 
     def usage_files(self) -> list[str]:
-        """Path of a group and name of a file in it, in turn, of all that `usage` reads."""
+        """Path of a group and name of a file in it, in turn, of what is told of a program that has ended."""
         return []
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
-        """What `usage` gives, from the texts of `usage_files`, "" for one that the kernel has not."""
+        """What `usage` gives of that, from the texts of `usage_files`, "" for one that the kernel has not."""
         del texts
         return {}

@@ -47,9 +47,17 @@ def read(tops: Mapping[str, int]) -> dict[str, int]:
     return result
 
 
-def files(controllers: Container[str]) -> list[tuple[str, str]]:
-    """(controller, file) of each file that is read for these controllers."""
-    return list(dict.fromkeys((controller, file) for controller, file, _, _ in _SOURCES if controller in controllers))
+# What is told of a program that has ended; the rest is of interest while a container is there.
+TOLD = frozenset(("memory_peak_bytes", "cpu_ns", "pids_peak", "oom_kills", "under_oom"))
+
+
+def files(controllers: Container[str], names: Container[str] | None = None) -> list[tuple[str, str]]:
+    """(controller, file) of each file that is read for these controllers.
+
+    names   of the figures, None for all
+    """
+    wanted = [source for source in _SOURCES if names is None or source[3] in names]
+    return list(dict.fromkeys((controller, file) for controller, file, _, _ in wanted if controller in controllers))
 
 
 def from_texts(texts: Mapping[tuple[str, str], str]) -> dict[str, int]:

@@ -148,7 +148,7 @@ class V1Driver(Grouped):
     def _usage_places(self) -> list[tuple[str, str]]:
         from . import usage
 
-        return usage.files({name for group in self.groups for name in group.controllers})
+        return usage.files({name for group in self.groups for name in group.controllers}, usage.TOLD)
 
     def statistics(self) -> dict[str, Any]:
         """See `statistics.read`."""

@@ -158,13 +158,13 @@ class V2Driver(Grouped):
         """As `Driver.usage_files`."""
         from . import v2_figures
 
-        return [word for file in v2_figures.USAGE_FILES for word in (self.groups[0].path, file)]
+        return [word for file in v2_figures.TOLD_FILES for word in (self.groups[0].path, file)]
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
         """As `Driver.usage_from`."""
         from . import v2_figures
 
-        return v2_figures.usage_from(dict(zip(v2_figures.USAGE_FILES, texts, strict=True)))
+        return v2_figures.usage_from(dict(zip(v2_figures.TOLD_FILES, texts, strict=True)))
 
     def statistics(self) -> dict[str, Any]:
         """See `v2_figures.statistics`."""

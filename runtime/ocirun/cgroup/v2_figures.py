@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from . import tree
 from .statistics import filled, numbers
-from .usage import number
+from .usage import TOLD, number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ _USAGE = (
     ("pids.max", "", "pids_limit", 1),
     ("pids.events", "max", "pids_failures", 1),
 )
-USAGE_FILES = tuple(dict.fromkeys(file for file, *_ in _USAGE))
+# What is told of a program that has ended.
+TOLD_FILES = tuple(dict.fromkeys(file for file, _, name, _ in _USAGE if name in TOLD))
 # For runc a limit that is not set is the greatest number.
 _NO_LIMIT = (1 << 64) - 1
 _IO = (
@@ -72,14 +73,14 @@ def usage(top: int) -> dict[str, int]:
 
     top   the group's directory
     """
-    return usage_from({file: tree.figure(top, file) for file in USAGE_FILES})
+    return usage_from({file: tree.figure(top, file) for file, *_ in _USAGE})
 
 
 def usage_from(texts: Mapping[str, str]) -> dict[str, int]:
-    """As `usage`, from the texts of the USAGE_FILES; "" for one that the kernel has not."""
+    """As `usage`, from the texts of files; "" for one that the kernel has not."""
     result = {}
     for file, key, name, factor in _USAGE:
-        value = number(texts[file], key)
+        value = number(texts.get(file, ""), key)
         if value is not None:
             result[name] = value * factor
     return result

@@ -81,7 +81,7 @@ class Session:
             native = side.native
             if made.init:
                 native.init_plan, native.init_size = side.lend(made.init), len(made.init)
-            native.stamps = made.stamps
+            native.stamps = made.stamps if self.trace is not None else 0
             if self.progress_name:
                 native.names, native.names_size = side.lend(made.names), len(made.names)
             side.keep_descriptors(made.keep)
