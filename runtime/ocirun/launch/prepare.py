@@ -11,7 +11,8 @@ import os
 
 from ..host import facts as host
 from ..plan import cgroups, encode
-from ..plan.ops import Op
+from ..plan.ops import HOST_CALLS, INIT_OPS
+from ..plan.process import Environment, find_program
 from ..plan.template import Template
 from ..state import store
 from . import create, planning
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..cgroup.driver import Driver
     from ..config.load import Config
-    from ..plan.ops import Plan
+    from ..plan.ops import Op, Plan
     from ..state.record import Record
     from .encoded import Encoded
     from .options import CreateOptions
@@ -78,8 +79,12 @@ class Preparation:
         differs   the parts of it (template.PARTS) that are not those of `self.config`
         """
         store.check_id(container_id)
-        if not differs and len(container_id) == len(self.hole) and self._is_plain():
-            return PreparedSession(self, container_id)
+        if differs <= _PATCHED and len(container_id) == len(self.hole) and self._is_plain():
+            if not differs:
+                return PreparedSession(self, container_id)
+            program = self._program(config)
+            if program is not None:
+                return PreparedSession(self, container_id, config, differs, program)
         cgroup = planning.choose(config, container_id, self._options, self._layout)
         if not self._fits(cgroup, container_id):
             return create.planned(container_id, self.root, self._options, stay=self._stay, config=config)
@@ -92,11 +97,20 @@ class Preparation:
         """What will make one container of the config as it is."""
         return PreparedSession(self, container_id)
 
-    def whole(self, container_id: str) -> Session:
-        """The session of a container of the config as it is, by the letters of its id."""
-        cgroup = planning.choose(self.config, container_id, self._options, self._layout)
-        plan = self.plan(container_id, self.config, frozenset())
-        return create.session_of(container_id, self._options, config=self.config, plan=plan, cgroup=cgroup)
+    def _program(self, config: Config) -> Op | None:
+        """The operation with the program of a config; None where others of the plan depend on it too."""
+        process = _data(config).get("process") or {}
+        environment = Environment(process.get("env"))
+        if environment.needs_home != any(op.name == "find_home" for op in self._template.plan.ops):
+            return None
+        return find_program(list(process["args"]), environment)
+
+    def whole(self, container_id: str, config: Config | None = None, differs: frozenset[str] = frozenset()) -> Session:
+        """The session of a container, made without what is ready."""
+        config = config or self.config
+        cgroup = planning.choose(config, container_id, self._options, self._layout)
+        plan = self.plan(container_id, config, differs)
+        return create.session_of(container_id, self._options, config=config, plan=plan, cgroup=cgroup)
 
     def whole_course(self) -> encode.Course:
         """See `Session.whole_course`."""
@@ -155,25 +169,59 @@ class Preparation:
         return all(set(names) <= set(enabling.get(path, ())) for path, names in cgroup.enabling)
 
 
+# What may differ without another plan, but for one operation.
+_PATCHED = frozenset(("args", "env"))
+
+
 class _Ready:
     """The encoded sides of one plan, with a hole for the id and one for the time."""
 
-    __slots__ = ("course", "created", "encoded")
+    __slots__ = ("created", "encoded", "record", "slots")
 
     def __init__(self, session: Session, course: encode.Course | None, made: Mapping[str, bytes]) -> None:
+        self.record = session.record
+        self.slots = session.plan.slots
         self.created = session.record.created.encode()
         session.made.update(made)
         session.course = course
-        self.course = course
         self.encoded = session.encoded()
+
+    def with_program(self, config: Config, program: Op) -> Encoded:
+        """The same with another program, and with what is written down of it."""
+        found = self.encoded.copy()
+        found.init = encode.patched(found.init, [(program.name, program.args)], INIT_OPS, self.slots, {})
+        record = self.record.copy()
+        record.late = [
+            [*entry[:3], {"args": program.args["args"][:1]}] if entry[1] == "execute" else entry
+            for entry in record.late
+        ]
+        files = [
+            ("save_file", {"name": "config.json", "content": "config", "replace": 0}),
+            ("save_file", {"name": "state.json", "content": "state", "replace": 1}),
+        ]
+        made = {"config": config.raw, "state": record.texts()[0].encode()}
+        found.host = encode.patched(found.host, files, HOST_CALLS, self.slots, made)
+        return found
 
 
 class PreparedSession(Session):
     """The session of a prepared container; what only a failure or a hook needs is made when it is asked for."""
 
-    def __init__(self, preparation: Preparation, container_id: str) -> None:
+    def __init__(
+        self,
+        preparation: Preparation,
+        container_id: str,
+        config: Config | None = None,
+        differs: frozenset[str] = frozenset(),
+        program: Op | None = None,
+    ) -> None:
+        """Take what is ready.
+
+        config, differs, program   of a container with a program of its own, as of `Preparation.session`
+        """
         self._preparation = preparation
         self._id = container_id
+        self._config, self._differs, self._program = config, differs, program
         self._whole: Session | None = None
         # Of the program, where that comes later; and whether the container has waited for it.
         self.args: list[str] = []
@@ -182,7 +230,7 @@ class PreparedSession(Session):
 
     def _made_whole(self) -> Session:
         if self._whole is None:
-            self._whole = self._preparation.whole(self._id)
+            self._whole = self._preparation.whole(self._id, self._config, self._differs)
             self.made.update(self._whole.made)
         return self._whole
 
@@ -192,7 +240,7 @@ class PreparedSession(Session):
         plan = self._made_whole().plan
         for place, op in enumerate(plan.ops):
             if op.name == "receive_program" and self.args:
-                plan.ops[place] = Op(op.name, op.actor, op.pointer, {**op.args, "args": self.args}, why=op.why)
+                plan.ops[place] = type(op)(op.name, op.actor, op.pointer, {**op.args, "args": self.args}, why=op.why)
         return plan
 
     @property
@@ -217,11 +265,19 @@ class PreparedSession(Session):
         if self._whole is not None:
             super()._close_rest()
 
+    def give_plan(self) -> None:
+        """See `Session.give_plan`; what was compiled for it is kept for others."""
+        super().give_plan()
+        self._preparation.keep_made(self.made)
+
     def encoded(self) -> Encoded:
         """See `Session.encoded`: what is ready, with this id."""
         ready = self._preparation.ready(self.course)
         hole, own = self._preparation.hole.encode(), self._id.encode()
-        made = ready.encoded.copy()
+        if self._config is not None and self._program is not None:
+            made = ready.with_program(self._config, self._program)
+        else:
+            made = ready.encoded.copy()
         made.host = made.host.replace(hole, own).replace(ready.created, create.utc_now().encode())
         made.init = made.init.replace(hole, own)
         made.names = made.names.replace(hole, own)

@@ -218,6 +218,35 @@ def host_batches(plan: Plan) -> tuple[list[int], dict[int, list[int]]]:
     return first, batches
 
 
+def patched(
+    content: bytes,
+    changes: Sequence[tuple[str, Mapping[str, Any]]],
+    table: Mapping[str, tuple[int, tuple[tuple[str, str], ...]]],
+    slots: Sequence[str],
+    made: Mapping[str, bytes],
+) -> bytes:
+    """Encoded operations with other arguments for some; what these refer to goes behind the rest.
+
+    changes   name and arguments, in the order of the operations; each is the next one of its name
+    table     INIT_OPS or HOST_CALLS
+    """
+    words = _HEADER.unpack_from(content)
+    out, data = bytearray(content), _Data(len(content))
+    numbers = {name: number for number, name in enumerate(slots)}
+    row, at = 0, words[4]
+    for name, args in changes:
+        code, fields = table[name]
+        while _OP.unpack_from(out, at + row * _OP.size)[0] != code:
+            row += 1
+        place = at + row * _OP.size
+        index = _INDEX.unpack_from(out, place + _INDEX_AT)[0]
+        _OP.pack_into(out, place, code, 0, index, *_arguments(args, fields, numbers, made, data))
+        row += 1
+    data.put(b"\0")
+    _HEADER.pack_into(out, 0, *words[:2], _checked_size(data.base + data.size), *words[3:])
+    return b"".join([out, *data.parts])
+
+
 class Course:
     """What follows the program's start in the call that has started it.
 

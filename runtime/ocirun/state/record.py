@@ -210,6 +210,10 @@ class Record:
         entry = next((entry for entry in self.late if entry[0] == number), self.late[-1])
         return entry[0], Op(entry[1], INIT, entry[2], entry[3])
 
+    def copy(self) -> Record:
+        """The same in an object of its own."""
+        return Record(**{name: getattr(self, name) for name in self.__slots__})
+
     def texts(self) -> tuple[str, str]:
         """(content of state.json, text of the link `spare`, "" where it would be too long for one)."""
         values = {name: getattr(self, name) for name in self.__slots__}
