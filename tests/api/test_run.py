@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +15,6 @@ from .conftest import shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .conftest import Runner
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -107,3 +107,25 @@ def test_fork_of_the_caller_does_not_touch_its_containers(bundle: str, tmp_path:
     os.waitpid(child, 0)
     assert container.status() == "created"
     container.delete()
+
+
+def test_what_is_kept_of_a_config_is_as_new_as_the_config(bundle: str, root: str) -> None:
+    """The same bundle again and again, with another config, another environment, other rights of this process."""
+    path = Path(bundle, "config.json")
+    old = path.read_text(encoding="utf-8")
+    document = json.loads(old)
+    document["process"]["args"] = ["/bin/sh", "-c", "echo $A"]
+    try:
+        for turn in range(8):
+            document["process"]["env"] = [f"A={turn // 4}"]
+            path.write_text(json.dumps(document), encoding="utf-8")
+            outcome = ocirun.run(bundle, root=root)
+            assert outcome.stdout == f"{turn // 4}\n".encode(), turn
+            assert ocirun.run(bundle, root=root, args=["/bin/echo", str(turn)]).stdout == f"{turn}\n".encode()
+        name = f"kept-{os.getpid()}"
+        assert ocirun.run(bundle, root=root, args=["/bin/true"], container_id=name).ok
+        ended = [ocirun.run(bundle, root=root, args=shell("exit 3"), memory=limit) for limit in (1 << 25, 1 << 26)]
+        assert [outcome.exit_code for outcome in ended] == [3, 3]
+    finally:
+        path.write_text(old, encoding="utf-8")
+    assert os.listdir(root) == []

@@ -90,6 +90,12 @@ class Layout:
             # A named hierarchy has no controllers: systemd's, next to v2, makes no v1 host.
             self.mode = V2 if unified is not None else V1 if mounts else NONE
 
+    def values(self) -> list[object]:
+        """All that was read at once, to be compared."""
+        mounts = [(name, *map(mount.__getattribute__, Mount.__slots__)) for name, mount in self.mounts.items()]
+        unified = self.unified and [*map(self.unified.__getattribute__, Mount.__slots__)]
+        return [self.mode, mounts, unified, self.own]
+
     def hierarchies(self) -> list[Mount]:
         """The v1 hierarchies, each once, in the order of ``mounts``."""
         result: list[Mount] = []

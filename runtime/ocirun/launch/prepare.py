@@ -11,6 +11,7 @@ import os
 
 from ..host import facts as host
 from ..plan import cgroups, encode
+from ..plan.builder import Facts
 from ..plan.ops import HOST_CALLS, INIT_OPS
 from ..plan.process import Environment, find_program
 from ..plan.template import Template
@@ -55,6 +56,7 @@ class Preparation:
         hole = f"hole{os.urandom(8).hex()}"
         cgroup = planning.choose(config, hole, self._options, self._layout)
         facts = planning.create_facts(config, self._options, self._layout)
+        self._known = _known(facts)
         request = planning.request(config, hole, root, self._options, stay=stay)
         self.hole, self._cgroup = hole, cgroup
         self._template = Template(_data(config), facts, request, cgroup)
@@ -65,6 +67,16 @@ class Preparation:
         self._stream_uid = -1
         # Filters that were compiled for the first container.
         self._made: dict[str, bytes] = {}
+
+    def holds_for(self, config: Config) -> bool:
+        """What was read then is what is read now: the config, the host, this process; so the plan would be the same.
+
+        Raises HostError.
+        """
+        if config.raw != self.config.raw or config.bundle != self.config.bundle:
+            return False
+        facts = planning.create_facts(config, self._options, host.cgroup_layout())
+        return self._is_plain() and facts.caller is None and _known(facts) == self._known
 
     def plan(self, container_id: str, config: Config, differs: frozenset[str]) -> Plan:
         """The plan of one container; see `create`."""
@@ -282,6 +294,11 @@ class PreparedSession(Session):
         made.init = made.init.replace(hole, own)
         made.names = made.names.replace(hole, own)
         return made
+
+
+def _known(facts: Facts) -> list[Any]:
+    """Facts as plain values, to be compared."""
+    return [*(getattr(facts, name) for name in Facts.__slots__ if name != "layout"), *facts.layout.values()]
 
 
 def _data(config: Config) -> dict[str, Any]:

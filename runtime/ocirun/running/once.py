@@ -7,6 +7,7 @@ from itertools import count
 
 from ..launch import create as creation
 from ..launch.options import CreateOptions
+from ..launch.prepare import Preparation
 from ..roots import default_root
 from . import changes
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Unpack
 
+    from ..config.load import Config
     from ..launch.session import Session
     from .changes import Own
     from .course import Make
@@ -33,6 +35,37 @@ def new_id() -> str:
     return f"run-{(first + next(numbers)) % (1 << 64):016x}"
 
 
+# The last configs that were run: a plan made for one holds as long as what it was made of is read again unchanged.
+_KEPT = 8
+# No lock, which a fork in another thread could leave locked: each step is one of the interpreter's.
+_kept: dict[tuple[object, ...], Config | Preparation] = {}
+
+
+def _prepared(key: tuple[object, ...], config: Config, options: CreateOptions) -> Preparation | None:
+    """What is ready for a config that was run before; None for one that was not, or not on this host as it is.
+
+    key   what else the plan hangs on
+    """
+    found = _kept.pop(key, None)
+    if isinstance(found, Preparation):
+        if found.holds_for(config):
+            _keep(key, found)
+            return found
+    elif found is not None and found.raw == config.raw:
+        # For the second time: a plan for many costs more than one.
+        made = Preparation(config, str(key[1]), options, stay=True)
+        _keep(key, made)
+        return made
+    _keep(key, config)
+    return None
+
+
+def _keep(key: tuple[object, ...], what: Config | Preparation) -> None:
+    _kept[key] = what
+    if len(_kept) > _KEPT:
+        _kept.pop(next(iter(_kept)), None)
+
+
 def making(
     bundle: str,
     config: Mapping[str, Any] | None,
@@ -44,11 +77,14 @@ def making(
 ) -> Make:
     """What creates the container of one run, for a `Course`; an error of the config is raised here."""
     base = changes.read(os.path.abspath(bundle or "."), config)
-    checked, _ = changes.apply(base, **own)
+    checked, differs = changes.apply(base, **own)
     name, where = container_id or new_id(), root or default_root(os.environ)
 
     def make() -> Session:
         options = CreateOptions(activation=False, init=init, bound=True)
+        prepared = _prepared((base.bundle, where, init), base, options)
+        if prepared is not None:
+            return prepared.session(name, checked, differs)
         return creation.planned(name, where, options, stay=True, config=checked)
 
     return make
