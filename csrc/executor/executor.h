@@ -94,14 +94,17 @@ static inline long sys(struct executor *x, long nr, long a, long b, long c, long
 	return kernel_call(nr, a, b, c, d, e, f);
 }
 
-#define SYS0(x, nr) sys(x, nr, 0, 0, 0, 0, 0, 0)
-#define SYS1(x, nr, a) sys(x, nr, (long)(a), 0, 0, 0, 0, 0)
-#define SYS2(x, nr, a, b) sys(x, nr, (long)(a), (long)(b), 0, 0, 0, 0)
-#define SYS3(x, nr, a, b, c) sys(x, nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define SYS4(x, nr, a, b, c, d) sys(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define SYS5(x, nr, a, b, c, d, e) sys(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#ifndef SYS_FUNCTION
+#define SYS_FUNCTION sys
+#endif
+#define SYS0(x, nr) SYS_FUNCTION(x, nr, 0, 0, 0, 0, 0, 0)
+#define SYS1(x, nr, a) SYS_FUNCTION(x, nr, (long)(a), 0, 0, 0, 0, 0)
+#define SYS2(x, nr, a, b) SYS_FUNCTION(x, nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define SYS3(x, nr, a, b, c) SYS_FUNCTION(x, nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SYS4(x, nr, a, b, c, d) SYS_FUNCTION(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYS5(x, nr, a, b, c, d, e) SYS_FUNCTION(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define SYS6(x, nr, a, b, c, d, e, f) \
-	sys(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+	SYS_FUNCTION(x, nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* Close without becoming "the last call". */
 static inline void quiet_close(int fd)

@@ -8,6 +8,7 @@
 #ifndef OCIRUN_HOST_H
 #define OCIRUN_HOST_H
 
+#define SYS_FUNCTION sys_again
 #include "executor.h"
 #include "host_operations.h"
 #include "native.h"
@@ -77,6 +78,18 @@ int process_end(struct host_side *h);
 void streams_close(struct host_side *h);
 
 int undo_push(struct host_side *h, enum undo_kind kind, uint32_t number);
+
+/* A signal of the caller's may interrupt more than what waits: a limit of memory in cgroup v1, any file of FUSE or
+ * NFS.  What waits uses `sys`, and lets the handler run. */
+static inline long sys_again(struct executor *x, long nr, long a, long b, long c, long d, long e, long f)
+{
+	long r;
+
+	do
+		r = sys(x, nr, a, b, c, d, e, f);
+	while (r == -EINTR);
+	return r;
+}
 
 /* A call that was made elsewhere, with its first argument: for the record. */
 static inline void note_call(struct host_side *h, long nr, long first)

@@ -161,6 +161,8 @@ int host_start_program(struct host_side *h)
 		r = take_report(h, 0);
 		if (r == -EINTR)
 			return HOST_INTERRUPTED;
+		if (r < 0 && r != -EPIPE)
+			return r;
 		return r == INIT_STARTED ? 0 : HOST_ENDED;
 	}
 	r = ocirun_hear(h->shown->sync, message, NULL, h->shown->idle);
@@ -261,7 +263,7 @@ static int take_output(struct host_side *h, int number)
 static int look(struct host_side *h, int wait, int *gone, int *over)
 {
 	struct epoll_event event[8];
-	long n = SYS6(&h->x, __NR_epoll_pwait, h->epoll, event, 8, wait, 0, 8);
+	long n = sys(&h->x, __NR_epoll_pwait, h->epoll, (long)event, 8, wait, 0, 8);
 
 	for (long i = 0; i < n; i++) {
 		uint64_t what = event[i].data;
@@ -287,7 +289,7 @@ static int look(struct host_side *h, int wait, int *gone, int *over)
 static int reap(struct host_side *h)
 {
 	struct siginfo_words info = { 0 };
-	long r = SYS5(&h->x, __NR_waitid, P_PIDFD, h->shown->pidfd, &info, WEXITED, 0);
+	long r = sys(&h->x, __NR_waitid, P_PIDFD, h->shown->pidfd, (long)&info, WEXITED, 0, 0);
 
 	if (r == -EINTR)
 		return HOST_INTERRUPTED;

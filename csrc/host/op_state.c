@@ -17,7 +17,7 @@
 static const char *const files[] = { "start",  "progress", "state.json", "config.json",
 				     "spare",  "caller",   "looked",	 "made",	".made" };
 
-/* A missing or unsuitable root is the interpreter's to make, or to complain of. */
+/* A root that is missing, closed to us or unsuitable is the interpreter's to make, or to complain of. */
 int host_reserve_state(struct host_side *h, const struct reserve_state_args *a)
 {
 	struct executor *x = &h->x;
@@ -33,7 +33,7 @@ int host_reserve_state(struct host_side *h, const struct reserve_state_args *a)
 		n--;
 	x->buffer[n > 1 ? n - 1 : 1] = 0;
 	root = (int)SYS4(x, __NR_openat, AT_FDCWD, x->buffer, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	if (root == -ENOENT)
+	if (root == -ENOENT || root == -EACCES || root == -EPERM)
 		return HOST_ROOT;
 	if (root < 0)
 		return root;
@@ -168,7 +168,8 @@ static int start_time(struct host_side *h, uint64_t *ticks)
 	if (n < 0)
 		return (int)n;
 	end = x->buffer + n;
-	for (c = end; c > x->buffer && *c != ')'; c--)
+	/* What is behind the text may be anything. */
+	for (c = end; c > x->buffer && c[-1] != ')'; c--)
 		;
 	for (int blanks = 0; c < end && blanks < 20; c++)
 		blanks += *c == ' ';
@@ -220,7 +221,13 @@ int host_unlock_state(struct host_side *h)
 int state_remove(struct host_side *h)
 {
 	struct statx st;
-	long r = kernel_call(__NR_flock, h->shown->directory, LOCK_EXCLUSIVE | LOCK_NONBLOCKING, 0, 0, 0, 0);
+	long r;
+
+	if (h->shown->directory < 0) { /* made, and not opened: it is empty */
+		r = kernel_call(__NR_unlinkat, AT_FDCWD, (long)h->directory, AT_REMOVEDIR, 0, 0, 0);
+		return r == -ENOENT ? 0 : (int)r;
+	}
+	r = kernel_call(__NR_flock, h->shown->directory, LOCK_EXCLUSIVE | LOCK_NONBLOCKING, 0, 0, 0, 0);
 
 	if (r == 0)
 		r = kernel_call(__NR_statx, h->shown->directory, (long)"", AT_EMPTY_PATH, STATX_NLINK, (long)&st, 0);

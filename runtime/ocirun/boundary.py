@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 _ENOMEM = 12
+_LOAD = "there may be too few descriptors, see `ulimit -n`, or too little memory; or a file of ocirun is damaged"
 _GENERATOR, _COROUTINE = 0x20, 0x80  # inspect.CO_GENERATOR, inspect.CO_COROUTINE
 
 
@@ -31,7 +32,7 @@ def host_error(what: str, error: BaseException) -> HostError | None:
     if isinstance(error, MemoryError):
         return HostError(f"{what}: {errno_words(_ENOMEM)}", errno=_ENOMEM)
     if isinstance(error, ImportError):  # there are no descriptors or no memory left, or a file is damaged
-        return HostError(f"{what}: cannot load {error.name or 'a module'}: {error}")
+        return HostError(f"{what}: cannot load {error.name or 'a module'}: {error}", remedy=_LOAD)
     return None
 
 

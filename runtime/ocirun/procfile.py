@@ -26,16 +26,26 @@ GONE = (2, 3, 19, 20)
 _SILENT = (1, 5, 6, 13, 21, 22, 40, 61, 95)
 
 
+def open_into(held: list[int], path: str, flags: int = 0) -> None:
+    """Open a file for reading, and add its descriptor to `held`.  Raises OSError.
+
+    In one step of the interpreter: between two, a signal handler may raise, and what has no name yet is lost.
+    """
+    held.extend(map(os.open, (path,), (os.O_RDONLY | os.O_CLOEXEC | flags,)))
+
+
 def read(path: str, size: int = _PAGE) -> bytes:
     """The first `size` bytes of a file.  Raises OSError.
 
     A file of /proc that is no longer than a page comes whole in one read(2).
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    held: list[int] = []
     try:
-        return os.read(fd, size)
+        open_into(held, path)
+        return os.read(held[0], size)
     finally:
-        os.close(fd)
+        for fd in held:
+            os.close(fd)
 
 
 def text(path: str, size: int = _PAGE) -> str:
@@ -51,18 +61,20 @@ def text(path: str, size: int = _PAGE) -> str:
 
 
 def _all(path: str, size: int) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    held: list[int] = []
     try:
+        open_into(held, path)
         parts = []
         left = size + 1
-        while left > 0 and (part := os.read(fd, left)):
+        while left > 0 and (part := os.read(held[0], left)):
             parts.append(part)
             left -= len(part)
         if left <= 0:
             raise HostError(f"{path}: is longer than {size} bytes, the most that is read of it")
         return b"".join(parts)
     finally:
-        os.close(fd)
+        for fd in held:
+            os.close(fd)
 
 
 def stat_or_close(fd: int) -> os.stat_result:

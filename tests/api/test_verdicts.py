@@ -137,11 +137,12 @@ def test_somebody_else_reaps(bundle: str, root: str, before: str) -> None:
     assert output(text, bundle, root).split() == ["True"] * 9
 
 
-def test_status_that_is_lost_is_an_error(bundle: str, root: str) -> None:
+@pytest.mark.parametrize("code", [0, 3])
+def test_status_that_is_lost_is_an_error(bundle: str, root: str, code: int) -> None:
     """Without an init the kernel tells the status to whoever waits first."""
     text = (
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "try: print(ocirun.run(BUNDLE, root=ROOT, args=['sh', '-c', 'exit 3'], init=False))\n"
+        f"try: print(ocirun.run(BUNDLE, root=ROOT, args=['sh', '-c', 'exit {code}'], init=False))\n"
         "except ocirun.HostError as error: print(error.call, error.errno, os.listdir(ROOT))"
     )
     assert output(text, bundle, root) == "waitid 10 []"
@@ -159,7 +160,8 @@ def test_fork_in_another_thread(bundle: str, root: str) -> None:
         "thread = threading.Thread(target=fork); thread.start()\n"
         "begin = time.monotonic()\n"
         "done = [ocirun.run(BUNDLE, root=ROOT, args=['sh', '-c', 'exit 4'], timeout=40).exit_code for _ in range(10)]\n"
-        "print(done == [4] * 10, time.monotonic() - begin < 50)\n"
+        "late = ocirun.run(BUNDLE, root=ROOT, args=['sleep', '60'], timeout=0.3)\n"
+        "print(done == [4] * 10, late.limit == 'time', time.monotonic() - begin < 50)\n"
         "stop.set(); thread.join(); signal.signal(signal.SIGTERM, signal.SIG_IGN); os.killpg(0, signal.SIGTERM)"
     )
     env = {**os.environ, "PYTHONPATH": RUNTIME, "PYTHONWARNINGS": "ignore"}
@@ -172,7 +174,7 @@ def test_fork_in_another_thread(bundle: str, root: str) -> None:
         start_new_session=True,
         check=False,
     )
-    assert result.stdout.split() == ["True", "True"]
+    assert result.stdout.split() == ["True", "True", "True"]
 
 
 def test_busy_threads(run: Runner) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .. import procfile
 from ..errors import ConfigError, HostError, Problem
 from ..jsonio import JsonError, dumps, loads
 from .check import checked, checked_parts
@@ -127,27 +128,29 @@ def read(path: str, *, bundle: str = "") -> bytes:
     bundle   the directory to name instead if that is what is missing
     Raises HostError if a system call fails, ConfigError if the file is of another kind or too large.
     """
+    held: list[int] = []
     try:
-        # O_NONBLOCK: open(2) of a FIFO without a writer would wait for one.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except ValueError:
-        raise HostError(f"open {path!a}: the path holds a NUL character", call="open") from None
-    except OSError as error:
-        if bundle and not os.path.isdir(bundle):
-            raise _no_bundle(bundle, error) from None
-        raise HostError.from_os(f"open {path}", error, call="open") from None
-    try:
-        status = os.fstat(fd)
+        try:
+            # O_NONBLOCK: open(2) of a FIFO without a writer would wait for one.
+            procfile.open_into(held, path, os.O_NONBLOCK | os.O_NOCTTY)
+        except ValueError:
+            raise HostError(f"open {path!a}: the path holds a NUL character", call="open") from None
+        except OSError as error:
+            if bundle and not os.path.isdir(bundle):
+                raise _no_bundle(bundle, error) from None
+            raise HostError.from_os(f"open {path}", error, call="open") from None
+        status = os.fstat(held[0])
         kind = status.st_mode & 0o170000
         if kind != 0o100000:
             raise _refused(path, f"is {_KINDS.get(kind, 'of an unknown kind')}, not a regular file")
         if status.st_size > SIZE_LIMIT:
             raise _refused(path, _too_large(status.st_size))
-        return _all(fd, path)
+        return _all(held[0], path)
     except OSError as error:
         raise HostError.from_os(f"read {path}", error, call="read") from None
     finally:
-        os.close(fd)
+        for fd in held:
+            os.close(fd)
 
 
 def _all(fd: int, path: str) -> bytes:

@@ -265,16 +265,18 @@ def _rank(mount: Mount, own: str) -> tuple[bool, bool, int, bool]:
 
 def text(path: str) -> str:
     """A file of /proc, with its bytes as surrogates where they are no UTF-8.  Raises HostError."""
+    held: list[int] = []
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            parts = []
-            while part := os.read(fd, 1 << 16):
-                parts.append(part)
-        finally:
-            os.close(fd)
+        procfile.open_into(held, path)
+        parts = []
+        while part := os.read(held[0], 1 << 16):
+            parts.append(part)
     except OSError as error:
-        raise HostError.from_os(f"read {path}", error, call="read", remedy="is /proc mounted?") from error
+        remedy = "is /proc mounted?" if error.errno in procfile.GONE else ""
+        raise HostError.from_os(f"read {path}", error, call="read", remedy=remedy) from error
+    finally:
+        for fd in held:
+            os.close(fd)
     return os.fsdecode(b"".join(parts))
 
 

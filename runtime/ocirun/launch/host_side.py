@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _functools import partial
 
 from .._native import ffi, lib
 from ..errors import HostError
@@ -47,13 +48,13 @@ class HostSide:
         ffi.buffer(self._record)[: len(header)] = header
         plan, memory = ffi.from_buffer(content), _allocate("char[]", _MEMORY)
         # C has addresses only: what they lead to lives as long as this.
-        self._keep: list[Any] = [content, plan, memory]
-        self.native: Any = ffi.new("struct host *")
+        self._keep: list[Any] = [content, plan, memory, self._record]
+        # Freed by a function of C: one in Python, such as __del__, a signal handler may leave with an exception.
+        end: Any = partial(lib.ocirun_host_free)
+        end.keep = self._keep
+        self.native: Any = ffi.gc(ffi.new("struct host *"), end)
         self.native.plan, self.native.plan_size = plan, len(content)
         self.native.record, self.native.memory = self._record, memory
-
-    def __del__(self) -> None:
-        self.free()
 
     def lend(self, content: bytes) -> Any:
         """The address of bytes that live as long as this."""

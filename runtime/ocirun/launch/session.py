@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 
+_HELPERS = (3, 10, 32, 104)  # ESRCH, ECHILD, EPIPE, ECONNRESET: on the socket they tell of the helper, and not of us
+
+
 class Session:
     """The state of a running plan.
 
@@ -284,7 +287,7 @@ class Session:
         """What to tell the user: the helper's own account, if it is the one that stopped."""
         if not self._has_helper or not isinstance(error, (HelperEnded, HostError)):
             return error
-        if isinstance(error, HostError) and error.call not in ("sendmsg", "recvmsg"):
+        if isinstance(error, HostError) and (error.call not in ("sendmsg", "recvmsg") or error.errno not in _HELPERS):
             return error
         from . import report
 

@@ -154,13 +154,22 @@ class Course:
 
     def _is_removed(self, session: Session) -> bool:
         """Nothing is left of it."""
-        native, course = session.side.native, session.course
-        if course is None or not course.removes or native.unread or native.left:
-            return False
-        return not native.asked
+        native = session.side.native
+        return _all_in_c(session) and not native.unread and not native.left
 
     def _remove(self, session: Session) -> None:
+        # In C first: it needs no descriptors, and whoever is torn out of it leaves the rest to the end of the object.
+        side = session.side
+        if _all_in_c(session) and not side.take_back():
+            session.close()
+            return
         session.adopt_groups()
-        session.side.commit()
+        side.commit()
         session.close()
         foreground.remove(self._root, session.record, session.cgroup)
+
+
+def _all_in_c(session: Session) -> bool:
+    """The host's side has made all of the container, and so can take it back."""
+    course = session.course
+    return course is not None and course.removes and not session.side.native.asked
