@@ -184,11 +184,12 @@ static int watch(struct host_side *h, int fd, uint64_t what)
 	return (int)SYS4(&h->x, __NR_epoll_ctl, h->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-static void forget(struct host_side *h, int fd)
+/* What is at its end and still watched would be ready for ever. */
+static int forget(struct host_side *h, int fd)
 {
 	struct epoll_event event = { 0 };
 
-	kernel_call(__NR_epoll_ctl, h->epoll, EPOLL_CTL_DEL, fd, (long)&event, 0, 0);
+	return (int)SYS4(&h->x, __NR_epoll_ctl, h->epoll, EPOLL_CTL_DEL, fd, &event);
 }
 
 /* `milliseconds` from the program's start. */
@@ -267,20 +268,18 @@ static int look(struct host_side *h, int wait, int *gone, int *over)
 
 	for (long i = 0; i < n; i++) {
 		uint64_t what = event[i].data;
-		int r = 1;
+		int r = 0;
 
 		if (what == WATCH_PROCESS)
 			*gone = 1;
 		else if (what == WATCH_TIME)
 			*over = 1;
-		else if (what == WATCH_SOCKET && take_report(h, 0x40 /* MSG_DONTWAIT */) < 0)
-			forget(h, h->shown->sync);
-		else if (what <= WATCH_OUT + 1)
-			r = take_output(h, (int)what);
+		else if (what == WATCH_SOCKET)
+			r = take_report(h, 0x40 /* MSG_DONTWAIT */) < 0 ? forget(h, h->shown->sync) : 0;
+		else if ((r = take_output(h, (int)what)) == 0)
+			r = forget(h, h->ours[what]);
 		if (r < 0)
 			return r;
-		if (r == 0)
-			forget(h, h->ours[what]);
 	}
 	return (int)n;
 }
@@ -322,17 +321,21 @@ int host_serve(struct host_side *h)
 		if (gone)
 			break;
 		if (over) {
-			forget(h, h->timer);
-			return HOST_LATE;
+			r = forget(h, h->timer);
+			return r < 0 ? r : HOST_LATE;
 		}
 		if (r == 0)
 			return HOST_WAIT;
 	}
 	/* What it has left in the pipes, and in the socket. */
-	forget(h, h->shown->pidfd);
+	r = forget(h, h->shown->pidfd);
+	if (r < 0)
+		return r;
 	do
 		r = look(h, 0, &gone, &over);
 	while (r > 0 && !over);
+	if (r < 0)
+		return r;
 	r = reap(h);
 	if (r)
 		return r;

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Of the standard library: all of them small modules in C, or of a few lines.
 EVERY = {"__future__", "errno", "_struct", "struct", "_json", "time"}
-NATIVE = {"_cffi_backend", "fcntl"}
+NATIVE = {"_cffi_backend", "_functools", "fcntl"}
 ALLOWED = {
     "create": EVERY | NATIVE | {"_socket", "resource", "select", "_signal", "_bisect"},
     "run": EVERY | NATIVE | {"_socket", "resource", "select", "_signal", "termios"},
