@@ -40,7 +40,9 @@ int host_open_streams(struct host_side *h)
 		left -= (size_t)r;
 	}
 	if (h->shown->input_size)
-		SYS3(x, __NR_lseek, h->theirs[0], 0, 0);
+		r = SYS3(x, __NR_lseek, h->theirs[0], 0, 0);
+	if (r < 0)
+		return (int)r;
 	for (int i = 0; i < 2; i++) {
 		int ends[2];
 
