@@ -29,7 +29,7 @@ struct group {
 	uint64_t inode;
 };
 
-/* looked up by path only; see plan/cgroups.py */
+/* What a group needs besides its directory; runtime/ocirun/cgroup/grouped.py has the same numbers. */
 enum group_kind { GROUP_CPUSET = 1, GROUP_FREEZER = 2, GROUP_UNIFIED = 4 };
 
 /* What takes back what was made, last first. */
@@ -40,8 +40,8 @@ struct undo {
 	uint32_t number; /* of the group */
 };
 
+/* One execution.  Cleared at its beginning up to `x`; what comes then is large, and written before it is read. */
 struct host_side {
-	/* cleared at the beginning up to `x` */
 	struct host *shown; /* what Python sees */
 	uint32_t step;
 	const char *directory; /* path of the state directory */
