@@ -71,6 +71,9 @@ int state_remove(struct host_side *h);
 int group_remove(struct host_side *h, struct group *g);
 void groups_close(struct host_side *h);
 
+/* op_limits.c */
+int group_write(struct executor *x, int directory, const char *file, const char *text);
+
 /* op_process.c */
 int process_end(struct host_side *h);
 

@@ -48,18 +48,6 @@ static long read_file(struct executor *x, int directory, const char *file)
 	return n;
 }
 
-static int write_file(struct executor *x, int directory, const char *file, const char *text)
-{
-	int fd = (int)SYS4(x, __NR_openat, directory, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-	long r;
-
-	if (fd < 0)
-		return fd;
-	r = SYS3(x, __NR_write, fd, text, text_length(text));
-	quiet_close(fd);
-	return r < 0 ? (int)r : 0;
-}
-
 /* Whether `word` is a line of the text. */
 static int has_line(const char *text, const char *line)
 {
@@ -161,7 +149,7 @@ static int fill_cpuset(struct executor *x, const struct group *g)
 		else if (r > 0)
 			continue; /* it was cloned from there already */
 		if (r >= 0)
-			r = write_file(x, g->directory, file[i], x->buffer);
+			r = group_write(x, g->directory, file[i], x->buffer);
 		if (r < 0)
 			return (int)r;
 	}
@@ -227,19 +215,6 @@ int host_make_cgroup(struct host_side *h, const struct make_cgroup_args *a)
 		r = fill_cpuset(x, g);
 	let_go(&g->parent);
 	return r;
-}
-
-int host_write_cgroup(struct host_side *h, const struct write_cgroup_args *a)
-{
-	struct executor *x = &h->x;
-	const char *file = plan_text(x, a->file), *value = plan_text(x, a->value), *path = plan_text(x, a->path);
-
-	if (!file || !value || !path)
-		return fault(x, FAULT_PLAN, 0, EINVAL);
-	for (uint32_t i = 0; i < h->group_count; i++)
-		if (text_equal(h->group[i].path, path) && h->group[i].directory >= 0)
-			return write_file(x, h->group[i].directory, file, value);
-	return HOST_ASK;
 }
 
 /* The file of a v1 group to which a thread writes "0" to join. */

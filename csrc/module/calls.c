@@ -126,7 +126,7 @@ const char *ocirun_call_name(int nr)
 #define NAME(call)       \
 	case __NR_##call: \
 		return #call;
-		NAME(capget) NAME(capset) NAME(chdir) NAME(chroot) NAME(clone) NAME(clone3) NAME(close_range)
+		NAME(bpf) NAME(capget) NAME(capset) NAME(chdir) NAME(chroot) NAME(clone) NAME(clone3) NAME(close_range)
 		NAME(dup3) NAME(execve) NAME(execveat) NAME(faccessat2) NAME(fchdir) NAME(fchmod) NAME(fchown)
 		NAME(fchownat) NAME(fcntl) NAME(fsconfig) NAME(fsmount) NAME(fsopen) NAME(fspick) NAME(fstatfs)
 		NAME(getcwd) NAME(getdents64) NAME(ioctl) NAME(ioprio_set) NAME(keyctl) NAME(kill) NAME(lseek)

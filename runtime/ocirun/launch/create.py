@@ -59,7 +59,7 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
     record = _record(config, container_id, cgroup, plan)
     record.own_keyring = not options.no_new_keyring
     session = Session(plan, record, cgroup)
-    session.made = intent(record, config)
+    session.made = intent(record, config) | _device_programs(plan)
     session.stdio = options.stdio
     session.trace = tracer(options.trace, options.warn)
     if options.debug is not None:
@@ -72,6 +72,17 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
         kept = record.host_mounts
         session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
     return session
+
+
+def _device_programs(plan: Plan) -> dict[str, bytes]:
+    """What device rules become on cgroup v2, by the name of the bytes."""
+    found = {}
+    for op in plan.ops:
+        if op.name == "filter_devices":
+            from ..cgroup import device_filter
+
+            found[op.args["program"]] = device_filter.assemble("\n".join(op.args["rules"]))
+    return found
 
 
 def carry_out(session: Session, options: CreateOptions) -> None:

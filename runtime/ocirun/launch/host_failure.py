@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..state.record import Progress
     from .session import Session
 
-_EPERM, _ESRCH, _ECHILD, _EACCES, _EEXIST, _EPROTO = 1, 3, 10, 13, 17, 71
+_EPERM, _ESRCH, _ECHILD, _EACCES, _EBUSY, _EEXIST, _EPROTO = 1, 3, 10, 13, 16, 17, 71
 
 
 def of(session: Session, index: int, progress: Progress) -> OcirunError:
@@ -93,6 +93,10 @@ def _words(op: Op) -> str:
 def _remedy(op: Op, call: str, number: int) -> str:
     if op.name == "open_procfs" and not call:
         return "mount a procfs on /proc"
+    if op.name == "enable_controllers" and number == _EBUSY:
+        return "the group has processes of its own; choose a cgroupsPath in a group without"
+    if op.name == "filter_devices" and number == _EPERM:
+        return "eBPF programs for cgroups need CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN of the host"
     if op.name == "spawn":
         return spawn.remedy(number, op.args["flags"])
     if op.name == "limit_process" and number == _EPERM:

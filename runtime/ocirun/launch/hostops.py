@@ -143,7 +143,7 @@ def enable_controllers(s: Session, path: str, controllers: list[str], others: li
     s.cgroup.enable(path, controllers, others)
 
 
-def filter_devices(s: Session, path: str, rules: list[str]) -> None:
+def filter_devices(s: Session, path: str, rules: list[str], program: str) -> None:
     """The program that decides on devices."""
     s.cgroup.filter_devices("\n".join(rules))
 

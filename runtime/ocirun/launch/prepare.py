@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ..cgroup.translate import V2
 from ..host import facts as host
 from ..plan import cgroups, encode
 from ..plan.builder import Facts
@@ -76,7 +77,7 @@ class Preparation:
         if config.raw != self.config.raw or config.bundle != self.config.bundle:
             return False
         facts = planning.create_facts(config, self._options, host.cgroup_layout())
-        return self._is_plain() and facts.caller is None and _known(facts) == self._known
+        return facts.caller is None and _known(facts) == self._known
 
     def plan(self, container_id: str, config: Config, differs: frozenset[str]) -> Plan:
         """The plan of one container; see `create`."""
@@ -91,7 +92,7 @@ class Preparation:
         differs   the parts of it (template.PARTS) that are not those of `self.config`
         """
         store.check_id(container_id)
-        if differs <= _PATCHED and len(container_id) == len(self.hole) and self._is_plain():
+        if differs <= _PATCHED and len(container_id) == len(self.hole) and self._is_plain(config, container_id):
             if not differs:
                 return PreparedSession(self, container_id)
             program = self._program(config)
@@ -159,10 +160,14 @@ class Preparation:
             self._made = {name: content for name, content in made.items() if name not in create.INTENT}
             self._ready = {}
 
-    def _is_plain(self) -> bool:
-        """The choice of cgroups does not hang on who asks when: see `_fits`."""
+    def _is_plain(self, config: Config, container_id: str) -> bool:
+        """The cgroups are those of the plan, with another id: see `_fits`; with v1 root may write to all of them."""
         prepared = self._cgroup
-        return self._options.rootless == "false" and not prepared.enabling and prepared.unit is None
+        if self._options.rootless != "false" or prepared.unit is not None:
+            return False
+        if prepared.kind != V2:
+            return True
+        return self._fits(planning.choose(config, container_id, self._options, host.cgroup_layout()), container_id)
 
     def _fits(self, cgroup: Driver, container_id: str) -> bool:
         """The cgroup is the prepared one with another id.

@@ -5,6 +5,9 @@ from __future__ import annotations
 from ..cgroup import translate
 from ..cgroup.translate import UNIFIED, V2
 
+# The name of the bytes that the rules become.
+DEVICE_PROGRAM = "devices"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,7 +162,8 @@ def write_late(b: Builder) -> None:
 def _write(b: Builder, setting: translate.Setting) -> None:
     if setting.file == translate.DEVICE_FILTER:
         path = b.cgroup.path(UNIFIED)
-        b.host("filter_devices", setting.pointer, path=path, rules=setting.value.split("\n"))
+        rules = setting.value.split("\n")
+        b.host("filter_devices", setting.pointer, path=path, rules=rules, program=DEVICE_PROGRAM)
         return
     b.host(
         "write_cgroup",
