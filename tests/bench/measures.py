@@ -176,6 +176,9 @@ def listing(place: Place, runs: int) -> list[Series]:
 def _copy_state(source: str, target: str, name: str) -> None:
     os.mkdir(target, 0o711)
     for entry in os.scandir(source):
+        if entry.is_symlink():
+            text = os.readlink(entry.path)
+            os.symlink(text.replace('"original"', f'"{name}"'), f"{target}/{entry.name}")
         if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
             continue
         with open(entry.path, "rb") as file:
