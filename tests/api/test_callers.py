@@ -152,6 +152,54 @@ def test_exceptions_of_a_signal_handler(bundle: str, root: str, how: str) -> Non
     assert output(TORN, bundle, root, how, str(RUNS)) == ["True [] []"]
 
 
+TORN_POOL = """
+prepared = ocirun.Prepared(BUNDLE, root=ROOT, args=["/bin/true"])
+assert prepared.run().ok
+ignored, torn = [], 0
+sys.unraisablehook = lambda unraisable: ignored.append(repr(unraisable.exc_value))
+
+class Alarm(Exception):
+    pass
+
+def handler(*_):
+    raise Alarm
+
+def filled():
+    end = time.monotonic() + 20
+    while pool.ready < 4 and time.monotonic() < end:
+        time.sleep(0.005)
+    return pool.ready
+
+begin()
+pool = ocirun.Pool(prepared, size=4)
+assert filled() == 4
+start = time.monotonic()
+assert all(pool.run().ok for _ in range(10))
+each = (time.monotonic() - start) / 10
+signal.signal(signal.SIGALRM, handler)
+for number in range(int(sys.argv[1])):
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, each))
+            assert pool.run(["/bin/echo", str(number)]).stdout == f"{number}\\n".encode()
+        except Alarm:
+            torn += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Alarm:
+        pass
+assert pool.run().ok
+print(torn > 10, filled(), pool.problem)
+pool.close()
+print(left(), ignored)
+"""
+
+
+def test_exceptions_of_a_signal_handler_beside_a_pool(bundle: str, root: str) -> None:
+    """What was torn out of a run is removed, and the pool is filled again."""
+    assert output(TORN_POOL, bundle, root, str(RUNS)) == ["True 4 None", "[] []"]
+
+
 CANCELLED = """
 count = int(sys.argv[1])
 prepared = ocirun.Prepared(BUNDLE, root=ROOT, args=["/bin/true"])

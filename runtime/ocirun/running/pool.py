@@ -177,8 +177,7 @@ class _Shelf:
         self._lock = threading.Lock()
         self._open = True
         self.problem: Exception | None = None
-        for _ in range(size):
-            self._jobs.put(_MAKE)
+        self._jobs.put(_MAKE)
         self._thread = threading.Thread(target=self._work, name="ocirun-pool", daemon=True)
         self._thread.start()
 
@@ -216,7 +215,8 @@ class _Shelf:
             try:
                 if not isinstance(job, str):
                     _remove(job)
-                elif self._open and len(self.ready) < self._size:
+                # As many as are wanting, whatever the job was: one may have been lost with an exception of a handler.
+                while self._open and len(self.ready) < self._size and self._jobs.empty():
                     self.ready.append(self._make())
             except Exception as error:
                 # Whoever finds none ready makes one, and meets the error that there is then.
