@@ -55,7 +55,7 @@ struct host_side {
 	int64_t begin;	/* of the program, nanoseconds of CLOCK_MONOTONIC */
 	int told;	/* the word for start is given */
 	int owner;	/* the process that has begun: in one that was forked off nothing is taken back */
-	int ended;	/* init has said how the program ended */
+	int started, ended; /* init has said that the program runs; how it ended */
 	int epoll, timer;
 	int ours[2], theirs[3]; /* ends of the program's streams, or -1 */
 	struct executor x;

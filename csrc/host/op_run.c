@@ -75,6 +75,7 @@ static int take_report(struct host_side *h, int flags)
 
 	if (r != sizeof(report))
 		return r < 0 && r != -ECONNRESET ? (int)r : -EPIPE;
+	h->started |= report.kind == INIT_STARTED;
 	if (report.kind == INIT_ENDED) {
 		h->ended = 1;
 		h->shown->status = report.status;
@@ -127,8 +128,8 @@ static int send_program(struct host_side *h)
 	return r < 0 ? r : 0;
 }
 
-/* Let the helper go on from `wait_start`, until the program is executed. */
-int host_start_program(struct host_side *h)
+/* Let the helper go on from `wait_start`; until the program is executed, where something waits for that. */
+int host_start_program(struct host_side *h, const struct start_program_args *a)
 {
 	struct executor *x = &h->x;
 	uint64_t lifetime = h->shown->lifetime;
@@ -159,6 +160,8 @@ int host_start_program(struct host_side *h)
 		h->begin = time_now(x);
 	}
 	note_call(h, __NR_recvmsg, -1);
+	if (h->shown->has_init && !a->waits)
+		return 0;
 	if (h->shown->has_init) {
 		r = take_report(h, 0);
 		if (r == -EINTR)
@@ -304,17 +307,18 @@ static int reap(struct host_side *h)
 }
 
 /* Read the outputs until the program has ended.  Whoever still holds the other
- * end of one then is not waited for. */
+ * end of one then is not waited for.  Nor is init, where it has told the end,
+ * and somebody else removes the container: all others in it have ended by then. */
 int host_serve(struct host_side *h)
 {
-	int gone = 0, over = 0, r;
+	int gone = 0, over = 0, watched = 1, early = h->shown->program != NULL, r;
 
 	if (h->epoll < 0) {
 		r = begin_to_watch(h);
 		if (r < 0)
 			return r;
 	}
-	while (!gone) {
+	while (!gone && !(early && h->ended)) {
 		r = look(h, h->shown->polled ? 0 : -1, &gone, &over);
 		if (r == -EINTR)
 			return HOST_INTERRUPTED;
@@ -330,15 +334,17 @@ int host_serve(struct host_side *h)
 			return HOST_WAIT;
 	}
 	/* What it has left in the pipes, and in the socket. */
-	r = forget(h, h->shown->pidfd);
+	do {
+		r = gone && watched ? forget(h, h->shown->pidfd) : 0;
+		watched = !gone;
+		if (r == 0)
+			r = look(h, 0, &gone, &over);
+	} while (r > 0 && !over);
 	if (r < 0)
 		return r;
-	do
-		r = look(h, 0, &gone, &over);
-	while (r > 0 && !over);
-	if (r < 0)
-		return r;
-	r = reap(h);
+	if (h->shown->has_init && !h->started)
+		return HOST_ENDED;
+	r = early && h->ended ? 0 : reap(h);
 	if (r)
 		return r;
 	streams_close(h);

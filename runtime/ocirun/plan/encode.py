@@ -301,9 +301,10 @@ def _host_steps(
             if course is not None and course.ahead:
                 yield own, "pause", {"go": 1}
                 yield own, "open_streams", {}
-            yield index, "start_program", {}
             hook = "" if course is None else "poststart"
             behind = [number for number in numbers if plan.ops[number].args.get("kind", hook) == hook]
+            # Where nothing stands between, the watch of the program sees both, its beginning and its end.
+            yield index, "start_program", {"waits": int(course is None or bool(behind))}
             yield from _calls(plan, made, behind)
             continue
         yield index, "await", {"forks": int(barrier.name == "fork_init")}

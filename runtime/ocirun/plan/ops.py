@@ -234,7 +234,7 @@ HOST_CALLS: dict[str, tuple[int, _Fields]] = {
     "detach": (43, ()),
     "unlock_state": (44, ()),
     "open_streams": (45, ()),
-    "start_program": (46, ()),
+    "start_program": (46, (("waits", "int"),)),
     "serve": (47, ()),
     "read_usage": (48, (("files", "vector"),)),
     "remove_run": (49, ()),
