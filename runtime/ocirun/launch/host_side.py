@@ -126,6 +126,8 @@ class HostSide:
         """Close everything.  What was made and not committed is taken back."""
         if self.native.begun:
             lib.ocirun_host_free(self.native)
+        # Nothing is left for the end of the object, whose call would give the interpreter away once more.
+        ffi.gc(self.native, None)
 
 
 class Slots:
