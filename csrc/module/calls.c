@@ -9,6 +9,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -46,6 +47,38 @@ int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, u
 	long r = syscall(__NR_openat2, dirfd, path, &how, sizeof(how));
 
 	return r < 0 ? -errno : (int)r;
+}
+
+/* The first `size` bytes of a file, up to its end; how many, -errno. */
+static int64_t read_file(const char *path, char *buffer, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), error = 0;
+	size_t taken = 0;
+	ssize_t n = 1;
+
+	if (fd < 0)
+		return -(int64_t)errno;
+	while (n != 0 && !error && taken < size) {
+		n = read(fd, buffer + taken, size - taken);
+		if (n > 0)
+			taken += (size_t)n;
+		error = n < 0 && errno != EINTR ? errno : 0;
+	}
+	close(fd);
+	return error ? -(int64_t)error : (int64_t)taken;
+}
+
+/* Files one behind the other, in one call: `paths` are texts behind each other.
+ * What each has given is in `lengths`; one that fails has its -errno there. */
+void ocirun_read_files(const char *paths, unsigned int count, char *buffer, size_t size, int64_t *lengths)
+{
+	for (unsigned int i = 0; i < count; i++, paths += strlen(paths) + 1) {
+		lengths[i] = read_file(paths, buffer, size);
+		if (lengths[i] > 0) {
+			buffer += lengths[i];
+			size -= (size_t)lengths[i];
+		}
+	}
 }
 
 /* The f_type word of statfs(2), such as PROC_SUPER_MAGIC. */

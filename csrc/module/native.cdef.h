@@ -106,6 +106,7 @@ int ocirun_open_tree(int dirfd, const char *path, unsigned int flags);
 int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd);
 int ocirun_netlink_socket(int namespace);
 int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+void ocirun_read_files(const char *paths, unsigned int count, char *buffer, size_t size, int64_t *lengths);
 int64_t ocirun_fs_type(int fd);
 int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int ocirun_set_subreaper(int on);

@@ -39,6 +39,36 @@ def own_capabilities() -> tuple[int, int]:
     return permitted, bounding
 
 
+# What may change of this process and of its view of the host.
+_SEEN = ("/proc/self/status", "/proc/self/uid_map", "/proc/self/cgroup", "/proc/self/mountinfo")
+_SEEN_SIZE = 1 << 18
+
+
+def seen(path: str) -> list[object] | None:
+    """What the facts are read from, and a file beside, as plain values: where they are equal, so are the facts.
+
+    In one call without the interpreter, which beside busy threads is waited for after each.
+    path   the file, whose bytes come first
+    Returns None where something cannot be read whole; that is told by whoever reads the facts.
+    """
+    from .._native import ffi, lib
+
+    paths = [path, *_SEEN]
+    buffer, lengths = ffi.new_allocator(should_clear_after_alloc=False)("char[]", _SEEN_SIZE), ffi.new("int64_t[5]")
+    lib.ocirun_read_files(os.fsencode("\0".join(paths)), len(paths), buffer, _SEEN_SIZE, lengths)
+    texts, at = [], 0
+    for length in lengths:
+        if length < 0:
+            return None
+        texts.append(bytes(ffi.buffer(buffer + at, length)))
+        at += length
+    if at == _SEEN_SIZE:
+        return None
+    # The rest of the status changes all the time.
+    rights = [line for line in texts[1].split(b"\n") if line.startswith((b"CapPrm:", b"CapBnd:", b"Uid:"))]
+    return [texts[0], rights, *texts[2:], environment(), hard_limits()]
+
+
 def privileged() -> bool:
     """This process has CAP_SYS_ADMIN in the initial user namespace."""
     if os.geteuid() != 0 or in_user_namespace():

@@ -52,6 +52,7 @@ class Preparation:
         self._stay = stay
         # Asked once: what we may do does not change.
         self._options = options.but(rootless="true" if planning.is_rootless(options) else "false")
+        self._seen = host.seen(config.path)
         self._layout = host.cgroup_layout()
         # As long as an id of ours: in bytes that have it, such an id can take its place.
         hole = f"hole{os.urandom(8).hex()}"
@@ -68,6 +69,17 @@ class Preparation:
         self._stream_uid = -1
         # Filters that were compiled for the first container.
         self._made: dict[str, bytes] = {}
+
+    def is_unchanged(self) -> bool:
+        """The file of the config, the host and this process are as they were.
+
+        Where they are not, `holds_for` may still say that nothing of it matters.
+        """
+        namespaces = (_data(self.config).get("linux") or {}).get("namespaces") or ()
+        if self._seen is None or self._seen[0] != self.config.raw or self._options.rootless != "false":
+            return False
+        # With a user namespace the directories above the root file system count too.
+        return not any(one["type"] == "user" for one in namespaces) and host.seen(self.config.path) == self._seen
 
     def holds_for(self, config: Config) -> bool:
         """What was read then is what is read now: the config, the host, this process; so the plan would be the same.

@@ -76,13 +76,17 @@ def making(
     **own: Unpack[Own],
 ) -> Make:
     """What creates the container of one run, for a `Course`; an error of the config is raised here."""
-    base = changes.read(os.path.abspath(bundle or "."), config)
+    path, where = os.path.abspath(bundle or "."), root or default_root(os.environ)
+    key = (path, where, init, config is None)
+    kept = _kept.get(key) if config is None else None
+    ready = kept if isinstance(kept, Preparation) and kept.is_unchanged() else None
+    base = ready.config if ready is not None else changes.read(path, config)
     checked, differs = changes.apply(base, **own)
-    name, where = container_id or new_id(), root or default_root(os.environ)
+    name = container_id or new_id()
 
     def make() -> Session:
         options = CreateOptions(activation=False, init=init, bound=True)
-        prepared = _prepared((base.bundle, where, init), base, options)
+        prepared = ready or _prepared(key, base, options)
         if prepared is not None:
             return prepared.session(name, checked, differs)
         return creation.planned(name, where, options, stay=True, config=checked)
