@@ -5,6 +5,7 @@
 #include <linux/wait.h>
 
 #define P_PIDFD 3
+#define LOOK_AGAIN 250 /* milliseconds */
 
 /* Go on with the process that a staged helper has forked.  The number is its claim: only a child of ours counts. */
 static int adopt(struct host_side *h, uint32_t pid)
@@ -62,18 +63,20 @@ int host_answer(struct host_side *h)
 	return r;
 }
 
-/* The helper closes its end once our death is no longer its own. */
+/* The helper closes its end once our death is no longer its own.  Where that
+ * end is held open elsewhere its record says that it has gone on. */
 int host_detach(struct host_side *h)
 {
-	uint32_t message[2];
-	int r = ocirun_hear(h->shown->sync, message, NULL, h->shown->idle);
+	uint32_t message[2], index = h->x.index;
+	int r = ocirun_hear(h->shown->sync, message, NULL, LOOK_AGAIN);
 
 	note_call(h, __NR_recvmsg, -1);
 	if (r == -EINTR)
 		return HOST_INTERRUPTED;
-	if (r == -ETIMEDOUT)
-		return HOST_SILENT;
-	return r < 0 ? r : 0;
+	if (r != -ETIMEDOUT)
+		return r < 0 ? r : 0;
+	kernel_call(__NR_pread64, h->shown->progress, (long)&index, sizeof(index), offsetof(struct progress, index), 0, 0);
+	return index > h->x.index ? 0 : HOST_INTERRUPTED;
 }
 
 /* For the way back: with none left to have, it could not be gone. */
