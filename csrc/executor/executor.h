@@ -126,6 +126,12 @@ OCIRUN_OPS(X, X0)
 #undef X
 #undef X0
 
+/* struct pollfd */
+struct poll_words {
+	int fd;
+	short events, revents;
+};
+
 /* siginfo_t of waitid(2), as the kernel has it. */
 struct siginfo_words {
 	int signo, error, code, pad;

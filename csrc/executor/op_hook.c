@@ -14,10 +14,6 @@
 
 #define POLLIN 1
 
-struct poll_words {
-	int fd;
-	short events, revents;
-};
 struct time_words {
 	int64_t sec, nsec;
 };

@@ -17,11 +17,6 @@
 #define SIGNAL_KILL 9
 #define POLLIN 1
 
-struct poll_words {
-	int fd;
-	short events, revents;
-};
-
 enum { SIGNALS, EXECUTED, SOCKET, CALLER, WATCHED };
 
 struct init {

@@ -6,11 +6,6 @@
 #define POLLIN 1
 #define MAP_PRIVATE 2
 
-struct poll_words {
-	int fd;
-	short events, revents;
-};
-
 struct stream_words {
 	void *base;
 	size_t length;

@@ -16,6 +16,7 @@
 #define GROUP_LIMIT 32
 #define UNDO_LIMIT 64
 #define USAGE_LIMIT 24576
+#define P_PIDFD 3 /* waitid(2) */
 #define FIRST_OUTPUT 8192
 #define HELD 5 /* removing a state directory takes four, a module that words an error two */
 

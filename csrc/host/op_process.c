@@ -5,7 +5,6 @@
 #include <linux/mount.h>
 #include <linux/wait.h>
 
-#define P_PIDFD 3
 #define SIGNAL_KILL 9
 #define POLL_IN 1
 #define DEATH 5 /* seconds that a killed process may take */
@@ -178,7 +177,7 @@ int host_open_source(struct host_side *h, const struct open_source_args *a)
 /* Kill it, wait until it has ended, and reap it; whoever else has reaped it is fine. */
 int process_end(struct host_side *h)
 {
-	struct { int fd; short events, revents; } p = { h->shown->pidfd, POLL_IN, 0 };
+	struct poll_words p = { h->shown->pidfd, POLL_IN, 0 };
 	struct siginfo_words info = { 0 };
 	int64_t limit[2] = { DEATH, 0 };
 	long r;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define P_PIDFD 3
 #define WATCH_OUT 0 /* and 1: error */
 #define WATCH_SOCKET 2
 #define WATCH_PROCESS 3
@@ -144,7 +143,7 @@ int host_start_program(struct host_side *h, const struct start_program_args *a)
 		r = send_program(h);
 		if (r < 0)
 			return r;
-		h->shown->told = h->told = 1;
+		h->told = 1;
 		h->begin = time_now(x);
 	}
 	for (int i = 0; i < 3; i++)

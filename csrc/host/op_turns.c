@@ -4,7 +4,6 @@
 #include <linux/fcntl.h>
 #include <linux/wait.h>
 
-#define P_PIDFD 3
 #define LOOK_AGAIN 250 /* milliseconds */
 
 /* Go on with the process that a staged helper has forked.  The number is its claim: only a child of ours counts. */

@@ -12,17 +12,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-int ocirun_open_tree(int dirfd, const char *path, unsigned int flags)
-{
-	long r = syscall(__NR_open_tree, dirfd, path, flags);
-
-	return r < 0 ? -errno : (int)r;
-}
 
 /* Of the mount that `fd` is; `userns_fd` counts with MOUNT_ATTR_IDMAP only. */
 int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd)
@@ -87,13 +79,6 @@ int64_t ocirun_fs_type(int fd)
 	struct statfs st;
 
 	return fstatfs(fd, &st) < 0 ? -(int64_t)errno : (int64_t)st.f_type;
-}
-
-int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard)
-{
-	struct rlimit limit = { soft, hard };
-
-	return prlimit(pid, (__rlimit_resource_t)resource, &limit, NULL) < 0 ? -errno : 0;
 }
 
 int ocirun_set_subreaper(int on)

@@ -75,7 +75,6 @@ struct host {
 	const void *program;   /* of a container that was made ahead: a plan of one operation */
 	size_t program_size;
 	int64_t stream_uid;    /* whose its streams are, as the host numbers it; 0: as they are */
-	int told;	       /* the program was handed over */
 	uint64_t lifetime;     /* milliseconds, 0: no limit */
 	const char *input;
 	size_t input_size;
@@ -102,13 +101,11 @@ int ocirun_sealed_fd(const char *name, const void *bytes, size_t size);
 int ocirun_socketpair(int ends[2]);
 int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms);
 int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd);
-int ocirun_open_tree(int dirfd, const char *path, unsigned int flags);
 int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd);
 int ocirun_netlink_socket(int namespace);
 int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 void ocirun_read_files(const char *paths, unsigned int count, char *buffer, size_t size, int64_t *lengths);
 int64_t ocirun_fs_type(int fd);
-int ocirun_prlimit(int pid, int resource, uint64_t soft, uint64_t hard);
 int ocirun_set_subreaper(int on);
 int ocirun_bpf(int command, void *attributes, unsigned int size);
 int ocirun_inherited(int fd);

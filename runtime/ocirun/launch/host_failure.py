@@ -36,10 +36,7 @@ def of(session: Session, index: int, progress: Progress) -> OcirunError:
         made: OcirunError = session.cgroup.refused(op.args["controller"], op.args["file"], op.args["value"], error)
     else:
         made = HostError.from_os(_words(op), error, call=call, remedy=_remedy(op, call, progress.errno))
-    failure = report.host_error(op, index, made)
-    if failure.pointer and not failure.message.startswith(failure.pointer):
-        failure.message = f"{failure.pointer}: {failure.message}"
-    return failure
+    return report.host_error(op, index, made)
 
 
 def _turn(call: str, error: OSError) -> HostError:

@@ -317,7 +317,14 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
 
 
 def host_error(op: Op, index: int, error: OcirunError | OSError) -> OcirunError:
-    """An error of a host operation, with the operation's address."""
+    """An error of a host operation, with the operation's address, and the pointer in front."""
+    failure = _addressed(op, index, error)
+    if failure.pointer and not failure.message.startswith(failure.pointer):
+        failure.message = f"{failure.pointer}: {failure.message}"
+    return failure
+
+
+def _addressed(op: Op, index: int, error: OcirunError | OSError) -> OcirunError:
     if isinstance(error, StepError):
         return error
     if type(error) is HostError and error.call not in ("sendmsg", "recvmsg"):

@@ -170,14 +170,12 @@ class Session:
         """It was carried out up to `ready`."""
         return self._side is not None and bool(self._side.native.created)
 
-    def start(self, timeout: float | None = None) -> None:
+    def start(self) -> None:
         """Let a helper of this session go on from `wait_start`, and wait until the program runs.
 
-        timeout   seconds after which an init kills all processes of the container, by its own clock
         Then come the host operations behind `execute` but hooks.  Raises StepError, HookError.
         """
         self.side.native.go = 1
-        self.side.native.lifetime = encoded.milliseconds(timeout)
         try:
             self.go_on()
         except BaseException as error:
@@ -241,19 +239,11 @@ class Session:
                 self.run_hook(index)
             else:
                 hostops.run(self, op.name, op.args)
-        except OSError as error:
+        except (OSError, OcirunError) as error:
             self._let_go()
             from . import report
 
             raise report.host_error(op, index, error) from None
-        except OcirunError as error:
-            self._let_go()
-            from . import report
-
-            failure = report.host_error(op, index, error)
-            if failure.pointer and not failure.message.startswith(failure.pointer):
-                failure.message = f"{failure.pointer}: {failure.message}"
-            raise failure from None
 
     def below(self, controller: str) -> str:
         """The group below the container's that is to be joined in a hierarchy, "" for the container's own."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from struct import Struct
 
 from .._native import ffi, lib
 from ..errors import HostError, errno_words
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from ..plan.ops import Plan
 
 _EINTR, _ETIMEDOUT = 4, 110
-# csrc/executor/ops.h, enum init_report_kind and struct init_report
-INIT_STARTED, INIT_ENDED = 1, 2
-_REPORT = Struct("<IIiIQ")
 # How long the helper may be silent before somebody asks why, in milliseconds.
 IDLE = 250
 # How long a killed helper may take to end, in seconds.
@@ -40,24 +36,6 @@ def call_name(number: int) -> str:
         return ""
     name: str = ffi.string(lib.ocirun_call_name(number)).decode("ascii")
     return name
-
-
-class InitReport:
-    """What an init of ours says of the program: csrc/executor/ops.h, struct init_report.
-
-    kind     INIT_STARTED or INIT_ENDED
-    ended    its exit code, or minus the signal that ended it
-    late     init has killed it as its time was over
-    seconds  since it was forked, by the clock of init
-    """
-
-    __slots__ = ("ended", "kind", "late", "seconds")
-
-    def __init__(self, raw: bytes) -> None:
-        _, self.kind, status, late, nanoseconds = _REPORT.unpack(raw)
-        self.ended = os.waitstatus_to_exitcode(status & 0xFFFF)
-        self.late = bool(late)
-        self.seconds = nanoseconds / 1e9
 
 
 class Helper:
@@ -99,15 +77,6 @@ class Helper:
     def answer(self, index: int, *, value: int = 0, fd: int = -1) -> None:
         """Let the helper go on; HostError when it is gone."""
         check(lib.ocirun_answer(self.sync, index, value, fd), "answer to the init helper", "sendmsg")
-
-    def hear_init(self, *, wait: bool = True) -> InitReport | None:
-        """The next report of an init of ours; None when there is none any more, or without `wait` none now."""
-        os.set_blocking(self.sync, wait)
-        try:
-            raw = os.read(self.sync, _REPORT.size + 1)
-        except (BlockingIOError, ConnectionResetError):
-            return None
-        return InitReport(raw) if len(raw) == _REPORT.size else None
 
     def progress(self) -> record.Progress:
         """What the helper has written so far."""
