@@ -278,8 +278,13 @@ static int look(struct host_side *h, int wait, int *gone, int *over)
 			*gone = 1;
 		else if (what == WATCH_TIME)
 			*over = 1;
-		else if (what == WATCH_SOCKET)
-			r = take_report(h, 0x40 /* MSG_DONTWAIT */) < 0 ? forget(h, h->shown->sync) : 0;
+		else if (what == WATCH_SOCKET) {
+			r = take_report(h, 0x40 /* MSG_DONTWAIT */);
+			if (r == -EPIPE) /* closed by init; any other failure is ours */
+				r = forget(h, h->shown->sync);
+			else if (r == -EAGAIN || r == -EINTR)
+				r = 0;
+		}
 		else if ((r = take_output(h, (int)what)) == 0)
 			r = forget(h, h->ours[what]);
 		if (r < 0)
