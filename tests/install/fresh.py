@@ -66,8 +66,8 @@ class Fresh:
         program = own[-1].split('"')[1].rpartition("/")[2].partition(".")[0]
         return said, program, len({line.split(maxsplit=1)[0] for line in text.splitlines()}) - 1
 
-    def makers(self) -> list[int]:
-        """The processes that make its preloaded interpreter."""
+    def makers(self, word: str = "") -> list[int]:
+        """The processes that make its preloaded interpreter, with a word in their command line."""
         found = []
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -75,7 +75,7 @@ class Fresh:
                     words = file.read()
             except OSError:  # it has ended
                 continue
-            if os.fsencode(self.package) in words:
+            if os.fsencode(self.package) in words and os.fsencode(word) in words:
                 found.append(int(name))
         return found
 
@@ -101,7 +101,10 @@ class Blocked:
         """The maker, once it has come that far."""
         while not self.log.exists():
             time.sleep(0.01)
-        (maker,) = (pid for pid in self.fresh.makers() if b"--background" in read(pid, "cmdline"))
+        # Those that have found it locked, and go, are counted until they are gone.
+        while len(makers := self.fresh.makers("--background")) > 1:
+            time.sleep(0.01)
+        (maker,) = makers
         return maker
 
     def release(self) -> None:
