@@ -15,7 +15,7 @@
  *     no PYTHON* variable, no current directory, no user directory, no .pth
  *     file, no bytecode written,
  *   - tells what it becomes why that is not the preloaded interpreter, in a word
- *     (runtime/ocirun/unpreloaded.py has them) with a "+" where making it would help.
+ *     (runtime/ocirun/preload/missing.py has them) with a "+" where making it would help.
  *
  * Being static, it has no dynamic loader of its own that LD_LIBRARY_PATH (which
  * containerd ends in ":", the current directory) could mislead.

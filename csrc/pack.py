@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 IMPORTER = Path(__file__).resolve().parent / "start" / "importer.py"
 # No command comes by these on its way to a container; the API's own modules are not the command line's.
-COLD = ("ocirun.audit", "ocirun.cli.check", "ocirun.cli.completion", "ocirun.cli.help", "ocirun.cli.manual")
-API = ("ocirun.aio", "ocirun.runner", "ocirun.running")
+COLD = (
+    "ocirun.audit",
+    "ocirun.cli.commands.check",
+    "ocirun.cli.commands.completion",
+    "ocirun.cli.completion",
+    "ocirun.cli.help",
+    "ocirun.cli.manual",
+)
+API = ("ocirun.aio", "ocirun.runs")
 # It would run the command line.
 ENTRY = "ocirun.__main__"
 # Compiled modules that are looked for by name.  Those that this interpreter has built in never get here.

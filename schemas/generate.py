@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 SCHEMA = HERE / "config.schema.json"
 TARGET = HERE.parent / "runtime" / "ocirun" / "config"
 
-#: Each pattern of the schema, and the name under which config/forms.py has it as a function.
+#: Each pattern of the schema, and the name under which config/patterns.py has it as a function.
 FORMS = {
     r"^[^\u0000]*$": "text",
     r"^[^\u0000]+$": "name",

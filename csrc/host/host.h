@@ -30,7 +30,7 @@ struct group {
 	uint64_t inode;
 };
 
-/* What a group needs besides its directory; runtime/ocirun/cgroup/grouped.py has the same numbers. */
+/* What a group needs besides its directory; runtime/ocirun/cgroup/drivers/cgroupfs.py has the same numbers. */
 enum group_kind { GROUP_CPUSET = 1, GROUP_FREEZER = 2, GROUP_UNIFIED = 4 };
 
 /* What takes back what was made, last first. */

@@ -5,7 +5,7 @@
 #include <linux/fcntl.h>
 #include <string.h>
 
-#define FILTER_NAME "ocirun_devices" /* by which an update knows it again: cgroup/device_filter.py */
+#define FILTER_NAME "ocirun_devices" /* by which an update knows it again: cgroup/files/device_filter.py */
 
 /* A file of a group, in one call, as the kernel expects it. */
 int group_write(struct executor *x, int directory, const char *file, const char *text)

@@ -45,7 +45,7 @@ except KeyboardInterrupt:
 s = main(start=w)
 if w[0] == "+":
     try:
-        from ocirun.unpreloaded import have_made
+        from ocirun.preload.missing import have_made
 
         have_made(w, o)
     except BaseException:  # noqa: S110  the command is done, and nothing that fails after it is its caller's business

@@ -77,7 +77,7 @@ int preload_fits(const char *path, const struct preload_machine *machine, char *
 		return not_so(why, fd == -ENOENT ? "+absent" : "closed", "");
 	size = kernel_call(__NR_pread64, fd, (long)content, sizeof content, PRELOAD_TABLE, 0, 0);
 	kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
-	if (size == 0) /* an empty file, or a note: runtime/ocirun/preloading.py */
+	if (size == 0) /* an empty file, or a note: runtime/ocirun/preload/interpreter.py */
 		return not_so(why, "+absent", "");
 	if (size != sizeof content || table->magic != PRELOAD_MAGIC || table->size > sizeof content)
 		return not_so(why, "+damaged", "");

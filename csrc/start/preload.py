@@ -47,7 +47,7 @@ def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
             __import__(name)
         except ImportError:
             continue  # not there for this interpreter, or not needed here
-    if "ocirun.cli.explain" in importer.modules:
+    if "ocirun.cli.commands.explain" in importer.modules:
         practise(f"{target}.practice")
     importer.close(pack)
     files = {pack, *importer.files(), *sources(importer)}
@@ -118,7 +118,7 @@ def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
     from ocirun.cli import template
     from ocirun.errors import OcirunError
     from ocirun.host import facts
-    from ocirun.jsonio import dumps
+    from ocirun._base.jsonio import dumps
     from ocirun.state import record, store
 
     with open(f"{place}/config.json", "w", encoding="ascii") as file:

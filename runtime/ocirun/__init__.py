@@ -9,6 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocirun._base.version import SPEC_VERSION as SPEC_VERSION
     from ocirun.container import Container as Container
     from ocirun.container import CreateOptions as CreateOptions
     from ocirun.container import ExecOptions as ExecOptions
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
     from ocirun.orphans import cleanup as cleanup
-    from ocirun.runner import run as run
-    from ocirun.running.outcome import Outcome as Outcome
-    from ocirun.running.outcome import Usage as Usage
-    from ocirun.running.pool import Pool as Pool
-    from ocirun.running.prepared import Prepared as Prepared
-    from ocirun.running.process import Process as Process
-    from ocirun.version import SPEC_VERSION as SPEC_VERSION
+    from ocirun.runs.outcome import Outcome as Outcome
+    from ocirun.runs.pool import Pool as Pool
+    from ocirun.runs.prepared import Prepared as Prepared
+    from ocirun.runs.process import Process as Process
+    from ocirun.runs.single import run as run
+    from ocirun.state.usage import Usage as Usage
 
     __version__: str
 
@@ -52,11 +52,12 @@ _NAMES = {
         "list_states",
     ),
     "ocirun.orphans": ("cleanup",),
-    "ocirun.runner": ("run",),
-    "ocirun.running.outcome": ("Outcome", "Usage"),
-    "ocirun.running.pool": ("Pool",),
-    "ocirun.running.prepared": ("Prepared",),
-    "ocirun.running.process": ("Process",),
+    "ocirun.runs.single": ("run",),
+    "ocirun.runs.outcome": ("Outcome",),
+    "ocirun.runs.pool": ("Pool",),
+    "ocirun.runs.prepared": ("Prepared",),
+    "ocirun.runs.process": ("Process",),
+    "ocirun.state.usage": ("Usage",),
     "ocirun.errors": (
         "ConfigError",
         "ContainerExistsError",
@@ -73,7 +74,7 @@ _NAMES = {
         "UnsupportedError",
         "UsageError",
     ),
-    "ocirun.version": ("SPEC_VERSION", "__version__"),
+    "ocirun._base.version": ("SPEC_VERSION", "__version__"),
 }
 
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 import os
 
-from .boundary import told
+from ._base.boundary import told
+from ._base.roots import default_root
 from .errors import OcirunError
-from .launch import host_side
-from .roots import default_root
-from .running import ending, inside, once
-from .running.course import OUTPUT_LIMIT, Course
-from .running.pool import Pool
-from .running.prepared import Prepared
+from .execute import host_side
+from .runs import in_existing_container, in_new_container
+from .runs.pool import Pool
+from .runs.prepared import Prepared
+from .runs.program_run import OUTPUT_LIMIT, Course
+from .state import exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar, Unpack
 
     from .container import Container
-    from .running.changes import Own
-    from .running.course import Make
-    from .running.outcome import Outcome
+    from .runs.outcome import Outcome
+    from .runs.overrides import Own
+    from .runs.program_run import Make
 
     T = TypeVar("T")
 
@@ -64,7 +65,7 @@ async def run(
         )
     return await _watch(
         Course(root or default_root(os.environ), output_limit),
-        lambda: once.making(bundle, config, container_id, root, init=init, **own),
+        lambda: in_new_container.making(bundle, config, container_id, root, init=init, **own),
         stdin,
         timeout,
     )
@@ -106,8 +107,10 @@ async def run_in(
 ) -> Outcome:
     """Run one more program in a container; parameters, units and errors are those of `Container.run`."""
     return await _watch(
-        inside.Inside(output_limit),
-        lambda: inside.making(container.record, container.root, args, process=process, env=env, cwd=cwd, user=user),
+        in_existing_container.Inside(output_limit),
+        lambda: in_existing_container.making(
+            container.record, container.root, args, process=process, env=env, cwd=cwd, user=user
+        ),
         stdin,
         timeout,
     )
@@ -122,7 +125,7 @@ async def wait(container: Container, timeout: float | None = None) -> int | None
     try:
         async with asyncio.timeout(timeout):
             await _readable(pidfd)
-        return ending.status(pidfd)
+        return exit_status.status(pidfd)
     finally:
         os.close(pidfd)
 

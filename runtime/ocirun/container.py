@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import os
 
-from . import signals
-from .boundary import told, told_by
+from ._base import signals
+from ._base.boundary import told, told_by
 from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, with_force
-from .handle import Handle
-from .launch.criu_options import CheckpointOptions, RestoreOptions
-from .launch.options import CreateOptions, ExecOptions
+from .execute.criu.options import CheckpointOptions, RestoreOptions
+from .execute.options import CreateOptions, ExecOptions
 from .state import record as records
 from .state import store
+from .state.stored import Handle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from .host.stated import Stated
+    from .host.facts_file import Stated
     from .plan.ops import Plan
-    from .running.outcome import Outcome
-    from .running.process import Process
+    from .runs.outcome import Outcome
+    from .runs.process import Process
 
 
 @told_by
@@ -43,7 +43,7 @@ class Container(Handle):
         Raises InvalidIdError, ContainerExistsError, ConfigError, UnsupportedError, StepError, HookError,
         HostError; after any of them nothing is left.
         """
-        from .launch import create
+        from .commands import create
 
         record, session = create.create(container_id, root, options, stay=False)
         session.close()
@@ -55,7 +55,7 @@ class Container(Handle):
         Raises StateError when it is not created, ProgramError, HookError; a container whose poststart
         hook fails is stopped and deleted.
         """
-        from .launch import start
+        from .commands import start
 
         start.refuse(self.status())
         directory = self._directory()
@@ -75,7 +75,7 @@ class Container(Handle):
         """
         if signal is None:
             signal = signals.of_image(self._record.annotations)
-        from .launch import kill
+        from .commands import kill
 
         directory = self._directory()
         try:
@@ -105,10 +105,10 @@ class Container(Handle):
         The others are those of `ocirun.run`, but a time-out kills this program alone, and the outcome tells no
         usage.  Raises StateError, ConfigError, ProgramError, StepError, HostError.
         """
-        from .running import inside, watch
+        from .runs import in_existing_container, poll_loop
 
-        make = inside.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
-        return watch.run(inside.Inside(output_limit), make, stdin=stdin, timeout=timeout)
+        make = in_existing_container.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
+        return poll_loop.run(in_existing_container.Inside(output_limit), make, stdin=stdin, timeout=timeout)
 
     def popen(
         self,
@@ -126,10 +126,10 @@ class Container(Handle):
                 caller's, to be closed here
         The others, and the errors, are those of `run`.
         """
-        from .running import inside
+        from .runs import in_existing_container
 
-        make = inside.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
-        return inside.start(make, stdio)
+        make = in_existing_container.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
+        return in_existing_container.start(make, stdio)
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.
@@ -138,7 +138,7 @@ class Container(Handle):
         Returns its exit code (128 plus the signal), or 0 as soon as it runs when detached.
         Raises StateError, ConfigError, ProgramError, StepError, HostError.
         """
-        from .launch import execute
+        from .commands import exec as execute
 
         directory = self._directory()
         try:
@@ -149,7 +149,7 @@ class Container(Handle):
 
     def base_process(self) -> dict[str, Any]:
         """The ``process`` of the container's config, to be changed and given to `exec`."""
-        from .launch import execute
+        from .commands import exec as execute
 
         directory = self._directory()
         try:
@@ -181,7 +181,7 @@ class Container(Handle):
         schemata    lines for the schemata file of its resctrl group, such as ``L3:0=f``
         Raises StateError "container not running", ConfigError, HostError.
         """
-        from . import resources as limits
+        from .commands import update as limits
 
         directory = self._locked()
         try:
@@ -189,7 +189,7 @@ class Container(Handle):
             with self.cgroup as cgroup:
                 if not schemata:
                     return limits.update(directory, cgroup, resources, source=source)
-                from .launch import rdt
+                from .execute import rdt
 
                 with rdt.Change(self._record, directory, schemata):
                     return limits.update(directory, cgroup, resources, source=source)
@@ -211,17 +211,17 @@ class Container(Handle):
 
     def stats(self) -> dict[str, Any]:
         """What it uses now, in the shape of runc's stats events.  StateError, UnsupportedError without a cgroup."""
-        from . import stats
+        from .commands import events
 
         self._refuse_stopped(f"container with id {self.id} is not running")
         with self.cgroup as cgroup:
-            return stats.data(cgroup, stats.rdt_groups(self._record, self.root))
+            return events.data(cgroup, events.rdt_groups(self._record, self.root))
 
     def watch(self, interval: float) -> Iterator[dict[str, Any]]:
         """Its events until it stops: lack of memory, and its `stats` every `interval` seconds.  Raises as `stats`."""
-        from . import stats
+        from .commands import events
 
-        return stats.watch(self._record, self.root, self.cgroup, interval)
+        return events.watch(self._record, self.root, self.cgroup, interval)
 
     def delete(self, *, force: bool = False, if_stopped: bool = False) -> list[str]:
         """Remove the container: its processes if allowed, its cgroup, its state; then the poststop hooks.
@@ -231,7 +231,7 @@ class Container(Handle):
         Returns warnings: a failing poststop hook does not stop the deletion (runtime-spec runtime.md).
         Raises StateError for a running container without `force`, HostError.
         """
-        from .launch import destroy
+        from .commands import delete as destroy
 
         directory = self._locked(force=force)
         try:
@@ -252,11 +252,11 @@ class Container(Handle):
 
     def _keep_usage(self, directory: int) -> None:
         """Read what it has used while its cgroup is there; no reason not to delete it if that fails."""
-        from .state import used
+        from .state import usage
 
         try:
             self._read_usage(directory)
-            used.save(directory, self._used)
+            usage.save(directory, self._used)
         except (OSError, HostError):
             return
 
@@ -266,7 +266,7 @@ class Container(Handle):
         Returns warnings of the removal, as `delete`.
         Raises StateError, UsageError, UnsupportedError, and HostError with the end of CRIU's log.
         """
-        from .launch import checkpoint
+        from .commands import checkpoint
 
         directory = self._locked()
         try:
@@ -294,7 +294,7 @@ def delete(container_id: str, *, root: str, force: bool = False, if_stopped: boo
     except StateDamagedError:
         if not force:
             raise
-        from .launch import destroy
+        from .commands import delete as destroy
 
         return destroy.destroy_damaged(root, container_id)
 
@@ -314,7 +314,7 @@ def run(
     The code is 128 plus the signal for a program that a signal ended.  Not for threads: in the foreground
     the signals of this process are forwarded to the container.
     """
-    from .launch import foreground
+    from .commands import run as foreground
 
     return foreground.run(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
 
@@ -325,7 +325,7 @@ def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
 
     Raises as `Container.create`, and HostError with the end of CRIU's log.
     """
-    from .launch import restore
+    from .commands import restore
 
     return restore.run(container_id, root, options)
 
@@ -337,7 +337,7 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: S
     where   the host that it is for, see `hostfacts.read`; None for this one
     Raises ConfigError, UnsupportedError, UsageError, InvalidIdError.
     """
-    from .launch import planning
+    from .commands import planning
 
     if id != "<id>":  # a stand-in, which no container can have
         store.check_id(id)
@@ -347,7 +347,7 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: S
 @told
 def read_process(path: str) -> dict[str, Any]:
     """The process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
-    from .launch import execute
+    from .commands import exec as execute
 
     return execute.process_file(path)
 
@@ -359,7 +359,7 @@ def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = Fa
     must_exist   the root itself, which the first container makes
     Raises HostError for a root that is not ours, or is missing and must exist.
     """
-    from . import listing
+    from .state import listing
 
     return listing.states(root, warn=warn, must_exist=must_exist)
 

@@ -8,8 +8,10 @@ announced.
 
 from __future__ import annotations
 
-from .cgroup import driver, translate_v1
-from .cgroup.unit import Manager
+from ._base.version import SPEC_VERSION, VERSION, commit
+from .cgroup import driver
+from .cgroup.settings import v1 as translate_v1
+from .cgroup.systemd.unit import Manager
 from .config import _tables
 from .errors import ConfigError, HostError, UnsupportedError
 from .host import libseccomp
@@ -17,10 +19,10 @@ from .host.cgroups import Layout, Mount
 from .host.facts import seccomp_flags
 from .host.unified import Reach
 from .plan import constants as c
-from .plan import mountwords, seccomp
 from .plan.build import build
 from .plan.builder import Facts, Request
-from .version import SPEC_VERSION, VERSION, commit
+from .plan.mounts import words
+from .plan.process import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ _IDMAPPED = {
     "uidMappings": [_MAPPING],
     "gidMappings": [_MAPPING],
 }
-_IDMAP_WORDS = frozenset(word for word, (kind, _) in mountwords.WORDS.items() if kind == mountwords.IDMAP)
+_IDMAP_WORDS = frozenset(word for word, (kind, _) in words.WORDS.items() if kind == words.IDMAP)
 
 
 def features() -> dict[str, Any]:
@@ -60,7 +62,7 @@ def features() -> dict[str, Any]:
 
 def _annotations() -> dict[str, str]:
     annotations = {
-        "ocirun.version": VERSION,
+        "ocirun._base.version": VERSION,
         "ocirun.commit": commit(),
         "org.opencontainers.runc.checkpoint.enabled": "true",
     }
@@ -74,8 +76,8 @@ def _annotations() -> dict[str, str]:
 def mount_options() -> list[str]:
     """Every word of mount options that is not meant for the file system."""
     if accepts({"mounts": [_IDMAPPED]}):
-        return mountwords.KNOWN_OPTIONS
-    return [word for word in mountwords.KNOWN_OPTIONS if word not in _IDMAP_WORDS]
+        return words.KNOWN_OPTIONS
+    return [word for word in words.KNOWN_OPTIONS if word not in _IDMAP_WORDS]
 
 
 def _linux() -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from . import jsonio, procfile
+from ._base import jsonio, procfile
 from .config import load
 from .errors import UnsupportedError, UsageError
 from .host import cgroups, facts, unified
-from .host.stated import FORMAT, Stated
+from .host.facts_file import FORMAT, Stated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _caller() -> dict[str, Any]:
 
 
 def _systemd(*, user: bool) -> dict[str, Any] | None:
-    from .cgroup import systemd
+    from .cgroup.drivers import systemd
 
     try:
         found = systemd.find(user=user)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from .boundary import told
+from ._base.boundary import told
+from ._base.roots import default_root
 from .container import delete
 from .errors import ContainerNotFoundError, OcirunError
-from .roots import default_root
 from .state import caller, store
 
 TYPE_CHECKING = False

@@ -13,8 +13,8 @@ import pytest
 
 import ocirun
 from ocirun import Container, CreateOptions
+from ocirun.commands import create
 from ocirun.config import load
-from ocirun.launch import create
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

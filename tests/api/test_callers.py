@@ -232,8 +232,8 @@ def test_cancelled_tasks(bundle: str, root: str) -> None:
 
 
 FORKED = """
-from ocirun.launch import host_side
-from ocirun.running.course import Course
+from ocirun.execute import host_side
+from ocirun.runs.program_run import Course
 import select
 
 prepared = ocirun.Prepared(BUNDLE, root=ROOT)

@@ -152,7 +152,7 @@ def test_errors_inside(make: Make) -> None:
 
 def test_a_program_that_is_given_up_leaves_no_child(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead child in the container's pid namespace would keep its first process from ending."""
-    from ocirun.launch import session as sessions
+    from ocirun.execute import session as sessions
 
     container = make("/bin/sleep", "600")
     container.start()

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 import ocirun
-from ocirun.running import once
+from ocirun.runs import in_new_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_any_call_of_a_run_fails(bundle: str, root: str, error: int, monkeypatch
     faults = Faults(monkeypatch)
 
     def run() -> ocirun.Outcome:
-        once._kept.clear()  # of an earlier run, which would read next to nothing
+        in_new_container._kept.clear()  # of an earlier run, which would read next to nothing
         return ocirun.run(bundle, args=["/bin/true"], root=root, container_id=NAME)
 
     assert run().ok

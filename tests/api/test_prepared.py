@@ -83,7 +83,7 @@ def test_nothing_is_read_checked_or_planned_again(
     for owner, name in (
         *((load, name) for name in ("read", "checked", "checked_parts", "loads")),
         *((facts, name) for name in ("cgroup_layout", "own_capabilities", "privileged", "last_capability")),
-        *((build.mounts, "add_mounts"), (build.process, "become"), (build.cgroups, "make_cgroup")),
+        *((build.mounts, "add_mounts"), (build.program, "become"), (build.cgroups, "make_cgroup")),
     ):
         monkeypatch.setattr(owner, name, never)
     assert prepared.run().stdout == b"still\n"

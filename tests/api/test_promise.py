@@ -10,8 +10,10 @@ import os
 import pytest
 
 import ocirun
-from ocirun import aio, boundary, container, errors, handle
-from ocirun.running import once
+from ocirun import aio, container, errors
+from ocirun._base import boundary
+from ocirun.runs import in_new_container
+from ocirun.state import stored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from .conftest import Make
 
-CLASSES = (container.Container, handle.Handle, ocirun.Pool, ocirun.Prepared, ocirun.Process)
+CLASSES = (container.Container, stored.Handle, ocirun.Pool, ocirun.Prepared, ocirun.Process)
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
     *(container.run, container.restore, container.read_process, ocirun.cleanup),
@@ -194,7 +196,7 @@ def test_runs_whose_calls_fail(bundle: str, root: str, how: str) -> None:
     for name in CALLS:
         for number in (1, 2, 4, 7, 11):
             with pytest.MonkeyPatch.context() as patch:
-                once._kept.clear()  # of an earlier run, which would read next to nothing
+                in_new_container._kept.clear()  # of an earlier run, which would read next to nothing
                 failing = Failing(patch, name, number, (errno.ENOMEM, errno.EMFILE, errno.EIO)[number % 3])
                 try:
                     if how == "run":

@@ -43,21 +43,28 @@ FORBIDDEN = {
     *("socket", "subprocess", "tempfile", "threading", "traceback", "typing", "warnings", "cffi", "_ctypes"),
 }
 # What only a failure or a rare request needs.
-FAILURES = ("launch.report", "plan.render", "launch.hooks", "launch.sockets", "launch.notify")
+FAILURES = ("execute.report", "plan.render", "execute.hooks.hooks", "execute.streams.sockets", "execute.streams.notify")
 # Parts of ours that a command does without: the second command of a container reads no config.
 WITHOUT = {
-    "state": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create", "launch.session"),
-    "list": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create"),
-    "kill": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create"),
-    "pause": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create"),
-    "resume": ("config", "plan.build", "plan.encode", "plan.render", "_native", "launch.create"),
-    "start": ("config", "plan.build", "launch.create", "launch.session", "launch.hostops"),
-    "delete": ("plan.build", "launch.create", "launch.session", "launch.hostops"),
-    "create": ("launch.start", "launch.foreground", "launch.terminal", "cgroup.usage", "host.probe", *FAILURES),
-    "run": ("launch.start", "cgroup.usage", "host.probe", "launch.terminal", *FAILURES),
-    "spec": ("config", "plan", "cgroup", "state", "launch", "_native", "container"),
-    "--version": ("config", "plan", "cgroup", "state", "launch", "_native", "container"),
-    "explain": ("launch.foreground", "launch.start", "cgroup.usage", "host.probe"),
+    "state": ("config", "plan.build", "plan.encode", "plan.render", "_native", "commands.create", "execute.session"),
+    "list": ("config", "plan.build", "plan.encode", "plan.render", "_native", "commands.create"),
+    "kill": ("config", "plan.build", "plan.encode", "plan.render", "_native", "commands.create"),
+    "pause": ("config", "plan.build", "plan.encode", "plan.render", "_native", "commands.create"),
+    "resume": ("config", "plan.build", "plan.encode", "plan.render", "_native", "commands.create"),
+    "start": ("config", "plan.build", "commands.create", "execute.session", "execute.host_operations"),
+    "delete": ("plan.build", "commands.create", "execute.session", "execute.host_operations"),
+    "create": (
+        "commands.start",
+        "commands.run",
+        "execute.streams.terminal",
+        "cgroup.usage.v1",
+        "host.probe",
+        *FAILURES,
+    ),
+    "run": ("commands.start", "cgroup.usage.v1", "host.probe", "execute.streams.terminal", *FAILURES),
+    "spec": ("config", "plan", "cgroup", "state", "execute", "commands", "_native", "container"),
+    "--version": ("config", "plan", "cgroup", "state", "execute", "commands", "_native", "container"),
+    "explain": ("commands.run", "commands.start", "cgroup.usage.v1", "host.probe"),
 }
 
 
@@ -68,7 +75,7 @@ def check(name: str, loaded: set[str]) -> None:
     assert not foreign & FORBIDDEN
     assert not foreign - ALLOWED[name]
     assert not {module for module in ours for part in WITHOUT[name] if module == part or module.startswith(part + ".")}
-    commands = {module for module in ours if module == f"cli.{name}"}
+    commands = {module for module in ours if module == f"cli.commands.{name}"}
     assert commands or name.startswith("-")
 
 

@@ -10,9 +10,9 @@ import time
 import pytest
 
 from ocirun.cgroup import driver as drivers
-from ocirun.cgroup import translate
-from ocirun.cgroup.v1 import V1Driver
-from ocirun.cgroup.v2 import V2Driver
+from ocirun.cgroup.drivers.v1 import V1Driver
+from ocirun.cgroup.drivers.v2 import V2Driver
+from ocirun.cgroup.settings import translate
 from ocirun.host import cgroups
 from ocirun.host.cgroups import Layout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import translate
+from ocirun.cgroup.settings import translate
 from ocirun.errors import ConfigError
 
 TYPE_CHECKING = False

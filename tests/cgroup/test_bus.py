@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from ocirun.cgroup import bus as buses
-from ocirun.cgroup.bus import Bus, BusError, addresses
+from ocirun.cgroup.systemd import bus as buses
+from ocirun.cgroup.systemd.bus import Bus, BusError, addresses
 from ocirun.errors import HostError, UnsupportedError
 
 from .fake_systemd import FakeSystemd, Refusal, message_bytes

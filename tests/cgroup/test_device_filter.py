@@ -7,7 +7,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocirun.cgroup import device_filter, translate
+from ocirun.cgroup.files import device_filter
+from ocirun.cgroup.settings import translate
 
 from .sheet import without
 

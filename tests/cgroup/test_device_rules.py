@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocirun.cgroup import translate
-from ocirun.cgroup.device_rules import DEFAULTS
+from ocirun.cgroup.settings import translate
+from ocirun.cgroup.settings.device_rules import DEFAULTS
 from ocirun.errors import ConfigError
 
 TYPE_CHECKING = False

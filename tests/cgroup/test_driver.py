@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ocirun.cgroup import driver, place
+from ocirun.cgroup import driver, paths
 from ocirun.errors import ConfigError, HostError, StateDamagedError, UnsupportedError
 from ocirun.host.cgroups import Layout, Mount
 
@@ -254,6 +254,6 @@ def test_verbs_of_the_driver_none() -> None:
 
 
 def test_groups_are_values() -> None:
-    group = place.Group(("cpu", "cpuacct"), "/cg/cpu", "0:29", "a/b")
-    assert place.group_from_record(group.record()) == group
+    group = paths.Group(("cpu", "cpuacct"), "/cg/cpu", "0:29", "a/b")
+    assert paths.group_from_record(group.record()) == group
     assert (group.name, group.path) == ("cpu", "/cg/cpu/a/b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup.gvariant import parse
+from ocirun.cgroup.systemd.gvariant import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

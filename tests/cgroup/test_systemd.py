@@ -7,13 +7,13 @@ import os
 import pytest
 
 from ocirun.cgroup import driver as drivers
-from ocirun.cgroup import systemd as module
-from ocirun.cgroup import unit as units
 from ocirun.cgroup.driver import Driver
-from ocirun.cgroup.place import UNIFIED, Group
-from ocirun.cgroup.systemd import SystemdDriver, find, version_number
-from ocirun.cgroup.translate import Setting
-from ocirun.cgroup.unit import Manager
+from ocirun.cgroup.drivers import systemd as module
+from ocirun.cgroup.drivers.systemd import SystemdDriver, find, version_number
+from ocirun.cgroup.paths import UNIFIED, Group
+from ocirun.cgroup.settings.translate import Setting
+from ocirun.cgroup.systemd import unit as units
+from ocirun.cgroup.systemd.unit import Manager
 from ocirun.errors import HostError, StateDamagedError, UnsupportedError
 
 from .fake_systemd import INVOCATION, FakeSystemd, Refusal

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import translate
-from ocirun.cgroup.translate import Setting
-from ocirun.cgroup.translate_systemd import INFINITY, annotated, cpu_mask, properties, unit_properties
-from ocirun.cgroup.unit import Manager, unit
+from ocirun.cgroup.settings import translate
+from ocirun.cgroup.settings.systemd import INFINITY, annotated, cpu_mask, properties, unit_properties
+from ocirun.cgroup.settings.translate import Setting
+from ocirun.cgroup.systemd.unit import Manager, unit
 from ocirun.errors import ConfigError
 
 TYPE_CHECKING = False

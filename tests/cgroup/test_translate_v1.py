@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocirun.cgroup import translate
+from ocirun.cgroup.settings import translate
 from ocirun.errors import ConfigError
 
 from .sheet import MIB, make, refused, warned, without

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import blocks
+from ocirun.cgroup.settings import common
 
 from .sheet import MIB, make, refused
 
@@ -113,7 +113,7 @@ def test_block_io_refused(block: dict[str, Any], pointer: str) -> None:
     ],
 )
 def test_page_size(text: str, name: str) -> None:
-    assert blocks.page_size(text) == name
+    assert common.page_size(text) == name
 
 
 def test_huge_pages() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocirun.cgroup import translate, translate_v2
+from ocirun.cgroup.settings import translate, v2
 
 from .sheet import MIB, make_v2, refused_v2, without
 
@@ -77,7 +77,7 @@ def test_shares(shares: int, weight: int) -> None:
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_weight_keeps_the_order_of_shares(one: int, other: int) -> None:
     low, high = sorted((one, other))
-    assert 1 <= translate_v2.weight(low) <= translate_v2.weight(high) <= 10000
+    assert 1 <= v2.weight(low) <= v2.weight(high) <= 10000
 
 
 CPU: list[tuple[dict[str, Any], list[str]]] = [

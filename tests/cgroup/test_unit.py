@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup.unit import Manager, Unit, escape, slice_path, unit, unit_from_record
+from ocirun.cgroup.systemd.unit import Manager, Unit, escape, slice_path, unit, unit_from_record
 from ocirun.errors import ConfigError, StateDamagedError
 
 TYPE_CHECKING = False

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from ocirun.cgroup import driver, place, tree
+from ocirun.cgroup import driver, paths
+from ocirun.cgroup.files import tree
 from ocirun.errors import HostError
 
 from .live import LAYOUT, alive, get, joined, lab, make_below, memberships, move, needs_v1, put, until
@@ -198,7 +199,7 @@ def test_a_name_that_is_a_file(lab: Lab) -> None:
 
 
 def test_another_file_system_at_the_mount_point(lab: Lab) -> None:
-    group = place.Group(("memory",), "/proc", "0:1", "x")
+    group = paths.Group(("memory",), "/proc", "0:1", "x")
     with pytest.raises(HostError, match="is not the cgroup hierarchy memory"):
         tree.open_group(group)
 

@@ -93,7 +93,7 @@ def test_a_frozen_group_above(lab: Lab) -> None:
 
 
 def test_freeze_gives_up_and_thaws(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ocirun.cgroup import freezer
+    from ocirun.cgroup.files import freezer
 
     box = lab.driver(ready=True)
     process = lab.start(box, "exec sleep 100")

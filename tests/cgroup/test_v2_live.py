@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ocirun.cgroup import device_filter, v2_steps
+from ocirun.cgroup.files import device_filter, v2_files
 from ocirun.errors import HostError
 
 from .live import alive, get, lab_v2, make_below, memberships, needs_v2, put, until
@@ -122,7 +122,7 @@ def test_thaw_says_what_keeps_it_frozen(lab_v2: Lab) -> None:
 
 def test_freeze_gives_up_and_thaws(lab_v2: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     box = lab_v2.driver_v2(ready=True)
-    monkeypatch.setattr(v2_steps, "_wait", lambda *_: False)
+    monkeypatch.setattr(v2_files, "_wait", lambda *_: False)
     with pytest.raises(HostError, match="cannot be frozen"):
         box.freeze()
     assert get(f"{path(box)}/cgroup.freeze") == "0"
@@ -211,7 +211,7 @@ def test_where_another_process_starts(lab_v2: Lab) -> None:
 
 def test_home_outside_of_the_group_is_refused(lab_v2: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     box = lab_v2.driver_v2(ready=True)
-    monkeypatch.setattr(v2_steps, "domain_only", lambda _: True)
+    monkeypatch.setattr(v2_files, "domain_only", lambda _: True)
     with pytest.raises(HostError, match="which is not below"):
         box.home(lab_v2.start(None, "sleep 100").pid)
 

@@ -10,7 +10,7 @@ import pytest
 
 from check.test_audit import base
 from ocirun.audit.findings import CONFIG, ERROR, HOST, NOTE, PEERS, Audit, Finding
-from ocirun.cli.check import report
+from ocirun.cli.commands.check import report
 from ocirun.cli.main import main
 
 if TYPE_CHECKING:

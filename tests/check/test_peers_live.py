@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocirun._base.jsonio import JsonError, loads
 from ocirun.audit import peers
 from ocirun.config.check import check
-from ocirun.jsonio import JsonError, loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

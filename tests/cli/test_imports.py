@@ -69,14 +69,14 @@ sys.exit(status)
     assert result.returncode == int(failing)
     loaded = set(result.stderr.decode().splitlines()[-1].split())
     assert not loaded & SLOW
-    commands = {f"ocirun.cli.{module}" for module in COMMANDS.values()}
-    assert loaded & commands == {f"ocirun.cli.{name}"}
+    commands = {f"ocirun.cli.commands.{module}" for module in COMMANDS.values()}
+    assert loaded & commands == {f"ocirun.cli.commands.{name}"}
     assert "ocirun.cli.help" not in loaded
     assert ("ocirun.cli.log" in loaded) is failing
 
 
 def test_signals_need_no_signal_module() -> None:
-    with open(os.path.join(RUNTIME, "ocirun", "signals.py"), encoding="utf-8") as file:
+    with open(os.path.join(RUNTIME, "ocirun", "_base", "signals.py"), encoding="utf-8") as file:
         tree = ast.parse(file.read())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "ocirun.errors"}

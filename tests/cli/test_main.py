@@ -7,10 +7,10 @@ import tomllib
 
 import pytest
 
-from ocirun import roots, version
+from ocirun._base import roots, version
+from ocirun._base.roots import default_root
 from ocirun.cli.table import COMMANDS, GLOBALS, load
 from ocirun.errors import HostError
-from ocirun.roots import default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ocirun import signals
+from ocirun._base import signals
 from ocirun.errors import UsageError
 
 

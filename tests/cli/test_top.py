@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cli import top_screen, top_table
-from ocirun.top import Row
+from ocirun.cli.top import screen, table
+from ocirun.cli.top.sampler import Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ def rows() -> list[Row]:
     ("key", "first"), [("c", "small"), ("m", "l" * 40), ("p", "l" * 40), ("i", "l" * 40), ("n", "l" * 40)]
 )
 def test_orders(key: str, first: str) -> None:
-    names = [row.id for row in top_table.ordered(rows(), key)]
+    names = [row.id for row in table.ordered(rows(), key)]
     assert names[0] == first
     assert names[-1] == "gone"
 
 
 def test_the_whole_table() -> None:
-    head, *body = top_table.lines(top_table.ordered(rows(), "c"))
+    head, *body = table.lines(table.ordered(rows(), "c"))
     assert head.split() == [
         "ID",
         "STATUS",
@@ -106,7 +106,7 @@ def test_the_whole_table() -> None:
 
 @pytest.mark.parametrize("width", [1, 5, 10, 20, 40, 60, 79, 80, 100, 200])
 def test_every_width(width: int) -> None:
-    lines = top_table.lines(rows(), width=width)
+    lines = table.lines(rows(), width=width)
     least = 8 + len("  running")
     assert max(map(len, lines)) <= max(width, least)
     assert len(lines) == 4
@@ -116,17 +116,17 @@ def test_every_width(width: int) -> None:
 
 @pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 6, 24])
 def test_every_height(height: int) -> None:
-    picture = top_screen.frame(rows(), "c", 80, height)
+    picture = screen.frame(rows(), "c", 80, height)
     assert len(picture) == height
     if height > 4:
         assert any("gone" in line or "more" in line for line in picture)
-    many = top_screen.frame([Row(f"c{number}", "stopped", 0, None) for number in range(50)], "c", 80, 10)
+    many = screen.frame([Row(f"c{number}", "stopped", 0, None) for number in range(50)], "c", 80, 10)
     assert len(many) == 10
     assert many[-2] == "... and 44 more"
 
 
 def test_nothing_of_a_name_acts_on_the_terminal() -> None:
-    line = top_table.lines([Row("a\x1b[2J", "running", 0, None)])[1]
+    line = table.lines([Row("a\x1b[2J", "running", 0, None)])[1]
     assert "\x1b" not in line
 
 
@@ -146,10 +146,10 @@ def test_nothing_of_a_name_acts_on_the_terminal() -> None:
     ],
 )
 def test_sizes(value: float | None, text: str) -> None:
-    assert top_table.size(value) == text
+    assert table.size(value) == text
 
 
 def test_summary() -> None:
-    text = top_table.summary(rows(), 4)
+    text = table.summary(rows(), 4)
     assert text == "3 containers (1 paused, 1 running, 1 stopped), 101.0 % of 400 % CPU, 17.0 MiB memory"
-    assert top_table.summary([], 2).startswith("0 containers, 0.0 %")
+    assert table.summary([], 2).startswith("0 containers, 0.0 %")

@@ -10,7 +10,7 @@ from typing import Any, NotRequired, get_origin, get_type_hints
 import pytest
 from jsonschema import Draft202012Validator
 
-from ocirun.config import _types, forms
+from ocirun.config import _types, patterns
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 
@@ -59,7 +59,7 @@ def test_every_definition_is_used() -> None:
 
 
 def test_every_form_has_a_function() -> None:
-    assert set(generate.FORMS.values()) - {"text"} == set(forms.FORMS)
+    assert set(generate.FORMS.values()) - {"text"} == set(patterns.FORMS)
 
 
 @pytest.mark.parametrize(

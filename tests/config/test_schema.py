@@ -17,7 +17,7 @@ from jsonschema.validators import extend
 
 from config.samples import docker, full, minimal
 from config.test_generate import generate
-from ocirun.config import _tables, forms
+from ocirun.config import _tables, patterns
 from ocirun.config.check import Walk, check, structure
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.json"
@@ -170,5 +170,5 @@ def test_walker_and_schema_agree_on_each_part(schema: Any, node: Any) -> None:
 def test_forms_are_their_patterns(text: str) -> None:
     for pattern, name in generate.FORMS.items():
         by_pattern = re.search(pattern.replace("$", r"\Z"), text) is not None
-        by_form = not forms.clean(text) and (name == "text" or bool(forms.FORMS[name][0](text)))
+        by_form = not patterns.clean(text) and (name == "text" or bool(patterns.FORMS[name][0](text)))
         assert by_form == by_pattern, (name, text)

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ocirun.cli import completion
+from ocirun.cli.commands import completion
 from ocirun.cli.table import COMMANDS, GLOBALS, Option, load
 from ocirun.errors import UsageError
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ocirun._base.version import VERSION
 from ocirun.cli import manual
 from ocirun.cli.table import COMMANDS, GLOBALS, Command, Option, load
-from ocirun.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 MAN = ROOT / "man"

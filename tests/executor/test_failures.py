@@ -139,7 +139,7 @@ def test_capability_calls_that_must_work(prctl: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_call_of_the_record(name: str) -> None:
     """The number of the failed system call is in the record, not that of a later close."""
-    from ocirun.launch.spawn import call_name
+    from ocirun.execute.spawn import call_name
 
     plan = sample(name)
     baseline = run(plan)
@@ -151,7 +151,7 @@ def test_call_of_the_record(name: str) -> None:
 
 def test_names_of_calls() -> None:
     """Every call that the executor can make has a name for errors, but for those that cannot fail."""
-    from ocirun.launch.spawn import call_name
+    from ocirun.execute.spawn import call_name
 
     from .recorder import library
 

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from ocirun.launch import report
+from ocirun.execute import report
 from ocirun.plan import ops
 
 from .recorder import fd_of, op, rule, run_ops

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ocirun.launch import report
+from ocirun.execute import report
 from ocirun.state import record
 
 from .recorder import EXECUTED, EXITED, RETURNED, op, rule, run_ops

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ocirun.launch import report
+from ocirun.execute import report
 from ocirun.plan import encode, ops, render
 from ocirun.state import record
 

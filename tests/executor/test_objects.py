@@ -9,7 +9,7 @@ import re
 import pytest
 from plan.samples import NAMES, sample
 
-from ocirun.launch import report
+from ocirun.execute import report
 from ocirun.plan import render
 
 from .recorder import AT_FDCWD, EXECUTOR, RETURNED, run

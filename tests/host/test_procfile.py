@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from ocirun import procfile
+from ocirun._base import procfile
 from ocirun.errors import HostError
 from ocirun.host import facts
 

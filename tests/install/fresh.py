@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 
-from ocirun import unpreloaded
+from ocirun.preload import missing
 
 from . import pythons
 from .test_launcher import _build
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-AGO = unpreloaded.AGAIN + 60
+AGO = missing.AGAIN + 60
 LATER = "not made again within 10 minutes"
 
 

@@ -67,5 +67,7 @@ def test_editable(tmp_path: Path) -> None:
     copy = pythons.checkout(tmp_path / "checkout")
     scripts = pythons.environment(python, tmp_path / "env")
     pythons.run([str(scripts / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-e", str(copy)])
-    (copy / "runtime" / "ocirun" / "version.py").write_text('def text() -> str:\n    return "the checkout\\n"\n')
+    (copy / "runtime" / "ocirun" / "_base" / "version.py").write_text(
+        'def text() -> str:\n    return "the checkout\\n"\n'
+    )
     assert pythons.run([str(scripts / "ocirun"), "--version"], env={}).stdout.startswith("the checkout\n")

@@ -60,8 +60,10 @@ class Probe:
         package = where / "package" / "ocirun" / "cli"
         package.mkdir(parents=True)
         (package / "main.py").write_text(PROBE)
-        (package.parent / "unpreloaded.py").write_text("def have_made(start, program): pass\n")
-        for folder in (package, package.parent):
+        room = package.parent / "preload"
+        room.mkdir()
+        (room / "missing.py").write_text("def have_made(start, program): pass\n")
+        for folder in (package, package.parent, room):
             (folder / "__init__.py").write_text("")
         self.report = where / "report"
         self.program = where / "bin" / "launcher"

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ocirun import unpreloaded
+from ocirun.preload import missing
 
 from . import pythons
 from .fresh import LATER, Fresh
@@ -51,7 +51,7 @@ def test_second_command_after_pip_install(own: Installed, tmp_path: Path) -> Non
 def test_any_command_does_it(fresh: Fresh, tmp_path: Path) -> None:
     """Engines call no other; what the command says and its status are its own."""
     words = [str(fresh.program), "--root", str(tmp_path / "root"), "state", "nobody"]
-    plain = pythons.run(words, env={unpreloaded.SWITCH: "no"}, fails=True)
+    plain = pythons.run(words, env={missing.SWITCH: "no"}, fails=True)
     result = pythons.run(words, fails=True)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.split("msg=")[-1] == plain.stderr.split("msg=")[-1]
@@ -150,7 +150,7 @@ def test_a_place_that_cannot_take_it(fresh: Fresh, tmp_path: Path, options: str)
 
 
 def test_switched_off_for_one_command(fresh: Fresh, tmp_path: Path) -> None:
-    off = {unpreloaded.SWITCH: "no", "PATH": "/usr/bin:/bin"}
+    off = {missing.SWITCH: "no", "PATH": "/usr/bin:/bin"}
     assert fresh.call(tmp_path, env=off) == ("no (not made yet; OCIRUN_PRELOAD=no)", "_start", 0)
     fresh.call(tmp_path)
     assert fresh.call(tmp_path, env=off) == ("yes", "_preload", 0)  # it is about making, not about using

@@ -1,64 +1,24 @@
-"""Who may import whom: downward only.
-
-    0  errors jsonio procfile signals version    4  container
-       boundary _native                          5  features, the wider API
-    1  config host                               6  cli
-    2  plan cgroup
-    3  launch state resources stats
-
-An import that only type checkers see may also reach a neighbour of the same
-layer, but never upward.
-"""
+"""Who may import whom: downward only, by the list of layers in docs/design.md."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from .sources import PACKAGE, imports, module_name, modules, type_imports
+from .sources import PACKAGE, ROOT, imports, module_name, modules, type_imports
 
 LAYERS = {
-    "errors": 0, "boundary": 0, "jsonio": 0, "procfile": 0, "roots": 0, "signals": 0, "version": 0, "_native": 0,
-    "config": 1, "host": 1,
-    "plan": 2, "cgroup": 2,
-    "launch": 3, "state": 3, "resources": 3, "stats": 3,
-    "handle": 4, "listing": 4, "container": 4,
-    "running": 4, "runner": 5, "aio": 5, "orphans": 5, "top": 5, "hostfacts": 5, "audit": 5, "features": 5,
-    "preloading": 5, "unpreloaded": 5,
-    "cli": 6,
-}  # fmt: skip
-
-# Of the same layer, and yet allowed.
-NEIGHBOURS = {
-    ("launch", "state"),
-    ("resources", "state"),
-    ("stats", "state"),
-    ("roots", "procfile"),
-    ("procfile", "errors"),
-    ("signals", "errors"),
-    ("boundary", "errors"),
-    ("container", "running"),
-    ("container", "handle"),
-    ("container", "listing"),
-    ("listing", "handle"),
-    ("handle", "running"),
-    ("unpreloaded", "preloading"),
+    name: int(layer)
+    for layer, names in re.findall(r"^\| (\d+) \| ([^|]+) \|", (ROOT / "docs" / "design.md").read_text(), re.MULTILINE)
+    for name in re.findall(r"`(\w+)`", names)
 }
 
 # The command line uses the API, and these below it.
-CLI_MAY_USE = {
-    "roots",
-    "config.check",
-    "plan.render",
-    "host.probe",
-    "errors",
-    "boundary",
-    "jsonio",
-    "signals",
-    "version",
-    "container",
-}
+API = LAYERS["container"]
+CLI_MAY_USE = ("_base", "config.check", "errors", "plan.render")
 
-PURE = ("ocirun.plan", "ocirun.cgroup.translate")
+PURE = ("ocirun.plan", "ocirun.cgroup.settings.translate")
 # What a pure module may not reach: files, processes, time, the kernel.
 IMPURE = {
     "os",
@@ -94,14 +54,12 @@ def allowed(importer: str, imported: str, *, types: bool = False) -> bool:
         return False
     if own == other:
         return True
-    if own == "cli":
-        below = ".".join(imported.split(".")[1:])
-        return LAYERS[other] >= 4 or any(below == name or below.startswith(name + ".") for name in CLI_MAY_USE)
-    if own == "plan" and imported.startswith("ocirun.cgroup.translate"):
-        return True
-    if types and LAYERS[other] == LAYERS[own]:
-        return True
-    return LAYERS[other] < LAYERS[own] or (own, other) in NEIGHBOURS
+    if own == "cli" and LAYERS[other] < API:
+        below = imported.removeprefix("ocirun.")
+        return any(below == name or below.startswith(name + ".") for name in CLI_MAY_USE)
+    if (own, other) == ("plan", "cgroup") and not types:
+        return imported.startswith("ocirun.cgroup.settings")
+    return LAYERS[other] < LAYERS[own]
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -130,11 +88,11 @@ def test_the_rules_refuse() -> None:
     for importer, imported in (
         ("ocirun.config.load", "ocirun.host.facts"),
         ("ocirun.host.facts", "ocirun.config.load"),
-        ("ocirun.plan.build", "ocirun.cgroup.v1"),
-        ("ocirun.state.store", "ocirun.launch.spawn"),
+        ("ocirun.plan.build", "ocirun.cgroup.drivers.v1"),
+        ("ocirun.state.store", "ocirun.execute.spawn"),
         ("ocirun.plan.build", "ocirun.container"),
-        ("ocirun.cli.run", "ocirun.launch.spawn"),
-        ("ocirun.cli.run", "ocirun.config.load"),
+        ("ocirun.cli.commands.run", "ocirun.execute.spawn"),
+        ("ocirun.cli.commands.run", "ocirun.config.load"),
         ("ocirun.errors", "ocirun"),
     ):
         assert not allowed(importer, imported), (importer, imported)

@@ -44,11 +44,7 @@ def named(text: str) -> bool:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_option_is_named(path) -> None:  # type: ignore[no-untyped-def]
     name = str(path.relative_to(PACKAGE))
-    if name.startswith("cli/") or name in (
-        "preloading.py",
-        "unpreloaded.py",
-        "errors.py",
-    ):  # arguments of programs; the spelling itself
+    if name.startswith(("cli/", "preload/")) or name == "errors.py":  # arguments of programs; the spelling itself
         return
     assert [f"{name}:{line}: {text}" for line, text in texts(tree(path)) if named(text)] == []
 

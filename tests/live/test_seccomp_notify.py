@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ocirun.version import SPEC_VERSION
+from ocirun._base.version import SPEC_VERSION
 
 from . import execs, filters
 from .agent import Agent

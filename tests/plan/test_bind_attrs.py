@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.plan.options import ATIME_CLASS, LOCKABLE, bind_attrs, parse
+from ocirun.plan.mounts.options import ATIME_CLASS, LOCKABLE, bind_attrs, parse
 
 RO, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8
 NOATIME, STRICTATIME, NODIRATIME = 0x10, 0x20, 0x80

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
-from ocirun.plan import identity
+from ocirun.plan.process import identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
 from ocirun.plan import encode
 from ocirun.plan.builder import Facts, Request
-from ocirun.plan.joining import build_exec
+from ocirun.plan.exec_plan import build_exec
 
 from . import samples
 

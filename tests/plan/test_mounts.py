@@ -6,8 +6,8 @@ import pytest
 
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
-from ocirun.plan import mounts as mounts_module
 from ocirun.plan import ops
+from ocirun.plan.mounts import mounts as mounts_module
 
 from . import rules
 from .samples import BUNDLE, config, plan

@@ -6,13 +6,8 @@ import pytest
 
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
-from ocirun.plan import mountwords
-from ocirun.plan.options import (
-    KNOWN_OPTIONS,
-    bind_attrs,
-    parse,
-    suggestion,
-)
+from ocirun.plan.mounts import words as mountwords
+from ocirun.plan.mounts.options import KNOWN_OPTIONS, bind_attrs, parse, suggestion
 
 RO, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8
 NOATIME, STRICTATIME, NODIRATIME, ATIME = 0x10, 0x20, 0x80, 0x70
@@ -20,7 +15,7 @@ NOSYMFOLLOW = 0x200000
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocirun.plan.options import MountOptions
+    from ocirun.plan.mounts.options import MountOptions
 
 
 def options(text: str, **more: str) -> MountOptions:

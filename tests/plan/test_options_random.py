@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocirun.errors import ConfigError
-from ocirun.plan.options import KNOWN_OPTIONS, bind_attrs, parse
+from ocirun.plan.mounts.options import KNOWN_OPTIONS, bind_attrs, parse
 
 NOATIME, STRICTATIME, ATIME = 0x10, 0x20, 0x70
 

@@ -9,7 +9,7 @@ from ocirun.errors import UnsupportedError
 from ocirun.plan import render
 from ocirun.plan.builder import Facts, Request
 from ocirun.plan.ops import HOST_OPS, INIT, INIT_OPS
-from ocirun.plan.restoring import build_restore
+from ocirun.plan.restore_plan import build_restore
 
 from . import samples
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
-from ocirun.plan import scheduling
+from ocirun.plan.process import scheduling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ocirun.errors import UnsupportedError
-from ocirun.plan import render, seccomp
+from ocirun.plan import render
 from ocirun.plan.ops import BARRIERS
+from ocirun.plan.process import seccomp
 
 from . import rules, samples
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ocirun.cgroup import driver
-from ocirun.cgroup.unit import Manager
+from ocirun.cgroup.systemd.unit import Manager
 from ocirun.errors import ConfigError
 from ocirun.plan.build import build
 from ocirun.plan.builder import Facts, Request
-from ocirun.plan.joining import build_exec
+from ocirun.plan.exec_plan import build_exec
 from ocirun.plan.render import phrase
 
 from . import rules

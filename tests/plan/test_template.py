@@ -6,12 +6,12 @@ import copy
 import json
 
 import pytest
+from commands import hosts
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from resources import hosts
 
 from ocirun.cgroup import driver
-from ocirun.cgroup.unit import Manager
+from ocirun.cgroup.systemd.unit import Manager
 from ocirun.config import load
 from ocirun.errors import OcirunError
 from ocirun.plan import encode

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocirun import procfile
+from ocirun._base import procfile
 from ocirun.errors import HostError, StateDamagedError
 from ocirun.state import record, store
 

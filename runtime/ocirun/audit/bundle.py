@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
+from .._base.jsonio import JsonError, loads
 from ..config import load
 from ..config.check import check, part_is_sound
 from ..config.report import LIMIT, describe
 from ..errors import ConfigError, HostError, UnsupportedError, errno_words
-from ..jsonio import JsonError, loads
 from . import hints, missing, peers
 from .findings import CONFIG, ERROR, HOST, MOUNTS, NOTE, PEERS, WARNING, Audit, Finding
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..errors import Problem
-    from ..launch.options import CreateOptions
+    from ..execute.options import CreateOptions
 
 _UNKNOWN = "is not a key of the spec"
 
@@ -74,8 +74,8 @@ def _with_hint(problem: Problem) -> Finding:
 
 def _mount_options(data: dict[str, Any]) -> list[Finding]:
     """The option strings of every mount; `create` ends at the first mount that is wrong."""
-    from ..plan import mountwords
-    from ..plan import options as o
+    from ..plan.mounts import options as o
+    from ..plan.mounts import words as mountwords
 
     found: list[Finding] = []
     if not part_is_sound(data, "mounts"):
@@ -108,7 +108,7 @@ def _on_this_host(
     raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, known: list[Finding]
 ) -> list[Finding]:
     """What making the plan says, for a config that is right in itself."""
-    from ..launch import planning
+    from ..commands import planning
 
     said = {(finding.pointer, finding.severity) for finding in known}
     try:

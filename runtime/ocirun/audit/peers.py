@@ -162,7 +162,7 @@ def _on_mount(mount: object, pointer: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_data(word: str) -> bool:
-    from ..plan.mountwords import KNOWN_OPTIONS
+    from ..plan.mounts.words import KNOWN_OPTIONS
 
     return word not in KNOWN_OPTIONS and not word.startswith("idmap=")
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 
+from .._base.jsonio import loads
 from ..config.check import structure
 from ..config.report import LIMIT, token
 from ..errors import HostError
-from ..jsonio import loads
 from .findings import NOTE, SCHEMA, WARNING, Finding
 
 TYPE_CHECKING = False

@@ -21,9 +21,9 @@ from there.  The life of a container's cgroup:
 from __future__ import annotations
 
 from ..errors import HostError, StateDamagedError, UnsupportedError, option
-from . import place
-from .executed import Executed
-from .translate import V2 as V2
+from . import paths
+from .drivers.native import Executed
+from .settings.translate import V2 as V2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..host.cgroups import Layout
-    from .grouped import Grouped
-    from .oom import EventsWatch, OomWatch
-    from .place import Group, Hierarchy
-    from .translate import Setting
-    from .translate_systemd import Property
-    from .unit import Manager, Unit
+    from .drivers.cgroupfs import Grouped
+    from .files.oom import EventsWatch, OomWatch
+    from .paths import Group, Hierarchy
+    from .settings.systemd import Property
+    from .settings.translate import Setting
+    from .systemd.unit import Manager, Unit
 
 NONE = "none"
 V1 = "v1"
@@ -111,7 +111,7 @@ class Driver(Executed):
 
     def hierarchies(self) -> list[Hierarchy]:
         """What a mount of type ``cgroup`` shows."""
-        return [place.Hierarchy(group) for group in self.groups]
+        return [paths.Hierarchy(group) for group in self.groups]
 
     def delegated(self) -> tuple[str, ...]:
         """Files of the group that belong to the one to whom it is given."""
@@ -317,21 +317,21 @@ def choose(
     if disabled:
         return Driver()
     if manager is not None:
-        from . import choosing
+        from . import choose as choosing
 
         return choosing.in_unit(layout, manager, cgroups_path, container_id, annotations or {}, rootless=rootless)
     if layout.mode in ("v1", "hybrid"):
-        groups = place.groups(layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless)
+        groups = paths.groups(layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless)
         if groups:
-            from .v1 import V1Driver
+            from .drivers.v1 import V1Driver
 
             if not of_unit:
-                groups += place.beside(
+                groups += paths.beside(
                     layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless
                 )
             return V1Driver(groups, layout=layout, devices=not rootless or privileged())
     if layout.mode == "v2" and layout.unified is not None:
-        from . import choosing
+        from . import choose as choosing
 
         made = choosing.unified_group(layout, layout.unified, cgroups_path, container_id, rootless=rootless)
         if made is not None:
@@ -340,13 +340,13 @@ def choose(
         return Driver()
     if layout.mode == "none":
         raise UnsupportedError(
-            f"{place.POINTER}: no cgroup file system is mounted",
-            pointer=place.POINTER,
+            f"{paths.POINTER}: no cgroup file system is mounted",
+            pointer=paths.POINTER,
             remedy=f"mount one, or give `{option('cgroup-manager', 'disabled')}` for a container without a cgroup",
         )
     raise UnsupportedError(
-        f"{place.POINTER}: {cgroups_path!a}: we may not make it in any hierarchy",
-        pointer=place.POINTER,
+        f"{paths.POINTER}: {cgroups_path!a}: we may not make it in any hierarchy",
+        pointer=paths.POINTER,
         remedy="leave it out, or have the directories given to this user",
     )
 
@@ -357,7 +357,7 @@ def from_record(record: Any) -> Driver:
     if kind == NONE:
         return Driver()
     if kind == SYSTEMD:
-        from . import systemd
+        from .drivers import systemd
 
         return systemd.from_record(record)
     if kind not in (V1, V2):
@@ -367,22 +367,22 @@ def from_record(record: Any) -> Driver:
         raise StateDamagedError("the saved state names no cgroups")
     if kind == V2 and len(groups) != 1:
         raise StateDamagedError("the saved state names more than one cgroup v2")
-    driver = _grouped(kind, [place.group_from_record(group) for group in groups])
+    driver = _grouped(kind, [paths.group_from_record(group) for group in groups])
     # Not looked at yet means not made yet: whatever is there is somebody else's.
     driver.checked = record.get("checked") is True
     driver.found = set(found) if driver.checked else {group.name for group in driver.groups}
     driver.prepared = record.get("prepared") is True
     names = {group.name for group in driver.groups} if driver.prepared else set()
-    driver.inodes, driver.mark = place.owner_from_record(record, names)
+    driver.inodes, driver.mark = paths.owner_from_record(record, names)
     return driver
 
 
 def _grouped(kind: str, groups: list[Group]) -> Grouped:
     if kind == V2:
-        from .v2 import V2Driver
+        from .drivers.v2 import V2Driver
 
         return V2Driver(groups)
-    from .v1 import V1Driver
+    from .drivers.v1 import V1Driver
 
     return V1Driver(groups)
 

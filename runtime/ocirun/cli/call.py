@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from ocirun._base.roots import default_root
 from ocirun.cli.parse import truth
 from ocirun.errors import HostError, UsageError
-from ocirun.roots import default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

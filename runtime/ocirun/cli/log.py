@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import time
 
+from ocirun._base.jsonio import dumps
 from ocirun.cli.output import open_log, quoted, visible, write_all
 from ocirun.errors import ConfigError, StepError
-from ocirun.jsonio import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ocirun.boundary import host_error
+from ocirun._base.boundary import host_error
 from ocirun.cli.call import Call, settings
 from ocirun.cli.parse import Values, parse
 from ocirun.cli.table import COMMANDS, GLOBALS, load
@@ -37,7 +37,7 @@ def main(words: list[str] | None = None, *, start: str = "module") -> int:
     """Run one command line and return its exit status; nothing is raised.
 
     words   the arguments after the program's name; None for those of this process
-    start   how this interpreter was started, in a word of the launcher, see unpreloaded.py
+    start   how this interpreter was started, in a word of the launcher, see preload/missing.py
     """
     given = Values(GLOBALS)
     before, Spelling.flags = Spelling.flags, True
@@ -163,11 +163,12 @@ def _help(words: list[str]) -> int:
 
 
 def _version(start: str) -> int:
-    from ocirun import unpreloaded, version
+    from ocirun._base import version
     from ocirun.cli.output import out, visible
+    from ocirun.preload import missing
 
     # No line but the first may hold that word, see version.text; a shell takes the "?" for any character.
-    told = visible(unpreloaded.told(start)).replace("version", "ver?ion")
+    told = visible(missing.told(start)).replace("version", "ver?ion")
     out(f"{version.text()}preloaded: {told}\n")
     return 0
 

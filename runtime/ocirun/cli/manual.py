@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ocirun._base.version import VERSION
 from ocirun.cli.table import COMMANDS, GLOBALS, load
-from ocirun.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -158,7 +158,7 @@ GLOBALS = (
     HELP,
 )
 
-# Command -> its module in this package, in the order of help.  A command is only ever imported by way of
+# Command -> its module in `commands/`, in the order of help.  A command is only ever imported by way of
 # this table: no word of the command line becomes part of a module name.
 COMMANDS = {
     "create": "create",
@@ -188,5 +188,5 @@ COMMANDS = {
 
 def load(name: str) -> tuple[Command, Callable[[Call], int]]:
     """The entry and the function of the command `name`, a key of COMMANDS."""
-    module: Any = __import__(f"ocirun.cli.{COMMANDS[name]}", fromlist=("COMMAND", "execute"))
+    module: Any = __import__(f"ocirun.cli.commands.{COMMANDS[name]}", fromlist=("COMMAND", "execute"))
     return module.COMMAND, module.execute

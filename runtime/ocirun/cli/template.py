@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun.version import SPEC_VERSION
+from ocirun._base.version import SPEC_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

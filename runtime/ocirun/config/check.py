@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from . import rules
 from ._tables import BOOL, ENUM, INT, LIST, OBJECT, SPEC, STR
-from .forms import FORMS, clean
+from .patterns import FORMS, clean
 from .report import Report, TooManyError, token
 
 TYPE_CHECKING = False

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from .. import procfile
+from .._base import procfile
+from .._base.jsonio import JsonError, dumps, loads
 from ..errors import ConfigError, HostError, Problem
-from ..jsonio import JsonError, dumps, loads
 from .check import checked, checked_parts
 from .report import describe
 

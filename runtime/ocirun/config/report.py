@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .._base.jsonio import dumps
 from ..errors import Problem
-from ..jsonio import dumps
 
 #: A config can be wrong at millions of places; nobody reads more than this many.
 LIMIT = 200

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from .. import procfile
+from .._base import procfile
+from .._base.roots import in_user_namespace
 from ..errors import HostError
-from ..roots import in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

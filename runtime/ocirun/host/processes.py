@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import procfile
+from .._base import procfile
 
 
 def descendants(pid: int) -> list[int]:

@@ -5,7 +5,7 @@ top   where /proc and /sys are; for tests
 
 from __future__ import annotations
 
-from .. import procfile
+from .._base import procfile
 
 
 def apparmor_file(top: str = "") -> str:

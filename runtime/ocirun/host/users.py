@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .. import procfile
+from .._base import procfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .. import jsonio
+from .._base import jsonio
 from ..config import sysctl
 from ..config.report import token
-from . import cgroups, devices, hooks, mounts, namespaces, process, rootfs
+from . import cgroups, hooks, namespaces
 from . import constants as c
 from .builder import Builder
+from .mounts import devices, mounts, rootfs
 from .ops import OPEN_CREATE, Op, Plan
+from .process import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def without_init(data: Any) -> str:
     if not any(entry.get("type") == "pid" and not entry.get("path") for entry in linux.get("namespaces") or ()):
         return "an init needs a pid namespace of the container's own: its end is what ends all processes there"
     if linux.get("seccomp"):
-        from . import seccomp
+        from .process import seccomp
 
         if seccomp.NOTIFY in jsonio.dumps(linux["seccomp"]):
             return f"a filter with {seccomp.NOTIFY} would hold for init too, whose calls nobody answers"
@@ -117,7 +119,7 @@ def _prepare(b: Builder) -> None:
     """What the host does before there is a process."""
     b.reserve()
     if b.linux.get("seccomp"):
-        from . import seccomp
+        from .process import seccomp
 
         seccomp.compile_filter(b)
     b.inherit("proc")
@@ -143,7 +145,7 @@ def _names(b: Builder) -> None:
     """In the new namespaces: keys, names, sysctls."""
     if b.facts.keyrings and not b.request.no_new_keyring:
         if b.process.get("selinuxLabel"):
-            from . import labels
+            from .mounts import labels
 
             labels.for_keyring(b)
         b.init("join_keyring", name=f"_ses.{b.request.container_id}")
@@ -191,17 +193,17 @@ def _change_root(b: Builder) -> None:
 def _program(b: Builder) -> None:
     """Labels, credentials, directory, environment, the program."""
     if b.process.get("apparmorProfile") or b.process.get("selinuxLabel"):
-        from . import labels
+        from .mounts import labels
 
         labels.for_program(b)
-    process.become(b, process.environment_of(b))
+    program.become(b, program.environment_of(b))
 
 
 def _ready(b: Builder) -> None:
     """Limits, `ready`, what the host does then, and the wait for `start`."""
-    process.confine(b, "creating")
+    program.confine(b, "creating")
     b.init("ready", detach=1 if b.request.detach else 0)
-    process.limits(b)
+    program.limits(b)
     cgroups.write_late(b)
     if b.linux.get("intelRdt") is not None:
         from . import rdt

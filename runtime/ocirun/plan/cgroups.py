@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..cgroup import translate
-from ..cgroup.translate import UNIFIED, V2
+from ..cgroup.settings import translate
+from ..cgroup.settings.translate import UNIFIED, V2
 
 # The name of the bytes that the rules become.
 DEVICE_PROGRAM = "devices"

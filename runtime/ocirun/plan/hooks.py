@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import jsonio
-from ..version import SPEC_VERSION
+from .._base import jsonio
+from .._base.version import SPEC_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -150,9 +150,9 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
-# Run by the runtime: csrc/host has those of HOST_CALLS, launch/hostops.py the others.  The barriers of the init
-# operations (sync, receive_fd, send_fd, fork_init, ready, load_seccomp) hand the turn to the host operations that
-# follow them.
+# Run by the runtime: csrc/host has those of HOST_CALLS, execute/host_operations.py the others.  The barriers of the
+# init operations (sync, receive_fd, send_fd, fork_init, ready, load_seccomp) hand the turn to the host operations
+# that follow them.
 HOST_OPS: dict[str, tuple[str, ...]] = {
     "reserve_state": ("directory",),
     "save_file": ("name", "content", "replace"),

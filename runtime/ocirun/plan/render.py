@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .. import jsonio
+from .._base import jsonio
 from . import constants as c
-from .identity import expand_clone_flags
 from .ops import (
     CALLERS_UMASK,
     HOST,
@@ -15,6 +14,7 @@ from .ops import (
     OPEN_NOT_PROC,
     OPEN_PLAIN,
 )
+from .process.identity import expand_clone_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def propagation_words(value: int) -> str:
 def details(op: Op) -> str:
     """The arguments that the phrase does not show, ``name=value`` each."""
     if op.name == "compile_seccomp":
-        from . import seccomp
+        from .process import seccomp
 
         return seccomp.summary(op.args)
     shown = _PHRASES[op.name]
@@ -229,7 +229,7 @@ def _value(op: str, name: str, value: Any) -> str:
     if op in _NAMESPACES and name in ("flags", "flag", "namespaces"):
         return ",".join(expand_clone_flags(value)) or "none"
     if op in ("load_seccomp", "hold_seccomp") and name == "flags":
-        from . import seccomp
+        from .process import seccomp
 
         return seccomp.flag_words(value)
     if op == "propagate" and name == "flags":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .builder import Builder
-    from .options import MountOptions
+    from .mounts.options import MountOptions
 
 _CAP_SETGID, _CAP_SETUID, _CAP_SYS_ADMIN = 6, 7, 21
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .. import jsonio
+from .._base import jsonio
 from . import init, store
 
 _NAME = "caller"

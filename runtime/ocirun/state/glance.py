@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from .. import jsonio
+from .._base import jsonio
 from .record import FORMAT, PID_MAX
 
 TYPE_CHECKING = False

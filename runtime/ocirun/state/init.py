@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .. import procfile
+from .._base import procfile
 from ..errors import HostError
 
 TYPE_CHECKING = False

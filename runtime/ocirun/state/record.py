@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from .. import jsonio
+from .._base import jsonio
 from ..errors import HostError, StateDamagedError, errno_words
 from . import late, store
 from .init import boot_id as boot_id

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import time
 
-from .. import procfile
+from .._base import procfile
 from ..errors import (
     ContainerExistsError,
     ContainerNotFoundError,

@@ -45,9 +45,9 @@ def check(data: dict[str, Any], report: Report) -> None:
 
         netdevices.check(linux, report)
     if linux.get("intelRdt") or linux.get("memoryPolicy") or linux.get("personality"):
-        from . import rare
+        from . import seldom
 
-        rare.check(linux, report)
+        seldom.check(linux, report)
 
 
 def _needs_resources(resources: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..forms import numbers
+from ..patterns import numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

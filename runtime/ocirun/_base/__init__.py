@@ -1,0 +1,1 @@
+"""What every module may use: it knows nothing of containers."""

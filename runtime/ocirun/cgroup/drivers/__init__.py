@@ -1,0 +1,1 @@
+"""Who writes: a driver for each way to have cgroups."""

@@ -1,0 +1,1 @@
+"""What to write: `linux.resources` as settings of cgroup files and systemd units.  Pure."""

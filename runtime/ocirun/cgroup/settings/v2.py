@@ -1,0 +1,161 @@
+"""The blocks of ``linux.resources`` for cgroup v2, one function each.  Pure.
+
+What has no counterpart on v2 is a problem, as config-linux.md demands of a
+conversion that is impossible.  Documentation/admin-guide/cgroup-v2.rst of the
+kernel describes the files.
+"""
+
+from __future__ import annotations
+
+from . import common
+from .translate import UNIFIED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from .translate import Sheet
+
+# Files of the group itself that act on processes and are no limits.
+_NO_LIMITS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.subtree_control")
+
+
+def memory(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """``memory``: bytes, -1 for no limit; swap is counted apart from memory here."""
+    numbers = common.memory_numbers(block, sheet)
+    if numbers is None:
+        return
+    limit, swap, reservation = numbers
+    if limit == -1 and not swap:
+        # A limit from before would hold memory and swap down.
+        swap = -1
+    if limit:
+        sheet.add("memory", "memory.max", _maximum(limit), "memory/limit", lifts=limit < 0)
+    if swap:
+        _swap(limit, swap, sheet)
+    if reservation:
+        value = _maximum(reservation)
+        sheet.add("memory", "memory.low", value, "memory/reservation", lifts=reservation < 0)
+    if common.swappiness_of(block) is not None:
+        _without("memory/swappiness", block["swappiness"], sheet)
+    if block.get("disableOOMKiller"):
+        _without("memory/disableOOMKiller", True, sheet)
+    if block.get("kernelTCP"):
+        sheet.warn("memory/kernelTCP", "is ignored: cgroup v2 has no separate limit for buffers of TCP")
+    common.memory_ignored(block, sheet)
+
+
+def _swap(limit: int, swap: int, sheet: Sheet) -> None:
+    value = "max" if swap < 0 else str(max(swap - limit, 0))
+    if not sheet.available("memory", "") or sheet.available("memory", "memory.swap.max"):
+        sheet.add("memory", "memory.swap.max", value, "memory/swap", lifts=swap < 0)
+    elif value not in ("max", "0"):
+        sheet.problem("memory/swap", "this kernel does not account swap", expected="absent, or swapaccount=1 at boot")
+
+
+def _maximum(value: int) -> str:
+    return "max" if value < 0 else str(value)
+
+
+def _without(at: str, value: object, sheet: Sheet) -> None:
+    """A problem: v2 has nothing of the kind."""
+    sheet.problem(at, "has no counterpart on cgroup v2, which this host has", expected="absent", found=value)
+
+
+def cpu(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """``cpu``: shares, bandwidth in microseconds, CPU and node lists."""
+    shares, idle = block.get("shares") or 0, block.get("idle")
+    if idle is not None and sheet.outside("cpu/idle", idle, 0, 1):
+        idle = None
+    # The weight of an idle group cannot be written, so idle goes off first and on last.
+    if idle == 0:
+        common.cpu_file(sheet, "cpu.idle", "0", "cpu/idle")
+    if shares:
+        sheet.add("cpu", "cpu.weight", str(weight(shares)), "cpu/shares")
+    _bandwidth(block, sheet)
+    if idle == 1:
+        common.cpu_file(sheet, "cpu.idle", "1", "cpu/idle")
+    for key in ("realtimeRuntime", "realtimePeriod"):
+        if block.get(key):
+            _without(f"cpu/{key}", block[key], sheet)
+    common.cpu_sets(block, sheet)
+
+
+def weight(shares: int) -> int:
+    """``cpu.weight`` (1 to 10000) for ``cpu.shares`` (2 to 262144), where 1024 is 100 as both are the default."""
+    if shares <= common.SHARES[0]:
+        return 1
+    if shares >= common.SHARES[1]:
+        return 10000
+    from math import ceil, log2
+
+    power = log2(shares)
+    return ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34))
+
+
+def _bandwidth(block: Mapping[str, Any], sheet: Sheet) -> None:
+    quota, period, burst = block.get("quota") or 0, block.get("period") or 0, block.get("burst")
+    if period and sheet.outside("cpu/period", period, *common.PERIOD, "microseconds"):
+        return
+    if quota > 0 and sheet.outside("cpu/quota", quota, *common.QUOTA, "microseconds"):
+        return
+    if quota or period:
+        # A word alone leaves the period as it is (cpu_max_write).
+        words = [str(quota) if quota > 0 else "max", *([str(period)] if period else ())]
+        at = "cpu/quota" if quota else "cpu/period"
+        sheet.add("cpu", "cpu.max", " ".join(words), at, lifts=quota < 0 and not period)
+    if burst is not None and common.burst_fits(burst, quota, sheet):
+        common.cpu_file(sheet, "cpu.max.burst", str(burst), "cpu/burst")
+
+
+def hugepages(block: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
+    """``hugepageLimits``."""
+    common.huge_pages(block, sheet, "max")
+
+
+def network(block: Mapping[str, Any], sheet: Sheet) -> None:
+    """``network``: v2 has neither net_cls nor net_prio."""
+    if block.get("classID"):
+        _without("network/classID", block["classID"], sheet)
+    for index, entry in enumerate(block.get("priorities") or ()):
+        _without(f"network/priorities/{index}", entry.get("name"), sheet)
+
+
+def block_io(block: Any, sheet: Sheet) -> None:
+    """``blockIO``, which few configs have."""
+    from . import block_io_v2
+
+    block_io_v2.block_io(block, sheet)
+
+
+def unified(block: Mapping[str, str], sheet: Sheet) -> None:
+    """``unified``: file and text as they are, one write for each line; last, as it overrides the rest."""
+    from ...config.report import token
+
+    for file, text in block.items():
+        controller, at = file.partition(".")[0], f"unified/{token(file)}"
+        if file in _NO_LIMITS:
+            sheet.problem(
+                at, f"{file} acts on processes and is no limit", expected="a file of a controller", found=text
+            )
+            continue
+        if controller == "cgroup":
+            controller = UNIFIED
+        elif not sheet.available(controller, ""):
+            sheet.missing(controller, at)
+            continue
+        for line in text.split("\n"):
+            if line.strip():
+                sheet.add(controller, file, line, at)
+
+
+BLOCKS: dict[str, Callable[[Any, Sheet], None]] = {
+    "memory": memory,
+    "cpu": cpu,
+    "pids": common.pids,
+    "blockIO": block_io,
+    "hugepageLimits": hugepages,
+    "network": network,
+    "rdma": common.rdma,
+}

@@ -1,0 +1,1 @@
+"""systemd as the keeper of cgroups: units, and its bus."""

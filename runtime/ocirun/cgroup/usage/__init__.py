@@ -1,0 +1,1 @@
+"""What a container uses and has used, by its cgroups."""

@@ -1,0 +1,149 @@
+"""``ocirun check``."""
+
+from __future__ import annotations
+
+import os
+
+from ocirun._base.jsonio import dumps
+from ocirun.cli.output import out, visible
+from ocirun.cli.table import TEXT, Command, Option
+from ocirun.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirun.audit.findings import Audit, Finding
+    from ocirun.cli.call import Call
+
+COMMAND = Command(
+    "check",
+    arguments="[FILE]",
+    summary="tell everything that is wrong with a config.json",
+    description="""\
+Checks the config.json of a bundle, or FILE, or standard input if FILE is `-`, and reports all problems at once,
+each with its place as a JSON pointer, what was expected and what was found. Nothing is changed, and no
+privilege is needed.
+
+Errors are what `create` would refuse, also because this host or this version cannot do it. Warnings are what
+is probably not meant: keys that the spec does not have, options without effect. Notes tell where runc 1.1 and
+crun 1.8 read the same config in another way, and what a missing value is taken for.
+
+The exit status is 1 if there are errors, and 0 otherwise.""",
+    options=(
+        Option(
+            "bundle",
+            "b",
+            kind=TEXT,
+            metavar="DIR",
+            help="directory of config.json; with FILE, where the relative paths in it start",
+            shown="the current directory, or that of FILE",
+        ),
+        Option("strict", help="make errors of the warnings"),
+        Option("thorough", help="ask the JSON Schema of the config for a second opinion, with the package jsonschema"),
+        Option("json", help="print the findings as a JSON object"),
+    ),
+)
+
+_SEVERITIES = (("error", "Errors", "31"), ("warning", "Warnings", "33"), ("note", "Notes", "36"))
+_POINTER_MAX = 40
+
+
+def execute(call: Call) -> int:
+    """Print the findings; 1 if there are errors."""
+    import gc
+
+    # As for `explain`.
+    gc.disable()
+    from ocirun.audit.bundle import audit
+    from ocirun.container import CreateOptions
+
+    raw, path, bundle = _read(call)
+    settings = call.settings
+    options = CreateOptions(
+        bundle=bundle,
+        systemd_cgroup=settings.cgroup_manager == "systemd",
+        rootless=settings.rootless,
+        cgroup_manager=settings.cgroup_manager,
+    )
+    result = audit(
+        raw,
+        path=path,
+        bundle=bundle,
+        root=settings.root,
+        options=options,
+        thorough=call.values.flag("thorough"),
+    )
+    if call.values.flag("strict"):
+        result.strict()
+    out(dumps(result.record()) + "\n" if call.values.flag("json") else report(result, colour=_terminal()))
+    return 1 if result.count("error") else 0
+
+
+def _read(call: Call) -> tuple[bytes, str, str]:
+    """The bytes of the config, its name for people, the absolute path of its bundle."""
+    from ocirun.audit.source import file, standard_input
+
+    given = call.values.arguments[0] if call.values.arguments else ""
+    bundle = os.path.abspath(call.values.text("bundle"))
+    if given == "-":
+        return standard_input(), "standard input", bundle
+    if call.values.arguments and not given:
+        raise UsageError("check: FILE is empty")
+    path = os.path.abspath(given) if given else os.path.join(bundle, "config.json")
+    if given and "bundle" not in call.values.given:
+        bundle = os.path.dirname(path)
+    return file(path, bundle="" if given else bundle), path, bundle
+
+
+def report(result: Audit, *, colour: bool) -> str:
+    """The findings for people: grouped, the pointers in a column; `colour` with the sequences of ECMA-48."""
+    from ocirun.audit.findings import PEERS
+    from ocirun.audit.peers import SEEN_WITH
+
+    blocks = []
+    for severity, title, code in _SEVERITIES:
+        rows = [finding for finding in result.findings if finding.severity == severity]
+        if rows:
+            heading = f"\033[1;{code}m{title}\033[0m" if colour else title
+            blocks.append(f"{heading}\n" + _rows(rows, colour=colour))
+    if any(finding.source == PEERS for finding in result.findings):
+        blocks.append(f"Other runtimes: as seen with {SEEN_WITH}.\n")
+    counts = [_counted(result.count(severity), severity) for severity, _, _ in _SEVERITIES]
+    last = f"{visible(result.path)}: {', '.join(counts)}\n"
+    return "\n".join([*blocks, last])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _rows(findings: list[Finding], *, colour: bool) -> str:
+    places = [visible(finding.pointer) or "(document)" for finding in findings]
+    width = min(max(map(len, places)), _POINTER_MAX)
+    lines = []
+    for finding, place in zip(findings, places, strict=True):
+        shown = place.ljust(width)
+        start = f"  \033[1m{shown}\033[0m" if colour else f"  {shown}"
+        margin = "\n" + " " * (width + 4)
+        text = margin.join(_wrapped(finding))
+        lines.append(f"{start}{margin if len(place) > width else '  '}{text}\n")
+    return "".join(lines)
+
+
+def _wrapped(finding: Finding) -> list[str]:
+    """The message, and what it does not say itself."""
+    from ocirun.audit.findings import CONFIG, PEERS
+
+    message = finding.message
+    lines = [message if finding.source in (CONFIG, PEERS) else f"{message} [{finding.source}]"]
+    if finding.expected and finding.expected not in message:
+        lines.append(f"expected: {finding.expected}")
+    if finding.found and finding.found not in message:
+        lines.append(f"found: {finding.found}")
+    return [visible(line) for line in lines]
+
+
+def _terminal() -> bool:
+    try:
+        return os.isatty(1) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""The table of `ocirun top`, and its screen."""

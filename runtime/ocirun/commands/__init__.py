@@ -1,0 +1,1 @@
+"""The commands of the life cycle, a file each, and the planning that they share."""

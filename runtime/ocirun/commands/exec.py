@@ -1,0 +1,260 @@
+"""`exec`: one more process in a container that runs."""
+
+from __future__ import annotations
+
+import os
+
+from .._base import procfile
+from ..cgroup.paths import UNIFIED
+from ..config import check, load
+from ..errors import ConfigError, HostError, Problem, Spelling, StateError, UsageError, option
+from ..execute import spawn
+from ..execute.session import Session
+from ..execute.stall import Stall, paused
+from ..plan.builder import Request, clean
+from ..plan.constants import NAMESPACE_FILES
+from ..plan.exec_plan import build_exec
+from ..state import record as records
+from ..state import saved
+from . import create as creation
+from . import planning
+from . import run as foreground
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from ..execute.options import ExecOptions
+    from ..state.record import Record
+
+# What a process has of the container unless its description says otherwise: what confines it, and how it is
+# scheduled. Its environment, user, directory and no_new_privs are its own.
+_INHERITED = (
+    *("capabilities", "rlimits", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity"),
+    *("apparmorProfile", "selinuxLabel"),
+)
+
+
+def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> int:
+    """Run a process; its exit code, or 0 as soon as it runs when detached.
+
+    process   an object like ``process`` of config.json; checked here
+    """
+    return _carry_out(session(record, cgroup, directory, process, options), options)
+
+
+def session(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> Session:
+    """What will run a process in a container that is there, with nothing of it done yet.
+
+    Raises StateError, ConfigError, UsageError, UnsupportedError.
+    """
+    data = saved.config(directory, record.bundle)
+    own: dict[str, Any] = data.get("process") or {}
+    data["process"] = process = dict(process)
+    _check_process(data, options.source)
+    planning.check_terminal(
+        process,
+        options.console_socket,
+        here=options.foreground and not options.detach,
+        without=f"leave out {option('tty')}" if Spelling.flags else "set terminal to false",
+        to_use=f"give {option('tty')} and {option('detach')}" if Spelling.flags else "set terminal to true, and detach",
+    )
+    why = _check_status(record, cgroup, directory, options)
+    for name in _INHERITED:
+        if name in own:
+            process.setdefault(name, own[name])
+    made = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options, why)
+    for problem in made.plan.warnings:
+        options.warn(problem.line())
+    if options.debug is not None:
+        from ..plan import render
+
+        render.tell(made.plan, options.debug)
+    return made
+
+
+def _check_process(data: dict[str, Any], source: str) -> None:
+    """Raise ConfigError for what is wrong with the process; pointers are those of its own file, if it has one."""
+    problems = [problem for problem in check.checked(data) if problem.pointer.startswith("/process")]
+    if all(problem.warning for problem in problems):
+        return
+    if source:
+        for problem in problems:
+            problem.pointer = problem.pointer.removeprefix("/process")
+    raise ConfigError(problems, path=source or "process")
+
+
+def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecOptions) -> str:
+    """Raise StateError where no process can be started; returns why it joins other groups than the container's, ""."""
+    status = records.status(record, records.load_progress(directory))
+    if status == records.CREATING:
+        raise StateError("cannot exec in a container that is being created", status=status)
+    if status not in (records.CREATED, records.RUNNING):
+        raise StateError("cannot exec in a stopped container", status=status)
+    why = cgroup.follow(record.pid)
+    if not options.ignore_paused and cgroup.frozen():
+        raise paused()
+    return why
+
+
+def _session(
+    record: Record,
+    cgroup: Driver,
+    directory: int,
+    data: dict[str, Any],
+    umask: int | None,
+    options: ExecOptions,
+    why: str,
+) -> Session:
+    request = Request(
+        container_id=record.container_id,
+        bundle=record.bundle,
+        directory="",
+        detach=False,
+        console_socket=planning.absolute(options.console_socket),
+        pidfd_socket=planning.absolute(options.pidfd_socket),
+        pid_file=planning.absolute(options.pid_file),
+        keep_fds=options.preserve_fds,
+        no_new_keyring=not record.own_keyring,
+    )
+    below = sub_groups(cgroup, options.cgroup)
+    files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
+    start_in = ""
+    if cgroup.clones:
+        inside, no = (below[UNIFIED], "") if UNIFIED in below else cgroup.home(record.pid)
+        below[UNIFIED], why = inside, why or no
+        if options.ignore_paused or (data["process"].get("execCPUAffinity") or {}).get("initial"):
+            # A helper that starts in a frozen group keeps us waiting where no signal can reach us; and the
+            # first affinity is to hold before the group is joined (config.md, "execCPUAffinity").
+            files.append((UNIFIED, inside))
+        else:
+            start_in = clean(f"{cgroup.path(UNIFIED)}/{inside}")
+    facts = planning.facts(None, data, preserve_fds=options.preserve_fds)
+    if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
+        from ..host import users
+
+        facts.setgroups = users.allows_setgroups(str(record.pid))
+    plan = build_exec(
+        data,
+        facts,
+        request,
+        cgroup,
+        pid=record.pid,
+        foreign=foreign_namespaces(record.pid),
+        own_umask=umask,
+        status=records.status(record, records.load_progress(directory)),
+        cgroup_files=files,
+        start_in=start_in,
+        join_why=why,
+        attach=cgroup.attach_point(record.pid, below),
+    )
+    session = Session(plan, record, cgroup, directory)
+    session.progress_name = ""
+    session.stdio = options.stdio
+    session.trace = creation.tracer(options.trace, options.warn)
+    session.sub_groups = below
+    return session
+
+
+def foreign_namespaces(pid: int) -> frozenset[str] | None:
+    """The types of the namespaces of a process that are not ours; None where we may not see that.
+
+    Whoever calls `exec` may be elsewhere than the caller of `create` was, so the config alone cannot tell.
+    """
+    found = set()
+    try:
+        for kind, name in NAMESPACE_FILES.items():
+            if os.readlink(f"/proc/{pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}"):
+                found.add(kind)
+    except OSError as error:
+        return procfile.unanswered(error, f"/proc/{pid}/ns", None)
+    return frozenset(found)
+
+
+def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
+    """``--cgroup [CONTROLLER,...:]PATH`` as a path for each group.  Raises UsageError."""
+    found: dict[str, str] = {}
+    names = {name: group for group in cgroup.groups for name in group.controllers}
+    for text in wanted:
+        head, colon, path = text.partition(":")
+        controllers = head.split(",") if colon else [group.name for group in cgroup.groups]
+        path = path if colon else head
+        if ".." in path.split("/"):
+            raise UsageError(f"cgroup {text!a}: leads out of the container's cgroup", remedy="leave out '..'")
+        for controller in controllers:
+            if controller not in names:
+                raise UsageError(f"cgroup {text!a}: unknown controller {controller!a}")
+            found[names[controller].name] = path.strip("/")
+    return found
+
+
+def _carry_out(session: Session, options: ExecOptions) -> int:
+    signals = None
+    console = None
+    try:
+        if not options.detach and options.foreground:
+            signals = foreground.forwarder()
+        session.idle = Stall(session.cgroup, signals, ignore_paused=options.ignore_paused)
+        session.create()
+        try:
+            if session.console >= 0 and signals is not None:
+                from ..execute.streams import terminal
+
+                console = terminal.Relay(session.console)
+            session.start()
+        except BaseException:
+            session.take_back()
+            raise
+        if options.detach:
+            return 0
+        if signals is None:
+            return spawn.exit_code(session.helper.pidfd)
+        return foreground.wait(session, signals, console)
+    finally:
+        if console is not None:
+            console.close()
+        session.close()
+        if signals is not None:
+            signals.close()
+
+
+def base_process(directory: int, record: Record) -> dict[str, Any]:
+    """The process that flags of `exec` change: that of the container, without what belongs to its init."""
+    process: dict[str, Any] = dict(saved.config(directory, record.bundle).get("process") or {"cwd": "/"})
+    process["terminal"] = False
+    return process
+
+
+def process_file(path: str) -> dict[str, Any]:
+    """``--process FILE``.  Raises HostError, ConfigError."""
+    from .._base import jsonio
+
+    raw = _read(path)
+    try:
+        value = jsonio.loads(raw)
+    except jsonio.JsonError as error:
+        raise ConfigError([Problem("", str(error))], path=path) from None
+    if not isinstance(value, dict):
+        raise ConfigError([Problem("", "must be an object")], path=path)
+    return value
+
+
+def _read(path: str) -> bytes:
+    """All of a file, of a pipe too: shells give one for ``--process <(command)``."""
+    parts: list[bytes] = []
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            while sum(map(len, parts)) <= load.SIZE_LIMIT and (part := os.read(fd, 1 << 18)):
+                parts.append(part)
+        finally:
+            os.close(fd)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise HostError.from_os(f"process file {path}", error, call="read") from None
+        raise UsageError(f"process file {path!a}: the path holds a NUL character") from None
+    raw = b"".join(parts)
+    if len(raw) > load.SIZE_LIMIT:
+        raise ConfigError([Problem("", f"is larger than the limit of {load.SIZE_LIMIT} bytes")], path=path)
+    return raw

@@ -1,0 +1,223 @@
+"""`run`: create, start, and in the foreground forward signals and the terminal until the program ends."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ContainerNotFoundError, OcirunError
+from ..execute import spawn
+from . import create as creation
+from . import delete as destroy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cgroup.driver import Driver
+    from ..execute.options import CreateOptions
+    from ..execute.session import Session
+    from ..execute.streams.forwarder import Forwarder
+    from ..execute.streams.terminal import Relay
+    from ..state.record import Record
+
+_SIGCHLD, _SIGWINCH, _SIGURG = 17, 28, 23
+_SIGKILL, _SIGSTOP = 9, 19
+# Not forwarded: the child's end is ours to see, the size is copied instead, Go programs use SIGURG among
+# themselves; and what reports a fault of this very process.
+_KEPT = frozenset((_SIGCHLD, _SIGWINCH, _SIGURG, _SIGKILL, _SIGSTOP, 4, 5, 7, 8, 11, 31))
+
+
+def run(
+    container_id: str,
+    root: str,
+    options: CreateOptions,
+    *,
+    detach: bool,
+    keep: bool,
+    no_subreaper: bool,
+) -> int:
+    """See container.run."""
+    options.foreground = not detach
+    signals = None
+    if not detach and not no_subreaper:
+        from .._native import lib
+
+        lib.ocirun_set_subreaper(1)
+    # Until there is a container, signals act on this process: ^C ends a creation that waits for a hook.
+    record, session = creation.create(container_id, root, options, stay=True)
+    console: Relay | None = None
+    try:
+        try:
+            if not detach:
+                signals = forwarder()
+            if session.console >= 0 and signals is not None:
+                # Before the program can ask for the size of its terminal.
+                from ..execute.streams import terminal
+
+                console = terminal.Relay(session.console)
+            session.start()
+            poststart(session, record)
+        except BaseException:
+            session.close()
+            delete(root, container_id)
+            raise
+        if signals is None:
+            if session.notify is not None:
+                from ..execute.streams import notify
+
+                notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
+            return 0
+        code = wait(session, signals, console)
+        if console is not None:
+            console.close()
+        _leave(session, root, container_id, options, keep=keep)
+        return code
+    finally:
+        if console is not None:
+            console.close()
+        session.close()
+        if signals is not None:
+            signals.close()
+
+
+def _leave(session: Session, root: str, container_id: str, options: CreateOptions, *, keep: bool) -> None:
+    """After the program's end: the orphans, and the container unless it is kept.
+
+    The exit status is the program's by now, so what fails here is a warning.
+    """
+    _reap_orphans()
+    if not keep:
+        leave(root, container_id, options.warn)
+        return
+    try:
+        _keep_usage(session, root, container_id)
+    except (OSError, OcirunError) as error:
+        options.warn(f"what the container {container_id} has used is not kept: {error}")
+
+
+def leave(root: str, container_id: str, warn: Callable[[str], None]) -> None:
+    """Delete a container of which the program has ended; what fails of that is a warning."""
+    try:
+        for warning in delete(root, container_id):
+            warn(warning)
+    except (OSError, OcirunError) as error:
+        warn(f"the container {container_id} is not deleted: {error}")
+
+
+def forwarder() -> Forwarder:
+    """Take over the signals of this process, to pass them on."""
+    from ..execute.streams.forwarder import Forwarder
+
+    return Forwarder(_KEPT)
+
+
+def delete(root: str, container_id: str) -> list[str]:
+    """Delete a container that this process has made; one that is gone already is fine.  Returns warnings."""
+    from ..cgroup import driver
+    from ..state import record as records
+
+    directory = _locked(root, container_id)
+    if directory < 0:
+        return []
+    try:
+        record = records.load(directory, container_id)
+        return destroy.destroy(root, record, driver.from_record(record.cgroup), directory)
+    finally:
+        os.close(directory)
+
+
+def remove(root: str, record: Record, cgroup: Driver) -> list[str]:
+    """As `delete`, for a caller that has kept what the state says."""
+    directory = _locked(root, record.container_id)
+    if directory < 0:
+        return []
+    try:
+        return destroy.destroy(root, record, cgroup, directory)
+    finally:
+        os.close(directory)
+
+
+def _keep_usage(session: Session, root: str, container_id: str) -> None:
+    """What the program used, for `state`: a cgroup of systemd goes when it is empty."""
+    from ..state import store, usage
+
+    try:
+        directory = store.open_container(root, container_id)
+    except ContainerNotFoundError:
+        return
+    try:
+        usage.save(directory, session.cgroup.usage())
+    finally:
+        os.close(directory)
+
+
+def _locked(root: str, container_id: str) -> int:
+    """The container's directory, locked; -1 when somebody else has deleted it."""
+    from ..state import store
+
+    try:
+        directory = store.open_container(root, container_id)
+    except ContainerNotFoundError:
+        return -1
+    removed = True
+    try:
+        store.lock(directory)
+        removed = store.is_removed(directory)
+    finally:
+        if removed:
+            os.close(directory)
+    return -1 if removed else directory
+
+
+def poststart(session: Session, record: Record) -> None:
+    """The poststart hooks of a program that this process has started.  Raises HookError."""
+    if "poststart" not in record.hooks:
+        return
+    for index in session.hook_numbers("poststart"):
+        session.run_hook(index)
+
+
+def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
+    """Until the program ends: its exit code, or 128 plus the signal."""
+    import select
+
+    pidfd = session.helper.pidfd
+    listener = session.notify.fileno() if session.notify is not None else -1
+    waiter = select.poll()
+    if listener >= 0:
+        waiter.register(listener, select.POLLIN)
+    waiter.register(pidfd, select.POLLIN)
+    waiter.register(signals.fd, select.POLLIN)
+    if console is not None:
+        console.register(waiter)
+    while True:
+        ready = dict(waiter.poll())
+        if console is not None:
+            console.serve(ready, waiter)
+        if listener in ready:
+            from ..execute.streams import notify
+
+            if notify.take(session.notify):
+                # From now on we are the service's main process, as we end with the container.
+                notify.send(os.environ["NOTIFY_SOCKET"], os.getpid())
+        if signals.fd in ready:
+            for number in signals.take():
+                if number == _SIGWINCH:
+                    if console is not None:
+                        console.resize()
+                else:
+                    signals.forward(pidfd, number)
+        if pidfd in ready:
+            if console is not None:
+                console.drain()
+            ended = spawn.reap(pidfd)
+            return ended if ended >= 0 else 128 - ended
+
+
+def _reap_orphans() -> None:
+    """As a subreaper this process has inherited what the container left behind."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass

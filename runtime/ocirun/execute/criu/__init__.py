@@ -1,0 +1,1 @@
+"""CRIU: its service, its options, its files."""

@@ -1,0 +1,96 @@
+"""Hooks in the runtime's namespaces: each in a helper of its own, which feeds, watches and limits it."""
+
+from __future__ import annotations
+
+from ..._base import jsonio
+from ..._base.version import SPEC_VERSION
+from ...host import facts as host
+from ...plan.ops import HOST, INIT, Op, Plan
+from ...state.record import PHASE_DONE, PHASE_FAILED
+from .. import report, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ...errors import HookError
+    from ...state.record import Record
+
+
+def state_json(container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
+    """The state that a hook reads (runtime-spec runtime.md "State")."""
+    state: dict[str, Any] = {"ociVersion": SPEC_VERSION, "id": container_id, "status": status}
+    if pid:
+        state["pid"] = pid
+    state["bundle"] = bundle
+    state["annotations"] = annotations
+    return jsonio.dumps(state)
+
+
+def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str, environ: list[str]) -> None:
+    """Run one hook and wait for it.
+
+    args     of the operation host_hook
+    index    number of the operation in the plan, -1 outside of one
+    state    the JSON for its standard input
+    cwd      its working directory
+    environ  for a hook without an environment of its own
+    Raises HookError, HostError.
+    """
+    env = args["env"] if args["env"] is not None else environ
+    hook = Op(
+        "run_hook",
+        INIT,
+        pointer,
+        {
+            "path": args["path"],
+            "args": args["args"],
+            "env": env,
+            "state_head": state,
+            "state_tail": None,
+            "cwd_timeout": (cwd, args["timeout"]),
+        },
+    )
+    plan = Plan([Op("guard", INIT, "", {}), hook], ["plan", "progress", "sync"], 3, [], [])
+    helper = spawn.start(plan, {}, flags=0)
+    try:
+        helper.hear()  # it sends nothing: this is its end
+        spawn.forget(helper.pidfd)
+        # The helper's own account, as a process that ignores SIGCHLD learns no exit code.
+        progress = helper.progress()
+        if progress.phase == PHASE_DONE:
+            return
+        shown = Op("host_hook", HOST, pointer, args)
+        raise _error(args, shown, index, progress)
+    except BaseException:
+        _end(helper)
+        raise
+    finally:
+        helper.close()
+
+
+def run_of(record: Record, op: Op, index: int, pid: int) -> None:
+    """Run the hook that an operation of a container is.  Raises HookError, HostError.
+
+    pid   of the container's first process, 0 for none
+    """
+    state = state_json(record.container_id, op.args["status"], pid, record.bundle, record.annotations)
+    environ = list(host.environment())
+    run(op.args, pointer=op.pointer, index=index, state=state, cwd=record.bundle, environ=environ)
+
+
+def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:
+    if progress.phase != PHASE_FAILED:
+        progress.fault, progress.errno, progress.call = report.CALL, 4, 0
+    return report.hook_error(args["kind"], args["index"], op, index, progress)
+
+
+def _end(helper: spawn.Helper) -> None:
+    """The hook dies with its helper, by the death signal."""
+    import _signal
+
+    try:
+        _signal.pidfd_send_signal(helper.pidfd, 9)
+        spawn.forget(helper.pidfd)
+    except (OSError, AttributeError):
+        pass

@@ -1,0 +1,316 @@
+"""The host operations of a plan that the interpreter does, one function each: those that decide, or talk to others.
+
+The others are in csrc/host, and the plain case of some of these.  A function gets the session and the arguments of its
+operation, and puts on the session's undo list what takes its effect back.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .._native import lib
+from ..cgroup.paths import UNIFIED
+from ..errors import HostError, StateError
+from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
+from .block_sigint import Held
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .session import Session
+
+_NSFS_MAGIC = 0x6E736673
+_NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
+
+
+def open_init(s: Session, pid: int, slot: str) -> None:
+    """A pidfd of the container's init, known to be the one that the state tells of."""
+    from ..state import record
+
+    fd = record.open_init(s.record)
+    if fd < 0:
+        raise StateError("cannot exec in a stopped container", status=record.STOPPED)
+    s.fds[slot] = fd
+
+
+def make_notify_socket(s: Session, directory: str) -> None:
+    """The socket to which the container says that it is ready."""
+    from .streams import notify
+
+    s.notify = notify.listen(s.directory)
+
+
+def compile_seccomp(s: Session, filter: str, **rules: Any) -> None:
+    """The filter, from the cache if it was made before."""
+    from .seccomp import filter_cache
+
+    program = filter_cache.compiled(s.directory, rules)
+    s.made[filter] = program.code
+    s.unknown_calls = program.unknown
+    s.give_plan()
+
+
+def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str) -> None:
+    """Open a namespace file and make sure that it is one, of the right type, and not ours where that matters."""
+    # O_PATH first: opening a FIFO or a device that stands there must not block or act.
+    probe = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if lib.ocirun_fs_type(probe) != _NSFS_MAGIC:
+            raise HostError(f"{path} is not a namespace", remedy="give a file such as /proc/PID/ns/net")
+    finally:
+        os.close(probe)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    s.fds[slot] = fd
+    if lib.ocirun_fs_type(fd) != _NSFS_MAGIC:
+        raise HostError(f"{path} is not a namespace")
+    import fcntl
+
+    found = fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    if found != NAMESPACE_FLAGS[type]:
+        kinds = {flag: kind for kind, flag in NAMESPACE_FLAGS.items()}
+        raise HostError(f"{path} is a {kinds.get(found, 'different')} namespace, not a {type} one")
+    if not_own_for:
+        own = os.stat(f"/proc/self/ns/{NAMESPACE_FILES[type]}")
+        there = os.fstat(fd)
+        if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino):
+            raise HostError(
+                f"{not_own_for}: {path} is the host's own {type} namespace, in which nothing is to be changed",
+                pointer=not_own_for,
+            )
+
+
+def make_cgroup(s: Session, controller: str, path: str) -> None:
+    """All directories of the driver at once; the later ones find their work done."""
+    if not s.cgroup_made:
+        s.cgroup_made = True
+        s.undo.append(s.remove_cgroup)
+        s.cgroup.check()
+        s.record.cgroup = s.cgroup.record()
+        s.record.save(s.directory)
+        with Held():
+            s.cgroup.prepare()
+
+
+def start_unit(s: Session, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
+    """The unit with the helper in it; what is recorded before tells a later `delete` of it."""
+    s.cgroup_made = True
+    s.cgroup.check()
+    s.record.cgroup = s.cgroup.record()
+    s.record.save(s.directory)
+    s.undo.append(s.remove_cgroup)
+    s.cgroup.start(s.helper.pid, properties)
+
+
+def set_unit(s: Session, unit: str, properties: list[Any]) -> None:
+    """Limits that come last."""
+    s.cgroup.set(properties)
+
+
+def attach_unit(s: Session, unit: str, below: str) -> None:
+    """Another process of the container."""
+    s.cgroup.attach(s.helper.pid, below)
+
+
+def place_process(s: Session) -> None:
+    """The helper into all hierarchies, by the runtime."""
+    s.cgroup.place(s.helper.pid)
+
+
+def write_cgroup(s: Session, controller: str, path: str, file: str, value: str) -> None:
+    """One limit."""
+    s.cgroup.write(controller, file, value)
+
+
+def make_rdt_group(s: Session, path: str, schemata: list[str], existing: int) -> None:
+    """A resctrl group, or a look at the one that is there."""
+    from . import rdt
+
+    with Held():
+        rdt.make(s, path, schemata, existing=bool(existing))
+
+
+def join_rdt_group(s: Session, path: str) -> None:
+    """The finished process becomes a task of a resctrl group."""
+    from . import rdt
+
+    rdt.join(path, s.helper.pid)
+
+
+def enable_controllers(s: Session, path: str, controllers: list[str], others: list[str]) -> None:
+    """Controllers for the groups below one."""
+    s.cgroup.enable(path, controllers, others)
+
+
+def filter_devices(s: Session, path: str, rules: list[str], program: str) -> None:
+    """The program that decides on devices."""
+    s.cgroup.filter_devices("\n".join(rules))
+
+
+def give_cgroup(s: Session, path: str, uid: int, files: list[str]) -> None:
+    """The container's user owns its cgroup."""
+    s.cgroup.give(uid, files)
+
+
+def start_in_cgroup(s: Session, path: str) -> None:
+    """The directory for CLONE_INTO_CGROUP, kept until `spawn`."""
+    s.side.native.start_in = s.cgroup.open_directory(s.below(UNIFIED))
+
+
+def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
+    """The file by which the helper joins one hierarchy."""
+    s.fds[slot] = s.cgroup.open_join(controller, s.below(controller))
+
+
+def write_id_maps(s: Session, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str) -> None:
+    """uid_map and gid_map of the helper, through the host's procfs or by newuidmap and newgidmap."""
+    from .ids import idmaps
+
+    # Groups first: newuidmap takes the right to write them away from nobody, but the order is usual.
+    idmaps.write(s.helper.pid, "gid_map", gid_map, gid_program, deny=setgroups == "deny")
+    idmaps.write(s.helper.pid, "uid_map", uid_map, uid_program)
+
+
+def make_nodes(s: Session, nodes: list[list[Any]], context: str | None) -> None:
+    """The devices of a container in a user namespace, handed to the helper with the answer."""
+    from .ids import nodes as making
+
+    s.side.native.answer = making.make(s.helper.pid, nodes, context)
+
+
+def make_user_namespace(s: Session, uid_map: str, gid_map: str) -> None:
+    """A user namespace that holds a mapping, kept until the next one is made."""
+    from .ids import idmount
+
+    old = s.fds.pop("mapping", -1)
+    if old >= 0:
+        os.close(old)
+    s.fds["mapping"] = idmount.user_namespace(uid_map, gid_map)
+
+
+def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
+    """Give the mount that was just opened for the helper, or that it has just shown, a mapping."""
+    from .ids import idmount
+
+    mount = s.side.native.answer if s.side.native.answer >= 0 else s.side.native.message
+    idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
+
+
+def hide_host_mounts(s: Session, namespaces: int) -> None:
+    """After --no-pivot the host's mounts are under the root still."""
+    from .mounts import hiding
+
+    hiding.hide_host_mounts(s.helper, s.side.native.message, namespaces)
+
+
+def move_device(s: Session, device: str, name: str) -> None:
+    """A network device of the host becomes one of the container."""
+    from .net import netdevices
+
+    with Held():
+        netdevices.move(s, device, name)
+
+
+def pass_console(s: Session, socket: str) -> None:
+    """The terminal's master goes to the caller's socket, or stays here for a foreground run."""
+    master = s.side.native.message
+    s.side.native.message = -1
+    if not socket:
+        s.console = master
+        return
+    from .streams import sockets
+
+    try:
+        sockets.send_descriptor(socket, master, b"/dev/ptmx")
+    finally:
+        os.close(master)
+
+
+def pass_pidfd(s: Session, socket: str) -> None:
+    """A pidfd of the init process for the caller."""
+    from .streams import sockets
+
+    sockets.send_descriptor(socket, s.helper.pidfd, b"pidfd")
+
+
+def pass_listener(s: Session, socket: str, metadata: str, status: str) -> None:
+    """The listener of the seccomp filter for whoever answers its questions."""
+    from .seccomp import listener
+
+    listener.send(s, socket, metadata, status)
+
+
+def restore_processes(s: Session, external: list[list[str]]) -> None:
+    """The processes of a checkpoint, by CRIU."""
+    from .criu import restoration
+
+    restoration.make_processes(s, external, pass_console)
+
+
+def record_state(s: Session, status: str) -> None:
+    """From here on other commands know the init process."""
+    s.save_process()
+
+
+def write_pid_file(s: Session, path: str) -> None:
+    """Digits and nothing else, complete from the first moment."""
+    directory, name = os.path.split(path)
+    fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # The directory may be everybody's, who must not be able to have made this name before.
+    hidden = f".{name}.{os.urandom(8).hex()}"
+    try:
+        file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=fd)
+        try:
+            os.fchmod(file, 0o644)
+            os.write(file, str(s.helper.pid).encode())
+        finally:
+            os.close(file)
+        try:
+            with Held():
+                os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
+                s.undo.append(lambda: _unlink(path))
+        except OSError:
+            os.unlink(hidden, dir_fd=fd)
+            raise
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def run(s: Session, name: str, args: dict[str, Any]) -> None:
+    """Run one host operation by name."""
+    FUNCTIONS[name](s, **args)
+
+
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    function.__name__: function
+    for function in (
+        open_init,
+        make_notify_socket,
+        compile_seccomp,
+        open_namespace,
+        make_cgroup,
+        start_unit,
+        set_unit,
+        attach_unit,
+        place_process,
+        write_cgroup,
+        open_cgroup,
+        make_rdt_group,
+        join_rdt_group,
+        enable_controllers,
+        filter_devices,
+        give_cgroup,
+        start_in_cgroup,
+        write_id_maps,
+        *(make_nodes, make_user_namespace, idmap_mount, hide_host_mounts, move_device),
+        *(pass_console, pass_pidfd, pass_listener, restore_processes, record_state, write_pid_file),
+    )
+}

@@ -1,0 +1,1 @@
+"""Seccomp filters: compiled, kept, and their listener."""

@@ -1,0 +1,1 @@
+"""Standard streams, terminals, signals and sockets of a container and its caller."""

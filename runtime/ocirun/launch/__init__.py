@@ -1,1 +1,0 @@
-"""Carry a plan out: the host's operations here, the container's in the helper."""

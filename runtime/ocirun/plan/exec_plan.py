@@ -1,0 +1,173 @@
+"""The plan of one more process in a running container.
+
+The runtime opens everything it needs of the host first: a pidfd of init, the
+files of the cgroup.  The helper joins by the pidfd (setns(2) with several
+flags, Linux 5.8), so nothing of the container's own /proc is looked at, then
+forks the process that will be seen inside.  When that one becomes visible it
+holds no descriptor of the host but its own plan and the sync socket.
+"""
+
+from __future__ import annotations
+
+from ..config.report import token
+from . import constants as c
+from .build import need_process
+from .builder import Builder
+from .ops import Plan
+from .process import program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from .builder import Facts, Request
+
+
+def build_exec(
+    data: dict[str, Any],
+    facts: Facts,
+    request: Request,
+    cgroup: Driver,
+    *,
+    pid: int,
+    foreign: frozenset[str] | None,
+    own_umask: int | None,
+    status: str,
+    cgroup_files: list[tuple[str, str]],
+    start_in: str = "",
+    join_why: str = "",
+    attach: str | None = None,
+) -> Plan:
+    """The plan for a process in a container.
+
+    data           the container's config, with ``process`` replaced by the process to run
+    pid            of the container's init
+    foreign        types of the namespaces of init that are not the runtime's; None if unknown: those of the config
+    own_umask      umask of the container's config, for a process without one, or None
+    status         of the container
+    cgroup_files   (group name, path below the container's group) for each group to join
+    start_in       path of the cgroup in which the helper is started (cgroup v2), "" for none
+    join_why       why these cgroups, where they are not the container's own
+    attach         the group below that of the container's unit into which systemd moves the helper; None for none
+    Raises ConfigError and UnsupportedError; touches nothing.
+    """
+    b = Builder(data, facts, request, cgroup)
+    need_process(b)
+    last = 2 + facts.listen_fds + request.keep_fds
+    keep = [fd for fd in facts.inherited if 3 <= fd <= last]
+    if b.linux.get("seccomp"):
+        from .process import seccomp
+
+        seccomp.compile_filter(b)
+    b.inherit("init")
+    b.host("open_init", pid=pid, slot="init")
+    if b.process.get("apparmorProfile") or b.process.get("selinuxLabel"):
+        b.inherit("proc")
+        b.host("open_procfs", slot="proc")
+    for name, below in cgroup_files:
+        slot = b.inherit(f"cgroup_{name}")
+        b.host("open_cgroup", "/linux/cgroupsPath", why=join_why, controller=name, path=below, slot=slot)
+    if start_in:
+        b.host("start_in_cgroup", "/linux/cgroupsPath", why=join_why, path=start_in)
+    b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
+    _join(b, foreign, cgroup_files, attach)
+    _prepare(b, own_umask, status)
+    b.init("wait_start", slot="sync")
+    b.init("execute", "/process/args")
+    return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
+
+
+def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[str, str]], attach: str | None) -> None:
+    b.init("guard")
+    affinity = b.process.get("execCPUAffinity") or {}
+    if affinity.get("initial"):
+        b.init("set_affinity", "/process/execCPUAffinity/initial", mask=_mask(affinity["initial"], "initial"))
+    if attach is not None and b.cgroup.unit is not None:
+        why = "only systemd may move a process out of a user's session"
+        if not b.cgroup.unit.user:
+            why = "systemd counts processes in a hierarchy of its own"
+        b.init("sync")
+        b.host("attach_unit", "/linux/cgroupsPath", why=why, unit=b.cgroup.unit.name, below=attach)
+    for name, _ in cgroup_files:
+        b.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
+    kinds = {**b.new, **{kind: pointer for kind, (_, pointer) in b.joined.items()}}
+    wanted = frozenset(kinds) if foreign is None else foreign
+    others = 0
+    for kind in wanted:
+        if kind != "user":
+            others |= c.NAMESPACE_FLAGS[kind]
+    # One that init has made for itself is not the container's.
+    user = "user" in wanted and "user" in kinds
+    if others and b.facts.privileged:
+        # With the host's rights over all of them, before the user namespace takes these away.
+        b.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
+    if user:
+        flag = c.CLONE_NEWUSER if b.facts.privileged else others | c.CLONE_NEWUSER
+        b.init("join_namespace", kinds["user"], slot="init", flag=flag, keep=1)
+    elif others and not b.facts.privileged:
+        b.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
+    b.init("close", slot="init")
+    if not b.own_mounts:
+        b.init("open_root", "/root/path", slot=b.slot("root"), path=b.rootfs)
+        b.init("change_root", "/root/path", root="root")
+    if user:
+        b.init("become_root", kinds["user"], drop_groups=1 if b.groups else 0)
+    if "proc" in b.slots:
+        from .mounts import labels
+
+        labels.for_program(b)
+        if _own_keyring(b):
+            labels.for_keyring(b)
+        b.init("close", slot="proc")
+    b.init("fork_init", why="a pid namespace holds for children only", flags=0)
+    b.init("new_session")
+    if _own_keyring(b):
+        b.init("join_keyring", name=f"_ses.{b.request.container_id}")
+
+
+def _own_keyring(b: Builder) -> bool:
+    return b.facts.keyrings and not b.request.no_new_keyring
+
+
+def _mask(text: str, key: str) -> list[int]:
+    """A list of processors as the bytes of a cpu_set_t."""
+    from .process.scheduling import bit_set, cpu_list
+
+    return bit_set(cpu_list(text, pointer=f"/process/execCPUAffinity/{token(key)}"))
+
+
+def _prepare(b: Builder, own_umask: int | None, status: str) -> None:
+    pointer = "/process/terminal"
+    uid = (b.process.get("user") or {}).get("uid", 0)
+    b.init("open_root", "/root/path", slot=b.slot("root"), path="/")
+    if b.process.get("terminal"):
+        size = b.process.get("consoleSize") or {}
+        words = (size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF)
+        b.init(
+            "open_console", pointer, root="root", master=b.slot("master"), slave=b.slot("slave"), size=words, uid=uid
+        )
+        b.init("send_fd", pointer, slot="master")
+        b.host("pass_console", pointer, socket=b.request.console_socket)
+        b.init("use_console", pointer, slave="slave", target=None)
+    else:
+        b.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
+    b.init("close", slot="root")
+    if (b.process.get("user") or {}).get("umask") is None and own_umask is not None:
+        b.process = {**b.process, "user": {**(b.process.get("user") or {}), "umask": own_umask}}
+    affinity = b.process.get("execCPUAffinity") or {}
+    # Without `final` the kernel says what becomes of `initial` in the container's cgroup (config.md).
+    program.become(b, program.environment_of(b), reset_affinity=not affinity.get("initial"))
+    if affinity.get("final"):
+        b.init("set_affinity", "/process/execCPUAffinity/final", mask=_mask(affinity["final"], "final"))
+    program.confine(b, status)
+    b.init("ready", detach=0)
+    program.limits(b)
+    if b.linux.get("intelRdt") is not None:
+        from . import rdt
+
+        rdt.join(b)
+    if b.request.pidfd_socket:
+        b.host("pass_pidfd", socket=b.request.pidfd_socket)
+    if b.request.pid_file:
+        b.host("write_pid_file", path=b.request.pid_file)

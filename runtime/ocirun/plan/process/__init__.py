@@ -1,0 +1,1 @@
+"""The part of the plan about the container's program.  Pure."""

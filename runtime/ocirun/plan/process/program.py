@@ -1,0 +1,187 @@
+"""The process: from the container's root to execve."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from ..ops import CALLERS_UMASK, INIT, Op
+from . import identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..builder import Builder
+
+# What execvp(3) and the shells use when PATH is not set.
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_SYS_ADMIN = 1 << 21
+
+# struct sched_attr, its first 48 bytes (SCHED_ATTR_SIZE_VER0, sched_setattr(2))
+_SCHED_ATTR = Struct("<IIQiIQQQ")
+
+
+class Environment:
+    """The program's environment, and whether the helper must add HOME.
+
+    env           of ``process``
+    listen_fds    number of descriptors that socket activation has passed
+    tells_ready   the container has a NOTIFY_SOCKET of its own
+    """
+
+    __slots__ = ("entries", "needs_home")
+
+    def __init__(self, env: list[str] | None, *, listen_fds: int = 0, tells_ready: bool = False) -> None:
+        entries, self.needs_home = identity.environment(env)
+        entries = identity.with_listen_fds(entries, listen_fds)
+        if tells_ready:
+            entries = [e for e in entries if not e.startswith("NOTIFY_SOCKET=")]
+            entries.append("NOTIFY_SOCKET=/run/notify/notify.sock")
+        self.entries = entries
+
+    def search_path(self) -> str:
+        """Where a program without a slash is looked for."""
+        for entry in reversed(self.entries):
+            if entry.startswith("PATH="):
+                return entry[5:]
+        return DEFAULT_PATH
+
+
+def environment_of(b: Builder) -> Environment:
+    """That of the config's process."""
+    return Environment(b.process.get("env"), listen_fds=b.facts.listen_fds, tells_ready=bool(b.facts.notify_socket))
+
+
+def find_program(args: list[str], environment: Environment) -> Op:
+    """The operation that looks for the program, and makes ready what execve(2) takes."""
+    values = {"args": args, "env": environment.entries, "search": environment.search_path()}
+    return Op("find_program", INIT, "/process/args", values)
+
+
+def become(b: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
+    """Everything between the change of root and `confine`; order matters (see the design page)."""
+    process = b.process
+    user = process.get("user") or {}
+    uid, gid = identity.user_ids(user)
+    b.init("set_umask", "/process/user/umask", umask=_umask(b))
+    if process.get("noNewPrivileges"):
+        b.init("no_new_privs", "/process/noNewPrivileges")
+    if reset_affinity:
+        b.init("reset_affinity")
+    _scheduling(b)
+    masks = _capabilities(b)
+    b.init("drop_bounding", "/process/capabilities/bounding", keep=masks.bounding, last=b.facts.last_cap)
+    cwd = process.get("cwd", "/")
+    b.init("change_dir", "/process/cwd", path=cwd, tolerate=1)
+    gids = identity.additional_gids(user)
+    if not b.groups:
+        from .. import rootless
+
+        rootless.check_groups(b)
+    else:
+        b.init("set_groups", "/process/user/additionalGids", gids=list(gids))
+    b.init("set_ids", "/process/user/uid", uid=uid, gid=gid)
+    loader, why = _loader(b)
+    b.init(
+        "set_capabilities",
+        "/process/capabilities",
+        why=why,
+        effective=masks.effective | loader,
+        permitted=masks.permitted | loader,
+        inheritable=masks.inheritable,
+        ambient=masks.ambient,
+    )
+    b.init("change_dir", "/process/cwd", path=cwd, tolerate=0)
+    if not process:
+        return
+    if environment.needs_home or b.request.ahead:
+        b.init("find_home", "/process/env", uid=uid)
+    if not b.request.ahead:
+        b.ops.append(find_program(list(process["args"]), environment))
+
+
+def _loader(b: Builder) -> tuple[int, str]:
+    """What capabilities loading the seccomp filter takes, besides those of the program, and why."""
+    if not b.linux.get("seccomp") or b.process.get("noNewPrivileges"):
+        return 0, ""
+    return _SYS_ADMIN, "CAP_SYS_ADMIN loads the seccomp filter, and execve drops it"
+
+
+def _umask(b: Builder) -> int:
+    umask = identity.umask(b.process.get("user"))
+    return CALLERS_UMASK if umask is None else umask
+
+
+def _scheduling(b: Builder) -> None:
+    if not (
+        b.process.get("scheduler")
+        or b.process.get("ioPriority")
+        or b.linux.get("personality")
+        or b.linux.get("memoryPolicy")
+    ):
+        return
+    from . import scheduling
+
+    wanted = scheduling.scheduler(b.process.get("scheduler"))
+    if wanted is not None:
+        size = _SCHED_ATTR.size
+        b.init(
+            "set_scheduler",
+            "/process/scheduler",
+            attr=list(
+                _SCHED_ATTR.pack(
+                    size,
+                    wanted.policy,
+                    wanted.flags,
+                    wanted.nice,
+                    wanted.priority,
+                    wanted.runtime,
+                    wanted.deadline,
+                    wanted.period,
+                )
+            ),
+        )
+    io = scheduling.io_priority(b.process.get("ioPriority"))
+    if io is not None:
+        which, priority = io
+        b.init("set_io_priority", "/process/ioPriority", which=which, priority=priority)
+    persona = scheduling.personality(b.linux.get("personality"))
+    if persona is not None:
+        b.init("set_personality", "/linux/personality", persona=persona)
+    policy = scheduling.memory_policy(b.linux.get("memoryPolicy"))
+    if policy is not None:
+        mode, nodes = policy
+        b.init("set_memory_policy", "/linux/memoryPolicy", mode=mode, nodes=scheduling.bit_set(nodes))
+
+
+def _capabilities(b: Builder) -> identity.CapabilityMasks:
+    grantable = (1 << 64) - 1 if b.user_namespace else b.facts.capabilities
+    masks = identity.capabilities(b.process.get("capabilities"), last_cap=b.facts.last_cap, grantable=grantable)
+    b.warnings += masks.warnings
+    return masks
+
+
+def confine(b: Builder, status: str) -> None:
+    """The seccomp filter, and the limits that the process may set itself: last, so that set-up is not bound by them.
+
+    status   of the container, for the listener of the filter
+    """
+    if b.linux.get("seccomp"):
+        from . import seccomp
+
+        seccomp.add_filter(b, status)
+    for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
+        if hard <= b.facts.hard_limits.get(resource, 0):
+            pointer = f"/process/rlimits/{index}"
+            b.init("set_rlimit", pointer, resource=resource, soft=soft, hard=hard)
+
+
+def limits(b: Builder) -> None:
+    """What only the runtime may set, on the finished process."""
+    for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
+        if hard > b.facts.hard_limits.get(resource, 0):
+            pointer = f"/process/rlimits/{index}"
+            why = "only the runtime may raise a hard limit"
+            b.host("limit_process", pointer, why=why, resource=resource, soft=soft, hard=hard)
+    score = identity.oom_score_adj(b.process)
+    if score is not None:
+        b.host("write_process", "/process/oomScoreAdj", file="oom_score_adj", value=str(score))

@@ -1,0 +1,186 @@
+"""The seccomp filter: what is to be compiled, with which flags it is loaded, and when.
+
+Sources: runtime-spec config-linux.md "Seccomp", seccomp(2), seccomp_unotify(2).
+The rules themselves become machine code in the host operation `compile_seccomp`
+(execute/seccomp/compiler.py), as the library that knows the numbers of system calls is
+one of the host's.
+"""
+
+from __future__ import annotations
+
+from ...errors import UnsupportedError
+from ..builder import join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..builder import Builder
+
+PLACE = "/linux/seccomp"
+FILTER = "filter"
+NOTIFY = "SCMP_ACT_NOTIFY"
+
+# linux/seccomp.h
+FLAG_TSYNC = 1
+FLAG_LOG = 2
+FLAG_SPEC_ALLOW = 4
+FLAG_NEW_LISTENER = 8
+FLAG_WAIT_KILLABLE_RECV = 32
+FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": FLAG_TSYNC,  # Linux 3.17
+    "SECCOMP_FILTER_FLAG_LOG": FLAG_LOG,  # 4.14
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": FLAG_SPEC_ALLOW,  # 4.17
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": FLAG_WAIT_KILLABLE_RECV,  # 5.19
+}
+_WORDS = {**FLAGS, "SECCOMP_FILTER_FLAG_NEW_LISTENER": FLAG_NEW_LISTENER}
+
+_EPERM, _ENOSYS = 1, 38
+_WITH_VALUE = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+# A program is not denied anything by these, and a tracer may know new calls itself.
+_PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
+_SYS_ADMIN = 21
+# Rules with more names than this are counted in `summary`, not listed.
+_LISTED = 8
+
+
+def compile_filter(b: Builder) -> None:
+    """The operation that compiles the rules.  Raises UnsupportedError for what the kernel cannot do."""
+    block = b.linux["seccomp"]
+    if b.facts.seccomp_flags < 0:
+        raise UnsupportedError(
+            f"{PLACE}: the kernel has no seccomp filters, or does not let us use them", pointer=PLACE
+        )
+    able = b.user_namespace or b.facts.capabilities >> _SYS_ADMIN & 1
+    if not b.process.get("noNewPrivileges") and not able:
+        raise UnsupportedError(
+            f"{PLACE}: loading a filter takes CAP_SYS_ADMIN, which the runtime does not have",
+            pointer=PLACE,
+            remedy="set process.noNewPrivileges, or give the container a user namespace",
+        )
+    default = _action(block["defaultAction"], block.get("defaultErrnoRet"))
+    newer = ""
+    if default[0] not in _PERMISSIVE and default != ["SCMP_ACT_ERRNO", _ENOSYS]:
+        newer = "ENOSYS"
+    b.host(
+        "compile_seccomp",
+        PLACE,
+        why="a program goes on without system calls that are newer than the profile, if they give ENOSYS" * bool(newer),
+        filter=FILTER,
+        default=default,
+        architectures=list(block.get("architectures") or ()),
+        rules=[one for at, rule in enumerate(block.get("syscalls") or ()) for one in _rules(at, rule)],
+        newer=newer,
+    )
+
+
+def _action(name: str, value: int | None) -> list[Any]:
+    """An action and the value it returns, 0 where it has none.  KILL is the old name of KILL_THREAD."""
+    if name == "SCMP_ACT_KILL":
+        name = "SCMP_ACT_KILL_THREAD"
+    if name not in _WITH_VALUE:
+        return [name, 0]
+    return [name, _EPERM if value is None else value]
+
+
+def _rules(place: int, rule: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One entry of ``syscalls``; its number there goes with it.
+
+    All conditions must hold, but where two are on the same argument, any: libseccomp has no other way, and
+    runc and crun do the same.
+    """
+    action = _action(rule["action"], rule.get("errnoRet"))
+    out: dict[str, Any] = {"place": place, "action": action, "names": list(rule["names"])}
+    args = [[arg["index"], arg["op"], arg["value"], arg.get("valueTwo", 0)] for arg in rule.get("args") or ()]
+    if len({arg[0] for arg in args}) < len(args):
+        return [{**out, "args": [arg]} for arg in args]
+    return [{**out, "args": args} if args else out]
+
+
+def notifies(b: Builder) -> bool:
+    """Whether the filter needs a listener."""
+    return any(rule["action"] == NOTIFY for rule in b.linux["seccomp"].get("syscalls") or ())
+
+
+def add_filter(b: Builder, status: str) -> None:
+    """The operations that load the filter, and send its listener away.
+
+    status   of the container, for the listener
+    """
+    listener = notifies(b)
+    flags, why = _flags(b, listener)
+    if not listener:
+        b.init("hold_seccomp", PLACE, why=why, filter=FILTER, flags=flags)
+        return
+    block = b.linux["seccomp"]
+    b.init("load_seccomp", PLACE, why=why, filter=FILTER, flags=flags | FLAG_NEW_LISTENER)
+    b.host(
+        "pass_listener",
+        f"{PLACE}/listenerPath",
+        socket=join(b.request.bundle, block["listenerPath"]),
+        metadata=block.get("listenerMetadata") or "",
+        status=status,
+    )
+
+
+def _flags(b: Builder, listener: bool) -> tuple[int, str]:
+    """The flags of seccomp(2), and why they are not those of the config."""
+    wanted = b.linux["seccomp"].get("flags")
+    known = b.facts.seccomp_flags
+    if wanted is None:
+        if known & FLAG_SPEC_ALLOW:
+            return FLAG_SPEC_ALLOW, "without `flags` the choice is ours: no mitigation that slows the program down"
+        return 0, "without `flags` the choice is ours, and the kernel has none that we would set"
+    flags = 0
+    reasons = []
+    for index, name in enumerate(wanted):
+        flag = FLAGS[name]
+        if not known & flag:
+            pointer = f"{PLACE}/flags/{index}"
+            raise UnsupportedError(f"{pointer}: {name} is not known to this kernel", pointer=pointer)
+        if flag == FLAG_TSYNC:
+            reasons.append("TSYNC has nothing to do, as the process has one thread")
+        elif flag == FLAG_WAIT_KILLABLE_RECV and not listener:
+            reasons.append("WAIT_KILLABLE_RECV is for filters with SCMP_ACT_NOTIFY")
+        else:
+            flags |= flag
+    return flags, "; ".join(reasons)
+
+
+def flag_words(flags: int) -> str:
+    """Flags of seccomp(2) as the words of the kernel, without what all begin with."""
+    words = [name.removeprefix("SECCOMP_FILTER_FLAG_") for name, flag in _WORDS.items() if flags & flag]
+    return ",".join(words) or "none"
+
+
+def action_text(action: list[Any]) -> str:
+    """``ERRNO(38)``."""
+    name: str = action[0].removeprefix("SCMP_ACT_")
+    return f"{name}({action[1]})" if action[0] in _WITH_VALUE else name
+
+
+def summary(args: Mapping[str, Any]) -> str:
+    """The arguments of `compile_seccomp` in one line: short rules in full, others counted."""
+    parts = [f"default={action_text(args['default'])}"]
+    if args["newer"]:
+        parts.append(f"newer={args['newer']}")
+    if args["architectures"]:
+        parts.append("architectures=" + ",".join(name.removeprefix("SCMP_ARCH_") for name in args["architectures"]))
+    for rule in args["rules"]:
+        names = rule["names"]
+        shown = ",".join(names) if len(names) <= _LISTED else f"{len(names)} calls"
+        conditions = " and ".join(_condition(arg) for arg in rule.get("args", ()))
+        parts.append(f"{action_text(rule['action'])}: {shown}" + (f" if {conditions}" if conditions else ""))
+    return "; ".join(parts)
+
+
+_SIGNS = {"NE": "!=", "LT": "<", "LE": "<=", "EQ": "==", "GE": ">=", "GT": ">"}
+
+
+def _condition(arg: list[Any]) -> str:
+    index, operator, value, two = arg
+    word = operator.removeprefix("SCMP_CMP_")
+    if word == "MASKED_EQ":
+        return f"arg{index} & {value:#x} == {two:#x}"
+    return f"arg{index} {_SIGNS[word]} {value}"

@@ -1,0 +1,1 @@
+"""The preloaded interpreter: how it is made, and why a process is not it."""

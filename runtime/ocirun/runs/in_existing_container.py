@@ -1,0 +1,111 @@
+"""One more program in a container that is there: the course of an exec."""
+
+from __future__ import annotations
+
+import os
+
+from ..cgroup import driver
+from ..commands import exec as execute
+from ..execute.options import ExecOptions
+from ..execute.stall import Stall
+from ..plan import encode
+from ..state import store
+from .process import Process
+from .program_run import Course
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ..execute.session import Session
+    from ..state.record import Record
+    from .program_run import Make
+
+
+class Inside(Course):
+    """A course that ends with its program; the container goes on.
+
+    A time-out kills the program alone: what else it has started belongs to the container.
+    """
+
+    def __init__(self, output_limit: int) -> None:
+        super().__init__("", output_limit)
+
+    def _what_follows(self, session: Session) -> encode.Course:
+        """The program's end."""
+        del session
+        return encode.Course()
+
+    def _is_removed(self, session: Session) -> bool:
+        """Nothing was made but the program."""
+        del session
+        return True
+
+    def _kill(self, session: Session) -> None:
+        """SIGKILL to the program."""
+
+    def _usage(self, session: Session) -> dict[str, int]:
+        del session
+        return {}
+
+    def _remove(self, session: Session) -> None:
+        session.take_back()
+
+
+def making(
+    record: Record,
+    root: str,
+    args: Sequence[str],
+    *,
+    process: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    user: tuple[int, int] | None = None,
+) -> Make:
+    """What starts the program of an `Inside`; see `Container.run`."""
+    directory = store.open_container(root, record.container_id)
+    try:
+        own = execute.base_process(directory, record) if process is None else {**process, "terminal": False}
+    finally:
+        os.close(directory)
+    own["args"] = list(args)
+    if env:
+        own["env"] = [*(own.get("env") or ()), *(f"{key}={value}" for key, value in env.items())]
+    if cwd is not None:
+        own["cwd"] = cwd
+    if user is not None:
+        own["user"] = {**(own.get("user") or {}), "uid": user[0], "gid": user[1]}
+    return lambda: _planned(record, root, own)
+
+
+def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
+    directory = store.open_container(root, record.container_id)
+    try:
+        # Not the driver of the handle: several programs may be started at once.
+        cgroup = driver.from_record(record.cgroup)
+        try:
+            session = execute.session(record, cgroup, directory, process, ExecOptions())
+        except BaseException:
+            cgroup.close()
+            raise
+        session.idle = Stall(cgroup, None, ignore_paused=False)
+        return session
+    finally:
+        os.close(directory)
+
+
+def start(make: Make, stdio: tuple[int, int, int]) -> Process:
+    """Start a program and leave it to the caller."""
+    session = make()
+    session.stdio = stdio
+    try:
+        session.create()
+        try:
+            session.start()
+        except BaseException:
+            session.take_back()
+            raise
+        return Process(session)
+    finally:
+        session.close()

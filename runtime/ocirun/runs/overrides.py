@@ -1,0 +1,112 @@
+"""What one run of a program has of its own, put into the config it is run with."""
+
+from __future__ import annotations
+
+from .._base import jsonio
+from ..config import load
+from ..errors import ConfigError, Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypedDict
+
+    from ..config.load import Config
+
+    class Own(TypedDict, total=False):
+        """The parameters of a run that change its config, as `ocirun.run` describes them; those of `apply`."""
+
+        args: Sequence[str] | None
+        env: Mapping[str, str] | None
+        cwd: str | None
+        mounts: Sequence[Mapping[str, Any]]
+        memory: int | None
+        pids: int | None
+        cpus: float | None
+
+
+# The parts of a plan's template, and where they are in a config.
+_PLACES = {
+    "args": "process/args",
+    "env": "process/env",
+    "cwd": "process/cwd",
+    "mounts": "mounts",
+    "resources": "linux/resources",
+}
+_PERIOD = 100_000
+
+
+def read(bundle: str, config: Mapping[str, Any] | None) -> Config:
+    """The config of a bundle, or `config` in its place, checked and without a terminal.
+
+    bundle   absolute path
+    Raises ConfigError, HostError.
+    """
+    made = load.load(bundle) if config is None else load.from_values(config, bundle=bundle, path="config")
+    data: Any = made.data
+    if not (data.get("process") or {}).get("terminal"):
+        return made
+    process = {**data["process"], "terminal": False}
+    return load.with_parts(made, {**data, "process": process}, ())
+
+
+def apply(
+    config: Config,
+    *,
+    args: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    mounts: Sequence[Mapping[str, Any]] = (),
+    memory: int | None = None,
+    pids: int | None = None,
+    cpus: float | None = None,
+) -> tuple[Config, frozenset[str]]:
+    """A config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
+
+    `config` itself stays as it is.  Raises ConfigError for what is wrong with the new parts.
+    """
+    data: dict[str, Any] = dict(config.data)
+    process = dict(data.get("process") or {})
+    new: dict[str, Any] = {}
+    if args is not None:
+        new["args"] = process["args"] = list(args)
+    if cwd is not None:
+        new["cwd"] = process["cwd"] = cwd
+    if env:
+        entries = [f"{key}={value}" for key, value in env.items()]
+        new["env"] = process["env"] = [*(process.get("env") or ()), *entries]
+    if new:
+        data["process"] = process
+    if mounts:
+        own = _owned([dict(mount) for mount in mounts], "/mounts", config)
+        new["mounts"] = data["mounts"] = [*(data.get("mounts") or ()), *own]
+    if memory is not None or pids is not None or cpus is not None:
+        linux = dict(data.get("linux") or {})
+        new["resources"] = linux["resources"] = _limits(linux.get("resources") or {}, memory, pids, cpus)
+        data["linux"] = linux
+    if not new:
+        return config, frozenset()
+    places = [_PLACES[part] for part in new]
+    if not (config.data.get("process") or {}):
+        places = ["process", *(place for place in places if not place.startswith("process/"))]
+    return load.with_parts(config, data, places), frozenset(new)
+
+
+def _owned(value: Any, pointer: str, config: Config) -> Any:
+    """A copy that shares nothing with the caller's: what is checked once must not change after."""
+    try:
+        return jsonio.loads(jsonio.dumps(value).encode("ascii"))
+    except (TypeError, ValueError, jsonio.JsonError) as error:
+        raise ConfigError([Problem(pointer, f"cannot be written as JSON: {error}")], path=config.path) from None
+
+
+def _limits(resources: dict[str, Any], memory: int | None, pids: int | None, cpus: float | None) -> dict[str, Any]:
+    """Limits as ``linux.resources``; each replaces what the config says of it."""
+    resources = dict(resources)
+    if memory is not None:
+        resources["memory"] = {**(resources.get("memory") or {}), "limit": memory, "swap": memory}
+    if pids is not None:
+        resources["pids"] = {**(resources.get("pids") or {}), "limit": pids}
+    if cpus is not None:
+        resources["cpu"] = {**(resources.get("cpu") or {}), "period": _PERIOD, "quota": int(cpus * _PERIOD)}
+    return resources

@@ -1,0 +1,296 @@
+"""Containers that are made ahead: a run hands over what is to be run, and goes.
+
+Each container waits in its init for one program, and is removed after it: no container is used twice.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from queue import SimpleQueue
+
+from .._base.boundary import told_by
+from ..errors import OcirunError, UsageError
+from ..execute.options import CreateOptions
+from ..execute.session import HelperEnded
+from ..plan import encode
+from ..plan.ops import FIXED_SLOTS, Plan
+from ..plan.process.program import Environment, find_program
+from ..state.record import PHASE_CREATED
+from . import overrides, poll_loop
+from .in_new_container import new_id
+from .preparation import Preparation, PreparedSession
+from .program_run import OUTPUT_LIMIT, Course
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from ..execute.session import Session
+    from .outcome import Outcome
+    from .prepared import Prepared
+
+# How many jobs may wait for the thread of a pool, for each container that it holds ready.
+_BEHIND = 4
+_MAKE, _END = "make", "end"
+_EPIPE = 32
+
+
+@told_by
+class Pool:
+    """Containers of a `Prepared`, made ahead by a thread of the pool.
+
+        with ocirun.Pool(ocirun.Prepared("/srv/bundle"), size=8) as pool:
+            outcome = pool.run(["python3", "-c", "print(6 * 7)"], timeout=2.0)
+
+    Any number of threads may run programs at once; asyncio: `aio.run(pool, args=...)`. A run that finds no container
+    ready makes one itself, so that it never waits for another. One run is isolated from the next as two runs of
+    `Prepared` are: by a container of its own, with its own processes, mounts, groups and limits, which was made for
+    it and goes after it; they share the root file system, as far as it can be written. A container that waits holds
+    about fourteen descriptors here and a small process, ends with this process, and is removed by `close`.
+    In a process that was forked off the pool is another, empty one.
+    """
+
+    def __init__(self, prepared: Prepared, size: int = 4, *, limit: int | None = None) -> None:
+        """Make the first containers, in the background.
+
+        prepared  what they are made of, with its root; it needs an init, so a pid namespace of its own
+        size      how many are to be ready
+        limit     the most runs at once; more wait for their turn. None: no limit
+        Raises UnsupportedError, UsageError, HostError.
+        """
+        if size < 1 or (limit is not None and limit < 1):
+            raise UsageError("size and limit of a pool must be 1 or more")
+        options = CreateOptions(activation=False, init=True, bound=True, ahead=True)
+        self.root = prepared.root
+        self._base = prepared.base
+        self._preparation = Preparation(self._base, prepared.root, options, stay=True)
+        self._size = size
+        self._turns = threading.BoundedSemaphore(limit) if limit is not None else None
+        self._open = True
+        self._shelf = _Shelf(self._preparation, size)
+        self._end = weakref.finalize(self, self._shelf.close)
+
+    def run(
+        self,
+        args: Sequence[str] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> Outcome:
+        """Run one program in a container that was made ahead, and remove the container.
+
+        The parameters, their units and the errors are those of `ocirun.run`. What else belongs to a container (mounts,
+        limits, directory) is that of the `Prepared`.
+        """
+        if self._turns is None:
+            return self._run(args, env, stdin, timeout, output_limit)
+        with self._turns:
+            return self._run(args, env, stdin, timeout, output_limit)
+
+    def _run(
+        self,
+        args: Sequence[str] | None,
+        env: Mapping[str, str] | None,
+        stdin: bytes,
+        timeout: float | None,
+        output_limit: int,
+    ) -> Outcome:
+        making = self.making(args, env)
+        while True:
+            course = self.course(output_limit)
+            try:
+                return poll_loop.run(course, making, stdin=stdin, timeout=timeout)
+            except OcirunError:
+                if not course.died_waiting:
+                    raise
+
+    @property
+    def turns(self) -> threading.BoundedSemaphore | None:
+        """What a run acquires where there is a limit."""
+        return self._turns
+
+    def course(self, output_limit: int) -> Handed:
+        """The course of one run, for whoever watches it."""
+        return Handed(self.root, output_limit, self._current())
+
+    def making(self, args: Sequence[str] | None, env: Mapping[str, str] | None) -> _Making:
+        """What gives a container its program; what is wrong with the parameters is raised here."""
+        config, _ = overrides.apply(self._base, args=args, env=env)
+        process: Any = config.data.get("process") or {}
+        return _Making(self._current(), list(process.get("args") or ()), process.get("env"))
+
+    @property
+    def ready(self) -> int:
+        """How many containers wait for a program."""
+        return len(self._current().ready)
+
+    @property
+    def problem(self) -> Exception | None:
+        """Why the last container that should have been made ahead, or removed, was not; None where all were."""
+        return self._current().problem
+
+    def close(self) -> None:
+        """Remove the containers that wait; runs that are under way go on.  Raises HostError where one is left."""
+        self._open = False
+        self._end.detach()
+        self._shelf.close()
+
+    def _current(self) -> _Shelf:
+        if not self._open:
+            raise UsageError("the pool is closed")
+        if self._shelf.pid != os.getpid():
+            self._shelf = _Shelf(self._preparation, self._size)
+            self._end = weakref.finalize(self, self._shelf.close)
+        return self._shelf
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Pool size={self._size} ready={len(self._shelf.ready)}{'' if self._open else ' closed'}>"
+
+
+class _Shelf:
+    """The containers that are ready, and the thread that makes them and removes what was used.
+
+    It knows nothing of its pool, which may be forgotten: then it is closed.
+    """
+
+    def __init__(self, preparation: Preparation, size: int) -> None:
+        self.pid = os.getpid()
+        self.ready: deque[PreparedSession] = deque()
+        self.preparation = preparation
+        self._size = size
+        self._jobs: SimpleQueue[PreparedSession | str] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._open = True
+        self.problem: Exception | None = None
+        self._jobs.put(_MAKE)
+        self._thread = threading.Thread(target=self._work, name="ocirun-pool", daemon=True)
+        self._thread.start()
+
+    def take(self) -> tuple[PreparedSession, bool]:
+        """A container that waits for a program, from now on the caller's; and whether it was ready."""
+        try:
+            session = self.ready.popleft()
+        except IndexError:
+            return self._make(), False
+        self._jobs.put(_MAKE)
+        return session, True
+
+    def give(self, session: PreparedSession) -> None:
+        """A container whose program has ended, to be removed."""
+        if self._jobs.qsize() > _BEHIND * self._size or not self._open:
+            _remove(session)
+        else:
+            self._jobs.put(session)
+
+    def _make(self) -> PreparedSession:
+        session = self.preparation.ahead(new_id())
+        session.course = session.whole_course()
+        try:
+            session.go_on()
+        except BaseException as error:
+            failure = session.fail(error)
+            if failure is error:
+                raise
+            raise failure from None
+        session.side.let_go()
+        return session
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not _END:
+            try:
+                if not isinstance(job, str):
+                    _remove(job)
+                # As many as are wanting, whatever the job was: one may have been lost with an exception of a handler.
+                while self._open and len(self.ready) < self._size and self._jobs.empty():
+                    self.ready.append(self._make())
+            except Exception as error:
+                # Whoever finds none ready makes one, and meets the error that there is then.
+                self.problem = error
+
+    def close(self) -> None:
+        """Remove everything that waits, and end the thread."""
+        with self._lock:
+            if not self._open or self.pid != os.getpid():
+                return
+            self._open = False
+        self._jobs.put(_END)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        while not self._jobs.empty():
+            job = self._jobs.get()
+            if not isinstance(job, str):
+                _remove(job)
+        while self.ready:
+            # What is not committed goes with it.
+            self.ready.popleft().close()
+
+
+def _remove(session: PreparedSession) -> None:
+    session.side.native.go = 2
+    session.go_on()
+    session.close()
+
+
+class _Making:
+    """Takes a container and gives it a program."""
+
+    def __init__(self, shelf: _Shelf, args: list[str], env: list[str] | None) -> None:
+        self._shelf = shelf
+        self._args = args
+        op = find_program(args, Environment(env))
+        self._program = encode.encode(Plan([op], list(FIXED_SLOTS), len(FIXED_SLOTS), [], []))
+
+    def __call__(self) -> PreparedSession:
+        session, was_ready = self._shelf.take()
+        session.was_ready = was_ready
+        session.args = self._args
+        native = session.side.native
+        native.program, native.program_size = session.side.lend(self._program), len(self._program)
+        native.stream_uid = self._shelf.preparation.stream_uid()
+        return session
+
+
+class Handed(Course):
+    """The course of a program that is handed to a container made ahead.
+
+    died_waiting   the container had ended before it was given the program
+    """
+
+    def __init__(self, root: str, output_limit: int, shelf: _Shelf) -> None:
+        super().__init__(root, output_limit)
+        self._shelf = shelf
+        self.died_waiting = False
+
+    def _what_follows(self, session: Session) -> encode.Course:
+        return session.course or encode.Course()
+
+    def _failed(self, session: Session, error: BaseException) -> BaseException:
+        ready = isinstance(session, PreparedSession) and session.was_ready
+        ended = isinstance(error, HelperEnded) or (isinstance(error, OcirunError) and error.errno == _EPIPE)
+        # What it was sent it had not taken.
+        self.died_waiting = ready and ended and session.helper.progress().phase <= PHASE_CREATED
+        return super()._failed(session, error)
+
+    def close(self) -> None:
+        """As `Course.close`; what is only to be removed goes to the thread that does that."""
+        session = self._session
+        if self._removed and isinstance(session, PreparedSession):
+            self._session = None
+            self._shelf.give(session)
+        else:
+            super().close()

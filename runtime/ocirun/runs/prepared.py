@@ -1,0 +1,88 @@
+"""A config made ready once, for many runs."""
+
+from __future__ import annotations
+
+import os
+
+from .._base.boundary import told_by
+from .._base.roots import default_root
+from ..execute.options import CreateOptions
+from . import overrides, poll_loop
+from .in_new_container import new_id
+from .preparation import Preparation
+from .program_run import OUTPUT_LIMIT, Course
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Unpack
+
+    from ..plan.ops import Plan
+    from .outcome import Outcome
+    from .overrides import Own
+    from .program_run import Make
+
+
+@told_by
+class Prepared:
+    """A config that is read, checked and planned; each run does what is left.
+
+        greeter = ocirun.Prepared("/srv/bundle", args=["cat"], memory=64 << 20)
+        for name in names:
+            print(greeter.run(stdin=name).stdout)
+
+    Any number of threads may run it at once.  Nothing is held open.  It is as old as its making: a change of
+    config.json, of the host's cgroup hierarchies, of this process's rights, environment or own cgroup since then
+    is not seen.  The root file system belongs to the runs as it is, and is one for all of them.
+    """
+
+    __slots__ = ("_preparation", "base", "bundle", "root")
+
+    def __init__(
+        self,
+        bundle: str = "",
+        *,
+        config: Mapping[str, Any] | None = None,
+        root: str = "",
+        init: bool | None = None,
+        **own: Unpack[Own],
+    ) -> None:
+        """Read, check, plan; the parameters are those of `ocirun.run`.
+
+        Raises ConfigError, UnsupportedError, HostError.
+        """
+        self.bundle = os.path.abspath(bundle or ".")
+        self.root = root or default_root(os.environ)
+        self.base, _ = overrides.apply(overrides.read(self.bundle, config), **own)
+        self._preparation = Preparation(
+            self.base, self.root, CreateOptions(activation=False, init=init, bound=True), stay=True
+        )
+
+    def run(
+        self,
+        *,
+        stdin: bytes = b"",
+        timeout: float | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+        container_id: str = "",
+        **own: Unpack[Own],
+    ) -> Outcome:
+        """Run it in a container of its own, and remove the container.
+
+        The parameters are those of `ocirun.run`, and stand for this run in place of, or behind, what the
+        config says.  Only they are checked; their errors have pointers into the config with them in it.
+        Raises as `ocirun.run`.
+        """
+        make = self.making(container_id, **own)
+        return poll_loop.run(Course(self.root, output_limit), make, stdin=stdin, timeout=timeout)
+
+    def plan(self, container_id: str = "", **own: Unpack[Own]) -> Plan:
+        """The plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
+        config, differs = overrides.apply(self.base, **own)
+        return self._preparation.plan(container_id or new_id(), config, differs)
+
+    def making(self, container_id: str = "", **own: Unpack[Own]) -> Make:
+        """What creates the container of one run, for a `Course`; what is wrong with `own` is raised here."""
+        config, differs = overrides.apply(self.base, **own)
+        name = container_id or new_id()
+        return lambda: self._preparation.session(name, config, differs)

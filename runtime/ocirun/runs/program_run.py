@@ -1,0 +1,176 @@
+"""The course of one run, from its start to its outcome.
+
+The container is made, its program watched, and all of it removed, by the host's side of the plan, in one call without
+the interpreter.  Here is what goes in and what comes out, and what remains to be done where that call comes back
+before its end.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..commands import create, run
+from ..errors import HookError, HostError
+from ..execute import host_side
+from ..execute.encoded import milliseconds
+from .outcome import Outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..execute.session import Session
+    from ..plan import encode
+
+    Make = Callable[[], Session]
+
+OUTPUT_LIMIT = 1 << 20
+# How long a killed program may take to end, in seconds.
+KILL_LIMIT = 10.0
+
+
+class Course:
+    """One run.  `begin`, then `go_on` as long as it says so, `outcome`, and `close` at any time."""
+
+    def __init__(self, root: str, output_limit: int) -> None:
+        self._root = root
+        self._limit = output_limit
+        self._session: Session | None = None
+        self._removed = False
+
+    def begin(self, make: Make, stdin: bytes, timeout: float | None, *, polled: bool = False) -> int:
+        """Create the container, start its program; go on as `go_on`.
+
+        make     gives what creates it
+        timeout  seconds that it may take
+        polled   come back while nothing is ready
+        Raises what a creation raises; `close` is due all the same.
+        """
+        session = make()
+        session.course = self._what_follows(session)
+        self._session = session
+        native = session.side.native
+        native.go, native.polled, native.lifetime = 1, polled, milliseconds(timeout)
+        if stdin:
+            native.input, native.input_size = session.side.lend(stdin), len(stdin)
+        for stream in native.output:
+            stream.limit = self._limit
+        return self.go_on()
+
+    def go_on(self) -> int:
+        """Watch the program, remove the container: DONE; or WAIT for `fileno`, SERVED, of `host_side`."""
+        session = self._open
+        while True:
+            try:
+                turn = session.go_on()
+            except BaseException as error:
+                failure = self._failed(session, error)
+                if failure is error:
+                    raise
+                raise failure from None
+            if turn != host_side.LATE:
+                return turn
+            if session.side.native.late:
+                raise HostError(
+                    f"the program does not end within {KILL_LIMIT:.0f} s of SIGKILL",
+                    remedy="it may wait for a device or a file system",
+                )
+            self.kill()
+            session.side.allow(KILL_LIMIT)
+
+    def _failed(self, session: Session, error: BaseException) -> BaseException:
+        """What to tell the user.  A container that was not created is taken back, and gone."""
+        if session.created:
+            return session.why(error)
+        self._session = None
+        failure = session.fail(error)
+        if isinstance(failure, HookError):
+            create.stopped(session)
+        return failure
+
+    @property
+    def _open(self) -> Session:
+        if self._session is None:
+            raise HostError("internal: the run has not begun")
+        return self._session
+
+    def fileno(self) -> int:
+        """A descriptor that is ready when `go_on` has something to do."""
+        return int(self._open.side.native.epoll)
+
+    def kill(self) -> None:
+        """SIGKILL to the program, and to everything in a container of its own."""
+        import _signal
+
+        session = self._open
+        self._kill(session)
+        try:
+            _signal.pidfd_send_signal(session.helper.pidfd, 9)
+        except ProcessLookupError:
+            pass
+        except OSError as error:
+            raise HostError.from_os(f"kill {session.helper.pid}", error, call="pidfd_send_signal") from None
+
+    def outcome(self) -> Outcome:
+        """What became of the program, once all is DONE."""
+        session = self._open
+        native = session.side.native
+        (out, out_cut), (err, err_cut) = session.side.output(0), session.side.output(1)
+        usage = self._usage(session)
+        self._removed = self._is_removed(session)
+        return Outcome(
+            ended=os.waitstatus_to_exitcode(native.status & 0xFFFF),
+            timed_out=bool(native.late),
+            seconds=native.nanoseconds / 1e9,
+            stdout=out,
+            stderr=err,
+            stdout_cut=out_cut,
+            stderr_cut=err_cut,
+            usage=usage,
+        )
+
+    def close(self) -> None:
+        """Kill what still runs, remove the container, close all descriptors."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if self._removed:
+            session.close()
+            return
+        self._remove(session)
+
+    def _what_follows(self, session: Session) -> encode.Course:
+        return session.whole_course()
+
+    def _kill(self, session: Session) -> None:
+        session.adopt_groups()
+        session.cgroup.kill(9)
+
+    def _usage(self, session: Session) -> dict[str, int]:
+        texts = session.side.usage_texts()
+        if texts:
+            return session.usage_from(texts)
+        session.adopt_groups()
+        return session.cgroup.usage()
+
+    def _is_removed(self, session: Session) -> bool:
+        """Nothing is left of it."""
+        native = session.side.native
+        return _all_in_c(session) and not native.unread and not native.left
+
+    def _remove(self, session: Session) -> None:
+        # In C first: it needs no descriptors, and whoever is torn out of it leaves the rest to the end of the object.
+        side = session.side
+        if _all_in_c(session) and not side.take_back():
+            session.close()
+            return
+        session.adopt_groups()
+        side.commit()
+        session.close()
+        run.remove(self._root, session.record, session.cgroup)
+
+
+def _all_in_c(session: Session) -> bool:
+    """The host's side has made all of the container, and so can take it back."""
+    course = session.course
+    return course is not None and course.removes and not session.side.native.asked

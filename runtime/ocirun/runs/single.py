@@ -1,0 +1,82 @@
+"""One call for one program: create, start, feed, watch, limit, read, delete.
+
+    import ocirun
+    outcome = ocirun.run("bundle", args=["python3", "-c", "print(6 * 7)"], timeout=2.0, memory=64 << 20)
+    assert outcome.ok and outcome.stdout == b"42\\n"
+
+Safe from any thread, with any number of calls at once: nothing of this process
+changes, and no other program is started.  asyncio: `ocirun.aio`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .._base.boundary import told
+from .._base.roots import default_root
+from . import in_new_container, poll_loop
+from .program_run import OUTPUT_LIMIT, Course
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from .outcome import Outcome
+
+
+@told
+def run(
+    bundle: str = "",
+    *,
+    config: Mapping[str, Any] | None = None,
+    args: Sequence[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    mounts: Sequence[Mapping[str, Any]] = (),
+    stdin: bytes = b"",
+    timeout: float | None = None,
+    memory: int | None = None,
+    pids: int | None = None,
+    cpus: float | None = None,
+    output_limit: int = OUTPUT_LIMIT,
+    container_id: str = "",
+    root: str = "",
+    init: bool | None = None,
+) -> Outcome:
+    """Run one program in a container of its own, and remove the container.
+
+    bundle        directory with config.json and the root filesystem; "" is the working directory
+    config        in place of config.json; a relative ``root.path`` starts at `bundle`
+    args, cwd     replace those of ``process``
+    env           added to ``process.env``, replacing variables of the same name
+    mounts        added behind those of the config, in its form
+    stdin         what the program reads
+    timeout       seconds from its start until everything in the container is killed
+    memory        limit in bytes, swap included where the kernel counts it
+    pids          limit of processes and threads
+    cpus          limit of processor time as a number of processors, such as 0.5
+    output_limit  bytes kept of each of the output streams; more is read and dropped
+    container_id  "" makes one
+    root          the state root; "" is the default one
+    init          the program is the child of a small init of ours, and not the first process itself: it reaps orphans,
+                  keeps the time, tells how the program ended whoever waits for what here, and ends everything when this
+                  process ends.  None: wherever that can be, which is in a pid namespace of the container's own
+    Raises ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
+    """
+    make = in_new_container.making(
+        bundle,
+        config,
+        container_id,
+        root,
+        init=init,
+        args=args,
+        env=env,
+        cwd=cwd,
+        mounts=mounts,
+        memory=memory,
+        pids=pids,
+        cpus=cpus,
+    )
+    course = Course(root or default_root(os.environ), output_limit)
+    return poll_loop.run(course, make, stdin=stdin, timeout=timeout)

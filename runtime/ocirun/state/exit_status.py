@@ -1,0 +1,50 @@
+"""The end of a container's first process: a descriptor to wait at, and how it ended."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import StateError
+from . import record as records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .record import Record
+
+
+def open_pidfd(record: Record) -> int:
+    """A pidfd of the first process, also of one that has ended and that nobody has waited for; -1 when it is gone.
+
+    It is ready for reading as soon as the process has ended.  The caller closes it.
+    Raises StateError for a container that is still being created.
+    """
+    if record.pid <= 0:
+        raise StateError("the container is being created", status=records.CREATING)
+    return records.open_init(record, ended=True)
+
+
+def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
+    """Until the process of a pidfd has ended.  Raises TimeoutError after `timeout` seconds."""
+    import select
+
+    waiter = select.poll()
+    waiter.register(pidfd, select.POLLIN)
+    # poll(2) takes milliseconds as an int: what is more than its 24 days is no limit.
+    endless = timeout is None or timeout > 2e6
+    if not waiter.poll(None if timeout is None or endless else max(0, int(timeout * 1000 + 0.999))):
+        raise TimeoutError(f"the {what} has not ended within {timeout} s")
+
+
+def status(pidfd: int, *, keep: bool = True) -> int | None:
+    """The exit code of an ended process, or 128 plus the signal that ended it.
+
+    None where the kernel does not tell us: only the parent may ask, and only until somebody has waited for it.
+    keep   the process stays there, to be asked again
+    """
+    try:
+        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | (os.WNOWAIT if keep else 0))
+    except ChildProcessError:
+        return None
+    if info is None:
+        return None
+    return info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
