@@ -114,7 +114,7 @@ def practise(place: str) -> None:
 
 def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
     """A bundle in `place`, and below it the state of a container whose program is a process, be it gone or not."""
-    from ocirun.cgroup import driver
+    from ocirun.cgroup import choose, driver
     from ocirun.cli import template
     from ocirun.errors import OcirunError
     from ocirun.host import facts
@@ -124,7 +124,7 @@ def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
     with open(f"{place}/config.json", "w", encoding="ascii") as file:
         file.write(dumps(template.config(cgroup_namespace=False)))
     try:
-        cgroup = driver.choose(facts.cgroup_layout(), container_id=name)
+        cgroup = choose.new_driver(facts.cgroup_layout(), container_id=name)
     except OcirunError:  # this host has none that it could have
         cgroup = driver.Driver()
     left = record.Record(

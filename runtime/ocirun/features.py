@@ -9,7 +9,7 @@ announced.
 from __future__ import annotations
 
 from ._base.version import SPEC_VERSION, VERSION, commit
-from .cgroup import driver
+from .cgroup import choose, driver
 from .cgroup.settings import v1 as translate_v1
 from .cgroup.systemd.unit import Manager
 from .config import _tables
@@ -129,7 +129,7 @@ class _Anywhere(Layout):
 
 def _makes_groups(layout: Layout, *, manager: Manager | None = None) -> bool:
     try:
-        driver.choose(layout, container_id="a", manager=manager)
+        choose.new_driver(layout, container_id="a", manager=manager)
     except UnsupportedError:
         return False
     return True

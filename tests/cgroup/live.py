@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ocirun.cgroup import driver as drivers
+from ocirun.cgroup import choose
 from ocirun.cgroup.drivers.v1 import V1Driver
 from ocirun.cgroup.drivers.v2 import V2Driver
 from ocirun.cgroup.settings import translate
@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, TypeVar
+
+    from ocirun.cgroup import driver as drivers
 
     AnyDriver = TypeVar("AnyDriver", bound=drivers.Driver)
 
@@ -67,13 +69,13 @@ class Lab:
 
     def driver(self, name: str = "box", *, ready: bool = False) -> V1Driver:
         """A driver for the group `name` below the top; `ready`: its directories are made."""
-        chosen = drivers.choose(self.layout, cgroups_path=f"{self.top}/{name}", container_id="box")
+        chosen = choose.new_driver(self.layout, cgroups_path=f"{self.top}/{name}", container_id="box")
         assert isinstance(chosen, V1Driver)
         return self._keep(chosen, ready)
 
     def driver_v2(self, name: str = "box", *, ready: bool = False) -> V2Driver:
         """As `driver`, for a lab of the v2 hierarchy."""
-        chosen = drivers.choose(self.layout, cgroups_path=f"{self.top}/{name}", container_id="box")
+        chosen = choose.new_driver(self.layout, cgroups_path=f"{self.top}/{name}", container_id="box")
         assert isinstance(chosen, V2Driver)
         return self._keep(chosen, ready)
 
@@ -86,7 +88,7 @@ class Lab:
 
     def again(self, other: drivers.Driver, *, kind: str = "v1") -> drivers.Driver:
         """The driver as a later command gets it from the saved state."""
-        chosen = drivers.from_record(other.record())
+        chosen = choose.recorded_driver(other.record())
         assert chosen.kind == kind
         self.drivers.append(chosen)
         return chosen
@@ -128,7 +130,7 @@ class Lab:
 
     def clean(self) -> None:
         """Kill what is left, then remove all groups."""
-        whole = drivers.choose(self.layout, cgroups_path=self.top, container_id="box")
+        whole = choose.new_driver(self.layout, cgroups_path=self.top, container_id="box")
         for used in self.drivers:
             used.close()
         whole.prepared = True

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocirun.cgroup.files import device_filter
-from ocirun.cgroup.settings import translate
+from ocirun.cgroup.settings import translate, translation
 
 from .sheet import without
 
@@ -68,7 +68,7 @@ def meant(rules: list[dict[str, Any]], kind: str, access: str, major: int, minor
 def text(rules: list[dict[str, Any]]) -> str:
     made, _ = translate.v2({"devices": rules}, available=without())
     (setting,) = made
-    assert setting.file == translate.DEVICE_FILTER
+    assert setting.file == translation.DEVICE_FILTER
     return setting.value
 
 

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ocirun.cgroup.settings import translation
+
 DEFAULT_WRITES = [
     ("devices.allow", value)
     for value in (
@@ -33,7 +35,7 @@ DEFAULT_WRITES = [
 DENY_ALL = {"allow": False, "access": "rwm"}
 
 
-def settings(rules: list[dict[str, Any]]) -> list[translate.Setting]:
+def settings(rules: list[dict[str, Any]]) -> list[translation.Setting]:
     return translate.v1({"devices": rules}, available=lambda controller, file: True)[0]
 
 

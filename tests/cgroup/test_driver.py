@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ocirun.cgroup import driver, paths
+from ocirun.cgroup import choose, driver, paths
 from ocirun.errors import ConfigError, HostError, StateDamagedError, UnsupportedError
 from ocirun.host.cgroups import Layout, Mount
 
@@ -65,7 +65,7 @@ def delegated(*controllers: str) -> Delegated:
     ],
 )
 def test_path(own: str, root: str, cgroups_path: str, below: str) -> None:
-    chosen = driver.choose(layout(own, root), cgroups_path=cgroups_path, container_id="box")
+    chosen = choose.new_driver(layout(own, root), cgroups_path=cgroups_path, container_id="box")
     assert chosen.directories() == [
         ("cpu", f"/cg/cpu,cpuacct/{below}"),
         ("memory", f"/cg/memory/{below}"),
@@ -81,7 +81,7 @@ def test_path(own: str, root: str, cgroups_path: str, below: str) -> None:
 )
 def test_paths_that_are_refused(path: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        driver.choose(layout(), cgroups_path=path, container_id="box")
+        choose.new_driver(layout(), cgroups_path=path, container_id="box")
     assert caught.value.pointer == "/linux/cgroupsPath"
     assert "\n" not in caught.value.line()
 
@@ -89,11 +89,11 @@ def test_paths_that_are_refused(path: str) -> None:
 @pytest.mark.parametrize(("own", "root"), [("/../x", "/"), ("/a (deleted)", "/"), ("/", "/..")])
 def test_relative_path_without_a_known_place(own: str, root: str) -> None:
     with pytest.raises(HostError, match="give an absolute cgroupsPath"):
-        driver.choose(layout(own, root), cgroups_path="", container_id="box")
+        choose.new_driver(layout(own, root), cgroups_path="", container_id="box")
 
 
 def test_questions_about_controllers() -> None:
-    chosen = driver.choose(layout(files={"memory": ["memory.limit_in_bytes"]}), container_id="box")
+    chosen = choose.new_driver(layout(files={"memory": ["memory.limit_in_bytes"]}), container_id="box")
     assert chosen.available("memory")
     assert chosen.available("cpuacct")
     assert not chosen.available("pids")
@@ -104,7 +104,7 @@ def test_questions_about_controllers() -> None:
 
 
 def test_what_a_cgroup_mount_shows() -> None:
-    shown = driver.choose(layout(), cgroups_path="/a", container_id="box").hierarchies()
+    shown = choose.new_driver(layout(), cgroups_path="/a", container_id="box").hierarchies()
     assert [(item.name, item.options, item.path, item.links) for item in shown] == [
         ("cpu,cpuacct", ("cpu", "cpuacct"), "/cg/cpu,cpuacct/a", ("cpu", "cpuacct")),
         ("memory", ("memory",), "/cg/memory/a", ()),
@@ -113,29 +113,29 @@ def test_what_a_cgroup_mount_shows() -> None:
 
 
 def test_rootless_uses_what_it_was_given() -> None:
-    chosen = driver.choose(delegated("name=systemd"), container_id="box", rootless=True)
+    chosen = choose.new_driver(delegated("name=systemd"), container_id="box", rootless=True)
     assert chosen.directories() == [("name=systemd", "/cg/systemd/user/box")]
 
 
 def test_rootless_without_rights_and_without_a_path_has_no_cgroup() -> None:
-    chosen = driver.choose(delegated(), container_id="box", rootless=True)
+    chosen = choose.new_driver(delegated(), container_id="box", rootless=True)
     assert (chosen.kind, chosen.directories(), chosen.joins) == ("none", [], False)
 
 
 def test_rootless_without_rights_and_with_a_path_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="may not make it"):
-        driver.choose(delegated(), cgroups_path="/a", container_id="box", rootless=True)
+        choose.new_driver(delegated(), cgroups_path="/a", container_id="box", rootless=True)
 
 
 def test_disabled_is_no_cgroup() -> None:
-    assert driver.choose(layout(), cgroups_path="/a", container_id="box", disabled=True).kind == "none"
+    assert choose.new_driver(layout(), cgroups_path="/a", container_id="box", disabled=True).kind == "none"
 
 
 def test_a_host_without_cgroups() -> None:
     nothing = Layout({}, {})
-    assert driver.choose(nothing, container_id="box", rootless=True).kind == "none"
+    assert choose.new_driver(nothing, container_id="box", rootless=True).kind == "none"
     with pytest.raises(UnsupportedError):
-        driver.choose(nothing, container_id="box")
+        choose.new_driver(nothing, container_id="box")
 
 
 @pytest.mark.parametrize(
@@ -151,35 +151,35 @@ def test_a_host_without_cgroups() -> None:
 def test_the_group_on_v2(own: str, path: str, below: str) -> None:
     # A group with a process in it, as our own, can have no controllers for groups below.
     host = Layout({}, {"": own}, Mount("/nowhere", device="0:1"))
-    chosen = driver.choose(host, cgroups_path=path, container_id="box")
+    chosen = choose.new_driver(host, cgroups_path=path, container_id="box")
     assert (chosen.kind, chosen.clones, chosen.joins) == ("v2", True, False)
     assert chosen.directories() == [("unified", f"/nowhere/{below}")]
     chosen.checked = True
-    again = driver.from_record(json.loads(json.dumps(chosen.record())))
+    again = choose.recorded_driver(json.loads(json.dumps(chosen.record())))
     assert again.record() == chosen.record()
 
 
 def test_a_relative_path_on_v2_without_a_visible_place() -> None:
     host = Layout({}, {"": "/../elsewhere"}, Mount("/nowhere"))
     with pytest.raises(HostError, match="no place for a relative cgroupsPath"):
-        driver.choose(host, container_id="box")
-    assert driver.choose(host, cgroups_path="/a", container_id="box").kind == "v2"
+        choose.new_driver(host, container_id="box")
+    assert choose.new_driver(host, cgroups_path="/a", container_id="box").kind == "v2"
 
 
 def test_a_record_with_two_groups_on_v2_is_damaged() -> None:
     host = Layout({}, {"": "/"}, Mount("/nowhere"))
-    record = driver.choose(host, container_id="box").record()
+    record = choose.new_driver(host, container_id="box").record()
     record["groups"] *= 2
     with pytest.raises(StateDamagedError, match="more than one"):
-        driver.from_record(record)
+        choose.recorded_driver(record)
 
 
 def test_record_and_back() -> None:
-    chosen = driver.choose(layout("/me"), cgroups_path="a/b", container_id="box")
+    chosen = choose.new_driver(layout("/me"), cgroups_path="a/b", container_id="box")
     chosen.checked = True
     chosen.found.add("memory")
     record = json.loads(json.dumps(chosen.record()))
-    again = driver.from_record(record)
+    again = choose.recorded_driver(record)
     assert again.record() == chosen.record()
     assert again.groups == chosen.groups
     assert again.found == {"memory"}
@@ -187,16 +187,16 @@ def test_record_and_back() -> None:
 
 
 def test_record_of_none() -> None:
-    assert driver.from_record(driver.Driver().record()).kind == "none"
+    assert choose.recorded_driver(driver.Driver().record()).kind == "none"
 
 
 def test_a_record_from_before_the_check_owns_nothing() -> None:
-    chosen = driver.choose(layout(), cgroups_path="/a", container_id="box")
-    assert driver.from_record(chosen.record()).found == {"cpu", "memory", "name=systemd"}
+    chosen = choose.new_driver(layout(), cgroups_path="/a", container_id="box")
+    assert choose.recorded_driver(chosen.record()).found == {"cpu", "memory", "name=systemd"}
 
 
 def damaged(**change: Any) -> dict[str, Any]:
-    record = driver.choose(layout(), cgroups_path="/a", container_id="box").record()
+    record = choose.new_driver(layout(), cgroups_path="/a", container_id="box").record()
     record["groups"][0].update(change)
     return record
 
@@ -233,7 +233,7 @@ def damaged(**change: Any) -> dict[str, Any]:
 )
 def test_damaged_records(record: Any) -> None:
     with pytest.raises(StateDamagedError):
-        driver.from_record(record)
+        choose.recorded_driver(record)
 
 
 def test_verbs_of_the_driver_none() -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ocirun.cgroup import driver as drivers
+from ocirun.cgroup import choose
 from ocirun.errors import HostError, StateDamagedError
 
 from .live import LAYOUT, Lab, alive, needs_v1, needs_v2, unified
@@ -14,6 +14,8 @@ from .live import LAYOUT, Lab, alive, needs_v1, needs_v2, unified
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ocirun.cgroup import driver as drivers
 
 
 class Both:
@@ -58,9 +60,9 @@ def test_an_empty_group_that_another_has_taken_over(both: Both) -> None:
     first.close()
     second = both.ready()
     process = both.lab.start(second, "exec sleep 100")
-    assert_gone_for(drivers.from_record(first.record()))
+    assert_gone_for(choose.recorded_driver(first.record()))
     assert alive(process)
-    with drivers.from_record(second.record()) as later:
+    with choose.recorded_driver(second.record()) as later:
         assert later.pids() == [process.pid]
         assert later.kill(9, wait=10) == 1
         later.remove()
@@ -74,7 +76,7 @@ def test_a_group_that_was_made_again(both: Both) -> None:
         os.rmdir(path)
     second = both.ready()
     process = both.lab.start(second, "exec sleep 100")
-    assert_gone_for(drivers.from_record(first.record()))
+    assert_gone_for(choose.recorded_driver(first.record()))
     assert alive(process) and second.pids() == [process.pid]
 
 
@@ -83,7 +85,7 @@ def test_a_record_from_before_its_groups_kills_nobody(both: Both) -> None:
     first = both.lab.driver_v2() if both.version == "v2" else both.lab.driver()
     first.check()
     process = both.lab.start(both.ready(), "exec sleep 100")
-    with drivers.from_record(first.record()) as old:
+    with choose.recorded_driver(first.record()) as old:
         assert not old.prepared and old.kill(9) == 0
         with pytest.raises(HostError, match="1 processes are still in it"):
             old.remove(limit=0.1)
@@ -97,7 +99,7 @@ def test_the_undo_of_a_create_gives_back_what_it_took_over(both: Both) -> None:
     both.ready().discard()
     second.discard()
     assert all(os.path.isdir(path) for _, path in first.directories())
-    with drivers.from_record(first.record()) as old:
+    with choose.recorded_driver(first.record()) as old:
         old.remove(kill=True)
     assert not any(os.path.exists(path) for _, path in first.directories())
 
@@ -106,14 +108,14 @@ def test_a_state_of_before_is_known_by_its_path(both: Both) -> None:
     made = both.ready()
     record = {name: value for name, value in made.record().items() if name not in ("inodes", "mark")}
     process = both.lab.start(made, "exec sleep 100")
-    with drivers.from_record(record) as old:
+    with choose.recorded_driver(record) as old:
         assert old.pids() == [process.pid]
 
 
 @pytest.mark.parametrize("change", [{"inodes": []}, {"inodes": {"x": "1"}}, {"inodes": {"x": 1}}, {"mark": 1}])
 def test_damaged_marks(both: Both, change: dict[str, object]) -> None:
     with pytest.raises(StateDamagedError):
-        drivers.from_record({**both.ready().record(), **change})
+        choose.recorded_driver({**both.ready().record(), **change})
 
 
 def test_a_place_that_is_no_cgroup(both: Both, tmp_path: object) -> None:
@@ -124,11 +126,11 @@ def test_a_place_that_is_no_cgroup(both: Both, tmp_path: object) -> None:
     device = f"{os.major(there.st_dev)}:{os.minor(there.st_dev)}"
     group = {**record["groups"][0], "mount": str(tmp_path), "below": "below"}
     with pytest.raises(StateDamagedError):
-        drivers.from_record({**record, "groups": [{**group, "device": ""}], "inodes": {}})
-    elsewhere = drivers.from_record({**record, "groups": [group], "inodes": {}})
+        choose.recorded_driver({**record, "groups": [{**group, "device": ""}], "inodes": {}})
+    elsewhere = choose.recorded_driver({**record, "groups": [group], "inodes": {}})
     with elsewhere, pytest.raises(HostError, match="is not the cgroup hierarchy"):
         elsewhere.remove(kill=True)
     for inodes in ({}, {group["controllers"][0]: there.st_ino + 1}):
-        with drivers.from_record({**record, "groups": [{**group, "device": device}], "inodes": inodes}) as old:
+        with choose.recorded_driver({**record, "groups": [{**group, "device": device}], "inodes": inodes}) as old:
             old.remove(kill=True)
     assert os.path.isdir(f"{tmp_path}/below")

@@ -6,12 +6,12 @@ import os
 
 import pytest
 
-from ocirun.cgroup import driver as drivers
+from ocirun.cgroup import choose
 from ocirun.cgroup.driver import Driver
 from ocirun.cgroup.drivers import systemd as module
 from ocirun.cgroup.drivers.systemd import SystemdDriver, find, version_number
 from ocirun.cgroup.paths import UNIFIED, Group
-from ocirun.cgroup.settings.translate import Setting
+from ocirun.cgroup.settings.translation import Setting
 from ocirun.cgroup.systemd import unit as units
 from ocirun.cgroup.systemd.unit import Manager
 from ocirun.errors import HostError, StateDamagedError, UnsupportedError
@@ -216,7 +216,7 @@ def test_end_without_systemd(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPat
 
 def test_unit_that_is_somebody_elses_by_now(systemd: FakeSystemd) -> None:
     driver, inner = started(systemd)
-    later = drivers.from_record({**driver.record(), "inner": Driver().record()})
+    later = choose.recorded_driver({**driver.record(), "inner": Driver().record()})
     assert isinstance(later, SystemdDriver)
     later.prepared = True
     later._invocation = "00" * 16
@@ -284,7 +284,7 @@ def test_versions(text: str, number: int) -> None:
 def test_record(systemd: FakeSystemd) -> None:
     driver, _ = started(systemd)
     record = {**driver.record(), "inner": Driver().record()}
-    again = drivers.from_record(record)
+    again = choose.recorded_driver(record)
     assert isinstance(again, SystemdDriver)
     assert again.record() == record
     for change in (
@@ -295,7 +295,7 @@ def test_record(systemd: FakeSystemd) -> None:
         {"inner": None},
     ):
         with pytest.raises(StateDamagedError):
-            drivers.from_record({**record, **change})
+            choose.recorded_driver({**record, **change})
 
 
 def test_place_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ocirun.cgroup.settings import translate
 from ocirun.cgroup.settings.systemd import INFINITY, annotated, cpu_mask, properties, unit_properties
-from ocirun.cgroup.settings.translate import Setting
+from ocirun.cgroup.settings.translation import Setting
 from ocirun.cgroup.systemd.unit import Manager, unit
 from ocirun.errors import ConfigError
 

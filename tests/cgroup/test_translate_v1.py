@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocirun.cgroup.settings import translate
+from ocirun.cgroup.settings import translate, translation
 from ocirun.errors import ConfigError
 
 from .sheet import MIB, make, refused, warned, without
@@ -246,7 +246,7 @@ def test_driver_none_warns_of_device_rules() -> None:
 
 def test_pointer_of_another_document() -> None:
     made, _ = translate.v1({"pids": {"limit": 3}}, pointer="", available=without(), devices=False)
-    assert made == [translate.Setting("pids", "pids.max", "3", "/pids/limit")]
+    assert made == [translation.Setting("pids", "pids.max", "3", "/pids/limit")]
 
 
 NUMBER = st.none() | st.integers(-(2**63), 2**64 - 1)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ocirun.cgroup import driver, paths
+from ocirun.cgroup import choose, paths
 from ocirun.cgroup.files import tree
 from ocirun.errors import HostError
 
@@ -69,7 +69,7 @@ def test_placing_a_process(lab: Lab) -> None:
 
 def test_a_relative_path_is_below_our_own_groups() -> None:
     name = f"ocirun-test-{os.getpid()}-relative"
-    box = driver.choose(LAYOUT, cgroups_path=name, container_id="x")
+    box = choose.new_driver(LAYOUT, cgroups_path=name, container_id="x")
     try:
         box.prepare()
         for controller, path in box.directories():
@@ -151,7 +151,7 @@ def test_a_crash_while_making(lab: Lab) -> None:
     intent = box.record()
     for name in ("cpu", "memory"):
         box.make(name)
-    later = driver.from_record(intent)
+    later = choose.recorded_driver(intent)
     later.remove()
     assert not any(os.path.exists(path) for _, path in box.directories())
 

@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 
+from ocirun.cli.commands import load
 from ocirun.cli.parse import Values, parse
-from ocirun.cli.table import GLOBALS, load
+from ocirun.cli.table import GLOBALS
 
 SHIM = "--root /run/containerd/runc/k8s.io --log /b/log.json --log-format json"
 CONMON = "--systemd-cgroup --log-format=json --log /run/x/oci-log"

@@ -9,7 +9,8 @@ import pytest
 
 from ocirun._base import roots, version
 from ocirun._base.roots import default_root
-from ocirun.cli.table import COMMANDS, GLOBALS, load
+from ocirun.cli.commands import load
+from ocirun.cli.table import COMMANDS, GLOBALS
 from ocirun.errors import HostError
 
 TYPE_CHECKING = False

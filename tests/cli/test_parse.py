@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ocirun.cli.commands import load
 from ocirun.cli.parse import Values, parse, truth
-from ocirun.cli.table import COMMANDS, FLAG, GLOBALS, MANY, NUMBER, TEXT, Option, load
+from ocirun.cli.table import COMMANDS, FLAG, GLOBALS, MANY, NUMBER, TEXT, Option
 from ocirun.errors import UsageError
 
 OPTIONS = (

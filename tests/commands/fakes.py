@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocirun.cgroup.settings.translate import Setting
+    from ocirun.cgroup.settings.translation import Setting
 
 UNLIMITED = "9223372036854771712"
 

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from ocirun.cgroup.settings.previous_value import previous
-from ocirun.cgroup.settings.translate import Setting
+from ocirun.cgroup.settings.translation import Setting
 from ocirun.commands import update as resources
 from ocirun.errors import ConfigError, HostError, StateDamagedError
 

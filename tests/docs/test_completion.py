@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from ocirun.cli.commands import completion
-from ocirun.cli.table import COMMANDS, GLOBALS, Option, load
+from ocirun.cli.commands import completion, load
+from ocirun.cli.table import COMMANDS, GLOBALS, Option
 from ocirun.errors import UsageError
 
 TYPE_CHECKING = False

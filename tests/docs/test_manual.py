@@ -11,7 +11,8 @@ import pytest
 
 from ocirun._base.version import VERSION
 from ocirun.cli import manual
-from ocirun.cli.table import COMMANDS, GLOBALS, Command, Option, load
+from ocirun.cli.commands import load
+from ocirun.cli.table import COMMANDS, GLOBALS, Command, Option
 
 ROOT = Path(__file__).resolve().parents[2]
 MAN = ROOT / "man"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from ocirun.execute.seccomp import program
+
 ARGS: dict[str, Any] = {
     "default": ["SCMP_ACT_ERRNO", 1],
     "architectures": [],
@@ -47,7 +49,7 @@ class Root:
         (found,) = self.cache.iterdir()
         return found
 
-    def get(self, **changed: Any) -> filter_cache.Program:
+    def get(self, **changed: Any) -> program.Program:
         return filter_cache.compiled(self.fd, {**ARGS, **changed})
 
 

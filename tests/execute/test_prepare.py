@@ -7,7 +7,7 @@ import copy
 import pytest
 from commands import hosts
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.cgroup.systemd.unit import Manager
 from ocirun.runs.preparation import Preparation
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ocirun.cgroup.driver import Driver
 
 
-def choose(container_id: str, document: dict[str, Any] = hosts.V2, **more: Any) -> Driver:
-    return driver.choose(hosts.layout(document), container_id=container_id, **more)
+def chosen(container_id: str, document: dict[str, Any] = hosts.V2, **more: Any) -> Driver:
+    return choose.new_driver(hosts.layout(document), container_id=container_id, **more)
 
 
 def fits(prepared: Driver, new: Driver, container_id: str) -> bool:
@@ -30,27 +30,27 @@ def fits(prepared: Driver, new: Driver, container_id: str) -> bool:
 
 @pytest.mark.parametrize("document", [hosts.V1, hosts.V2])
 def test_another_id(document: dict[str, Any]) -> None:
-    assert fits(choose("hole", document), choose("web.1", document), "web.1")
-    assert fits(choose("hole", document, cgroups_path="/a/b"), choose("web", document, cgroups_path="/a/b"), "web")
-    assert not fits(choose("hole", document, cgroups_path="/a/b"), choose("web", document), "web")
+    assert fits(chosen("hole", document), chosen("web.1", document), "web.1")
+    assert fits(chosen("hole", document, cgroups_path="/a/b"), chosen("web", document, cgroups_path="/a/b"), "web")
+    assert not fits(chosen("hole", document, cgroups_path="/a/b"), chosen("web", document), "web")
 
 
 def test_another_driver() -> None:
-    assert not fits(choose("hole"), choose("web", hosts.V1), "web")
-    assert not fits(choose("hole"), choose("web", disabled=True), "web")
-    assert fits(choose("hole", disabled=True), choose("web", disabled=True), "web")
+    assert not fits(chosen("hole"), chosen("web", hosts.V1), "web")
+    assert not fits(chosen("hole"), chosen("web", disabled=True), "web")
+    assert fits(chosen("hole", disabled=True), chosen("web", disabled=True), "web")
 
 
 def test_the_name_of_a_unit() -> None:
-    prepared = choose("hole", manager=Manager())
-    assert fits(prepared, choose("web", manager=Manager()), "web")
-    assert not fits(prepared, choose("a+b", manager=Manager()), "a+b")
+    prepared = chosen("hole", manager=Manager())
+    assert fits(prepared, chosen("web", manager=Manager()), "web")
+    assert not fits(prepared, chosen("a+b", manager=Manager()), "a+b")
 
 
 def test_controllers_of_the_groups_above() -> None:
     """What must be switched on may become less, by the runs before; more was not planned for."""
     less: dict[str, Any] = copy.deepcopy(hosts.V2)
     less["cgroups"]["unified"][hosts.UNIFIED]["enabled"] = ["cpuset", "cpu", "io", "memory", "pids"]
-    assert choose("hole").enabling != choose("hole", less).enabling
-    assert fits(choose("hole"), choose("web", less), "web")
-    assert not fits(choose("hole", less), choose("web"), "web")
+    assert chosen("hole").enabling != chosen("hole", less).enabling
+    assert fits(chosen("hole"), chosen("web", less), "web")
+    assert not fits(chosen("hole", less), chosen("web"), "web")

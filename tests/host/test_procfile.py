@@ -10,7 +10,7 @@ import pytest
 
 from ocirun._base import procfile
 from ocirun.errors import HostError
-from ocirun.host import facts
+from ocirun.host import user_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,25 +40,25 @@ def test_text(tmp_path: Path) -> None:
 
 def test_user_name(monkeypatch: pytest.MonkeyPatch) -> None:
     own = pwd.getpwuid(0).pw_name  # not "root" everywhere
-    assert facts.user_name(0) == own
-    assert facts.user_name(4000000000) == "#4000000000"
+    assert user_names.user_name(0) == own
+    assert user_names.user_name(4000000000) == "#4000000000"
     # Other sources than /etc/passwd are asked where that has no such user, or cannot be read.
     entry = pwd.struct_passwd(("ada", "x", 4000000000, 1, "", "/", "/bin/sh"))
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry)
-    assert facts.user_name(4000000000) == "ada"
-    assert facts.user_name(0) == own
+    assert user_names.user_name(4000000000) == "ada"
+    assert user_names.user_name(0) == own
 
     def refuse(path: str, size: int = 0) -> bytes:
         raise PermissionError(errno.EACCES, path)
 
     monkeypatch.setattr(procfile, "read", refuse)
-    assert facts.user_name(0) == "ada"
+    assert user_names.user_name(0) == "ada"
 
 
 def test_odd_lines_of_passwd(monkeypatch: pytest.MonkeyPatch) -> None:
     text = b"\n# x:y:0\nshort:x:7\n+::::::\n\xff:x:7:7::/:/bin/sh\n"
     monkeypatch.setattr(procfile, "read", lambda path, size=0: text)
-    assert facts.user_name(7) == "\udcff"
+    assert user_names.user_name(7) == "\udcff"
 
 
 def test_what_is_longer_than_is_read_is_an_error(tmp_path: Path) -> None:

@@ -84,6 +84,49 @@ def test_pure_modules_reach_nothing(path) -> None:  # type: ignore[no-untyped-de
     assert not wrong, f"{name} must be pure: {wrong}"
 
 
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Groups of modules of which each reaches every other one of its group."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        found: set[str] = set()
+        pending = [start]
+        while pending:
+            new = graph[pending.pop()] - found
+            found |= new
+            pending += new
+        reached[start] = found
+    groups = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
+    return [set(group) for group in groups if group]
+
+
+def graph(*, types: bool) -> dict[str, set[str]]:
+    """Module -> those that it imports, also inside functions.
+
+    types   with the imports that only type checkers see
+    """
+    names = {module_name(path): path for path in modules()}
+    return {
+        name: {
+            target
+            for line, target in imports(path)
+            if target in names
+            and target not in ("ocirun", name)
+            and (types or (line, target) not in type_imports(path))
+        }
+        for name, path in names.items()
+    }
+
+
+def test_no_circles() -> None:
+    """Lazy imports count.  Two modules that only name each other's types may stay."""
+    assert not circles(graph(types=False))
+    assert not [circle for circle in circles(graph(types=True)) if len(circle) > 2]
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+
+
 def test_the_rules_refuse() -> None:
     for importer, imported in (
         ("ocirun.config.load", "ocirun.host.facts"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.config import load
 from ocirun.host.cgroups import Layout, Mount
 from ocirun.plan.build import build
@@ -48,7 +48,7 @@ def layout() -> Layout:
 def plan(data: dict[str, Any], *, facts: dict[str, Any] | None = None, **request: Any) -> Plan:
     """The plan of a config on that host; `facts` and `request` change single ones."""
     where = layout()
-    group = driver.choose(
+    group = choose.new_driver(
         where, cgroups_path=(data.get("linux") or {}).get("cgroupsPath") or "", container_id=ID, rootless=False
     )
     wanted = {"container_id": ID, "bundle": BUNDLE, "directory": f"{ROOT}/{ID}", **request}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from config import samples as configs
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose, driver
 from ocirun.errors import ConfigError
 from ocirun.host.cgroups import Layout, Mount
 from ocirun.host.unified import Reach
@@ -48,7 +48,7 @@ def plan(change: dict[str, Any] | None = None, *, process: dict[str, Any] | None
     }
     data.update(change or {})
     host = Host()
-    group = driver.choose(host, cgroups_path="box", container_id="c")
+    group = choose.new_driver(host, cgroups_path="box", container_id="c")
     request = Request(container_id="c", bundle="/bundle", directory="/run/ocirun/c")
     return build(data, Facts(layout=host), request, group)
 

@@ -9,7 +9,7 @@ from config import from_schema, reasons
 from config.test_schema import VALIDATOR, mutants
 from hypothesis import HealthCheck, event, given, settings
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.config import load
 from ocirun.container import Container, CreateOptions
 from ocirun.errors import ConfigError, UnsupportedError
@@ -48,7 +48,7 @@ def problems(config: dict[str, Any]) -> list[str]:
     try:
         data: Any = load.from_bytes(json.dumps(config).encode(), bundle="/b", path="config.json").data
         path = (data.get("linux") or {}).get("cgroupsPath") or ""
-        group = driver.choose(LAYOUT, cgroups_path=path, container_id="c", rootless=False)
+        group = choose.new_driver(LAYOUT, cgroups_path=path, container_id="c", rootless=False)
         request = Request(container_id="c", bundle="/b", directory="/r/c", console_socket="/s")
         build(data, Facts(layout=LAYOUT), request, group)
     except ConfigError as error:

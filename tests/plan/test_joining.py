@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.errors import ConfigError
 from ocirun.plan import constants as c
 from ocirun.plan import encode
@@ -30,7 +30,7 @@ def config(*kinds: str, process: dict[str, Any] | None = None, **linux: Any) -> 
 
 def build(data: dict[str, Any], *, foreign: set[str] | None = None, umask: int | None = None, **how: Any) -> Plan:
     where = samples.layout()
-    group = driver.choose(where, cgroups_path="", container_id="c", rootless=False)
+    group = choose.new_driver(where, cgroups_path="", container_id="c", rootless=False)
     facts = Facts(layout=where, **how.pop("facts", {}))
     request = Request(container_id="c", bundle="/bundle", directory="", detach=False, **how)
     files = [(name, "") for name, _ in group.joined_by_child()]

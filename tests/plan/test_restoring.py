@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.errors import UnsupportedError
 from ocirun.plan import render
 from ocirun.plan.builder import Facts, Request
@@ -25,7 +25,9 @@ KEEP = {"socket": 9, "pipe:[17]": 7}
 def restoring(name: str = "mounts", *, external: list[tuple[str, str]] | None = None, **changes: Any) -> Plan:
     data = {**samples.config(name), **changes}
     where = samples.layout()
-    group = driver.choose(where, cgroups_path=data["linux"].get("cgroupsPath") or "", container_id="x", rootless=False)
+    group = choose.new_driver(
+        where, cgroups_path=data["linux"].get("cgroupsPath") or "", container_id="x", rootless=False
+    )
     request = Request(container_id="x", bundle=samples.BUNDLE, directory="/run/x", detach=False, pid_file="/pid")
     facts = Facts(layout=where, environ=("A=1",))
     return build_restore(data, facts, request, group, program="/usr/sbin/criu", keep=KEEP, external=external or [])

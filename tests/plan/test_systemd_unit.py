@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.cgroup.systemd.unit import Manager
 from ocirun.errors import ConfigError
 from ocirun.plan.build import build
@@ -27,7 +27,7 @@ REQUEST = Request(container_id="web", bundle="/bundle", directory="/run/ocirun/w
 
 def chosen(path: str, *, annotations: dict[str, str] | None = None, user: bool = False) -> Driver:
     manager = Manager(user=user, control_group="/user" if user else "")
-    return driver.choose(
+    return choose.new_driver(
         layout(), cgroups_path=path, container_id="web", manager=manager, annotations=annotations, rootless=False
     )
 

@@ -10,7 +10,7 @@ from commands import hosts
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from ocirun.cgroup import driver
+from ocirun.cgroup import choose
 from ocirun.cgroup.systemd.unit import Manager
 from ocirun.config import load
 from ocirun.errors import OcirunError
@@ -80,11 +80,11 @@ KINDS = ("v1", "v2", "systemd")
 def group(data: dict[str, Any], container_id: str, kind: str) -> Driver:
     path = (data.get("linux") or {}).get("cgroupsPath") or ""
     if kind == "v1":
-        return driver.choose(samples.layout(), cgroups_path=path, container_id=container_id)
+        return choose.new_driver(samples.layout(), cgroups_path=path, container_id=container_id)
     layout = hosts.layout(hosts.V2)
     if kind == "v2":
-        return driver.choose(layout, cgroups_path=path, container_id=container_id)
-    return driver.choose(layout, cgroups_path="", container_id=container_id, manager=Manager())
+        return choose.new_driver(layout, cgroups_path=path, container_id=container_id)
+    return choose.new_driver(layout, cgroups_path="", container_id=container_id, manager=Manager())
 
 
 def request(container_id: str, *, detach: bool) -> Request:

@@ -1,8 +1,8 @@
-"""The verbs of a cgroup driver, and the choice of one.
+"""The verbs of a cgroup driver.
 
-A driver is chosen once, at ``create``, from facts of the host and options;
-its record goes into the saved state, and later commands get the same driver
-from there.  The life of a container's cgroup:
+A driver is chosen once, at ``create``, from facts of the host and options
+(`choose`); its record goes into the saved state, and later commands get the
+same driver from there.  The life of a container's cgroup:
 
     choose      pure: which driver, which directories
     check       refuse a group that is in use or frozen; nothing is changed
@@ -20,10 +20,10 @@ from there.  The life of a container's cgroup:
 
 from __future__ import annotations
 
-from ..errors import HostError, StateDamagedError, UnsupportedError, option
+from ..errors import HostError, UnsupportedError
 from . import paths
 from .drivers.native import Executed
-from .settings.translate import V2 as V2
+from .settings.translation import V2 as V2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..host.cgroups import Layout
-    from .drivers.cgroupfs import Grouped
     from .files.oom import EventsWatch, OomWatch
     from .paths import Group, Hierarchy
     from .settings.systemd import Property
-    from .settings.translate import Setting
-    from .systemd.unit import Manager, Unit
+    from .settings.translation import Setting
+    from .systemd.unit import Unit
 
 NONE = "none"
 V1 = "v1"
@@ -290,110 +289,9 @@ class Driver(Executed):
         self.close()
 
 
-def choose(
-    layout: Layout,
-    *,
-    cgroups_path: str = "",
-    container_id: str,
-    manager: Manager | None = None,
-    annotations: Mapping[str, str] | None = None,
-    rootless: bool = False,
-    disabled: bool = False,
-    of_unit: bool = False,
-) -> Driver:
-    """The driver for a new container.
-
-    cgroups_path   ``linux.cgroupsPath``, or ""
-    manager        the instance of systemd that is to make the cgroup; None to make it ourselves
-    annotations    of config.json; those of systemd's properties are read
-    rootless       use only the hierarchies in which we may make groups, be it none; device rules need the
-                   rights of the host's root
-    disabled       the caller asked for no cgroup (``--cgroup-manager disabled``)
-    of_unit        for the files of a unit: on a host with v2 besides v1 systemd has its group in v2 itself
-    Raises ConfigError for a bad path, UnsupportedError where the host has not what is asked.
-    """
-    from ..host.facts import privileged
-
-    if disabled:
-        return Driver()
-    if manager is not None:
-        from . import choose as choosing
-
-        return choosing.in_unit(layout, manager, cgroups_path, container_id, annotations or {}, rootless=rootless)
-    if layout.mode in ("v1", "hybrid"):
-        groups = paths.groups(layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless)
-        if groups:
-            from .drivers.v1 import V1Driver
-
-            if not of_unit:
-                groups += paths.beside(
-                    layout, cgroups_path=cgroups_path, container_id=container_id, only_writable=rootless
-                )
-            return V1Driver(groups, layout=layout, devices=not rootless or privileged())
-    if layout.mode == "v2" and layout.unified is not None:
-        from . import choose as choosing
-
-        made = choosing.unified_group(layout, layout.unified, cgroups_path, container_id, rootless=rootless)
-        if made is not None:
-            return made
-    if rootless and not cgroups_path:
-        return Driver()
-    if layout.mode == "none":
-        raise UnsupportedError(
-            f"{paths.POINTER}: no cgroup file system is mounted",
-            pointer=paths.POINTER,
-            remedy=f"mount one, or give `{option('cgroup-manager', 'disabled')}` for a container without a cgroup",
-        )
-    raise UnsupportedError(
-        f"{paths.POINTER}: {cgroups_path!a}: we may not make it in any hierarchy",
-        pointer=paths.POINTER,
-        remedy="leave it out, or have the directories given to this user",
-    )
-
-
-def from_record(record: Any) -> Driver:
-    """The driver that `record` describes.  Raises StateDamagedError for anything it never wrote."""
-    kind = record.get("driver") if isinstance(record, dict) else None
-    if kind == NONE:
-        return Driver()
-    if kind == SYSTEMD:
-        from .drivers import systemd
-
-        return systemd.from_record(record)
-    if kind not in (V1, V2):
-        raise StateDamagedError(f"the saved state names no known cgroup driver: {kind!a}")
-    groups, found = record.get("groups"), record.get("found")
-    if not isinstance(groups, list) or not groups or not _is_texts(found):
-        raise StateDamagedError("the saved state names no cgroups")
-    if kind == V2 and len(groups) != 1:
-        raise StateDamagedError("the saved state names more than one cgroup v2")
-    driver = _grouped(kind, [paths.group_from_record(group) for group in groups])
-    # Not looked at yet means not made yet: whatever is there is somebody else's.
-    driver.checked = record.get("checked") is True
-    driver.found = set(found) if driver.checked else {group.name for group in driver.groups}
-    driver.prepared = record.get("prepared") is True
-    names = {group.name for group in driver.groups} if driver.prepared else set()
-    driver.inodes, driver.mark = paths.owner_from_record(record, names)
-    return driver
-
-
-def _grouped(kind: str, groups: list[Group]) -> Grouped:
-    if kind == V2:
-        from .drivers.v2 import V2Driver
-
-        return V2Driver(groups)
-    from .drivers.v1 import V1Driver
-
-    return V1Driver(groups)
-
-
 def _no_group(what: str) -> UnsupportedError:
     return UnsupportedError(f"the container has no cgroup of its own, so it cannot be {what}")
 
 
 def _no_unit(what: str) -> HostError:
     return HostError(f"internal: the container has no unit to {what}")
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ConfigError, HostError, Problem, StateDamagedError
-from .settings.translate import UNIFIED as UNIFIED
+from .settings.translation import UNIFIED as UNIFIED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

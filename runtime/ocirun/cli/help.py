@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ocirun.cli.table import COMMANDS, GLOBALS, load
+from ocirun.cli.commands import load
+from ocirun.cli.table import COMMANDS, GLOBALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

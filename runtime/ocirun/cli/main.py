@@ -12,8 +12,9 @@ import sys
 
 from ocirun._base.boundary import host_error
 from ocirun.cli.call import Call, settings
+from ocirun.cli.commands import load
 from ocirun.cli.parse import Values, parse
-from ocirun.cli.table import COMMANDS, GLOBALS, load
+from ocirun.cli.table import COMMANDS, GLOBALS
 from ocirun.errors import OcirunError, Spelling, UsageError
 
 TYPE_CHECKING = False

@@ -12,7 +12,8 @@ import os
 import sys
 
 from ocirun._base.version import VERSION
-from ocirun.cli.table import COMMANDS, GLOBALS, load
+from ocirun.cli.commands import load
+from ocirun.cli.table import COMMANDS, GLOBALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,7 @@ only when that command is called.
 from __future__ import annotations
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
 
-    from ocirun.cli.call import Call
 
 FLAG = "flag"
 TEXT = "text"
@@ -184,9 +180,3 @@ COMMANDS = {
     "preload": "preload",
     "completion": "completion",
 }
-
-
-def load(name: str) -> tuple[Command, Callable[[Call], int]]:
-    """The entry and the function of the command `name`, a key of COMMANDS."""
-    module: Any = __import__(f"ocirun.cli.commands.{COMMANDS[name]}", fromlist=("COMMAND", "execute"))
-    return module.COMMAND, module.execute

@@ -124,7 +124,7 @@ def _poststop(record: Record, directory: int) -> tuple[list[tuple[str, int, dict
 
 def destroy_damaged(root: str, container_id: str) -> list[str]:
     """Remove a container whose state.json is of no use: by the copy that its directory holds beside it."""
-    from ..cgroup import driver
+    from ..cgroup import choose, driver
 
     try:
         directory = store.open_container(root, container_id)
@@ -139,7 +139,7 @@ def destroy_damaged(root: str, container_id: str) -> list[str]:
             store.remove(root, container_id)
             return [f"the state of {container_id} was damaged: nothing else is known of it, nor of its processes"]
         try:
-            cgroup, lost = driver.from_record(spare.cgroup), []
+            cgroup, lost = choose.recorded_driver(spare.cgroup), []
         except StateDamagedError as error:
             cgroup, lost = driver.Driver(), [f"its cgroup is left, if it had one: {error.message}"]
         return destroy(root, spare, cgroup, directory) + lost

@@ -41,7 +41,7 @@ def plan(
     """
     data: Any = config.data
     layout = where.cgroup_layout()
-    cgroup = choose(config, container_id, options, layout, where)
+    cgroup = choose_driver(config, container_id, options, layout, where)
     wanted = request(config, container_id, root, options, stay=stay)
     made = build(data, create_facts(config, options, layout, for_show=for_show, where=where), wanted, cgroup)
     add_warnings(made, config)
@@ -69,14 +69,16 @@ def explain(
     return made
 
 
-def choose(config: Config, container_id: str, options: CreateOptions, layout: Layout, where: Any = host) -> Driver:
+def choose_driver(
+    config: Config, container_id: str, options: CreateOptions, layout: Layout, where: Any = host
+) -> Driver:
     """The cgroup driver for a container, by its config, the options and the hierarchies of the host."""
-    from ..cgroup import driver
+    from ..cgroup import choose
 
     manager = None
     if options.cgroup_manager == "systemd" or (options.systemd_cgroup and not options.cgroup_manager):
         manager = _manager(where)
-    return driver.choose(
+    return choose.new_driver(
         layout,
         cgroups_path=(config.data.get("linux") or {}).get("cgroupsPath") or "",
         container_id=container_id,

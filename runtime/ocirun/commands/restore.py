@@ -50,7 +50,7 @@ def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Reco
     try:
         restoration.open()
         layout = host.cgroup_layout()
-        cgroup = planning.choose(config, container_id, like, layout)
+        cgroup = planning.choose_driver(config, container_id, like, layout)
         plan = build_restore(
             restoration.data,
             planning.facts(layout, {}, preserve_fds=0, activation=False),

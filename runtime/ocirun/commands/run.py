@@ -113,7 +113,7 @@ def forwarder() -> Forwarder:
 
 def delete(root: str, container_id: str) -> list[str]:
     """Delete a container that this process has made; one that is gone already is fine.  Returns warnings."""
-    from ..cgroup import driver
+    from ..cgroup import choose
     from ..state import record as records
 
     directory = _locked(root, container_id)
@@ -121,7 +121,7 @@ def delete(root: str, container_id: str) -> list[str]:
         return []
     try:
         record = records.load(directory, container_id)
-        return destroy.destroy(root, record, driver.from_record(record.cgroup), directory)
+        return destroy.destroy(root, record, choose.recorded_driver(record.cgroup), directory)
     finally:
         os.close(directory)
 

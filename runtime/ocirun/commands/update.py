@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
-    from ..cgroup.settings.translate import Setting
+    from ..cgroup.settings.translation import Setting
     from ..config._types import Node
 
 FILE = "resources.json"

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from ..errors import OcirunError
     from ..plan.ops import Op
     from ..state.record import Progress
-    from .session import Session
+    from .context import Context
 
 _EPERM, _ESRCH, _ECHILD, _EACCES, _EBUSY, _EEXIST, _EPROTO = 1, 3, 10, 13, 16, 17, 71
 
 
-def of(session: Session, index: int, progress: Progress) -> OcirunError:
+def of(session: Context, index: int, progress: Progress) -> OcirunError:
     """The error of the operation `index`, or of the runtime's part in a barrier of the helper."""
     ops = session.plan.ops
     op = ops[index] if index < len(ops) else None

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .session import Session
+    from .context import Context
 
 _NSFS_MAGIC = 0x6E736673
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
 
 
-def open_init(s: Session, pid: int, slot: str) -> None:
+def open_init(s: Context, pid: int, slot: str) -> None:
     """A pidfd of the container's init, known to be the one that the state tells of."""
     from ..state import record
 
@@ -35,14 +35,14 @@ def open_init(s: Session, pid: int, slot: str) -> None:
     s.fds[slot] = fd
 
 
-def make_notify_socket(s: Session, directory: str) -> None:
+def make_notify_socket(s: Context, directory: str) -> None:
     """The socket to which the container says that it is ready."""
     from .streams import notify
 
     s.notify = notify.listen(s.directory)
 
 
-def compile_seccomp(s: Session, filter: str, **rules: Any) -> None:
+def compile_seccomp(s: Context, filter: str, **rules: Any) -> None:
     """The filter, from the cache if it was made before."""
     from .seccomp import filter_cache
 
@@ -52,7 +52,7 @@ def compile_seccomp(s: Session, filter: str, **rules: Any) -> None:
     s.give_plan()
 
 
-def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str) -> None:
+def open_namespace(s: Context, path: str, type: str, slot: str, not_own_for: str) -> None:
     """Open a namespace file and make sure that it is one, of the right type, and not ours where that matters."""
     # O_PATH first: opening a FIFO or a device that stands there must not block or act.
     probe = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -81,7 +81,7 @@ def open_namespace(s: Session, path: str, type: str, slot: str, not_own_for: str
             )
 
 
-def make_cgroup(s: Session, controller: str, path: str) -> None:
+def make_cgroup(s: Context, controller: str, path: str) -> None:
     """All directories of the driver at once; the later ones find their work done."""
     if not s.cgroup_made:
         s.cgroup_made = True
@@ -93,7 +93,7 @@ def make_cgroup(s: Session, controller: str, path: str) -> None:
             s.cgroup.prepare()
 
 
-def start_unit(s: Session, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
+def start_unit(s: Context, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
     """The unit with the helper in it; what is recorded before tells a later `delete` of it."""
     s.cgroup_made = True
     s.cgroup.check()
@@ -103,27 +103,27 @@ def start_unit(s: Session, unit: str, slice: str, instance: str, properties: lis
     s.cgroup.start(s.helper.pid, properties)
 
 
-def set_unit(s: Session, unit: str, properties: list[Any]) -> None:
+def set_unit(s: Context, unit: str, properties: list[Any]) -> None:
     """Limits that come last."""
     s.cgroup.set(properties)
 
 
-def attach_unit(s: Session, unit: str, below: str) -> None:
+def attach_unit(s: Context, unit: str, below: str) -> None:
     """Another process of the container."""
     s.cgroup.attach(s.helper.pid, below)
 
 
-def place_process(s: Session) -> None:
+def place_process(s: Context) -> None:
     """The helper into all hierarchies, by the runtime."""
     s.cgroup.place(s.helper.pid)
 
 
-def write_cgroup(s: Session, controller: str, path: str, file: str, value: str) -> None:
+def write_cgroup(s: Context, controller: str, path: str, file: str, value: str) -> None:
     """One limit."""
     s.cgroup.write(controller, file, value)
 
 
-def make_rdt_group(s: Session, path: str, schemata: list[str], existing: int) -> None:
+def make_rdt_group(s: Context, path: str, schemata: list[str], existing: int) -> None:
     """A resctrl group, or a look at the one that is there."""
     from . import rdt
 
@@ -131,39 +131,39 @@ def make_rdt_group(s: Session, path: str, schemata: list[str], existing: int) ->
         rdt.make(s, path, schemata, existing=bool(existing))
 
 
-def join_rdt_group(s: Session, path: str) -> None:
+def join_rdt_group(s: Context, path: str) -> None:
     """The finished process becomes a task of a resctrl group."""
     from . import rdt
 
     rdt.join(path, s.helper.pid)
 
 
-def enable_controllers(s: Session, path: str, controllers: list[str], others: list[str]) -> None:
+def enable_controllers(s: Context, path: str, controllers: list[str], others: list[str]) -> None:
     """Controllers for the groups below one."""
     s.cgroup.enable(path, controllers, others)
 
 
-def filter_devices(s: Session, path: str, rules: list[str], program: str) -> None:
+def filter_devices(s: Context, path: str, rules: list[str], program: str) -> None:
     """The program that decides on devices."""
     s.cgroup.filter_devices("\n".join(rules))
 
 
-def give_cgroup(s: Session, path: str, uid: int, files: list[str]) -> None:
+def give_cgroup(s: Context, path: str, uid: int, files: list[str]) -> None:
     """The container's user owns its cgroup."""
     s.cgroup.give(uid, files)
 
 
-def start_in_cgroup(s: Session, path: str) -> None:
+def start_in_cgroup(s: Context, path: str) -> None:
     """The directory for CLONE_INTO_CGROUP, kept until `spawn`."""
     s.side.native.start_in = s.cgroup.open_directory(s.below(UNIFIED))
 
 
-def open_cgroup(s: Session, controller: str, path: str, slot: str) -> None:
+def open_cgroup(s: Context, controller: str, path: str, slot: str) -> None:
     """The file by which the helper joins one hierarchy."""
     s.fds[slot] = s.cgroup.open_join(controller, s.below(controller))
 
 
-def write_id_maps(s: Session, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str) -> None:
+def write_id_maps(s: Context, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str) -> None:
     """uid_map and gid_map of the helper, through the host's procfs or by newuidmap and newgidmap."""
     from .ids import idmaps
 
@@ -172,14 +172,14 @@ def write_id_maps(s: Session, uid_map: str, gid_map: str, uid_program: str, gid_
     idmaps.write(s.helper.pid, "uid_map", uid_map, uid_program)
 
 
-def make_nodes(s: Session, nodes: list[list[Any]], context: str | None) -> None:
+def make_nodes(s: Context, nodes: list[list[Any]], context: str | None) -> None:
     """The devices of a container in a user namespace, handed to the helper with the answer."""
     from .ids import nodes as making
 
     s.side.native.answer = making.make(s.helper.pid, nodes, context)
 
 
-def make_user_namespace(s: Session, uid_map: str, gid_map: str) -> None:
+def make_user_namespace(s: Context, uid_map: str, gid_map: str) -> None:
     """A user namespace that holds a mapping, kept until the next one is made."""
     from .ids import idmount
 
@@ -189,7 +189,7 @@ def make_user_namespace(s: Session, uid_map: str, gid_map: str) -> None:
     s.fds["mapping"] = idmount.user_namespace(uid_map, gid_map)
 
 
-def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
+def idmap_mount(s: Context, path: str, by: str, recursive: int) -> None:
     """Give the mount that was just opened for the helper, or that it has just shown, a mapping."""
     from .ids import idmount
 
@@ -197,14 +197,14 @@ def idmap_mount(s: Session, path: str, by: str, recursive: int) -> None:
     idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
 
 
-def hide_host_mounts(s: Session, namespaces: int) -> None:
+def hide_host_mounts(s: Context, namespaces: int) -> None:
     """After --no-pivot the host's mounts are under the root still."""
     from .mounts import hiding
 
     hiding.hide_host_mounts(s.helper, s.side.native.message, namespaces)
 
 
-def move_device(s: Session, device: str, name: str) -> None:
+def move_device(s: Context, device: str, name: str) -> None:
     """A network device of the host becomes one of the container."""
     from .net import netdevices
 
@@ -212,7 +212,7 @@ def move_device(s: Session, device: str, name: str) -> None:
         netdevices.move(s, device, name)
 
 
-def pass_console(s: Session, socket: str) -> None:
+def pass_console(s: Context, socket: str) -> None:
     """The terminal's master goes to the caller's socket, or stays here for a foreground run."""
     master = s.side.native.message
     s.side.native.message = -1
@@ -227,33 +227,33 @@ def pass_console(s: Session, socket: str) -> None:
         os.close(master)
 
 
-def pass_pidfd(s: Session, socket: str) -> None:
+def pass_pidfd(s: Context, socket: str) -> None:
     """A pidfd of the init process for the caller."""
     from .streams import sockets
 
     sockets.send_descriptor(socket, s.helper.pidfd, b"pidfd")
 
 
-def pass_listener(s: Session, socket: str, metadata: str, status: str) -> None:
+def pass_listener(s: Context, socket: str, metadata: str, status: str) -> None:
     """The listener of the seccomp filter for whoever answers its questions."""
     from .seccomp import listener
 
     listener.send(s, socket, metadata, status)
 
 
-def restore_processes(s: Session, external: list[list[str]]) -> None:
+def restore_processes(s: Context, external: list[list[str]]) -> None:
     """The processes of a checkpoint, by CRIU."""
     from .criu import restoration
 
     restoration.make_processes(s, external, pass_console)
 
 
-def record_state(s: Session, status: str) -> None:
+def record_state(s: Context, status: str) -> None:
     """From here on other commands know the init process."""
     s.save_process()
 
 
-def write_pid_file(s: Session, path: str) -> None:
+def write_pid_file(s: Context, path: str) -> None:
     """Digits and nothing else, complete from the first moment."""
     directory, name = os.path.split(path)
     fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -284,7 +284,7 @@ def _unlink(path: str) -> None:
         pass
 
 
-def run(s: Session, name: str, args: dict[str, Any]) -> None:
+def run(s: Context, name: str, args: dict[str, Any]) -> None:
     """Run one host operation by name."""
     FUNCTIONS[name](s, **args)
 

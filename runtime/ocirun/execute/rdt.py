@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..state.record import Record
-    from .session import Session
+    from .context import Context
 
 _EEXIST, _ENOSPC = 17, 28
 # Resources whose values are decimal numbers; those of caches are bit masks.
 _DECIMAL = ("MB", "SMBA")
 
 
-def make(s: Session, path: str, schemata: Sequence[str], *, existing: bool) -> None:
+def make(s: Context, path: str, schemata: Sequence[str], *, existing: bool) -> None:
     """Make a group and write its schemata, or make sure that the one that is there has them.
 
     existing   it must be there

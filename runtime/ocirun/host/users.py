@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from .._base import procfile
+from .user_names import user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,8 +186,6 @@ def _program(name: str) -> str:
 
 
 def _user_name(uid: int) -> str:
-    from .facts import user_name
-
     name = user_name(uid)
     return str(uid) if name.startswith("#") else name
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
-    from ..cgroup.settings.translate import Setting
+    from ..cgroup.settings.translation import Setting
 
 
 class Facts:

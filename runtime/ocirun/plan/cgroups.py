@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..cgroup.settings import translate
-from ..cgroup.settings.translate import UNIFIED, V2
+from ..cgroup.settings import translate, translation
+from ..cgroup.settings.translation import UNIFIED, V2
 
 # The name of the bytes that the rules become.
 DEVICE_PROGRAM = "devices"
@@ -145,7 +145,7 @@ def enter_unit(b: Builder) -> None:
     _furnish(b)
 
 
-def _is_late(setting: translate.Setting) -> bool:
+def _is_late(setting: translation.Setting) -> bool:
     """A quota would slow the set-up down, and a small pids.max would forbid its hooks and forks."""
     return setting.late or setting.file == "pids.max"
 
@@ -159,8 +159,8 @@ def write_late(b: Builder) -> None:
         _write(b, setting)
 
 
-def _write(b: Builder, setting: translate.Setting) -> None:
-    if setting.file == translate.DEVICE_FILTER:
+def _write(b: Builder, setting: translation.Setting) -> None:
+    if setting.file == translation.DEVICE_FILTER:
         path = b.cgroup.path(UNIFIED)
         rules = setting.value.split("\n")
         b.host("filter_devices", setting.pointer, path=path, rules=rules, program=DEVICE_PROGRAM)

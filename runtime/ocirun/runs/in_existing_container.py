@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..cgroup import driver
+from ..cgroup import choose
 from ..commands import exec as execute
 from ..execute.options import ExecOptions
 from ..execute.stall import Stall
@@ -83,7 +83,7 @@ def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
     directory = store.open_container(root, record.container_id)
     try:
         # Not the driver of the handle: several programs may be started at once.
-        cgroup = driver.from_record(record.cgroup)
+        cgroup = choose.recorded_driver(record.cgroup)
         try:
             session = execute.session(record, cgroup, directory, process, ExecOptions())
         except BaseException:

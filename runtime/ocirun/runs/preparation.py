@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..cgroup.settings.translate import V2
+from ..cgroup.settings.translation import V2
 from ..commands import create, planning
 from ..execute.session import Session
 from ..host import facts as host
@@ -56,7 +56,7 @@ class Preparation:
         self._layout = host.cgroup_layout()
         # As long as an id of ours: in bytes that have it, such an id can take its place.
         hole = f"hole{os.urandom(8).hex()}"
-        cgroup = planning.choose(config, hole, self._options, self._layout)
+        cgroup = planning.choose_driver(config, hole, self._options, self._layout)
         facts = planning.create_facts(config, self._options, self._layout)
         self._known = _known(facts)
         request = planning.request(config, hole, root, self._options, stay=stay)
@@ -110,7 +110,7 @@ class Preparation:
             program = self._program(config)
             if program is not None:
                 return PreparedSession(self, container_id, config, differs, program)
-        cgroup = planning.choose(config, container_id, self._options, self._layout)
+        cgroup = planning.choose_driver(config, container_id, self._options, self._layout)
         if not self._fits(cgroup, container_id):
             return create.planned(container_id, self.root, self._options, stay=self._stay, config=config)
         plan = self.plan(container_id, config, differs)
@@ -133,7 +133,7 @@ class Preparation:
     def whole(self, container_id: str, config: Config | None = None, differs: frozenset[str] = frozenset()) -> Session:
         """The session of a container, made without what is ready."""
         config = config or self.config
-        cgroup = planning.choose(config, container_id, self._options, self._layout)
+        cgroup = planning.choose_driver(config, container_id, self._options, self._layout)
         plan = self.plan(container_id, config, differs)
         return create.session_of(container_id, self._options, config=config, plan=plan, cgroup=cgroup)
 
@@ -179,7 +179,9 @@ class Preparation:
             return False
         if prepared.kind != V2:
             return True
-        return self._fits(planning.choose(config, container_id, self._options, host.cgroup_layout()), container_id)
+        return self._fits(
+            planning.choose_driver(config, container_id, self._options, host.cgroup_layout()), container_id
+        )
 
     def _fits(self, cgroup: Driver, container_id: str) -> bool:
         """The cgroup is the prepared one with another id.

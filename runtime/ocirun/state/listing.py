@@ -11,7 +11,7 @@ import os
 
 from .._base import jsonio
 from ..errors import ContainerNotFoundError, OcirunError
-from ..host import facts
+from ..host import user_names
 from . import glance, init, store
 from . import record as records
 from .stored import Handle, document
@@ -74,7 +74,7 @@ class Listing:
             return Handle.load(container_id, root=self._root).state(details=False)
         owner = seen[0]["owner"]
         if owner not in self._owners:
-            self._owners[owner] = facts.user_name(owner)
+            self._owners[owner] = user_names.user_name(owner)
         return document(container_id, seen[0], status, self._owners[owner])
 
     def _status(self, container_id: str, values: dict[str, Any], cgroup_text: bytes) -> str:
@@ -92,9 +92,9 @@ class Listing:
             return ""
         status = records.of_phase(phase)
         if status in (records.CREATED, records.RUNNING):
-            from ..cgroup import driver
+            from ..cgroup import choose
 
-            with driver.from_record(cgroup) as group:
+            with choose.recorded_driver(cgroup) as group:
                 if group.frozen():
                     return records.PAUSED
         return status

@@ -12,7 +12,7 @@ from struct import Struct
 
 from .._base import jsonio
 from ..errors import HostError, StateDamagedError, errno_words
-from . import late, store
+from . import store
 from .init import boot_id as boot_id
 from .init import end_init as end_init
 from .init import is_alive as is_alive
@@ -258,7 +258,7 @@ def load(directory: int, container_id: str) -> Record:
     if values.pop("container_id") != container_id:
         raise _damaged("is that of another container")
     record = Record(container_id, **values)
-    late.add(record, directory)
+    _add_late(record, directory)
     return _of_this_boot(record)
 
 
@@ -284,10 +284,35 @@ def load_spare(directory: int, container_id: str) -> Record | None:
         return None
     record = Record(container_id, created="", owner=os.geteuid(), annotations={}, hooks=[], **found)
     try:
-        late.add(record, directory)
+        _add_late(record, directory)
     except StateDamagedError:
         return None
     return _of_this_boot(record)
+
+
+def _add_late(record: Record, directory: int) -> None:
+    """Add what is known only after the record was written: its first process, the inodes of its groups.
+
+    csrc/host writes the record before anything is made, and these as the texts of links beside it, each in one step:
+    ``looked`` when it has seen that no group is there yet, ``made`` when all is made, "PID START INODE...".
+
+    Raises StateDamagedError for a text that was never written, HostError.
+    """
+    # A record that was written whole has it all, and no such links.
+    if record.cgroup.get("prepared") or not store.read_link(directory, "looked"):
+        return
+    try:
+        groups = [str(group["controllers"][0]) for group in record.cgroup["groups"]]
+    except (TypeError, KeyError, IndexError):
+        return  # whoever makes a driver of it will say so
+    record.cgroup = {**record.cgroup, "checked": True, "found": []}
+    words = store.read_link(directory, "made").split()
+    if not words:
+        return
+    if len(words) != 2 + len(groups) or not all(word.isdigit() for word in words):
+        raise StateDamagedError("what stands beside state.json was never written", remedy=store.remedy())
+    record.pid, record.start_time, *inodes = map(int, words)
+    record.cgroup = {**record.cgroup, "prepared": True, "inodes": dict(zip(groups, inodes, strict=True))}
 
 
 def _of_this_boot(record: Record) -> Record:

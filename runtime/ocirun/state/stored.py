@@ -7,6 +7,7 @@ import os
 from .._base.boundary import told_by
 from .._base.version import SPEC_VERSION
 from ..errors import ContainerNotFoundError, StateError
+from ..host import user_names
 from . import record as records
 from . import store
 
@@ -71,9 +72,9 @@ class Handle:
     @property
     def cgroup(self) -> Driver:
         """The driver that the container was created with; a new one, as threads must not share one."""
-        from ..cgroup import driver
+        from ..cgroup import choose
 
-        return driver.from_record(self._record.cgroup)
+        return choose.recorded_driver(self._record.cgroup)
 
     @property
     def record(self) -> Record:
@@ -181,13 +182,12 @@ class Handle:
                   tells how far that is: ``number`` in the plan, ``name`` and ``pointer`` into the config.  Of a
                   stopped one ``usage`` tells ``memoryPeak`` (bytes), ``oomKills``, ``cpuSeconds``, ``pidsPeak``.
         """
-        from ..host import facts as host
 
         record = self._record
         status = self.status()
         more = self._details(status) if details else {}
         shown = {name: getattr(record, name) for name in _SHOWN}
-        return {**document(self.id, shown, status, host.user_name(record.owner)), **more}
+        return {**document(self.id, shown, status, user_names.user_name(record.owner)), **more}
 
     def _details(self, status: str) -> dict[str, Any]:
         if status == records.STOPPED:

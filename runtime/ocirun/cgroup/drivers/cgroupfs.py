@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ...host.cgroups import Layout
     from ..paths import Group
-    from ..settings.translate import Setting
+    from ..settings.translation import Setting
 
 # csrc/host/host.h, enum group_kind
 LOOK_CPUSET, LOOK_FREEZER, LOOK_UNIFIED = 1, 2, 4
@@ -93,7 +93,7 @@ class Grouped(Driver):
 
     def write(self, controller: str, file: str, value: str, *, pointer: str = "") -> None:
         """Write one setting."""
-        from ..settings.translate import Setting
+        from ..settings.translation import Setting
 
         self.apply((Setting(controller, file, value, pointer),))
 
@@ -276,7 +276,7 @@ class Grouped(Driver):
 
     def refused(self, controller: str, file: str, value: str, error: OSError) -> HostError:
         """As `Driver.refused`."""
-        from ..settings.translate import Setting
+        from ..settings.translation import Setting
 
         return self._refused(Setting(controller, file, value, ""), error)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..files.oom import EventsWatch, OomWatch
-    from ..settings.translate import Setting
+    from ..settings.translation import Setting
 
 
 class Around(Driver):

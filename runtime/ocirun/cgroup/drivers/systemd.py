@@ -23,12 +23,12 @@ from .delegating import Around
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..driver import Driver
     from ..settings.systemd import Property
-    from ..settings.translate import Setting
+    from ..settings.translation import Setting
     from ..systemd.unit import Unit
 
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
@@ -341,10 +341,12 @@ def _own_groups(pid: int) -> dict[str, str]:
         raise HostError.from_os(f"cgroup of process {pid}", error, call="read") from None
 
 
-def from_record(record: dict[str, Any]) -> SystemdDriver:
-    """The driver of a saved record.  Raises StateDamagedError."""
-    from .. import driver as drivers
+def from_record(record: dict[str, Any], recorded: Callable[[Any], Driver]) -> SystemdDriver:
+    """Return the driver of a saved record.
 
+    recorded   gives the driver for the files of the unit's cgroup
+    Raises StateDamagedError.
+    """
     version, invocation, held = record.get("version"), record.get("invocation"), record.get("inner")
     if type(version) is not int:
         raise StateDamagedError("the saved state names no cgroup of a unit")
@@ -352,7 +354,7 @@ def from_record(record: dict[str, Any]) -> SystemdDriver:
         raise StateDamagedError("the saved state names no run of a unit")
     if held.get("driver") == SYSTEMD:
         raise StateDamagedError("the saved state names a unit in a unit")
-    inner = drivers.from_record(held)
+    inner = recorded(held)
     driver = SystemdDriver(inner, units.unit_from_record(record.get("unit")), version=version)
     driver._invocation = invocation
     return driver

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...host.cgroups import Layout
     from ..files.oom import OomWatch
     from ..paths import Group, Hierarchy
-    from ..settings.translate import Setting
+    from ..settings.translation import Setting
 
 # The hierarchy whose lists of processes are believed, best first: a process cannot hide from its freezer.
 _MEMBERS_IN = ("freezer", "pids", "devices", "memory", "cpuacct")

@@ -1,6 +1,6 @@
 """Device rules on cgroup v2: an eBPF program that the kernel asks before a device is opened or made.
 
-`text` and `assemble` are pure, `attach` hands the program to the kernel.
+`assemble` is pure, `attach` hands the program to the kernel.
 Sources: Documentation/admin-guide/cgroup-v2.rst, "Device controller"; bpf(2);
 struct bpf_cgroup_dev_ctx and union bpf_attr of include/uapi/linux/bpf.h.
 """
@@ -12,13 +12,6 @@ import os
 from struct import pack, unpack_from
 
 from ...errors import HostError, errno_words
-from ..settings.device_rules import number
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..settings.device_rules import Rule
 
 # Commands of bpf(2), the type of program, the place where it is attached, flags of BPF_PROG_ATTACH.
 _LOAD, _ATTACH, _DETACH, _FD_BY_ID, _INFO, _QUERY = 5, 8, 9, 13, 15, 16
@@ -35,17 +28,6 @@ _R0, _CONTEXT, _TYPE, _LEFT, _MAJOR, _MINOR = range(6)
 _JUMP_IF_NOT = 0x56  # BPF_JMP32 | BPF_JNE | BPF_K
 _JUMP_IF_ANY = 0x46  # BPF_JMP32 | BPF_JSET | BPF_K
 _JUMP = 0x05
-
-
-def text(rules: Sequence[Rule]) -> str:
-    """The rules as lines ``allow c 1:3 rwm``, first to last; those that a later one replaces whole are left out."""
-    lines: list[str] = []
-    for rule in rules:
-        if rule.everything:
-            lines.clear()
-        verb = "allow" if rule.allow else "deny"
-        lines.append(f"{verb} {rule.type} {number(rule.major)}:{number(rule.minor)} {rule.access}")
-    return "\n".join(lines)
 
 
 def assemble(rules: str) -> bytes:

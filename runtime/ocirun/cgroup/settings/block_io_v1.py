@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 _WEIGHT_FILES = ("blkio.bfq.weight", "blkio.weight")
 _THROTTLES = (
@@ -25,7 +25,7 @@ _THROTTLES = (
 )
 
 
-def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
+def block_io(block: Mapping[str, Any], sheet: Translation) -> None:
     """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
     _weight(sheet, _WEIGHT_FILES, block.get("weight") or 0, "", "blockIO/weight")
     _weight(sheet, ("blkio.leaf_weight",), block.get("leafWeight") or 0, "", "blockIO/leafWeight")
@@ -44,7 +44,7 @@ def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
             sheet.add("blkio", file, f"{name} {rate}", at, lifts=not rate)
 
 
-def _weight(sheet: Sheet, files: tuple[str, ...], weight: int, prefix: str, at: str) -> None:
+def _weight(sheet: Translation, files: tuple[str, ...], weight: int, prefix: str, at: str) -> None:
     """Write the weight to the first of the files that exists."""
     if not weight or sheet.outside(at, weight, *WEIGHT):
         return

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 _THROTTLES = (
     ("throttleReadBpsDevice", "rbps"),
@@ -23,7 +23,7 @@ _THROTTLES = (
 )
 
 
-def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
+def block_io(block: Mapping[str, Any], sheet: Translation) -> None:
     """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
     _weight(sheet, block.get("weight") or 0, "", "blockIO/weight")
     _no_leaf(sheet, block, "blockIO")
@@ -40,7 +40,7 @@ def block_io(block: Mapping[str, Any], sheet: Sheet) -> None:
             sheet.add("io", "io.max", f"{name} {word}={rate or 'max'}", at, lifts=not rate)
 
 
-def _weight(sheet: Sheet, weight: int, prefix: str, at: str) -> None:
+def _weight(sheet: Translation, weight: int, prefix: str, at: str) -> None:
     """The weight as BFQ takes it, or stretched to the range of io.weight."""
     if not weight or sheet.outside(at, weight, *WEIGHT):
         return
@@ -54,7 +54,7 @@ def _weight(sheet: Sheet, weight: int, prefix: str, at: str) -> None:
         sheet.problem(at, "this kernel has neither io.bfq.weight nor io.weight", expected="absent", found=weight)
 
 
-def _no_leaf(sheet: Sheet, entry: Mapping[str, Any], at: str) -> None:
+def _no_leaf(sheet: Translation, entry: Mapping[str, Any], at: str) -> None:
     if entry.get("leafWeight"):
         what = "has no counterpart on cgroup v2, which this host has"
         sheet.problem(f"{at}/leafWeight", what, expected="absent", found=entry["leafWeight"])

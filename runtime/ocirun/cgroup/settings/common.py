@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 SHARES = (2, 262144)
 # Microseconds: 1 ms to 1 s, and MAX_BW of kernel/sched/sched.h.
@@ -25,7 +25,7 @@ _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _CPU_LIST = frozenset("0123456789,-:/ ")
 
 
-def memory_numbers(block: Mapping[str, Any], sheet: Sheet) -> tuple[int, int, int] | None:
+def memory_numbers(block: Mapping[str, Any], sheet: Translation) -> tuple[int, int, int] | None:
     """(limit, limit of memory and swap together, reservation), 0 for unset; None where one is below -1."""
     limit, swap = block.get("limit") or 0, block.get("swap") or 0
     reservation = block.get("reservation") or 0
@@ -53,7 +53,7 @@ def swappiness_of(block: Mapping[str, Any]) -> int | None:
     return None if swappiness in (-1, _UNSET) else swappiness
 
 
-def memory_ignored(block: Mapping[str, Any], sheet: Sheet) -> None:
+def memory_ignored(block: Mapping[str, Any], sheet: Translation) -> None:
     """What the kernel has given up."""
     if block.get("kernel"):
         sheet.warn("memory/kernel", "is ignored: the kernel has no separate limit for its own memory any more")
@@ -61,7 +61,7 @@ def memory_ignored(block: Mapping[str, Any], sheet: Sheet) -> None:
         sheet.warn("memory/useHierarchy", "is ignored: memory is always counted for groups above too (Linux 5.11)")
 
 
-def burst_fits(burst: int, quota: int, sheet: Sheet) -> bool:
+def burst_fits(burst: int, quota: int, sheet: Translation) -> bool:
     """``cpu.burst`` is not above the quota, and in the kernel's range; else a problem is added."""
     if 0 < quota < burst:
         sheet.problem("cpu/burst", f"{burst} is above cpu/quota, {quota}", expected=f"at most {quota}", found=burst)
@@ -69,7 +69,7 @@ def burst_fits(burst: int, quota: int, sheet: Sheet) -> bool:
     return not sheet.outside("cpu/burst", burst, 0, QUOTA[1], "microseconds")
 
 
-def cpu_sets(block: Mapping[str, Any], sheet: Sheet) -> None:
+def cpu_sets(block: Mapping[str, Any], sheet: Translation) -> None:
     """``cpu.cpus`` and ``cpu.mems``: lists of processors and memory nodes."""
     for key in ("cpus", "mems"):
         text = block.get(key) or ""
@@ -81,7 +81,7 @@ def cpu_sets(block: Mapping[str, Any], sheet: Sheet) -> None:
             sheet.add("cpuset", f"cpuset.{key}", text, f"cpu/{key}")
 
 
-def cpu_file(sheet: Sheet, file: str, value: str, at: str) -> None:
+def cpu_file(sheet: Translation, file: str, value: str, at: str) -> None:
     """A file that not every kernel has: idle since 5.15, real-time groups and bandwidth by configuration."""
     if not sheet.available("cpu", "") or sheet.available("cpu", file):
         sheet.add("cpu", file, value, at, lifts=value == "0")
@@ -89,7 +89,7 @@ def cpu_file(sheet: Sheet, file: str, value: str, at: str) -> None:
         sheet.problem(at, f"this kernel has no {file}", found=value)
 
 
-def pids(block: Mapping[str, Any], sheet: Sheet) -> None:
+def pids(block: Mapping[str, Any], sheet: Translation) -> None:
     """``pids``: tasks; 0 allows no fork, below 0 is no limit."""
     limit = block.get("limit")
     if limit is not None:
@@ -97,7 +97,7 @@ def pids(block: Mapping[str, Any], sheet: Sheet) -> None:
         sheet.add("pids", "pids.max", value, "pids/limit", lifts=value == "max")
 
 
-def huge_pages(block: Sequence[Mapping[str, Any]], sheet: Sheet, end: str) -> None:
+def huge_pages(block: Sequence[Mapping[str, Any]], sheet: Translation, end: str) -> None:
     """``hugepageLimits``: bytes of each page size, both in use and, where the kernel counts them, reserved.
 
     end   of the file's name, behind the size
@@ -138,7 +138,7 @@ def page_size(text: str) -> str:
     return ""
 
 
-def rdma(block: Mapping[str, Mapping[str, Any]], sheet: Sheet) -> None:
+def rdma(block: Mapping[str, Mapping[str, Any]], sheet: Translation) -> None:
     """``rdma``: handles and objects of each RDMA device."""
     for name, limits in block.items():
         at = "rdma/" + name.replace("~", "~0").replace("/", "~1")

@@ -11,12 +11,14 @@ will hold and refuses a list that it could not express.
 
 from __future__ import annotations
 
+from .translation import DEVICE_FILTER, UNIFIED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 ANY = -1
 _ALL = frozenset("rwm")
@@ -73,7 +75,7 @@ class Rule:
         return [(kind, self.major, self.minor) for kind in ("bc" if self.type == "a" else self.type)]
 
 
-def parse(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> list[Rule]:
+def parse(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> list[Rule]:
     """The rules of the config; problems go to the sheet."""
     parsed: list[Rule] = []
     for index, entry in enumerate(rules):
@@ -94,17 +96,25 @@ def parse(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> list[Rule]:
     return parsed
 
 
-def v2(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
+def v2(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> None:
     """One setting that holds all rules, the defaults after them, for an eBPF program."""
-    from ..files import device_filter
-    from .translate import DEVICE_FILTER, UNIFIED
-
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
     parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
-    sheet.add(UNIFIED, DEVICE_FILTER, device_filter.text(parsed), "devices")
+    sheet.add(UNIFIED, DEVICE_FILTER, program_lines(parsed), "devices")
 
 
-def v1(rules: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
+def program_lines(rules: Sequence[Rule]) -> str:
+    """The rules as lines ``allow c 1:3 rwm``, first to last; those that a later one replaces whole are left out."""
+    lines: list[str] = []
+    for rule in rules:
+        if rule.everything:
+            lines.clear()
+        verb = "allow" if rule.allow else "deny"
+        lines.append(f"{verb} {rule.type} {number(rule.major)}:{number(rule.minor)} {rule.access}")
+    return "\n".join(lines)
+
+
+def v1(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> None:
     """Writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
     # What comes before a rule for everything has no effect any more.
@@ -131,7 +141,7 @@ def _give(exceptions: _Exceptions, key: _Key, rule: Rule) -> list[tuple[_Key, fr
     return [(key, wanted)]
 
 
-def _take(exceptions: _Exceptions, key: _Key, rule: Rule, sheet: Sheet) -> list[tuple[_Key, frozenset[str]]]:
+def _take(exceptions: _Exceptions, key: _Key, rule: Rule, sheet: Translation) -> list[tuple[_Key, frozenset[str]]]:
     """Narrow every exception that the rule covers: the kernel narrows only the one of the very same numbers."""
     unwanted = frozenset(rule.access)
     # Of a rule for one device only these can matter; an engine may have thousands of those.

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 WEIGHT = (10, 1000)
 # The kernel's dev_t: 12 bits and 20 bits.
@@ -16,7 +16,7 @@ _MINOR_MAX = (1 << 20) - 1
 _UINT64_MAX = (1 << 64) - 1
 
 
-def rates(block: Mapping[str, Any], key: str, sheet: Sheet) -> dict[str, tuple[int, str]]:
+def rates(block: Mapping[str, Any], key: str, sheet: Translation) -> dict[str, tuple[int, str]]:
     """MAJOR:MINOR -> (rate, place below the resources) of one array; of two entries for a device the last counts."""
     found: dict[str, tuple[int, str]] = {}
     for index, entry in enumerate(block.get(key) or ()):
@@ -27,7 +27,7 @@ def rates(block: Mapping[str, Any], key: str, sheet: Sheet) -> dict[str, tuple[i
     return found
 
 
-def device(entry: Mapping[str, Any], sheet: Sheet, at: str) -> str:
+def device(entry: Mapping[str, Any], sheet: Translation, at: str) -> str:
     """MAJOR:MINOR of an entry, or "" and a problem."""
     major, minor = entry.get("major") or 0, entry.get("minor") or 0
     if sheet.outside(f"{at}/major", major, 0, _MAJOR_MAX) or sheet.outside(f"{at}/minor", minor, 0, _MINOR_MAX):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..usage.v1 import number
-from .translate import Setting
+from .translation import Setting
 
 # Files with a line for each device or interface; what a line that is not there stands for.
 _KEYED = {

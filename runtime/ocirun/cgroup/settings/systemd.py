@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..systemd.unit import Manager, Unit
-    from .translate import Setting
+    from .translation import Setting
 
     Property = tuple[str, str, Any]
 

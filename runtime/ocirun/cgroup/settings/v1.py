@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 
-def memory(block: Mapping[str, Any], sheet: Sheet) -> None:
+def memory(block: Mapping[str, Any], sheet: Translation) -> None:
     """``memory``: bytes, -1 for no limit."""
     numbers = memory_numbers(block, sheet)
     if numbers is None:
@@ -55,7 +55,7 @@ def memory(block: Mapping[str, Any], sheet: Sheet) -> None:
     _memory_behaviour(block, sheet)
 
 
-def _memory_behaviour(block: Mapping[str, Any], sheet: Sheet) -> None:
+def _memory_behaviour(block: Mapping[str, Any], sheet: Translation) -> None:
     swappiness = swappiness_of(block)
     if swappiness is not None and not sheet.outside("memory/swappiness", swappiness, 0, 100):
         sheet.add("memory", "memory.swappiness", str(swappiness), "memory/swappiness")
@@ -69,7 +69,7 @@ def _memory_behaviour(block: Mapping[str, Any], sheet: Sheet) -> None:
     memory_ignored(block, sheet)
 
 
-def cpu(block: Mapping[str, Any], sheet: Sheet) -> None:
+def cpu(block: Mapping[str, Any], sheet: Translation) -> None:
     """``cpu``: shares, bandwidth in microseconds, real-time bandwidth, CPU and node lists."""
     shares, idle = block.get("shares") or 0, block.get("idle")
     if idle is not None and sheet.outside("cpu/idle", idle, 0, 1):
@@ -86,7 +86,7 @@ def cpu(block: Mapping[str, Any], sheet: Sheet) -> None:
     cpu_sets(block, sheet)
 
 
-def _bandwidth(block: Mapping[str, Any], sheet: Sheet) -> None:
+def _bandwidth(block: Mapping[str, Any], sheet: Translation) -> None:
     quota, period, burst = block.get("quota") or 0, block.get("period") or 0, block.get("burst")
     if period and not sheet.outside("cpu/period", period, *PERIOD, "microseconds"):
         sheet.add("cpu", "cpu.cfs_period_us", str(period), "cpu/period")
@@ -98,7 +98,7 @@ def _bandwidth(block: Mapping[str, Any], sheet: Sheet) -> None:
         cpu_file(sheet, "cpu.cfs_burst_us", str(burst), "cpu/burst")
 
 
-def _realtime(block: Mapping[str, Any], sheet: Sheet) -> None:
+def _realtime(block: Mapping[str, Any], sheet: Translation) -> None:
     runtime, period = block.get("realtimeRuntime") or 0, block.get("realtimePeriod") or 0
     if 0 < period < runtime:
         message = f"{runtime} is above cpu/realtimePeriod, {period}"
@@ -110,12 +110,12 @@ def _realtime(block: Mapping[str, Any], sheet: Sheet) -> None:
         cpu_file(sheet, "cpu.rt_runtime_us", str(max(runtime, -1)), "cpu/realtimeRuntime")
 
 
-def hugepages(block: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
+def hugepages(block: Sequence[Mapping[str, Any]], sheet: Translation) -> None:
     """``hugepageLimits``."""
     huge_pages(block, sheet, "limit_in_bytes")
 
 
-def network(block: Mapping[str, Any], sheet: Sheet) -> None:
+def network(block: Mapping[str, Any], sheet: Translation) -> None:
     """``network``: the class of packets and their priority on each interface."""
     class_id = block.get("classID") or 0
     if class_id and not sheet.outside("network/classID", class_id, 0, (1 << 32) - 1):
@@ -131,14 +131,14 @@ def network(block: Mapping[str, Any], sheet: Sheet) -> None:
             sheet.add("net_prio", "net_prio.ifpriomap", f"{name} {priority}", at)
 
 
-def block_io(block: Any, sheet: Sheet) -> None:
+def block_io(block: Any, sheet: Translation) -> None:
     """``blockIO``, which few configs have."""
     from . import block_io_v1 as weights
 
     weights.block_io(block, sheet)
 
 
-BLOCKS: dict[str, Callable[[Any, Sheet], None]] = {
+BLOCKS: dict[str, Callable[[Any, Translation], None]] = {
     "memory": memory,
     "cpu": cpu,
     "pids": pids,

@@ -8,20 +8,20 @@ kernel describes the files.
 from __future__ import annotations
 
 from . import common
-from .translate import UNIFIED
+from .translation import UNIFIED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from .translate import Sheet
+    from .translation import Translation
 
 # Files of the group itself that act on processes and are no limits.
 _NO_LIMITS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", "cgroup.subtree_control")
 
 
-def memory(block: Mapping[str, Any], sheet: Sheet) -> None:
+def memory(block: Mapping[str, Any], sheet: Translation) -> None:
     """``memory``: bytes, -1 for no limit; swap is counted apart from memory here."""
     numbers = common.memory_numbers(block, sheet)
     if numbers is None:
@@ -46,7 +46,7 @@ def memory(block: Mapping[str, Any], sheet: Sheet) -> None:
     common.memory_ignored(block, sheet)
 
 
-def _swap(limit: int, swap: int, sheet: Sheet) -> None:
+def _swap(limit: int, swap: int, sheet: Translation) -> None:
     value = "max" if swap < 0 else str(max(swap - limit, 0))
     if not sheet.available("memory", "") or sheet.available("memory", "memory.swap.max"):
         sheet.add("memory", "memory.swap.max", value, "memory/swap", lifts=swap < 0)
@@ -58,12 +58,12 @@ def _maximum(value: int) -> str:
     return "max" if value < 0 else str(value)
 
 
-def _without(at: str, value: object, sheet: Sheet) -> None:
+def _without(at: str, value: object, sheet: Translation) -> None:
     """A problem: v2 has nothing of the kind."""
     sheet.problem(at, "has no counterpart on cgroup v2, which this host has", expected="absent", found=value)
 
 
-def cpu(block: Mapping[str, Any], sheet: Sheet) -> None:
+def cpu(block: Mapping[str, Any], sheet: Translation) -> None:
     """``cpu``: shares, bandwidth in microseconds, CPU and node lists."""
     shares, idle = block.get("shares") or 0, block.get("idle")
     if idle is not None and sheet.outside("cpu/idle", idle, 0, 1):
@@ -94,7 +94,7 @@ def weight(shares: int) -> int:
     return ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34))
 
 
-def _bandwidth(block: Mapping[str, Any], sheet: Sheet) -> None:
+def _bandwidth(block: Mapping[str, Any], sheet: Translation) -> None:
     quota, period, burst = block.get("quota") or 0, block.get("period") or 0, block.get("burst")
     if period and sheet.outside("cpu/period", period, *common.PERIOD, "microseconds"):
         return
@@ -109,12 +109,12 @@ def _bandwidth(block: Mapping[str, Any], sheet: Sheet) -> None:
         common.cpu_file(sheet, "cpu.max.burst", str(burst), "cpu/burst")
 
 
-def hugepages(block: Sequence[Mapping[str, Any]], sheet: Sheet) -> None:
+def hugepages(block: Sequence[Mapping[str, Any]], sheet: Translation) -> None:
     """``hugepageLimits``."""
     common.huge_pages(block, sheet, "max")
 
 
-def network(block: Mapping[str, Any], sheet: Sheet) -> None:
+def network(block: Mapping[str, Any], sheet: Translation) -> None:
     """``network``: v2 has neither net_cls nor net_prio."""
     if block.get("classID"):
         _without("network/classID", block["classID"], sheet)
@@ -122,14 +122,14 @@ def network(block: Mapping[str, Any], sheet: Sheet) -> None:
         _without(f"network/priorities/{index}", entry.get("name"), sheet)
 
 
-def block_io(block: Any, sheet: Sheet) -> None:
+def block_io(block: Any, sheet: Translation) -> None:
     """``blockIO``, which few configs have."""
     from . import block_io_v2
 
     block_io_v2.block_io(block, sheet)
 
 
-def unified(block: Mapping[str, str], sheet: Sheet) -> None:
+def unified(block: Mapping[str, str], sheet: Translation) -> None:
     """``unified``: file and text as they are, one write for each line; last, as it overrides the rest."""
     from ...config.report import token
 
@@ -150,7 +150,7 @@ def unified(block: Mapping[str, str], sheet: Sheet) -> None:
                 sheet.add(controller, file, line, at)
 
 
-BLOCKS: dict[str, Callable[[Any, Sheet], None]] = {
+BLOCKS: dict[str, Callable[[Any, Translation], None]] = {
     "memory": memory,
     "cpu": cpu,
     "pids": common.pids,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ocirun.cli.commands import load
 from ocirun.cli.output import out
-from ocirun.cli.table import COMMANDS, FLAG, GLOBALS, Command, load
+from ocirun.cli.table import COMMANDS, FLAG, GLOBALS, Command
 from ocirun.errors import UsageError
 
 TYPE_CHECKING = False

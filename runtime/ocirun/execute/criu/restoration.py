@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ...cgroup.driver import Driver
     from ...config.load import Config
-    from ..session import Session
+    from ..context import Context
     from .options import RestoreOptions
 
 LOG = "restore.log"
@@ -128,7 +128,7 @@ def _binds(data: dict[str, Any], bundle: str) -> dict[str, str]:
     return found
 
 
-def make_processes(s: Session, external: list[list[str]], pass_console: Callable[[Session, str], None]) -> None:
+def make_processes(s: Context, external: list[list[str]], pass_console: Callable[[Context, str], None]) -> None:
     """Have CRIU, which the helper has become, make the processes; the first of them is then the session's.
 
     pass_console   gives the terminal that the session was sent to a console socket
@@ -175,7 +175,7 @@ def make_processes(s: Session, external: list[list[str]], pass_console: Callable
     helper.pid, helper.pidfd = pid, pidfd
 
 
-def _request(s: Session, r: Restoration, external: list[list[str]]) -> dict[str, Any]:
+def _request(s: Context, r: Restoration, external: list[list[str]]) -> dict[str, Any]:
     options = r.options
     mode = options.manage_cgroups_mode or service.cgroup_mode(s.helper.pid)
     request: dict[str, Any] = {

@@ -13,7 +13,7 @@ from . import idmaps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..context import Context
 
 _AT_RECURSIVE = 0x8000
 _EPERM, _EINVAL = 1, 22
@@ -54,7 +54,7 @@ def user_namespace(uid_map: str, gid_map: str) -> int:
         helper.close()
 
 
-def map_mount(s: Session, mount: int, *, path: str, by: str, recursive: bool) -> None:
+def map_mount(s: Context, mount: int, *, path: str, by: str, recursive: bool) -> None:
     """Give a detached mount a mapping.
 
     by   "mappings": of the namespace made last; "container": of the helper's user namespace

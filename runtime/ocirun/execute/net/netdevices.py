@@ -13,7 +13,7 @@ from . import netlink as nl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..context import Context
 
 _ENODEV, _EBUSY, _EEXIST, _EPERM = 19, 16, 17, 1
 _UP = 1
@@ -71,7 +71,7 @@ def _moves(address: bytes) -> bool:
     return nl.ADDRESS.unpack_from(address)[3] == 0 and bool(_flags(address) & _PERMANENT)
 
 
-def move(s: Session, device: str, name: str) -> None:
+def move(s: Context, device: str, name: str) -> None:
     """Move a device of the runtime's network namespace into that of the helper and set it up.
 
     name   what it is called there; with ``%d`` the kernel chooses the number

@@ -8,7 +8,7 @@ from struct import Struct
 from ...errors import ConfigError, Problem, UnsupportedError, errno_words
 from ...host import libseccomp
 from ...plan.process.seccomp import PLACE, action_text
-from .filter_cache import Program
+from .program import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from _blake2 import blake2b
 from ..._base.version import VERSION
 from ...host import libseccomp
 from ...state import store
+from .program import Program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,20 +30,6 @@ _FORM = 1
 _MAGIC = b"ocirun filter 1\n"
 _DIGEST = 32
 _SIZE_LIMIT = 1 << 20
-
-
-class Program:
-    """A compiled filter.
-
-    code      the instructions
-    unknown   names of system calls that the library does not know, which have been left out
-    """
-
-    __slots__ = ("code", "unknown")
-
-    def __init__(self, code: bytes, unknown: list[str]) -> None:
-        self.code = code
-        self.unknown = unknown
 
 
 def compiled(directory: int, args: dict[str, Any]) -> Program:

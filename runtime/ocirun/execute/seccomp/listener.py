@@ -12,10 +12,10 @@ from ..streams import sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..context import Context
 
 
-def send(s: Session, path: str, metadata: str, status: str) -> None:
+def send(s: Context, path: str, metadata: str, status: str) -> None:
     """Send the descriptor that came with the helper's message, and the state that goes with it.
 
     The message is a ContainerProcessState (runtime-spec config-linux.md "The Container Process State").
@@ -30,7 +30,7 @@ def send(s: Session, path: str, metadata: str, status: str) -> None:
         os.close(listener)
 
 
-def process_state(s: Session, metadata: str, status: str) -> str:
+def process_state(s: Context, metadata: str, status: str) -> str:
     """The JSON of the message; ``pid`` is the process of the filter, that of ``state`` is init."""
     record = s.record
     init = record.pid or s.helper.pid

@@ -7,10 +7,11 @@ such option seriously (apply_cgroup_root_flags in kernel/cgroup/cgroup.c), and i
 
 from __future__ import annotations
 
-from ...cgroup.settings.translate import UNIFIED
+from ...cgroup.settings.translation import UNIFIED
 from .. import constants as c
 from ..ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOT_PROC
-from . import hostfs, mounts
+from . import attributes as attrs
+from . import hostfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptio
             b.init("make_link", pointer, root="root", path=f"{destination}/{link}", text=hierarchy.name)
     if readonly:
         b.init("set_mount_attr", pointer, slot=top, set=readonly)
-    mounts.set_attributes(b, pointer, top, parsed)
-    mounts.propagate(b, pointer, top, parsed)
+    attrs.set_attributes(b, pointer, top, parsed)
+    attrs.propagate(b, pointer, top, parsed)
     if top == "cgroup_top":
         b.init("close", pointer, slot=top)
 
@@ -95,9 +96,9 @@ def _mount_unified(
         why = "without a cgroup namespace a new mount would show all groups"
         b.init("clone_tree", pointer, why=why, slot=slot, path=b.cgroup.path(UNIFIED), recursive=0, root=None)
         b.init("set_mount_attr", pointer, slot=slot, set=attributes)
-    mounts.set_attributes(b, pointer, slot, parsed)
+    attrs.set_attributes(b, pointer, slot, parsed)
     b.init("attach", pointer, slot=slot, target="target")
-    mounts.propagate(b, pointer, slot, parsed)
+    attrs.propagate(b, pointer, slot, parsed)
 
 
 def _pair(option: str) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ from ...errors import Problem
 from .. import constants as c
 from ..builder import PROPAGATION, clean
 from ..ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_LIKE_PROC, OPEN_NOT_PROC, OPEN_PLAIN
-from . import hostfs
+from . import attributes, hostfs
 from . import options as o
 from .rootfs import copy_source, source_path, target
 
@@ -90,9 +90,9 @@ def add_mounts(b: Builder) -> None:
         if parsed.bind:
             _bind(b, pointer, destination, mount, parsed, mapping, slot)
         elif fstype in ("cgroup", "cgroup2"):
-            from .cgroup_mounts import mount_cgroups
+            from . import cgroup_mounts
 
-            mount_cgroups(b, pointer, destination, parsed, slot)
+            cgroup_mounts.mount_cgroups(b, pointer, destination, parsed, slot)
         elif not fstype:
             raise b.error(
                 f"{pointer}/type",
@@ -122,7 +122,7 @@ def finish_readonly(b: Builder) -> None:
 def finish_propagation(b: Builder) -> None:
     """Last of all: nothing can be copied out of an unbindable mount, as paths in it turn read-only by a copy."""
     for pointer, slot, words in b.late_propagation:
-        _propagate_now(b, pointer, slot, words)
+        attributes.propagate_now(b, pointer, slot, words)
         b.init("close", pointer, slot=slot)
 
 
@@ -183,42 +183,9 @@ def _bind(
             mapping.show(b, slot)
         mapping.cut_off(b, slot)
     target(b, pointer, destination, flags | like_proc, like=slot)
-    set_attributes(b, pointer, slot, parsed)
+    attributes.set_attributes(b, pointer, slot, parsed)
     _attach(b, pointer, slot, parsed)
-    propagate(b, pointer, slot, parsed)
-
-
-def set_attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
-    """The recursive words first, so that ``rrw,ro`` ends read-only."""
-    locked = b.confined
-    if parsed.rec_attr_set or parsed.rec_attr_clr:
-        b.init(
-            "set_mount_attr",
-            pointer,
-            slot=slot,
-            set=parsed.rec_attr_set,
-            clear=parsed.rec_attr_clr,
-            recursive=1,
-            locked=parsed.rec_attr_clr & o.LOCKABLE if locked else 0,
-        )
-    if parsed.bind:
-        set_, clear, deny = o.bind_attrs(parsed, userns=locked)
-        if set_ or clear:
-            args = parsed.made.setdefault(("set", slot), {"slot": slot, "set": set_, "clear": clear, "locked": deny})
-            b.again("set_mount_attr", pointer, args)
-
-
-def propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
-    """The propagation words of a mount, when it is attached; with ``unbindable`` among them at the very end."""
-    if any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation):
-        b.late_propagation.append((pointer, slot, parsed.propagation))
-    else:
-        _propagate_now(b, pointer, slot, parsed.propagation)
-
-
-def _propagate_now(b: Builder, pointer: str, slot: str, words: list[tuple[int, bool]]) -> None:
-    for flag, recursive in words:
-        b.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)
+    attributes.propagate(b, pointer, slot, parsed)
 
 
 def _filesystem(
@@ -263,9 +230,9 @@ def _filesystem(
         b.init("copy_up", pointer, slot=slot, source="target")
     if mapping is not None:
         mapping.show(b, slot)
-    set_attributes(b, pointer, slot, parsed)
+    attributes.set_attributes(b, pointer, slot, parsed)
     _attach(b, pointer, slot, parsed)
-    propagate(b, pointer, slot, parsed)
+    attributes.propagate(b, pointer, slot, parsed)
     if kept:
         b.kept[destination] = slot  # one that is kept for its propagation is kept for this too
     return late
@@ -337,8 +304,8 @@ def _classic(
     )
     if parsed.propagation or parsed.rec_attr_set or parsed.rec_attr_clr:
         b.init("open_path", pointer, slot=b.slot(slot), root="root", path=destination, flags=OPEN_DIRECTORY, like=None)
-        set_attributes(b, pointer, slot, parsed)
-        propagate(b, pointer, slot, parsed)
+        attributes.set_attributes(b, pointer, slot, parsed)
+        attributes.propagate(b, pointer, slot, parsed)
 
 
 def _remount(
@@ -363,5 +330,5 @@ def _remount(
         b.init("reconfigure", pointer, slot=slot, options=config, places=places)
     if parsed.attr_set or parsed.attr_clr:
         b.init("set_mount_attr", pointer, slot=slot, set=parsed.attr_set, clear=parsed.attr_clr)
-    set_attributes(b, pointer, slot, parsed)
-    propagate(b, pointer, slot, parsed)
+    attributes.set_attributes(b, pointer, slot, parsed)
+    attributes.propagate(b, pointer, slot, parsed)
