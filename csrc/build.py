@@ -99,7 +99,7 @@ class Builder:
 
     def helper(self) -> Path:
         """The static program of the child."""
-        sources = [CSRC / "helper.c", *_sources(EXECUTOR, without="record_")]
+        sources = [CSRC / "helper.c", *_sources(EXECUTOR)]
         return self._compile(self.build / "helper", sources, [*FREESTANDING, *self.executor])
 
     def image(self) -> Path:
@@ -220,9 +220,9 @@ class Builder:
         return target
 
 
-def _sources(directory: Path, *, without: str = "") -> list[Path]:
-    """The C files of a directory, less those whose name begins with `without`."""
-    return sorted(path for path in directory.glob("*.c") if not (without and path.name.startswith(without)))
+def _sources(directory: Path) -> list[Path]:
+    """The C files of a directory."""
+    return sorted(directory.glob("*.c"))
 
 
 def _library() -> str:

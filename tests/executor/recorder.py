@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ocirun.plan.ops import Op
 
 EXECUTOR = Path(__file__).resolve().parents[2] / "csrc" / "executor"
-FLAGS = ["-std=gnu11", "-ffreestanding", "-g", "-Wall", "-Wextra", "-Werror", "-DOCIRUN_RECORD", f"-I{EXECUTOR}"]
+FAKE_KERNEL = Path(__file__).resolve().parents[1] / "fake_kernel"
+FLAGS = ["-std=gnu11", "-ffreestanding", "-g", "-Wall", "-Wextra", "-Werror", "-DOCIRUN_RECORD"]
+FLAGS += [f"-I{EXECUTOR}", f"-I{FAKE_KERNEL}"]
 RETURNED, EXITED, EXECUTED, REFUSED = range(4)
 AT_FDCWD = -100
 # What a host operation would have made: one instruction, "allow".
@@ -52,7 +54,7 @@ def compile_c(target: str, *arguments: str) -> None:
 
 def sources() -> list[str]:
     """The C files of the executor and of the fake kernel."""
-    return [str(path) for path in sorted(EXECUTOR.glob("*.c"))]
+    return [str(path) for directory in (EXECUTOR, FAKE_KERNEL) for path in sorted(directory.glob("*.c"))]
 
 
 @functools.cache
@@ -61,7 +63,7 @@ def library() -> tuple[Any, Any]:
     import cffi
 
     ffi = cffi.FFI()
-    header = (EXECUTOR / "record_kernel.h").read_text(encoding="utf-8")
+    header = (FAKE_KERNEL / "record_kernel.h").read_text(encoding="utf-8")
     ffi.cdef("\n".join(line for line in header.splitlines() if not line.startswith("#")))
     with tempfile.TemporaryDirectory(prefix="ocirun-recorder-") as directory:
         target = f"{directory}/recorder.so"

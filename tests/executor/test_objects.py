@@ -12,7 +12,7 @@ from plan.samples import NAMES, sample
 from ocirun.execute import report
 from ocirun.plan import render
 
-from .recorder import AT_FDCWD, EXECUTOR, RETURNED, run
+from .recorder import AT_FDCWD, EXECUTOR, FAKE_KERNEL, RETURNED, run
 from .test_failures import numbers_of
 
 TYPE_CHECKING = False
@@ -29,7 +29,7 @@ WORDED = {"run_hook", "find_program", "execute", "change_dir"}
 
 def letters() -> dict[str, str]:
     """What each argument of a call is, by the table of the recording kernel: "d" and "f" descriptors, "s" text."""
-    source = (EXECUTOR / "record_files.c").read_text(encoding="utf-8")
+    source = (FAKE_KERNEL / "record_files.c").read_text(encoding="utf-8")
     return dict(re.findall(r'X\((\w+), "(\w*)"\)', source))
 
 
