@@ -12,8 +12,7 @@ struct record_io {
 struct record_control {
 	size_t length;
 	int level, type;
-	int fd;
-	int pad;
+	int fd[];
 };
 struct record_message {
 	void *name;

@@ -72,7 +72,7 @@ static void keep_vector(struct record_call *c, int i, char **vector)
 static void keep_message(struct record_call *c, int i, const struct record_message *m)
 {
 	keep_blob(c, i, m->io->base, m->io->length);
-	c->arg[4] = m->control && m->control_length >= 20 ? m->control->fd : -1;
+	c->arg[4] = m->control && m->control_length >= 20 ? m->control->fd[0] : -1;
 }
 
 static void write_down(struct record_call *c, const char *kinds)
@@ -142,7 +142,7 @@ static const struct record_rule *find_rule(const struct record_call *c)
 }
 
 /* What answers the executor's question depends on the operation that asks. */
-static int wants_descriptor(uint32_t index)
+static uint32_t wants_descriptor(uint32_t index)
 {
 	const struct op *ops = (const void *)((const char *)executor.plan + executor.plan->ops_offset);
 
@@ -156,25 +156,30 @@ static long receive(const struct record_call *c, const struct record_rule *r)
 {
 	struct record_message *m = (void *)c->arg[1];
 	struct sync_message answer = { c->index, 0 };
+	size_t size = r && r->data ? r->size : sizeof(answer), count = 0, wanted, room = 0;
 
-	memcpy(m->io->base, &answer, sizeof(answer));
-	if (!wants_descriptor(c->index)) {
-		m->control_length = 0;
-		return sizeof(answer);
+	memcpy(m->io->base, r && r->data ? r->data : &answer, size < m->io->length ? size : m->io->length);
+	if (m->control_length > sizeof(*m->control))
+		room = (m->control_length - sizeof(*m->control)) / sizeof(int);
+	for (wanted = r && r->data ? r->major : wants_descriptor(c->index); count < wanted && count < room; count++)
+		m->control->fd[count] = (int)record_new(c, NULL, S_IFDIR | 0755);
+	m->control_length = 0;
+	if (count) {
+		m->control->length = sizeof(*m->control) + count * sizeof(int);
+		m->control->level = m->control->type = 1;
+		m->control_length = (m->control->length + 7) & ~7ul;
 	}
-	m->control->length = 20;
-	m->control->level = m->control->type = 1;
-	m->control->fd = (int)record_new(c, r, S_IFDIR | 0755);
-	m->control_length = 24;
-	return sizeof(answer);
+	return (long)size;
 }
 
-static long map_memory(const struct record_call *c)
+static long map_memory(const struct record_call *c, const struct record_rule *r)
 {
 	for (size_t i = 0; i < MAPPING_LIMIT; i++) {
 		if (mappings[i])
 			continue;
 		mappings[i] = calloc(1, (size_t)c->arg[1]);
+		if (mappings[i] && r && r->data)
+			memcpy(mappings[i], r->data, r->size < (size_t)c->arg[1] ? r->size : (size_t)c->arg[1]);
 		return mappings[i] ? (long)mappings[i] : -ENOMEM;
 	}
 	return -ENOMEM;
@@ -208,7 +213,7 @@ static long behave(const struct record_call *c, const struct record_rule *r)
 	case __NR_recvmsg:
 		return receive(c, r);
 	case __NR_mmap:
-		return map_memory(c);
+		return map_memory(c, r);
 	case __NR_munmap:
 		return unmap(c);
 	case __NR_clone:

@@ -32,9 +32,9 @@ struct record_rule {
 	const char *text; /* first text among the arguments, or NULL for any */
 	int64_t result;	 /* below 0: fails with it; above 0: returns it; 0: as usual, and then: */
 	uint32_t mode;	 /* st_mode of the file, or 0 */
-	uint32_t major, minor;
+	uint32_t major, minor; /* of the device; for recvmsg: how many descriptors come along */
 	int plain;	 /* the file is no root of a mount; for clone: go on in the child */
-	const void *data; /* what a read, readlinkat or getdents64 gives, once */
+	const void *data; /* what a read, readlinkat, getdents64, recvmsg or mmap gives, once */
 	size_t size;
 };
 
