@@ -58,13 +58,12 @@ WITHOUT = {
         "commands.run",
         "execute.streams.terminal",
         "cgroup.usage.v1",
-        "host.probe",
         *FAILURES,
     ),
-    "run": ("commands.start", "cgroup.usage.v1", "host.probe", "execute.streams.terminal", *FAILURES),
+    "run": ("commands.start", "cgroup.usage.v1", "execute.streams.terminal", *FAILURES),
     "spec": ("config", "plan", "cgroup", "state", "execute", "commands", "_native", "container"),
     "--version": ("config", "plan", "cgroup", "state", "execute", "commands", "_native", "container"),
-    "explain": ("commands.run", "commands.start", "cgroup.usage.v1", "host.probe"),
+    "explain": ("commands.run", "commands.start", "cgroup.usage.v1"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ocirun._base.jsonio import pointer_token
 from ocirun.cgroup.settings import translate
 from ocirun.cgroup.settings.systemd import INFINITY, annotated, cpu_mask, properties, unit_properties
 from ocirun.cgroup.settings.translation import Setting
@@ -190,4 +191,4 @@ def test_annotations() -> None:
 def test_annotations_refused(name: str, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         of_unit(**{name: text})
-    assert caught.value.pointer == f"/annotations/org.systemd.property.{name.replace('/', '~1')}"
+    assert caught.value.pointer == f"/annotations/org.systemd.property.{pointer_token(name)}"

@@ -159,7 +159,7 @@ def test_rdma() -> None:
         ({"mlx5_0": {}}, "rdma/mlx5_0"),
         ({"mlx5_0": None}, "rdma/mlx5_0"),
         ({"a b": {"hcaHandles": 1}}, "rdma/a b"),
-        ({"a\nb": {"hcaHandles": 1}}, "rdma/a\nb"),
+        ({"a\nb": {"hcaHandles": 1}}, "rdma/a\\nb"),
         ({"a/~b": {"hcaHandles": 1}}, "rdma/a~1~0b"),
         ({"": {"hcaHandles": 1}}, "rdma/"),
         ({"mlx5_0": {"hcaHandles": 2**31}}, "rdma/mlx5_0/hcaHandles"),

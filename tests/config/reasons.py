@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from ocirun.config.report import token
+from ocirun._base.jsonio import pointer_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Place:
         for part in pointer.split("/")[1:]:
             # Keys that cannot be printed are written as JSON escapes.
             known = value if isinstance(value, dict) else ()
-            name = next((key for key in known if token(key) == part), part)
+            name = next((key for key in known if pointer_token(key) == part), part)
             self.names.append(name)
             self.parents.append(value)
             if isinstance(value, list):

@@ -7,6 +7,8 @@ every public function, whoever wrote it; TimeoutError of ours has no errno, and 
 
 from __future__ import annotations
 
+from errno import ENOMEM
+
 from ..errors import HostError, errno_words
 
 TYPE_CHECKING = False
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Function = TypeVar("Function", bound=Callable[..., Any])
 
-_ENOMEM = 12
 _LOAD = "there may be too few descriptors, see `ulimit -n`, or too little memory; or a file of ocirun is damaged"
 _GENERATOR, _COROUTINE = 0x20, 0x80  # inspect.CO_GENERATOR, inspect.CO_COROUTINE
 
@@ -30,7 +31,7 @@ def host_error(what: str, error: BaseException) -> HostError | None:
     if isinstance(error, OSError) and error.errno is not None:
         return HostError.from_os(what, error)
     if isinstance(error, MemoryError):
-        return HostError(f"{what}: {errno_words(_ENOMEM)}", errno=_ENOMEM)
+        return HostError(f"{what}: {errno_words(ENOMEM)}", errno=ENOMEM)
     if isinstance(error, ImportError):  # there are no descriptors or no memory left, or a file is damaged
         return HostError(f"{what}: cannot load {error.name or 'a module'}: {error}", remedy=_LOAD)
     return None

@@ -203,3 +203,16 @@ def _pretty(value: Any, indent: str, margin: str) -> str:
         rows = [f"{inner}{_pretty(item, indent, inner)}" for item in value]
         return "[\n" + ",\n".join(rows) + f"\n{margin}]"
     return dumps(value)
+
+
+def pointer_token(key: str) -> str:
+    """Return `key` as a part of a JSON pointer (RFC 6901).
+
+    A character that cannot be printed is written as its JSON escape, so that a
+    pointer always fits on a line and in any encoding.
+    """
+    if not key.isprintable():
+        key = dumps(key)[1:-1]
+    if "~" in key or "/" in key:
+        key = key.replace("~", "~0").replace("/", "~1")
+    return key

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 
-from .._base.jsonio import loads
+from .._base.jsonio import loads, pointer_token
 from ..config.check import structure
-from ..config.report import LIMIT, token
+from ..config.report import LIMIT
 from ..errors import HostError
 from .findings import NOTE, SCHEMA, WARNING, Finding
 
@@ -74,7 +74,7 @@ def _by_schema(data: object) -> Iterator[tuple[str, str]]:
     validator = _validator(_nullable(loads(text())))
     for error in validator.iter_errors(data):
         message = error.message if len(error.message) <= 200 else error.message[:200] + "..."
-        yield "".join(f"/{token(str(part))}" for part in error.absolute_path), message
+        yield "".join(f"/{pointer_token(str(part))}" for part in error.absolute_path), message
 
 
 def _validator(schema: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EBADF
 
 from ocirun._base.boundary import host_error
 from ocirun.cli.call import Call, settings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 FAILED = 1
 NO_SUCH_COMMAND = 3
 INTERRUPTED = 128 + 2  # as shells show a death by SIGINT
-_EBADF = 9
 OUTPUT_CLOSED = 128 + 13  # and by SIGPIPE
 
 
@@ -184,7 +184,7 @@ def _fill_standard_descriptors() -> None:
         try:
             os.fstat(fd)
         except OSError as error:
-            if error.errno != _EBADF:
+            if error.errno != EBADF:
                 continue
             # The lowest free number is fd itself, as those below it are open.
             os.set_inheritable(os.open("/dev/null", os.O_WRONLY if fd else os.O_RDONLY), True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from errno import EBUSY
 
 from ..errors import HostError, StateDamagedError
 from ..state import record as records
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ..state.record import Record
 
 _KILL_LIMIT = 10.0
-_EBUSY = 16
 
 
 def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
@@ -48,7 +48,7 @@ def _remove_cgroup(record: Record, cgroup: Driver) -> list[str]:
     try:
         cgroup.remove(kill=kill)
     except HostError as error:
-        if kill or error.errno != _EBUSY:
+        if kill or error.errno != EBUSY:
             raise
         return [f"{error.message}, which are not the container's: it is left as it is"]
     return []

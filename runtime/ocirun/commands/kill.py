@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOENT, ENXIO
 
 from ..errors import HostError, StateError
 from ..state import record as records
@@ -42,7 +43,7 @@ def _hold_back(directory: int) -> int:
     try:
         fifo = os.open("start", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
-        if error.errno in (2, 6):  # ENOENT, or ENXIO: nobody reads it
+        if error.errno in (ENOENT, ENXIO):  # ENXIO: nobody reads it
             return -1
         raise HostError.from_os("start fifo", error, call="open") from None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENXIO
 
 from ..errors import ConfigError, HostError, Problem, StateDamagedError, StateError
 from ..state import record as records
@@ -64,7 +65,7 @@ def _let_go(record: Record, directory: int) -> None:
     except FileNotFoundError:
         raise StateError(_RUNNING, status=records.RUNNING) from None
     except OSError as error:
-        if error.errno == 6:  # ENXIO: nobody reads, so init is gone, or its program runs
+        if error.errno == ENXIO:  # nobody reads, so init is gone, or its program runs
             raise _late(record) from None
         raise HostError.from_os("start fifo", error, call="open") from None
     try:

@@ -6,10 +6,11 @@ once, builds a pointer only for containers, and uses no module of its own.
 
 from __future__ import annotations
 
+from .._base.jsonio import pointer_token
 from . import rules
 from ._tables import BOOL, ENUM, INT, LIST, OBJECT, SPEC, STR
 from .patterns import FORMS, clean
-from .report import Report, TooManyError, token
+from .report import Report, TooManyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,12 +201,12 @@ class Walk:
         for key, item in value.items():
             fault = clean(key) or ("" if key else "a string that is not empty")
             if fault:
-                self.report.add(pointer, f"has a key that must be {fault}", expected=fault, found=token(key))
+                self.report.add(pointer, f"has a key that must be {fault}", expected=fault, found=pointer_token(key))
             else:
-                self.value(item, node[1], f"{pointer}/{token(key)}")
+                self.value(item, node[1], f"{pointer}/{pointer_token(key)}")
 
     def _stranger(self, key: str, item: Any, keys: dict[str, Node], pointer: str) -> None:
-        place = f"{pointer}/{token(key)}"
+        place = f"{pointer}/{pointer_token(key)}"
         if too_deep(item, DEPTH - place.count("/")):
             self.report.add(place, f"is nested more than {DEPTH} deep", expected=f"at most {DEPTH} levels")
         elif self._unknown and key not in ELSEWHERE.get(pointer, ()):

@@ -13,19 +13,6 @@ class TooManyError(Exception):
     """Ends a check early; never leaves this package."""
 
 
-def token(key: str) -> str:
-    """`key` as a part of a JSON pointer (RFC 6901).
-
-    A character that cannot be printed is written as its JSON escape, so that a
-    pointer always fits on a line and in any encoding.
-    """
-    if not key.isprintable():
-        key = dumps(key)[1:-1]
-    if "~" in key or "/" in key:
-        key = key.replace("~", "~0").replace("/", "~1")
-    return key
-
-
 def describe(value: object) -> str:
     """`value` in words for a message: scalars in full as far as they are short, containers by kind."""
     if value is None:

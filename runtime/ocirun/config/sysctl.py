@@ -6,7 +6,7 @@ one would change the host.
 
 from __future__ import annotations
 
-from .report import token
+from .._base.jsonio import pointer_token
 from .rules.namespaces import given
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ def check(data: dict[str, Any], report: Report) -> None:
         return
     seen: dict[str, str] = {}
     for key, value in linux["sysctl"].items():
-        pointer = f"/linux/sysctl/{token(key)}"
+        pointer = f"/linux/sysctl/{pointer_token(key)}"
         file = path(key)
         if not file:
             report.add(pointer, "cannot be the name of a kernel parameter", expected="parts joined by dots", found=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EACCES, EBUSY, ECHILD, EEXIST, EPERM, EPROTO, ESRCH
 
 from ..errors import ContainerExistsError, HostError
 from ..plan.ops import INIT
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from ..plan.ops import Op
     from ..state.record import Progress
     from .context import Context
-
-_EPERM, _ESRCH, _ECHILD, _EACCES, _EBUSY, _EEXIST, _EPROTO = 1, 3, 10, 13, 16, 17, 71
 
 
 def of(session: Context, index: int, progress: Progress) -> OcirunError:
@@ -42,11 +41,11 @@ def of(session: Context, index: int, progress: Progress) -> OcirunError:
 def _turn(call: str, error: OSError) -> HostError:
     """The runtime's part in a barrier: a message, an answer, the second process of a helper; or what is held before."""
     number = error.errno or 0
-    if number == _EPROTO:
+    if number == EPROTO:
         return HostError("the init helper sent a message that the plan does not have")
     if call in ("pidfd_open", "waitid"):
         # ESRCH is the helper's own matter, as is a broken socket; everything else is ours.
-        if number in (_ESRCH, _ECHILD):
+        if number in (ESRCH, ECHILD):
             call = "recvmsg"
         return HostError.from_os("second process of the init helper", error, call=call)
     what = {"recvmsg": "message of the init helper", "sendmsg": "answer to the init helper"}.get(call)
@@ -66,7 +65,7 @@ def _course(call: str, error: OSError) -> HostError:
 
 def _state(op: Op, container_id: str, call: str, error: OSError) -> OcirunError:
     if op.name == "reserve_state":
-        if error.errno == _EEXIST:
+        if error.errno == EEXIST:
             return ContainerExistsError("container with given ID already exists")
         return HostError.from_os(f"state directory {op.args['directory']}", error, call=call)
     return HostError.from_os(f"state of {container_id}", error, call=call)
@@ -90,14 +89,14 @@ def _words(op: Op) -> str:
 def _remedy(op: Op, call: str, number: int) -> str:
     if op.name == "open_procfs" and not call:
         return "mount a procfs on /proc"
-    if op.name == "enable_controllers" and number == _EBUSY:
+    if op.name == "enable_controllers" and number == EBUSY:
         return "the group has processes of its own; choose a cgroupsPath in a group without"
-    if op.name == "filter_devices" and number == _EPERM:
+    if op.name == "filter_devices" and number == EPERM:
         return "eBPF programs for cgroups need CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN of the host"
     if op.name == "spawn":
         return spawn.remedy(number, op.args["flags"])
-    if op.name == "limit_process" and number == _EPERM:
+    if op.name == "limit_process" and number == EPERM:
         return "raising a hard limit needs CAP_SYS_RESOURCE"
-    if op.name == "write_process" and op.args["file"] == "oom_score_adj" and number == _EACCES:
+    if op.name == "write_process" and op.args["file"] == "oom_score_adj" and number == EACCES:
         return "lowering it needs CAP_SYS_RESOURCE"
     return ""

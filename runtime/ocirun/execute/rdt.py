@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOSPC
 
 from .._base import procfile
 from ..errors import HostError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ..state.record import Record
     from .context import Context
 
-_EEXIST, _ENOSPC = 17, 28
 # Resources whose values are decimal numbers; those of caches are bit masks.
 _DECIMAL = ("MB", "SMBA")
 
@@ -46,7 +46,7 @@ def make(s: Context, path: str, schemata: Sequence[str], *, existing: bool) -> N
             s.record.save(s.directory)
         except OSError as error:
             s.record.rdt.remove(path)
-            remedy = "all classes of service of the processor are in use" if error.errno == _ENOSPC else ""
+            remedy = "all classes of service of the processor are in use" if error.errno == ENOSPC else ""
             raise HostError.from_os(path, error, call="mkdir", remedy=remedy) from None
         else:
             s.undo.append(lambda: remove([path]))

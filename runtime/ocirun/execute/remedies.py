@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+from errno import EACCES, EFBIG, EINVAL, ELOOP, ENAMETOOLONG, ENODEV, ENOENT, ENOSYS, ENOTDIR, EPERM, ESRCH, EXDEV
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..plan.ops import Op
 
-_EPERM, _ENOENT, _ESRCH, _EACCES, _EXDEV, _ENODEV, _ENOTDIR = 1, 2, 3, 13, 18, 19, 20
-_EINVAL, _EFBIG, _ENAMETOOLONG, _ENOSYS, _ELOOP = 22, 27, 36, 38, 40
 
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
 _REMEDIES = {
-    ("clone_tree", "open_tree", _ENOENT): "make the source, or correct it",
-    ("clone_tree", "open_tree", _EINVAL): "in a user namespace a directory with mounts below it can be bound by "
+    ("clone_tree", "open_tree", ENOENT): "make the source, or correct it",
+    ("clone_tree", "open_tree", EINVAL): "in a user namespace a directory with mounts below it can be bound by "
     "rbind only",
     # The operation's own look at what it has opened; where the call was openat2, it is a directory on the way.
-    ("open_path", "statx", _ENOTDIR): "source and destination must both be directories or both be files",
-    ("open_path", "statx", _EACCES): "the source of the bind is there, but may not be looked at: FUSE shows its files "
+    ("open_path", "statx", ENOTDIR): "source and destination must both be directories or both be files",
+    ("open_path", "statx", EACCES): "the source of the bind is there, but may not be looked at: FUSE shows its files "
     "to its own user only, NFS none to root, unless they are told otherwise",
-    ("new_filesystem", "fsopen", _ENODEV): "the kernel has no such file system type",
-    ("set_scheduler", "sched_setattr", _EPERM): "in a cgroup v1 cpu group a real-time policy needs "
+    ("new_filesystem", "fsopen", ENODEV): "the kernel has no such file system type",
+    ("set_scheduler", "sched_setattr", EPERM): "in a cgroup v1 cpu group a real-time policy needs "
     "resources.cpu.realtimeRuntime",
-    ("set_label", "write", _ENOENT): "the profile must be loaded; see `aa-status`",
-    ("set_label", "write", _EINVAL): "the security module does not take this label; see `seinfo -t` or `aa-status`",
-    ("set_label", "write", _EACCES): "the policy does not let the runtime's own domain choose this label",
-    ("set_label", "openat2", _EXDEV): "something is mounted over a file of the host's /proc",
-    ("set_memory_policy", "set_mempolicy", _EINVAL): "the nodes must exist and be in the cpuset; see "
+    ("set_label", "write", ENOENT): "the profile must be loaded; see `aa-status`",
+    ("set_label", "write", EINVAL): "the security module does not take this label; see `seinfo -t` or `aa-status`",
+    ("set_label", "write", EACCES): "the policy does not let the runtime's own domain choose this label",
+    ("set_label", "openat2", EXDEV): "something is mounted over a file of the host's /proc",
+    ("set_memory_policy", "set_mempolicy", EINVAL): "the nodes must exist and be in the cpuset; see "
     "`numactl --hardware`. MPOL_PREFERRED_MANY came with Linux 5.15, MPOL_WEIGHTED_INTERLEAVE with 6.9",
-    ("set_memory_policy", "set_mempolicy", _ENOSYS): "the kernel is built without NUMA",
-    ("set_personality", "personality", _EINVAL): "LINUX32 needs a processor that runs 32-bit programs, as not all "
+    ("set_memory_policy", "set_mempolicy", ENOSYS): "the kernel is built without NUMA",
+    ("set_personality", "personality", EINVAL): "LINUX32 needs a processor that runs 32-bit programs, as not all "
     "for arm64 do",
-    ("open_root", "openat", _ENOENT): "root.path must be a directory",
-    ("open_root", "openat", _EACCES): "every directory above it must be searchable for the root of the user namespace",
-    ("set_ids", "setresuid", _EINVAL): "the id is not mapped in the user namespace",
-    ("set_ids", "setresgid", _EINVAL): "the id is not mapped in the user namespace",
-    ("copy_up", "statx", _ELOOP): "tmpcopyup copies trees of at most 64 levels of directories",
+    ("open_root", "openat", ENOENT): "root.path must be a directory",
+    ("open_root", "openat", EACCES): "every directory above it must be searchable for the root of the user namespace",
+    ("set_ids", "setresuid", EINVAL): "the id is not mapped in the user namespace",
+    ("set_ids", "setresgid", EINVAL): "the id is not mapped in the user namespace",
+    ("copy_up", "statx", ELOOP): "tmpcopyup copies trees of at most 64 levels of directories",
     (
         "find_home",
         "read",
-        _EFBIG,
+        EFBIG,
     ): "set HOME in process.env: /etc/passwd of the container has no line of the user in its first 64 MiB",
-    ("set_groups", "setgroups", _EPERM): "an unprivileged user namespace has no setgroups",
-    ("join_namespace", "setns", _ESRCH): "the container has stopped meanwhile",
-    ("join_namespace", "setns", _EPERM): "who joins it needs CAP_SYS_ADMIN in the user namespace that owns it",
+    ("set_groups", "setgroups", EPERM): "an unprivileged user namespace has no setgroups",
+    ("join_namespace", "setns", ESRCH): "the container has stopped meanwhile",
+    ("join_namespace", "setns", EPERM): "who joins it needs CAP_SYS_ADMIN in the user namespace that owns it",
 }
 
 
@@ -83,14 +83,14 @@ _MOUNT_CALLS = ("fsopen", "fsconfig", "fsmount", "mount")
 
 def usual(op: Op, call: str, errno: int) -> str:
     """Return what the reader can do about a call that failed with `errno`; "" where that is not known."""
-    if op.pointer == "/process/cwd" and errno == _ENOTDIR:
+    if op.pointer == "/process/cwd" and errno == ENOTDIR:
         return "cwd must be a directory"
-    if call in _MOUNT_CALLS and errno == _EPERM and op.args.get("type") in _MOUNT_REMEDIES:
+    if call in _MOUNT_CALLS and errno == EPERM and op.args.get("type") in _MOUNT_REMEDIES:
         return _MOUNT_REMEDIES[op.args["type"]]
     if op.name == "new_filesystem" and call == "fsopen" and op.args.get("type") == "bind":
         return "a bind mount is asked for by the option bind or rbind, not by the type"
-    if errno == _ENAMETOOLONG:
+    if errno == ENAMETOOLONG:
         return "a name has at most 255 bytes, a path 4095"
-    if op.name == "set_scheduler" and errno == _EPERM and op.args["attr"][_POLICY] == _SCHED_DEADLINE:
+    if op.name == "set_scheduler" and errno == EPERM and op.args["attr"][_POLICY] == _SCHED_DEADLINE:
         return _DEADLINE
     return _REMEDIES.get((op.name, call, errno), "")

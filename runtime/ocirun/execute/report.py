@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from errno import EISDIR, ENOENT, ENOEXEC, EPERM
+
 from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words, os_words
 from ..plan import render
 from ..plan.mounts.options import suggestion
 from ..plan.ops import SLOT_LIMIT, Op
+from ..state.record import PHASE_FAILED
 from . import remedies
 from .spawn import call_name
 
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     NOEXEC,
 ) = range(16)
 
-_EPERM, _ENOENT, _EISDIR = 1, 2, 21
 # The calls by which a program is looked for.
 _LOOKS = ("statx", "faccessat2", "fstatfs", "openat")
 
@@ -58,7 +60,7 @@ def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) 
     """
     index = progress.index if progress.index < len(plan.ops) else 0
     op = plan.ops[index]
-    if oom and ended == -9 and progress.phase != 5 and (limit := memory_limit(plan)):
+    if oom and ended == -9 and progress.phase != PHASE_FAILED and (limit := memory_limit(plan)):
         return _out_of_memory(op, index, limit)
     if op.name == "execute":
         op = next((other for other in plan.ops if other.name in ("find_program", "receive_program")), op)
@@ -107,7 +109,7 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int, holding: t
     ended    its exit code, or minus the signal that ended it
     holding  name of the slot that the failed call used, and what that slot held
     """
-    if progress.phase != 5:  # it did not stop by itself
+    if progress.phase != PHASE_FAILED:  # it did not stop by itself
         return _killed(op, index, ended)
     if op.name in ("find_program", "execute"):
         return _program(op, index, progress)
@@ -281,9 +283,9 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
     pointer = "/process/args/0"
     if progress.fault == NOT_IN_PATH:
         text = f'exec: "{name}": executable file not found in $PATH'
-    elif op.name == "find_program" and progress.errno == _ENOENT:
+    elif op.name == "find_program" and progress.errno == ENOENT:
         text = f'exec: "{name}": stat {name}: no such file or directory'
-    elif op.name == "find_program" and progress.errno == _EISDIR:
+    elif op.name == "find_program" and progress.errno == EISDIR:
         # Docker's command maps only the second half to 126.
         text = f'exec: "{name}": is a directory: permission denied'
     elif op.name == "find_program":
@@ -298,11 +300,11 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
     remedy = ""
     if progress.fault == NOEXEC:
         remedy = "it is on a mount with noexec: on one of `mounts`, or where the root file system lies on the host"
-    elif call == "execve" and progress.errno == _ENOENT:
+    elif call == "execve" and progress.errno == ENOENT:
         remedy = "the file is there, but its interpreter or loader is not"
-    elif call == "execve" and progress.errno == _EPERM:
+    elif call == "execve" and progress.errno == EPERM:
         remedy = "a seccomp filter must allow execve, by which the program is started"
-    elif call == "execve" and progress.errno == 8:  # ENOEXEC
+    elif call == "execve" and progress.errno == ENOEXEC:
         remedy = "a program for another architecture, or a script without #!"
     return ProgramError(
         text,

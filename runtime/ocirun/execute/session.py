@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ECHILD, ECONNRESET, EPIPE, ESRCH
 
 from ..errors import HostError, OcirunError
 from ..state import store
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_HELPERS = (3, 10, 32, 104)  # ESRCH, ECHILD, EPIPE, ECONNRESET: on the socket they tell of the helper, and not of us
+# On the socket they tell of the helper, and not of us.
+_HELPERS = (ESRCH, ECHILD, EPIPE, ECONNRESET)
 
 
 class Session(Context):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from errno import EINTR, ENOSPC, ENOSYS, EPERM, ETIMEDOUT, EUSERS
 
 from .._native import ffi, lib
 from ..errors import HostError, errno_words
 from ..plan import encode
+from ..plan.constants import CLONE_NEWUSER
 from ..state import record
 
 TYPE_CHECKING = False
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
     from ..plan.ops import Plan
 
-_EINTR, _ETIMEDOUT = 4, 110
 # How long the helper may be silent before somebody asks why, in milliseconds.
 IDLE = 250
 # How long a killed helper may take to end, in seconds.
@@ -65,9 +66,9 @@ class Helper:
         fd = ffi.new("int *", -1)
         while True:
             result = lib.ocirun_hear(self.sync, message, fd, -1 if idle is None else IDLE)
-            if result == -_EINTR:
+            if result == -EINTR:
                 continue  # the interpreter ran the signal's handler on the way
-            if result == -_ETIMEDOUT and idle is not None:
+            if result == -ETIMEDOUT and idle is not None:
                 if not idle(self):
                     return None
                 continue
@@ -272,12 +273,12 @@ def start(
 
 def remedy(errno: int, flags: int) -> str:
     """What may help where the helper was not started, or ""."""
-    if errno in (1, 28, 87) and flags & 0x10000000:  # EPERM, ENOSPC, EUSERS with CLONE_NEWUSER
+    if errno in (EPERM, ENOSPC, EUSERS) and flags & CLONE_NEWUSER:
         return "user namespaces may be locked: see the sysctls user.max_user_namespaces and those of the distribution"
-    if errno == 1:
+    if errno == EPERM:
         return "new namespaces need CAP_SYS_ADMIN, or a user namespace in the config"
-    if errno == 28:
+    if errno == ENOSPC:
         return "a limit on namespaces is reached: see the sysctls user.max_*_namespaces"
-    if errno == 38:
+    if errno == ENOSYS:
         return "clone3 is missing or filtered; ocirun needs Linux 5.14 and a seccomp profile that allows it"
     return ""

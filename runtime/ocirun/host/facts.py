@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import ENOENT, ENOTDIR
 
 from .._base import procfile
 from .._base.roots import in_user_namespace
@@ -29,7 +30,7 @@ def own_capabilities() -> tuple[int, int]:
     try:
         status = procfile.read("/proc/self/status", 1 << 16)
     except OSError as error:
-        remedy = "mount a procfs on /proc" if error.errno == 2 else ""
+        remedy = "mount a procfs on /proc" if error.errno == ENOENT else ""
         raise HostError.from_os("read /proc/self/status", error, call="openat", remedy=remedy) from None
     for line in status.split(b"\n"):
         if line.startswith(b"CapPrm:"):
@@ -90,7 +91,7 @@ def may_search(path: str, uid: int, gid: int) -> bool:
     try:
         return all(_searches(os.stat(directory), uid, gid) for directory in above)
     except OSError as error:
-        return error.errno in (2, 20)  # ENOENT, ENOTDIR
+        return error.errno in (ENOENT, ENOTDIR)
 
 
 def _searches(directory: os.stat_result, uid: int, gid: int) -> bool:

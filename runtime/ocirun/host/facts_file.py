@@ -6,6 +6,7 @@ and /sys.  The names of the document are those of its parameters below.
 
 from __future__ import annotations
 
+from .._base.jsonio import pointer_token
 from ..errors import UsageError
 from . import cgroups, unified
 
@@ -140,7 +141,7 @@ class Stated:
     def _groups(self) -> unified.Groups:
         known = self._value("/cgroups/unified", dict)
         for path, group in known.items():
-            place = f"/cgroups/unified/{path.replace('~', '~0').replace('/', '~1')}"
+            place = f"/cgroups/unified/{pointer_token(path)}"
             if type(group) is not dict:
                 raise self._wrong(place, "an object")
             for key, kind in _GROUP.items():

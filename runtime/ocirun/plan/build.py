@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .._base import jsonio
+from .._base.jsonio import pointer_token
 from ..config import sysctl
-from ..config.report import token
 from . import cgroups, hooks, namespaces
 from . import constants as c
 from .builder import Builder
@@ -154,7 +154,13 @@ def _names(b: Builder) -> None:
         if b.data.get(key):
             b.init(f"set_{key}", f"/{key}", name=b.data[key])
     for key, value in (b.linux.get("sysctl") or {}).items():
-        b.init("write_proc", f"/linux/sysctl/{token(key)}", proc="proc", path="sys/" + sysctl.path(key), value=value)
+        b.init(
+            "write_proc",
+            f"/linux/sysctl/{pointer_token(key)}",
+            proc="proc",
+            path="sys/" + sysctl.path(key),
+            value=value,
+        )
 
 
 def _file_system(b: Builder) -> None:

@@ -9,7 +9,7 @@ holds no descriptor of the host but its own plan and the sync socket.
 
 from __future__ import annotations
 
-from ..config.report import token
+from .._base.jsonio import pointer_token
 from . import constants as c
 from .build import need_process
 from .builder import Builder
@@ -134,7 +134,7 @@ def _mask(text: str, key: str) -> list[int]:
     """A list of processors as the bytes of a cpu_set_t."""
     from .process.scheduling import bit_set, cpu_list
 
-    return bit_set(cpu_list(text, pointer=f"/process/execCPUAffinity/{token(key)}"))
+    return bit_set(cpu_list(text, pointer=f"/process/execCPUAffinity/{pointer_token(key)}"))
 
 
 def _prepare(b: Builder, own_umask: int | None, status: str) -> None:

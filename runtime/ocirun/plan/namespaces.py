@@ -11,7 +11,7 @@ directories above the root file system.
 
 from __future__ import annotations
 
-from ..config.report import token
+from .._base.jsonio import pointer_token
 from . import constants as c
 from .cgroups import enter_unit
 
@@ -95,7 +95,12 @@ def _move_devices(b: Builder) -> None:
     """Before the hooks and the sysctls, which may be about these devices."""
     b.init("sync")
     for device, settings in b.linux["netDevices"].items():
-        b.host("move_device", f"/linux/netDevices/{token(device)}", device=device, name=settings.get("name") or device)
+        b.host(
+            "move_device",
+            f"/linux/netDevices/{pointer_token(device)}",
+            device=device,
+            name=settings.get("name") or device,
+        )
 
 
 def _enter_staged(b: Builder, flags: int, why: str) -> None:

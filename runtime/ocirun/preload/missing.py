@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from errno import EBADF
 
 from ..errors import HostError, OcirunError, errno_words
 from .interpreter import FAILED, PRELOADED, REMOVED, Place, leave_note, locked, note, write
@@ -18,7 +19,6 @@ AGAIN = 600
 _ROOM = 64 << 20
 _OTHERS_WRITE, _STICKY = 0o022, 0o1000
 _SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]  # SIGKILL, SIGSTOP, libc's own
-_EBADF = 9
 
 _REASONS = {
     "module": "python -m ocirun",
@@ -69,7 +69,7 @@ def have_made(start: str, program: str) -> None:
         try:
             os.set_inheritable(int(name), False)
         except OSError as error:
-            if error.errno != _EBADF:  # that of the list itself
+            if error.errno != EBADF:  # that of the list itself
                 raise
     null = "/dev/null"
     os.posix_spawn(

@@ -9,6 +9,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from errno import EPIPE
 from queue import SimpleQueue
 
 from .._base.boundary import told_by
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 # How many jobs may wait for the thread of a pool, for each container that it holds ready.
 _BEHIND = 4
 _MAKE, _END = "make", "end"
-_EPIPE = 32
 
 
 @told_by
@@ -281,7 +281,7 @@ class Handed(Course):
 
     def _failed(self, session: Session, error: BaseException) -> BaseException:
         ready = isinstance(session, PreparedSession) and session.was_ready
-        ended = isinstance(error, HelperEnded) or (isinstance(error, OcirunError) and error.errno == _EPIPE)
+        ended = isinstance(error, HelperEnded) or (isinstance(error, OcirunError) and error.errno == EPIPE)
         # What it was sent it had not taken.
         self.died_waiting = ready and ended and session.helper.progress().phase <= PHASE_CREATED
         return super()._failed(session, error)

@@ -7,6 +7,7 @@ gone is killed, or forgotten.
 from __future__ import annotations
 
 import os
+from errno import ENOENT
 
 from .._base import procfile
 from ..errors import HostError
@@ -29,7 +30,7 @@ def process_stat(pid: int) -> tuple[str, int]:
         text = procfile.read(f"/proc/{pid}/stat")
     except OSError as error:
         if error.errno not in procfile.GONE or is_there(pid):
-            remedy = "mount the procfs of this pid namespace on /proc, without hidepid" if error.errno == 2 else ""
+            remedy = "mount the procfs of this pid namespace on /proc, without hidepid" if error.errno == ENOENT else ""
             raise HostError.from_os(f"read /proc/{pid}/stat", error, call="openat", remedy=remedy) from None
         return "", 0
     # The command's name may hold blanks and parentheses; the fields start behind the last one.

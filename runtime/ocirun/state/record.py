@@ -8,6 +8,7 @@ any point leaves a record that is still right.
 from __future__ import annotations
 
 import os
+from errno import EINVAL
 from struct import Struct
 
 from .._base import jsonio
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 # Bytes of a link's text, with its NUL (PATH_MAX); only a very long cgroupsPath reaches it.
 _LINK_MAX = 4096
-_EINVAL = 22
 
 CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", "paused", "stopped"
 
@@ -271,7 +271,7 @@ def load_spare(directory: int, container_id: str) -> Record | None:
     try:
         values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
     except OSError as error:
-        if error.errno not in (*store.NO_FILE, _EINVAL):  # EINVAL: it is no link
+        if error.errno not in (*store.NO_FILE, EINVAL):  # EINVAL: it is no link
             raise HostError.from_os("spare", error, call="readlinkat") from None
         return None
     except jsonio.JsonError:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import time
+from errno import EACCES, ENOENT, ENOTDIR, EPERM
 
 from .._base import procfile
 from ..errors import (
@@ -75,7 +76,7 @@ def open_root(root: str, *, create: bool = False) -> int:
         fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         status = procfile.stat_or_close(fd)
     except OSError as error:
-        remedy = f"choose another {option('root')}, or set XDG_RUNTIME_DIR" if error.errno in (1, 13) else ""
+        remedy = f"choose another {option('root')}, or set XDG_RUNTIME_DIR" if error.errno in (EPERM, EACCES) else ""
         raise HostError.from_os(f"state root {root}", error, call="open", remedy=remedy) from None
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         os.close(fd)
@@ -138,7 +139,7 @@ def open_container(root: str, container_id: str) -> int:
     try:
         root_fd = open_root(root)
     except HostError as error:
-        if error.errno in (2, 20):  # ENOENT, ENOTDIR
+        if error.errno in (ENOENT, ENOTDIR):
             raise ContainerNotFoundError("container does not exist") from None
         raise
     try:
@@ -305,7 +306,7 @@ def ids(root: str, *, must_exist: bool = False) -> list[str]:
     try:
         fd = open_root(root)
     except HostError as error:
-        if must_exist or error.errno != 2:
+        if must_exist or error.errno != ENOENT:
             raise
         return []
     try:

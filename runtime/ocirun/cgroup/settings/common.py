@@ -6,6 +6,8 @@ of Linux 6.18): there a bad value is only EINVAL.
 
 from __future__ import annotations
 
+from ..._base.jsonio import pointer_token
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,7 +143,7 @@ def page_size(text: str) -> str:
 def rdma(block: Mapping[str, Mapping[str, Any]], sheet: Translation) -> None:
     """``rdma``: handles and objects of each RDMA device."""
     for name, limits in block.items():
-        at = "rdma/" + name.replace("~", "~0").replace("/", "~1")
+        at = f"rdma/{pointer_token(name)}"
         if not sheet.one_word(at, name, "the name of an RDMA device"):
             continue
         words = []

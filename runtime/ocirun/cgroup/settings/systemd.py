@@ -10,6 +10,7 @@ org.freedesktop.systemd1(5) for the types.
 
 from __future__ import annotations
 
+from ..._base.jsonio import pointer_token
 from ...errors import ConfigError, Problem
 
 TYPE_CHECKING = False
@@ -105,7 +106,7 @@ def annotated(annotations: Mapping[str, str]) -> list[Property]:
         try:
             found.append(_annotation(key[len(_ANNOTATION) :], text))
         except ValueError as error:
-            pointer = "/annotations/" + key.replace("~", "~0").replace("/", "~1")
+            pointer = f"/annotations/{pointer_token(key)}"
             problems.append(Problem(pointer, str(error), found=text[:80]))
     if problems:
         raise ConfigError(problems)

@@ -131,10 +131,10 @@ def block_io(block: Any, sheet: Translation) -> None:
 
 def unified(block: Mapping[str, str], sheet: Translation) -> None:
     """``unified``: file and text as they are, one write for each line; last, as it overrides the rest."""
-    from ...config.report import token
+    from ..._base.jsonio import pointer_token
 
     for file, text in block.items():
-        controller, at = file.partition(".")[0], f"unified/{token(file)}"
+        controller, at = file.partition(".")[0], f"unified/{pointer_token(file)}"
         if file in _NO_LIMITS:
             sheet.problem(
                 at, f"{file} acts on processes and is no limit", expected="a file of a controller", found=text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report import token
+from ..._base.jsonio import pointer_token
 from . import namespaces
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def check(linux: dict[str, Any], report: Report) -> None:
         report.add(PLACE, "needs a network namespace", expected="an entry of type network in linux.namespaces")
     seen: dict[str, str] = {}
     for host, device in devices.items():
-        pointer = f"{PLACE}/{token(host)}"
+        pointer = f"{PLACE}/{pointer_token(host)}"
         if not valid(host):
             report.add(pointer, f"{host!a} cannot be the name of a network device", expected="a name", found=host)
         name = device.get("name") or host

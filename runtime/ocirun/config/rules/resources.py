@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report import token
+from ..._base.jsonio import pointer_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,5 +56,5 @@ def _unified(files: dict[str, str], report: Report) -> None:
     for key in files:
         if "/" in key or ".." in key or "." not in key.strip("."):
             text = f"{key!a} is not the name of a cgroup file"
-            pointer = f"{PLACE}/unified/{token(key)}"
+            pointer = f"{PLACE}/unified/{pointer_token(key)}"
             report.add(pointer, text, expected="controller.file, such as memory.high", found=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EPERM
 
 from ...errors import HostError
 
@@ -29,7 +30,7 @@ def write(pid: int, file: str, text: str, program: str = "", *, deny: bool = Fal
         _write(pid, file, text)
     except OSError as error:
         pointer = f"/linux/{file.removesuffix('_map')}Mappings"
-        remedy = _REMEDY[file] if error.errno == 1 else ""
+        remedy = _REMEDY[file] if error.errno == EPERM else ""
         what = f"write {text!a} to {file}"
         raise HostError.from_os(what, error, pointer=pointer, call="write", remedy=remedy) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EINVAL, EPERM
 
 from ..._native import lib
 from ...errors import HostError, errno_words
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
     from ..context import Context
 
 _AT_RECURSIVE = 0x8000
-_EPERM, _EINVAL = 1, 22
 
 _REMEDIES = {
-    _EINVAL: "its file system, or with ridmap one below it, does not know id-mapped mounts: "
+    EINVAL: "its file system, or with ridmap one below it, does not know id-mapped mounts: "
     "ext4, xfs, btrfs, overlay (Linux 5.19), tmpfs (6.3) and others do",
-    _EPERM: "it needs CAP_SYS_ADMIN over the file system and a source that is not id-mapped already; "
+    EPERM: "it needs CAP_SYS_ADMIN over the file system and a source that is not id-mapped already; "
     "ridmap needs that of each mount below it",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EPERM
 
 from ..._native import lib
 from ...errors import HostError
@@ -46,7 +47,7 @@ def _node(mount: int, name: str, mode: int, device: int, owner: tuple[int, int],
         os.chmod(name, mode & 0o7777, dir_fd=mount)  # whatever the umask is
     except OSError as error:
         remedy = "the runtime must be allowed to make this device: CAP_MKNOD, and its own device cgroup"
-        remedy = remedy if error.errno == 1 else ""
+        remedy = remedy if error.errno == EPERM else ""
         raise HostError.from_os(f"make the device {path}", error, call=call, pointer=pointer, remedy=remedy) from None
 
 

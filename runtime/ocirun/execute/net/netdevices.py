@@ -7,6 +7,7 @@ template such as ``eth%d`` leaves its name to the kernel.
 from __future__ import annotations
 
 import os
+from errno import EBUSY, EEXIST, ENODEV, EPERM
 
 from ...errors import HostError, errno_words
 from . import netlink as nl
@@ -15,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..context import Context
 
-_ENODEV, _EBUSY, _EEXIST, _EPERM = 19, 16, 17, 1
 _UP = 1
 # linux/if_link.h
 _IFNAME, _NET_NS_FD, _NEW_IFINDEX = 3, 28, 49
@@ -87,7 +87,7 @@ def move(s: Context, device: str, name: str) -> None:
             if "%" not in name and _index(moving.inside, name):
                 raise HostError(
                     f"network device {device}: the container's network namespace has a {name} already",
-                    errno=_EEXIST,
+                    errno=EEXIST,
                     remedy="choose another name, or a template such as eth%d",
                 )
             moving.there()
@@ -167,7 +167,7 @@ class _Move:
                 device.give(self.outside, address, index, device.name)
             except nl.NetlinkError as error:
                 # The kernel has given it one of those that it makes itself.
-                if error.errno != _EEXIST:
+                if error.errno != EEXIST:
                     raise
         if device.up:
             self.outside.change(nl.NEWLINK, nl.LINK.pack(0, index, _UP, _UP), {})
@@ -205,7 +205,7 @@ class _Move:
                 socket.change(nl.NEWLINK, nl.LINK.pack(0, index, 0, 0), wanted)
                 return self._tried
             except nl.NetlinkError as error:
-                if error.errno != _EBUSY or not _has_index(other, self._tried):
+                if error.errno != EBUSY or not _has_index(other, self._tried):
                     raise
 
 
@@ -213,7 +213,7 @@ def _has_index(socket: nl.Netlink, index: int) -> bool:
     try:
         socket.ask(nl.GETLINK, nl.LINK.pack(0, index, 0, 0))
     except nl.NetlinkError as error:
-        if error.errno != _ENODEV:
+        if error.errno != ENODEV:
             raise
         return False
     return True
@@ -224,7 +224,7 @@ def _index(socket: nl.Netlink, name: str) -> int:
     try:
         answer = socket.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {_IFNAME: nl.text(name)})
     except nl.NetlinkError as error:
-        if error.errno != _ENODEV:
+        if error.errno != ENODEV:
             raise
         return 0
     index: int = nl.LINK.unpack_from(answer)[1]
@@ -240,10 +240,10 @@ def _error(device: str, name: str, error: nl.NetlinkError, lost: str) -> HostErr
     number = error.errno or 0
     words = f"{errno_words(number)} ({error.said})" if error.said else errno_words(number)
     remedy = ""
-    if number == _ENODEV:
+    if number == ENODEV:
         words, remedy = "there is no such device in the runtime's network namespace", "see `ip link`"
-    elif number == _EEXIST:
+    elif number == EEXIST:
         remedy = f"the name {name} or an address of the device is taken in the container's network namespace"
-    elif number == _EPERM:
+    elif number == EPERM:
         remedy = "moving a device needs CAP_NET_ADMIN in the network namespaces of the runtime and the container"
     return HostError(f"network device {device}: {words}{lost}", call="sendto", errno=number, remedy=remedy)

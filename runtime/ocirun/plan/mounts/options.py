@@ -175,25 +175,28 @@ class MountOptions:
         if row is None:
             return False
         kind, value = row
-        if kind == w.NOTHING:
-            pass
-        elif kind <= w.ATIME_CLEAR:
-            self._take_attribute(kind, value, word, index)
-        elif kind <= w.REC_ATIME_CLEAR:
-            self._take_recursive(kind, value)
-        elif kind <= w.SB_CLEAR:
-            self._superblock[value] = (word, index, kind == w.SB_SET)
-        elif kind <= w.REC_PROPAGATION:
-            self.propagation.append((value, kind == w.REC_PROPAGATION))
-        elif kind <= w.RBIND:
-            self.bind = True
-            self.recursive_bind |= kind == w.RBIND
-        elif kind == w.REMOUNT:
-            self.remount = True
-        elif kind == w.TMPCOPYUP:
-            self.tmpcopyup = True
-        else:
-            self.idmap = word
+        match kind:
+            case w.NOTHING:
+                pass
+            case w.ATTR_SET | w.ATTR_CLEAR | w.ATIME_SET | w.ATIME_CLEAR:
+                self._take_attribute(kind, value, word, index)
+            case w.REC_SET | w.REC_CLEAR | w.REC_ATIME_SET | w.REC_ATIME_CLEAR:
+                self._take_recursive(kind, value)
+            case w.SB_SET | w.SB_CLEAR:
+                self._superblock[value] = (word, index, kind == w.SB_SET)
+            case w.PROPAGATION | w.REC_PROPAGATION:
+                self.propagation.append((value, kind == w.REC_PROPAGATION))
+            case w.BIND | w.RBIND:
+                self.bind = True
+                self.recursive_bind |= kind == w.RBIND
+            case w.REMOUNT:
+                self.remount = True
+            case w.TMPCOPYUP:
+                self.tmpcopyup = True
+            case w.IDMAP:
+                self.idmap = word
+            case _:
+                raise AssertionError(f"nothing is done for a word of the kind of {word}")
         return True
 
     def _take_attribute(self, kind: int, value: int, word: str, index: int) -> None:

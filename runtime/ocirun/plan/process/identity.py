@@ -240,34 +240,6 @@ def with_listen_fds(env: Sequence[str], count: int) -> list[str]:
     return [*kept, f"LISTEN_FDS={count}", "LISTEN_PID=1"]
 
 
-def namespaces(
-    entries: Sequence[Mapping[str, Any]] | None, *, pointer: str = "/linux/namespaces"
-) -> list[tuple[str, int, str]]:
-    """``linux.namespaces`` as (type, CLONE_NEW* flag, path), in order; the path is "" for a new one.
-
-    Raises ConfigError for an unknown or repeated type, and a path that is relative or holds a NUL.
-    """
-    result: list[tuple[str, int, str]] = []
-    problems: list[Problem] = []
-    seen: set[str] = set()
-    for index, entry in enumerate(entries or ()):
-        kind, path = entry["type"], entry.get("path") or ""
-        flag = c.NAMESPACE_FLAGS.get(kind)
-        if flag is None:
-            problems.append(Problem(f"{pointer}/{index}/type", f"{kind!a} is not a namespace type", found=kind))
-            continue
-        if kind in seen:
-            problems.append(Problem(f"{pointer}/{index}/type", f"the {kind} namespace is given twice", found=kind))
-        seen.add(kind)
-        if path and (path[0] != "/" or "\0" in path):
-            message = f"the path of the {kind} namespace must be absolute and without NUL"
-            problems.append(Problem(f"{pointer}/{index}/path", message, found=path))
-        result.append((kind, flag, path))
-    if problems:
-        raise ConfigError(problems)
-    return result
-
-
 def expand_clone_flags(flags: int) -> list[str]:
     """The namespace types in a word of CLONE_NEW* flags, in the order of the OCI spec's list."""
     return [kind for kind, flag in c.NAMESPACE_FLAGS.items() if flags & flag]

@@ -8,6 +8,8 @@ one of the host's.
 
 from __future__ import annotations
 
+from errno import ENOSYS, EPERM
+
 from ...errors import UnsupportedError
 from ..builder import join
 
@@ -36,7 +38,6 @@ FLAGS = {
 }
 _WORDS = {**FLAGS, "SECCOMP_FILTER_FLAG_NEW_LISTENER": FLAG_NEW_LISTENER}
 
-_EPERM, _ENOSYS = 1, 38
 _WITH_VALUE = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 # A program is not denied anything by these, and a tracer may know new calls itself.
 _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
@@ -61,7 +62,7 @@ def compile_filter(b: Builder) -> None:
         )
     default = _action(block["defaultAction"], block.get("defaultErrnoRet"))
     newer = ""
-    if default[0] not in _PERMISSIVE and default != ["SCMP_ACT_ERRNO", _ENOSYS]:
+    if default[0] not in _PERMISSIVE and default != ["SCMP_ACT_ERRNO", ENOSYS]:
         newer = "ENOSYS"
     b.host(
         "compile_seccomp",
@@ -81,7 +82,7 @@ def _action(name: str, value: int | None) -> list[Any]:
         name = "SCMP_ACT_KILL_THREAD"
     if name not in _WITH_VALUE:
         return [name, 0]
-    return [name, _EPERM if value is None else value]
+    return [name, EPERM if value is None else value]
 
 
 def _rules(place: int, rule: Mapping[str, Any]) -> list[dict[str, Any]]:
