@@ -1,30 +1,58 @@
-"""Options and marks that all test folders share."""
+"""Options and fixtures that all test folders share."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
+import rings
 import surroundings
 from hypothesis import HealthCheck, settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, so that a misspelt one is an error under --strict-markers; begin in usual surroundings."""
+    """Begin in usual surroundings; refuse paths that are not of the ring."""
     surroundings.make_usual()
     # How long an example takes says something about the machine, and nothing of us.
     settings.register_profile("ocirun", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("ocirun")
-    config.addinivalue_line("markers", "live: starts real containers; needs root, Linux, gcc and busybox")
+    wanted = config.getoption("--ring")
+    for argument in config.args:
+        path = Path(config.invocation_params.dir, argument.partition("::")[0]).resolve()
+        if path.exists() and path.is_relative_to(rings.TESTS) and not _belongs(path, wanted):
+            found = rings.ring(path)
+            raise pytest.UsageError(
+                f"{argument} is of the ring {found}, not of {wanted}: ./dev test {found} {argument}"
+            )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of other rings before they are imported."""
+    if not collection_path.is_dir() and not collection_path.name.startswith("test_"):
+        return None
+    return None if _belongs(collection_path, config.getoption("--ring")) else True
+
+
+def _belongs(path: Path, wanted: str) -> bool:
+    try:
+        return rings.belongs(path, wanted)
+    except rings.NoRingError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the options; pytest looks for them here only."""
+    parser.addoption(
+        "--ring",
+        choices=(*rings.RINGS, rings.ALL),
+        default=rings.ALL,
+        help="only the tests of a ring, see tests/rings.py (default: all)",
+    )
     parser.addoption(
         "--engine-runtime",
         default="ocirun",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import pkgutil
 
 import pytest
 
@@ -77,12 +76,6 @@ def test_one_tree_and_all_of_it_is_public() -> None:
         assert getattr(ocirun, kind.__name__) is kind
     codes = [kind.code for kind in CLASSES]
     assert len(set(codes)) == len(codes)
-
-
-def test_every_public_name_is_there() -> None:
-    for name in dir(ocirun):
-        getattr(ocirun, name)
-    assert pkgutil.get_data("ocirun", "py.typed") is not None
 
 
 def test_error_of_the_system_names_the_path_of_its_call() -> None:

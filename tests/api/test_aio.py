@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .conftest import Make
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def play(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .conftest import Make
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 # Runs that are interrupted; a larger number in the environment makes it a search.
 RUNS = int(os.environ.get("OCIRUN_INTERRUPTS", "150"))

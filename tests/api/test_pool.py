@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 RUNTIME = str(Path(__file__).resolve().parents[2] / "runtime")
 

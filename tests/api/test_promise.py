@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import os
+import pkgutil
 
 import pytest
 
@@ -27,6 +28,12 @@ FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
     *(container.run, container.restore, container.read_process, ocirun.cleanup),
 )
+
+
+def test_every_public_name_is_there() -> None:
+    for name in dir(ocirun):
+        getattr(ocirun, name)
+    assert pkgutil.get_data("ocirun", "py.typed") is not None
 
 
 def test_every_public_function_keeps_it() -> None:
@@ -162,7 +169,6 @@ VERBS: dict[str, Callable[[ocirun.Container], object]] = {
 }
 
 
-@pytest.mark.live
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("verb", VERBS)
 def test_calls_that_fail(make: Make, verb: str) -> None:
@@ -186,7 +192,6 @@ def test_calls_that_fail(make: Make, verb: str) -> None:
     assert failed >= 3
 
 
-@pytest.mark.live
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("how", ["run", "aio", "prepared"])
 def test_runs_whose_calls_fail(bundle: str, root: str, how: str) -> None:
@@ -215,7 +220,6 @@ def test_runs_whose_calls_fail(bundle: str, root: str, how: str) -> None:
     assert failed >= (1 if how == "prepared" else 5)
 
 
-@pytest.mark.live
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_options_are_those_of_the_caller(make: Make) -> None:
     """A remedy for a Python program names parameters, and not what a command line has."""

@@ -14,7 +14,7 @@ from ocirun import aio
 
 from .conftest import children, shell
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def process_state() -> tuple[object, ...]:

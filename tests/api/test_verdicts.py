@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .conftest import Runner
 
-pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 RUNTIME = str(Path(__file__).resolve().parents[2] / "runtime")
 

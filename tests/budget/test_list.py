@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.live
 
 FEW, MANY = 5, 25
 # open, read, close of the record, and whether there is a process of that number.

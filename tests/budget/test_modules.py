@@ -96,7 +96,6 @@ def test_spec(tmp_path: Path) -> None:
     check("spec", imports("spec", "-b", str(tmp_path), where=tmp_path))
 
 
-@pytest.mark.live
 def test_life_of_a_container(bundle: Bundle, tmp_path: Path) -> None:
     folder = bundle("hello", "/bin/sleep", "60")
     root = tmp_path / "root"
@@ -122,7 +121,6 @@ def test_life_of_a_container(bundle: Bundle, tmp_path: Path) -> None:
         subprocess.run([LAUNCHER, *top, "delete", "--force", name], check=True)
 
 
-@pytest.mark.live
 def test_run_and_explain(bundle: Bundle, tmp_path: Path) -> None:
     folder = bundle("hello", "/bin/true")
     top = ("--root", str(tmp_path / "root"))
@@ -130,7 +128,6 @@ def test_run_and_explain(bundle: Bundle, tmp_path: Path) -> None:
     check("run", imports(*top, "run", "-b", str(folder), f"budget-{time.monotonic_ns()}", where=tmp_path))
 
 
-@pytest.mark.live
 @pytest.mark.parametrize("name", ["state", "kill", "delete", "start", "pause", "resume"])
 def test_unknown_container(built: None, tmp_path: Path, name: str) -> None:
     """Engines ask for containers that are gone all day long."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.live
 
 # Calls of the runtime and the helper for one `run` of `true` with tmpfs, proc, sysfs, cgroups and masks: about
 # 2500 when this was written, a third of them the interpreter's own start.  Twice that means something is wrong.

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-pytestmark = pytest.mark.live
 
 _PRCTL = r"prctl\(PR_SET_(PDEATHSIG|DUMPABLE)"
 _MAKE = r"(mkdirat|mknodat)\(\d+<[^>]*>, \"[^/]*\", (S_IFREG\|0644|07[0-9]{2}|0755)"

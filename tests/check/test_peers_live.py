@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Change = Callable[[dict[str, Any]], object]
     Run = Callable[[str, str], str]
 
-pytestmark = pytest.mark.live
 
 REFUSED = "refused"
 # crun does not run where the v2 hierarchy is mounted beside v1; in a mount namespace of its own it need not see that.

@@ -213,12 +213,3 @@ def test_events_stats(capfd: Any) -> None:
 def test_events_bad_interval(text: str, capfd: Any) -> None:
     assert main(["events", f"--interval={text}", "c1"]) == 1
     assert "is not a duration" in capfd.readouterr().err
-
-
-def test_features(capfd: Any) -> None:
-    assert main(["features"]) == 0
-    captured = capfd.readouterr()
-    assert json.loads(captured.out)["ociVersionMin"] == "1.0.0"
-    # CRI-O parses both outputs as one document.
-    assert captured.err == ""
-    assert main(["features", "extra"]) == 1

@@ -10,6 +10,7 @@ import pytest
 
 from ocirun import features
 from ocirun.cgroup import driver
+from ocirun.cli.main import main
 from ocirun.config.check import check
 from ocirun.plan import constants
 from ocirun.plan.build import build
@@ -155,3 +156,12 @@ def test_unsafe_annotations_are_all() -> None:
         found.update(re.findall(r'"(org\.[a-zA-Z.]+)"', path.read_text()))
     others = ("org.freedesktop.DBus", "org.opencontainers.runc.", "org.opencontainers.image.stopSignal")
     assert {name for name in found if not name.startswith(others)} == set(features.UNSAFE_ANNOTATIONS)
+
+
+def test_command(capfd: Any) -> None:
+    assert main(["features"]) == 0
+    captured = capfd.readouterr()
+    assert json.loads(captured.out)["ociVersionMin"] == "1.0.0"
+    # CRI-O parses both outputs as one document.
+    assert captured.err == ""
+    assert main(["features", "extra"]) == 1

@@ -144,18 +144,3 @@ def test_files(tmp_path: Path) -> None:
         hostfacts.read(str(path))
     path.write_text(json.dumps(V2))
     assert hostfacts.read(str(path)).privileged()
-
-
-def test_what_is_gathered_here_plans_as_here(tmp_path: Path) -> None:
-    document = json.loads(json.dumps(hostfacts.gather()))
-    assert set(document) == set(V2)
-    where = Stated(document, "facts.json")
-    made = config({"devices": [{"allow": False, "access": "rwm"}]})
-    options = CreateOptions(activation=False)
-    try:
-        here = planning.explain("", "web", "/run/ocirun", options, config=made)
-    except OcirunError as error:
-        with pytest.raises(type(error)):
-            planning.explain("", "web", "/run/ocirun", options, config=made, where=where)
-        return
-    assert planning.explain("", "web", "/run/ocirun", options, config=made, where=where) == here

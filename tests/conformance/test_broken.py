@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-pytestmark = pytest.mark.live
 
 # argv without the program; config: the dict, or None where the command has no bundle; `answer` is called for the output.
 FRONT = """\

@@ -10,8 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-pytestmark = pytest.mark.live
-
 
 @pytest.mark.parametrize("id", [one.id for one in sentences.read().values() if not one.untested])
 def test_requirement(id: str, ocirun: dict[str, dict[str, Any]]) -> None:

@@ -67,7 +67,6 @@ def test_shape() -> None:
     assert shape("running") != shape("stopped")
 
 
-@pytest.mark.live
 def test_the_tour(tmp_path: Path) -> None:
     if os.geteuid() != 0 or not PROGRAM.exists() or not shutil.which("busybox"):
         pytest.skip("needs root, the compiled program and busybox")

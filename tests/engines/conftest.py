@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 
     from .runtime import Runtime
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder starts real containers."""
-    for item in items:
-        if str(item.path).startswith(HERE):
-            item.add_marker(pytest.mark.live)
-
 
 def need_root() -> None:
     """Skip unless we are root."""

@@ -11,6 +11,7 @@ from ocirun.host import facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -19,12 +20,13 @@ def may(path: Path, uid: int = 5, gid: int = 5) -> bool:
 
 
 @pytest.fixture
-def above(open_directory: Path) -> Path:
+def above(open_directory: Path) -> Iterator[Path]:
     """A directory that everybody can reach, with one of ours below it."""
     (open_directory / "mine" / "box").mkdir(parents=True)
     for directory in (open_directory / "mine", open_directory / "mine" / "box"):
         directory.chmod(0o755)
-    return open_directory / "mine"
+    yield open_directory / "mine"
+    (open_directory / "mine").chmod(0o700)
 
 
 def test_each_directory_above_counts_and_the_last_does_not(above: Path) -> None:

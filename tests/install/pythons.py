@@ -83,6 +83,14 @@ def install(python: Path, directory: Path, *options: str, env: dict[str, str] | 
     run([*command, "--find-links", str(directory), *options, "ocirun"], env=env)
 
 
+def link(source: str, target: str) -> None:
+    """Copy a file, or rather give it a second name where the file system is the same."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def checkout(where: Path) -> Path:
     """A copy of the checkout without anything that was built in it."""
     skipped = shutil.ignore_patterns(

@@ -16,15 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is a live test."""
-    for item in items:
-        if str(item.path).startswith(HERE):
-            item.add_marker(pytest.mark.live)
-
 
 @pytest.fixture(scope="session")
 def runtime(request: pytest.FixtureRequest) -> str:

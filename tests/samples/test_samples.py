@@ -100,7 +100,6 @@ def test_config_is_valid(bundle: Path) -> None:
     assert [problem.line() for problem in check(config, unknown=True)] == []
 
 
-@pytest.mark.live
 @pytest.mark.parametrize("name", sorted(SAYS))
 def test_what_it_says(name: str, tmp_path: Path) -> None:
     if os.geteuid() != 0:
@@ -126,7 +125,6 @@ def test_all_samples_are_run() -> None:
     assert {path.name for path in BUNDLES} == {*SAYS, "shell"}
 
 
-@pytest.mark.live
 def test_poststop_hook_ran(tmp_path: Path) -> None:
     test_what_it_says("hooks", tmp_path)
     log = (ROOT / "bundles" / "hooks" / "rootfs" / "hooks.log").read_text()

@@ -64,7 +64,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ET.Elemen
     return inner.run(FILES, tmp_path_factory.mktemp("vm"), options=deselected)
 
 
-@pytest.mark.live
 @pytest.mark.parametrize("name", FILES)
 def test_in_the_guest(report: dict[str, list[ET.Element]], name: str) -> None:
     inner.judge(report, name, ELSEWHERE if arch.FOREIGN else ())
