@@ -40,7 +40,6 @@ def test_the_longer_entry_counts() -> None:
     assert rings.ring(rings.TESTS / "executor" / "test_fuzz.py") == "live"
     assert rings.belongs(rings.TESTS / "executor", "vm")
     assert not rings.belongs(rings.TESTS / "executor", "fast")
-    assert not rings.belongs(rings.TESTS / "__pycache__", "fast")
 
 
 @pytest.mark.parametrize("name", rings.RINGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from ocirun.config.check import check
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = sorted(path.parent for path in (ROOT / "bundles").glob("*/config.json"))
+
+SOMEBODY = 4242
 
 # Lines, or parts of them, of each sample's output; none begins with the word of a failed attempt.
 SAYS = {
@@ -67,6 +70,24 @@ the program runs
         "/etc/secret holds 0 bytes, /secrets holds 0 files",
         "/old/letter: copied from the image",
     ],
+    "rootless": [
+        "Hello from inside a container of an ordinary user.",
+        "root, with capabilities 0000000000000420 here, and user 1000 without any outside",
+        "1 is all there are; the host's root, who owns /proc/sys, is nobody here",
+        "I am process 1;",
+        "it is read-only, but /tmp (tmpfs) is mine",
+        "interfaces: lo, and nothing behind them",
+        "256 at most",
+    ],
+    "rootless-mounts": [
+        "I am root, and outside user 1000.",
+        "belongs to root (0); the host sees 1000.",
+        "The letter is a file beside config.json.",
+        "/host/usr has 2 of bin and lib, and belongs to nobody (65534).",
+        "I cannot write to it",
+        "Nor can I have it writable.",
+        "/tmp is mine (tmpfs)",
+    ],
     "seccomp": [
         "mode 2",
         "can't create directory '/new': Disk quota exceeded",
@@ -118,6 +139,40 @@ def test_what_it_says(name: str, tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     missing = [part for part in SAYS[name] if part not in result.stdout]
     assert not missing, result.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in SAYS if name.startswith("rootless")])
+def test_what_it_says_to_an_ordinary_user(name: str, open_program: str, open_directory: Path) -> None:
+    """As `./dev run` does it for one: in a copy with the user's own ids."""
+    if os.geteuid() != 0:
+        pytest.skip("needs another user")
+    shutil.copytree(ROOT / "bundles", open_directory / "bundles", ignore=shutil.ignore_patterns("rootfs", ".rootfs.*"))
+    (open_directory / "build").mkdir()
+    os.chown(open_directory / "build", SOMEBODY, SOMEBODY)
+
+    def by_somebody(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=open_directory,
+            user=SOMEBODY,
+            group=SOMEBODY,
+            extra_groups=[],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    made = by_somebody(python, "bundles/make", "--own", name)
+    assert made.returncode == 0, made.stderr
+    result = by_somebody(open_program, "--root", "build/state", "run", "--bundle", f"build/bundles/{name}", "sample")
+    assert (result.returncode, result.stderr) == (0, "")
+    wanted = [part.replace("1000", str(SOMEBODY)) for part in SAYS[name]]
+    assert not [part for part in wanted if part not in result.stdout], result.stdout
+    refused = by_somebody(python, "bundles/make", "--own", "hello")
+    assert refused.stderr == "bundles/make: hello needs root; for everybody there are: rootless, rootless-mounts\n"
 
 
 def test_all_samples_are_run() -> None:
