@@ -12,7 +12,12 @@ from .tour import ROOT
 
 ERRORS = ROOT / "docs" / "errors"
 PAGES = sorted(
-    [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bundles" / "README.md"]
+    [
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("*.md"),
+        ROOT / "bundles" / "README.md",
+        ROOT / "tests" / "vm" / "README.md",
+    ]
 )
 CLASSES = [thing for thing in vars(errors).values() if isinstance(thing, type) and hasattr(thing, "code")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -1,4 +1,4 @@
-"""The tour of README.md as commands and what each must print."""
+"""The tour (docs/tour.md) as commands and programs, and what each must print."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "<!-- tour -->\n```console\n"
 END = "```"
-# Where the reader of the README has the checkout.
+# Where the reader of the tour has the checkout.
 READERS_CHECKOUT = "/home/ada/ocirun"
+
+
+PYTHON = "```python\n"
 
 
 class Step:
@@ -32,6 +35,17 @@ def steps(text: str) -> list[Step]:
             else:
                 found[-1].output.append(line)
     return found
+
+
+def first_output(text: str) -> list[str]:
+    """The lines that the README shows of ``./dev hello``."""
+    return text.partition("<!-- hello -->\n```console\n")[2].partition(END)[0].splitlines()
+
+
+def program(text: str) -> tuple[str, list[str]]:
+    """All blocks of Python as one program; and the words that its comments say it prints."""
+    blocks = [block.partition(END)[0] for block in text.split(PYTHON)[1:]]
+    return "\n".join(blocks), [word for said in re.findall(r"  # (.*)", "\n".join(blocks)) for word in said.split()]
 
 
 def shape(line: str) -> str:

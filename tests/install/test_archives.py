@@ -54,9 +54,9 @@ def test_sdist(tmp_path: Path) -> None:
         "hatch_build.py",
         "dev",
         "LICENSE",
-        "README.md",
+        *(path.name for path in pythons.ROOT.glob("*.md")),
     } <= inside
-    for folder in ("schemas", "bundles", "csrc/module", "csrc/executor", "tests/install"):
+    for folder in ("schemas", "bundles", "docs", "csrc/module", "csrc/executor", "tests/install"):
         assert any(name.startswith(folder + "/") for name in inside)
     assert not [name for name in inside if name.endswith((".so", ".pyc")) or "/rootfs/" in name]
 
