@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import os
 
-from ._base.boundary import told
+from ._base.boundary import raises_ocirun_errors
 from ._base.roots import default_root
 from .errors import OcirunError
 from .execute import host_side
 from .runs import in_existing_container, in_new_container
 from .runs.pool import Pool
 from .runs.prepared import Prepared
-from .runs.program_run import OUTPUT_LIMIT, Course
+from .runs.program_run import OUTPUT_LIMIT, ProgramRun
 from .state import exit_status
 
 TYPE_CHECKING = False
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
     from .container import Container
     from .runs.outcome import Outcome
-    from .runs.overrides import Own
-    from .runs.program_run import Make
+    from .runs.overrides import Overrides
+    from .runs.program_run import Factory
 
     T = TypeVar("T")
 
 
-@told
+@raises_ocirun_errors
 async def run(
     bundle: str | Prepared | Pool = "",
     *,
@@ -48,7 +48,7 @@ async def run(
     container_id: str = "",
     root: str = "",
     init: bool | None = None,
-    **own: Unpack[Own],
+    **own: Unpack[Overrides],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
@@ -61,38 +61,38 @@ async def run(
         if isinstance(bundle, Pool):
             return await _run_in_pool(bundle, stdin, timeout, output_limit, container_id, **own)
         return await _watch(
-            Course(bundle.root, output_limit), lambda: bundle.making(container_id, **own), stdin, timeout
+            ProgramRun(bundle.root, output_limit), lambda: bundle.factory(container_id, **own), stdin, timeout
         )
     return await _watch(
-        Course(root or default_root(os.environ), output_limit),
-        lambda: in_new_container.making(bundle, config, container_id, root, init=init, **own),
+        ProgramRun(root or default_root(os.environ), output_limit),
+        lambda: in_new_container.container_factory(bundle, config, container_id, root, init=init, **own),
         stdin,
         timeout,
     )
 
 
 async def _run_in_pool(
-    pool: Pool, stdin: bytes, timeout: float | None, output_limit: int, container_id: str, **own: Unpack[Own]
+    pool: Pool, stdin: bytes, timeout: float | None, output_limit: int, container_id: str, **own: Unpack[Overrides]
 ) -> Outcome:
-    making = pool.making(own.pop("args", None), own.pop("env", None))
+    making = pool.factory(own.pop("args", None), own.pop("env", None))
     if own or container_id:
         raise TypeError(f"a run of a pool has no {next(iter(own), 'container_id')}: that of its Prepared holds")
     if pool.turns is not None:
         await _thread(pool.turns.acquire)
     try:
         while True:
-            course = pool.course(output_limit)
+            program_run = pool.new_run(output_limit)
             try:
-                return await _watch(course, lambda: making, stdin, timeout)
+                return await _watch(program_run, lambda: making, stdin, timeout)
             except OcirunError:
-                if not course.died_waiting:
+                if not program_run.died_waiting:
                     raise
     finally:
         if pool.turns is not None:
             pool.turns.release()
 
 
-@told
+@raises_ocirun_errors
 async def run_in(
     container: Container,
     args: Sequence[str],
@@ -107,8 +107,8 @@ async def run_in(
 ) -> Outcome:
     """Run one more program in a container; parameters, units and errors are those of `Container.run`."""
     return await _watch(
-        in_existing_container.Inside(output_limit),
-        lambda: in_existing_container.making(
+        in_existing_container.ExecRun(output_limit),
+        lambda: in_existing_container.exec_factory(
             container.record, container.root, args, process=process, env=env, cwd=cwd, user=user
         ),
         stdin,
@@ -116,7 +116,7 @@ async def run_in(
     )
 
 
-@told
+@raises_ocirun_errors
 async def wait(container: Container, timeout: float | None = None) -> int | None:
     """Until the first process of a container has ended; result and errors are those of `Container.wait`."""
     pidfd = container.open_pidfd()
@@ -130,18 +130,20 @@ async def wait(container: Container, timeout: float | None = None) -> int | None
         os.close(pidfd)
 
 
-async def _watch(course: Course, making: Callable[[], Make], stdin: bytes, timeout: float | None) -> Outcome:
-    """Begin a course, watch it to its end, close it: also if the task is cancelled at any point."""
+async def _watch(
+    program_run: ProgramRun, making: Callable[[], Factory], stdin: bytes, timeout: float | None
+) -> Outcome:
+    """Begin a program_run, watch it to its end, close it: also if the task is cancelled at any point."""
     try:
-        turn = await _thread(lambda: course.begin(making(), stdin, timeout, polled=True))
+        turn = await _thread(lambda: program_run.begin(making(), stdin, timeout, polled=True))
         while turn == host_side.WAIT:
-            await _readable(course.fileno())
-            turn = course.go_on()
+            await _readable(program_run.fileno())
+            turn = program_run.go_on()
         if turn == host_side.SERVED:
-            await _thread(course.go_on)
-        return course.outcome()
+            await _thread(program_run.go_on)
+        return program_run.outcome()
     finally:
-        await _thread(course.close)
+        await _thread(program_run.close)
 
 
 async def _readable(fd: int) -> None:

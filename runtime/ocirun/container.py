@@ -8,27 +8,27 @@ from __future__ import annotations
 import os
 
 from ._base import signals
-from ._base.boundary import told, told_by
+from ._base.boundary import methods_raise_ocirun_errors, raises_ocirun_errors
 from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, with_force
 from .execute.criu.options import CheckpointOptions, RestoreOptions
 from .execute.options import CreateOptions, ExecOptions
 from .state import record as records
 from .state import store
-from .state.stored import Handle
+from .state.stored import StoredContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from .host.facts_file import Stated
+    from .host.facts_file import FactsFile
     from .plan.ops import Plan
     from .runs.outcome import Outcome
     from .runs.process import Process
 
 
-@told_by
-class Container(Handle):
+@methods_raise_ocirun_errors
+class Container(StoredContainer):
     """A container that exists.  Made by `create` or `load`, never directly.
 
     Its methods may be called from any thread.
@@ -45,7 +45,7 @@ class Container(Handle):
         """
         from .commands import create
 
-        record, session = create.create(container_id, root, options, stay=False)
+        record, session = create.create(container_id, root, options, keeps_session=False)
         session.close()
         return cls(container_id, root, record)
 
@@ -80,7 +80,7 @@ class Container(Handle):
         directory = self._directory()
         try:
             with self.cgroup as cgroup:
-                kill.send(self._record, cgroup, directory, signal, all=all)
+                kill.send_signal(self._record, cgroup, directory, signal, all=all)
         finally:
             os.close(directory)
 
@@ -107,8 +107,10 @@ class Container(Handle):
         """
         from .runs import in_existing_container, poll_loop
 
-        make = in_existing_container.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
-        return poll_loop.run(in_existing_container.Inside(output_limit), make, stdin=stdin, timeout=timeout)
+        make = in_existing_container.exec_factory(
+            self._record, self.root, args, process=process, env=env, cwd=cwd, user=user
+        )
+        return poll_loop.watch(in_existing_container.ExecRun(output_limit), make, stdin=stdin, timeout=timeout)
 
     def popen(
         self,
@@ -128,8 +130,10 @@ class Container(Handle):
         """
         from .runs import in_existing_container
 
-        make = in_existing_container.making(self._record, self.root, args, process=process, env=env, cwd=cwd, user=user)
-        return in_existing_container.start(make, stdio)
+        make = in_existing_container.exec_factory(
+            self._record, self.root, args, process=process, env=env, cwd=cwd, user=user
+        )
+        return in_existing_container.start_process(make, stdio)
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.
@@ -143,7 +147,7 @@ class Container(Handle):
         directory = self._directory()
         try:
             with self.cgroup as cgroup:
-                return execute.run(self._record, cgroup, directory, process, options)
+                return execute.exec_process(self._record, cgroup, directory, process, options)
         finally:
             os.close(directory)
 
@@ -246,7 +250,7 @@ class Container(Handle):
                 )
             self._keep_usage(directory)
             with self.cgroup as cgroup:
-                return destroy.destroy(self.root, self._record, cgroup, directory)
+                return destroy.delete_container(self.root, self._record, cgroup, directory)
         finally:
             os.close(directory)
 
@@ -279,7 +283,7 @@ class Container(Handle):
             os.close(directory)
 
 
-@told
+@raises_ocirun_errors
 def delete(container_id: str, *, root: str, force: bool = False, if_stopped: bool = False) -> list[str]:
     """Delete a container by id, one with a damaged state too if `force`; returns warnings.
 
@@ -299,8 +303,8 @@ def delete(container_id: str, *, root: str, force: bool = False, if_stopped: boo
         return destroy.destroy_damaged(root, container_id)
 
 
-@told
-def run(
+@raises_ocirun_errors
+def run_container(
     container_id: str,
     *,
     root: str,
@@ -316,10 +320,10 @@ def run(
     """
     from .commands import run as foreground
 
-    return foreground.run(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
+    return foreground.run_container(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
 
 
-@told
+@raises_ocirun_errors
 def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
     """Bring a container back from a checkpoint; 0 if detached, else its exit code, with the container deleted.
 
@@ -327,11 +331,11 @@ def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
     """
     from .commands import restore
 
-    return restore.run(container_id, root, options)
+    return restore.restore_container(container_id, root, options)
 
 
-@told
-def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: Stated | None = None) -> Plan:
+@raises_ocirun_errors
+def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: FactsFile | None = None) -> Plan:
     """The plan that `create` would carry out, without touching anything.
 
     where   the host that it is for, see `hostfacts.read`; None for this one
@@ -344,7 +348,7 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: S
     return planning.explain(bundle, id, root, options, where=where)
 
 
-@told
+@raises_ocirun_errors
 def read_process(path: str) -> dict[str, Any]:
     """The process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
     from .commands import exec as execute
@@ -352,7 +356,7 @@ def read_process(path: str) -> dict[str, Any]:
     return execute.process_file(path)
 
 
-@told
+@raises_ocirun_errors
 def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
     """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
 
@@ -364,7 +368,7 @@ def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = Fa
     return listing.states(root, warn=warn, must_exist=must_exist)
 
 
-@told
+@raises_ocirun_errors
 def list_ids(root: str, *, must_exist: bool = False) -> list[str]:
     """The ids of a root that are taken, sorted, also those of damaged containers: nothing is read but their names.
 
@@ -385,5 +389,5 @@ __all__ = [
     "list_states",
     "read_process",
     "restore",
-    "run",
+    "run_container",
 ]

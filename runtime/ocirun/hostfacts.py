@@ -8,7 +8,7 @@ from ._base import jsonio, procfile
 from .config import load
 from .errors import UnsupportedError, UsageError
 from .host import cgroups, facts, unified
-from .host.facts_file import FORMAT, Stated
+from .host.facts_file import FORMAT, FactsFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .host.cgroups import Layout
 
 
-def read(path: str) -> Stated:
+def read(path: str) -> FactsFile:
     """The host of a document that `gather` has made, for `explain`.
 
     Raises HostError when the file cannot be read, UsageError for what is no such document.
@@ -27,7 +27,7 @@ def read(path: str) -> Stated:
         document = jsonio.loads(raw)
     except jsonio.JsonError as error:
         raise UsageError(f"{path}: {error}") from None
-    return Stated(document, path)
+    return FactsFile(document, path)
 
 
 def gather() -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _systemd(*, user: bool) -> dict[str, Any] | None:
     from .cgroup.drivers import systemd
 
     try:
-        found = systemd.find(user=user)
+        found = systemd.find_manager(user=user)
     except UnsupportedError:
         return None
     return {"version": found.version, "controlGroup": found.control_group}

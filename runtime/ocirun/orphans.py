@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ._base.boundary import told
+from ._base.boundary import raises_ocirun_errors
 from ._base.roots import default_root
 from .container import delete
 from .errors import ContainerNotFoundError, OcirunError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@told
+@raises_ocirun_errors
 def cleanup(root: str = "", *, warn: Callable[[str], None] | None = None) -> list[str]:
     """Remove the containers whose runs belonged to a process that is gone, and return their ids.
 

@@ -68,7 +68,7 @@ def make(bundle: str, root: str) -> Iterator[Make]:
         config.raw = json.dumps(config.data).encode()
         name = f"api-{os.getpid()}-{len(made)}"
         options = CreateOptions(bundle=bundle, stdio=(null, null, null), **changes)  # type: ignore[arg-type]
-        record, session = create.create(name, root, options, stay=False, config=config)
+        record, session = create.create(name, root, options, keeps_session=False, config=config)
         session.close()
         made.append(Container(name, root, record))
         return made[-1]

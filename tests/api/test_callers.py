@@ -233,16 +233,16 @@ def test_cancelled_tasks(bundle: str, root: str) -> None:
 
 FORKED = """
 from ocirun.execute import host_side
-from ocirun.runs.program_run import Course
+from ocirun.runs.program_run import ProgramRun
 import select
 
 prepared = ocirun.Prepared(BUNDLE, root=ROOT)
 assert prepared.run(args=["/bin/true"]).ok
 begin()
-course = Course(ROOT, 1000)
-course.begin(prepared.making(NAME + "1", args=["/bin/cat", "/dev/stdin"]), b"x" * 100, None, polled=True)
-lazy = Course(ROOT, 1000)
-lazy.begin(prepared.making(NAME + "2", args=["/bin/sleep", "0.5"]), b"", None, polled=True)
+course = ProgramRun(ROOT, 1000)
+course.begin(prepared.factory(NAME + "1", args=["/bin/cat", "/dev/stdin"]), b"x" * 100, None, polled=True)
+lazy = ProgramRun(ROOT, 1000)
+lazy.begin(prepared.factory(NAME + "2", args=["/bin/sleep", "0.5"]), b"", None, polled=True)
 for how in ("forget", "close"):
     child = os.fork()
     if child == 0:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from .conftest import Make
 
-CLASSES = (container.Container, stored.Handle, ocirun.Pool, ocirun.Prepared, ocirun.Process)
+CLASSES = (container.Container, stored.StoredContainer, ocirun.Pool, ocirun.Prepared, ocirun.Process)
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
-    *(container.run, container.restore, container.read_process, ocirun.cleanup),
+    *(container.run_container, container.restore, container.read_process, ocirun.cleanup),
 )
 
 
@@ -66,7 +66,7 @@ def test_it_is_not_seen() -> None:
     )
 
 
-@boundary.told_by
+@boundary.methods_raise_ocirun_errors
 class Thing:
     """Every kind of function."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     AnyDriver = TypeVar("AnyDriver", bound=drivers.Driver)
 
-LAYOUT = cgroups.read()
+LAYOUT = cgroups.read_layout()
 needs_v1 = pytest.mark.skipif(
     os.geteuid() != 0 or "freezer" not in LAYOUT.mounts, reason="needs root and cgroup v1 hierarchies"
 )

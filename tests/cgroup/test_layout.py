@@ -170,4 +170,4 @@ def test_file_facts() -> None:
 
 
 def test_this_host_can_be_read() -> None:
-    assert cgroups.read().mode in ("v1", "v2", "hybrid", "none")
+    assert cgroups.read_layout().mode in ("v1", "v2", "hybrid", "none")

@@ -9,7 +9,7 @@ import pytest
 from ocirun.cgroup import choose
 from ocirun.cgroup.driver import Driver
 from ocirun.cgroup.drivers import systemd as module
-from ocirun.cgroup.drivers.systemd import SystemdDriver, find, version_number
+from ocirun.cgroup.drivers.systemd import SystemdDriver, find_manager, version_number
 from ocirun.cgroup.paths import UNIFIED, Group
 from ocirun.cgroup.settings.translation import Setting
 from ocirun.cgroup.systemd import unit as units
@@ -266,11 +266,11 @@ def test_who_needs_to_be_attached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_find(systemd: FakeSystemd, monkeypatch: pytest.MonkeyPatch) -> None:
-    manager = find(user=True)
+    manager = find_manager(user=True)
     assert (manager.version, manager.control_group, manager.user) == (252, "", True)
     monkeypatch.setattr(module, "_BOOTED", "/nonexistent")
     with pytest.raises(UnsupportedError, match="does not run") as caught:
-        find(user=False)
+        find_manager(user=False)
     assert caught.value.remedy == "leave out systemd_cgroup"
 
 

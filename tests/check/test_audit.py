@@ -186,4 +186,4 @@ def test_without_jsonschema(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_schema_is_found() -> None:
-    assert json.loads(schema.text())["$id"] == "urn:ocirun:config"
+    assert json.loads(schema.schema_text())["$id"] == "urn:ocirun:config"

@@ -90,7 +90,7 @@ class Fake:
         module.__dict__.update(
             CreateOptions=CreateOptions,
             Container=_container(self),
-            run=self._run,
+            run_container=self._run,
             delete=self._delete,
             list_ids=self._list_ids,
             list_states=self._list_states,

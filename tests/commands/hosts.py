@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun.host.facts_file import Stated
+from ocirun.host.facts_file import FactsFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,4 +85,4 @@ ORDINARY: dict[str, Any] = {
 
 def layout(document: dict[str, Any]) -> Layout:
     """The cgroup hierarchies of such a host."""
-    return Stated(document, "facts.json").cgroup_layout()
+    return FactsFile(document, "facts.json").cgroup_layout()

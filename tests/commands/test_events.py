@@ -56,7 +56,7 @@ class Measured(Driver):
         super().__init__()
         self.notice: Any = Watch()
 
-    def statistics(self) -> dict[str, Any]:
+    def usage_now(self) -> dict[str, Any]:
         return {"pids": {"current": 1}}
 
     def watch(self) -> Any:

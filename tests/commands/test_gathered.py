@@ -10,7 +10,7 @@ from ocirun import hostfacts
 from ocirun.commands import planning
 from ocirun.container import CreateOptions
 from ocirun.errors import OcirunError
-from ocirun.host.facts_file import Stated
+from ocirun.host.facts_file import FactsFile
 
 from .test_hostfacts import V2, config
 
@@ -18,7 +18,7 @@ from .test_hostfacts import V2, config
 def test_what_is_gathered_here_plans_as_here() -> None:
     document = json.loads(json.dumps(hostfacts.gather()))
     assert set(document) == set(V2)
-    where = Stated(document, "facts.json")
+    where = FactsFile(document, "facts.json")
     made = config({"devices": [{"allow": False, "access": "rwm"}]})
     options = CreateOptions(activation=False)
     try:

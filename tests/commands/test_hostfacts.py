@@ -12,7 +12,7 @@ from ocirun.commands import planning
 from ocirun.config import load
 from ocirun.errors import HostError, OcirunError, UnsupportedError, UsageError
 from ocirun.execute.options import CreateOptions
-from ocirun.host.facts_file import Stated
+from ocirun.host.facts_file import FactsFile
 
 from .hosts import ORDINARY, UNIFIED, V1, V2
 
@@ -35,7 +35,7 @@ def config(resources: dict[str, Any], **linux: Any) -> load.Config:
 
 
 def explain(document: dict[str, Any], made: load.Config, **options: Any) -> Plan:
-    where = Stated(json.loads(json.dumps(document)), "facts.json")
+    where = FactsFile(json.loads(json.dumps(document)), "facts.json")
     return planning.explain("", "web", "/run/ocirun", CreateOptions(**options), config=made, where=where)
 
 

@@ -55,7 +55,7 @@ def group(tmp_path: Path) -> Iterator[int]:
 
 def test_all_that_there_is(group: int) -> None:
     tops = dict.fromkeys(("cpuacct", "cpu", "cpuset", "memory", "pids", "blkio", "hugetlb"), group)
-    found = events.read(tops)
+    found = events.read_event(tops)
     tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     assert found["cpu"] == {
         "usage": {
@@ -103,7 +103,7 @@ def test_all_that_there_is(group: int) -> None:
 
 
 def test_controllers_that_are_not_there() -> None:
-    found = events.read({})
+    found = events.read_event({})
     assert found["cpu"] == {"usage": {"kernel": 0, "user": 0}, "throttling": {}}
     assert found["memory"]["usage"] == {"limit": 0, "failcnt": 0}
     assert (found["pids"], found["blkio"], found["hugetlb"]) == ({}, {}, {})
@@ -111,7 +111,7 @@ def test_controllers_that_are_not_there() -> None:
 
 def test_no_limit_of_processes(group: int) -> None:
     os.truncate(os.open("pids.max", os.O_RDWR, dir_fd=group), 0)
-    assert events.read({"pids": group})["pids"] == {"current": 2}
+    assert events.read_event({"pids": group})["pids"] == {"current": 2}
 
 
 @pytest.mark.parametrize(

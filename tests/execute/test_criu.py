@@ -132,15 +132,15 @@ def test_answer_that_is_none(player: Callable[[str], service.Connection]) -> Non
 def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"/none:{tmp_path}")
     with pytest.raises(UnsupportedError, match="in PATH") as caught:
-        service.find()
+        service.find_criu()
     assert "install the package criu" in caught.value.remedy
     (tmp_path / "criu").write_text("")
     with pytest.raises(UnsupportedError):
-        service.find()
+        service.find_criu()
     (tmp_path / "criu").chmod(0o755)
-    assert service.find() == service.find(str(tmp_path / "criu")) == str(tmp_path / "criu")
+    assert service.find_criu() == service.find_criu(str(tmp_path / "criu")) == str(tmp_path / "criu")
     with pytest.raises(UnsupportedError, match="there is no '/none/criu'"):
-        service.find("/none/criu")
+        service.find_criu("/none/criu")
 
 
 LOG = """\
@@ -252,12 +252,12 @@ def test_files_of_ours(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         images.save(directory, "a.json", {"mounts": []})
-        assert images.read(directory, "a.json") == {"mounts": []}
-        assert images.read(directory, "none.json") is None
+        assert images.read_image(directory, "a.json") == {"mounts": []}
+        assert images.read_image(directory, "none.json") is None
         (tmp_path / "bad.json").write_text("{")
-        assert images.read(directory, "bad.json") is None
+        assert images.read_image(directory, "bad.json") is None
         (tmp_path / "link.json").symlink_to(tmp_path / "a.json")
-        assert images.read(directory, "link.json") is None
+        assert images.read_image(directory, "link.json") is None
     finally:
         os.close(directory)
 

@@ -32,7 +32,7 @@ def run(script: str, *, env: list[str] | None = None, timeout: int = 0, cwd: str
         "timeout": timeout,
         "status": "creating",
     }
-    hooks.run(
+    hooks.run_hook(
         args, pointer="/hooks/createRuntime/2", index=9, state=state, cwd=cwd, environ=["PATH=/bin:/usr/bin", "A=1"]
     )
 
@@ -107,7 +107,7 @@ def test_missing_program() -> None:
         "status": "creating",
     }
     with pytest.raises(HookError, match="cannot execute /no/such: no such file or directory"):
-        hooks.run(args, pointer="/hooks/prestart/0", index=1, state="{}", cwd="/", environ=[])
+        hooks.run_hook(args, pointer="/hooks/prestart/0", index=1, state="{}", cwd="/", environ=[])
 
 
 def test_time_limit_ends_its_children_too() -> None:
@@ -147,7 +147,7 @@ def test_a_caller_that_ignores_sigchld(code: int) -> None:
         "from ocirun.execute.hooks import hooks\n"
         "args = {'kind': 'prestart', 'index': 0, 'path': '/bin/sh', 'args': ['sh', '-c', 'exit ' + sys.argv[2]],\n"
         "        'env': None, 'timeout': 0, 'status': 'creating'}\n"
-        "hooks.run(args, pointer='/hooks/prestart/0', index=1, state='{}', cwd='/', environ=[])\n"
+        "hooks.run_hook(args, pointer='/hooks/prestart/0', index=1, state='{}', cwd='/', environ=[])\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", program, str(RUNTIME), str(code)], capture_output=True, text=True, check=False

@@ -42,7 +42,7 @@ def message(kind: int, body: bytes, *, flags: int = 0, number: int = 1) -> bytes
 
 def test_attributes_are_padded_and_read_back() -> None:
     sent, kernel = talker(message(2, pack("=i", 0) + b"\0" * 16))
-    sent.change(nl.NEWLINK, b"head", {3: nl.text("abc"), 49: nl.U32.pack(7)}, new=True)
+    sent.change(nl.NEWLINK, b"head", {3: nl.attribute_text("abc"), 49: nl.U32.pack(7)}, new=True)
     (raw,) = kernel.sent
     size, kind, flags = pack("=I", len(raw)), raw[4:6], raw[6:8]
     assert raw[:4] == size
@@ -91,7 +91,7 @@ def test_the_loopback_device_of_this_namespace() -> None:
             continue
         talk = nl.Netlink(namespace)
         try:
-            answer = talk.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {3: nl.text("lo")})
+            answer = talk.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {3: nl.attribute_text("lo")})
             assert nl.LINK.unpack_from(answer)[1] == socket.if_nametoindex("lo")
         finally:
             talk.close()

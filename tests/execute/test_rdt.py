@@ -89,7 +89,7 @@ def text(path: Path | str, name: str = "schemata") -> str:
 
 def test_new_group(tree: Tree, session: Any) -> None:
     path = f"{tree.top}/c1"
-    rdt.make(session, path, ["L3:0=f", "MB:0=20"], existing=False)
+    rdt.make_group(session, path, ["L3:0=f", "MB:0=20"], existing=False)
     assert text(path).startswith("L3:0=f\nMB:0=20\n")
     # Known to whoever cleans up, also if we are killed now.
     assert record.load(session.directory, "c1").rdt == [path]
@@ -103,13 +103,13 @@ def test_new_group(tree: Tree, session: Any) -> None:
 
 
 def test_group_without_lines_is_not_written(tree: Tree, session: Any) -> None:
-    rdt.make(session, f"{tree.top}/c1", [], existing=False)
+    rdt.make_group(session, f"{tree.top}/c1", [], existing=False)
     assert text(f"{tree.top}/c1") == THERE
 
 
 @pytest.mark.parametrize("lines", [[], ["L3:0=7ff"], ["L3:1=1f;0=7FF", "MB:1=20"], [" L3 :0=07ff"]])
 def test_group_that_is_there_and_fits(tree: Tree, session: Any, lines: list[str]) -> None:
-    rdt.make(session, str(tree.top), lines, existing=not lines)
+    rdt.make_group(session, str(tree.top), lines, existing=not lines)
     assert text(tree.top) == THERE
     # Not ours: neither recorded nor taken back.
     assert (session.record.rdt, session.undo) == ([], [])
@@ -118,21 +118,21 @@ def test_group_that_is_there_and_fits(tree: Tree, session: Any, lines: list[str]
 @pytest.mark.parametrize("line", ["L3:0=7fe", "L3:2=1", "MB:0=10", "MB:0=64", "L2:0=1", "L3:", "L3:0=x", "nonsense"])
 def test_group_that_is_there_and_differs(tree: Tree, session: Any, line: str) -> None:
     with pytest.raises(HostError, match="has other values: ") as caught:
-        rdt.make(session, str(tree.top), ["L3:0=7ff", line], existing=False)
+        rdt.make_group(session, str(tree.top), ["L3:0=7ff", line], existing=False)
     assert line in caught.value.message
     assert text(tree.top) == THERE
 
 
 def test_group_that_must_be_there(tree: Tree, session: Any) -> None:
     with pytest.raises(HostError, match="does not exist"):
-        rdt.make(session, f"{tree.top}/gold", [], existing=True)
+        rdt.make_group(session, f"{tree.top}/gold", [], existing=True)
     assert not os.path.exists(f"{tree.top}/gold")
 
 
 def test_no_classes_left(tree: Tree, session: Any) -> None:
     tree.failure = 28
     with pytest.raises(HostError) as caught:
-        rdt.make(session, f"{tree.top}/c1", [], existing=False)
+        rdt.make_group(session, f"{tree.top}/c1", [], existing=False)
     assert "all classes of service" in caught.value.remedy
     assert session.record.rdt == []
 
@@ -142,7 +142,7 @@ def test_group_that_comes_between(tree: Tree, session: Any) -> None:
     os.mkdir(f"{tree.top}/other")
     with pytest.raises(HostError):
         # The comparison finds no schemata: what matters is that the group is not taken for ours.
-        rdt.make(session, f"{tree.top}/c1", ["L3:0=1"], existing=False)
+        rdt.make_group(session, f"{tree.top}/c1", ["L3:0=1"], existing=False)
     assert (session.record.rdt, session.undo) == ([], [])
 
 

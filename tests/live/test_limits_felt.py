@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .bundles import Bundle
     from .case import Case
 
-LAYOUT = cgroups.read()
+LAYOUT = cgroups.read_layout()
 HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 
 

@@ -34,7 +34,7 @@ def current_text() -> str:
     from ocirun.plan import render
     from plan.samples import sample
 
-    return render.text(sample(TEXT))
+    return render.plan_text(sample(TEXT))
 
 
 def update() -> None:

@@ -86,7 +86,7 @@ def test_any_config(data: dict[str, Any], request_: dict[str, Any], facts: dict[
     rules.check(made)
     same_after_decoding(made)
     assert json.loads(render.json(made))
-    assert len(render.text(made).splitlines()) > len(made.ops)
+    assert len(render.plan_text(made).splitlines()) > len(made.ops)
     assert made == plan(checked, facts=facts, **request_)
 
 

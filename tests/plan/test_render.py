@@ -21,14 +21,14 @@ def test_every_line_is_complete(name: str) -> None:
         assert "?" not in words, op
         assert "{" not in words
         assert "\n" not in words + render.details(op)
-    lines = render.text(made).splitlines()
+    lines = render.plan_text(made).splitlines()
     assert len([line for line in lines if line[:4].strip().isdigit()]) == len(made.ops)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reasons_are_shown(name: str) -> None:
     made = sample(name)
-    shown = render.text(made)
+    shown = render.plan_text(made)
     for op in made.ops:
         assert not op.why or f"because {op.why}" in shown
 

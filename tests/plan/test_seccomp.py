@@ -195,7 +195,7 @@ def test_shown_to_people() -> None:
         {"index": 1, "op": "SCMP_CMP_MASKED_EQ", "value": 15, "valueTwo": 1},
     ]
     plan = planned(allow(*many), allow("socket", args=args), allow("x", action="ERRNO", errnoRet=2))
-    text = render.text(plan)
+    text = render.plan_text(plan)
     expected = (
         "compile the seccomp filter  [default=ERRNO(1); newer=ENOSYS; ALLOW: 20 calls; "
         "ALLOW: socket if arg0 != 40 and arg1 & 0xf == 0x1; ERRNO(2): x]"

@@ -60,7 +60,7 @@ class _Border:
             raise made from error
 
 
-def told(function: Function) -> Function:
+def raises_ocirun_errors(function: Function) -> Function:
     """A function of the API, whose errors are as promised."""
     plain: Any = function
     name = plain.__name__
@@ -86,15 +86,15 @@ def told(function: Function) -> Function:
     return told_function
 
 
-def told_by(cls: type[T]) -> type[T]:
+def methods_raise_ocirun_errors(cls: type[T]) -> type[T]:
     """A class of the API: `told` for every public method and property that it defines."""
     for name, value in list(vars(cls).items()):
         if name.startswith("_") and name != "__init__":
             continue
         if isinstance(value, classmethod):
-            setattr(cls, name, classmethod(told(value.__func__)))
+            setattr(cls, name, classmethod(raises_ocirun_errors(value.__func__)))
         elif isinstance(value, property):
-            setattr(cls, name, property(told(value.fget), doc=value.__doc__) if value.fget else value)
+            setattr(cls, name, property(raises_ocirun_errors(value.fget), doc=value.__doc__) if value.fget else value)
         elif hasattr(value, "__code__"):
-            setattr(cls, name, told(value))
+            setattr(cls, name, raises_ocirun_errors(value))
     return cls

@@ -27,7 +27,7 @@ _NAME = "config.schema.json"
 _UNSAID = (" levels", "without lone surrogates")
 
 
-def text() -> bytes:
+def schema_text() -> bytes:
     """The schema: from beside the package's modules when installed, from ``schemas/`` of a checkout.
 
     Raises HostError if it is in neither place.
@@ -71,7 +71,7 @@ def _related(pointer: str, others: dict[str, str]) -> bool:
 
 
 def _by_schema(data: object) -> Iterator[tuple[str, str]]:
-    validator = _validator(_nullable(loads(text())))
+    validator = _validator(_nullable(loads(schema_text())))
     for error in validator.iter_errors(data):
         message = error.message if len(error.message) <= 200 else error.message[:200] + "..."
         yield "".join(f"/{pointer_token(str(part))}" for part in error.absolute_path), message

@@ -1,11 +1,11 @@
 """Control groups: what to write, where, and the verbs that do it.
 
-translate       ``linux.resources`` as settings of cgroup files; pure.  translate_v1 and its two
-                neighbours, device_rules and block_io, hold the arithmetic of v1
-place           which directory of which hierarchy is the container's; pure
-driver          the verbs, for all kinds of drivers; the driver "none"; choose and from_record
-v1              the driver for v1 hierarchies; group_steps, freezer, members, usage, statistics and oom do parts
-                of its work
-restore         the settings that undo settings; pure
-tree            descriptors of cgroup directories: open, make, walk, read, write, remove
+settings/   what to write: ``linux.resources`` as settings of cgroup files and systemd units; pure
+paths       which directory of which hierarchy is the container's; pure
+driver      the verbs, for all kinds of drivers; the driver "none"
+choose      which driver a new container gets, and which one a record describes
+drivers/    cgroup v1, cgroup v2, what the two share, systemd
+systemd/    units, and systemd's bus
+files/      descriptors of cgroup directories: open, make, walk, read, write, freeze, remove
+usage/      what was used, and what is used now
 """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..host.cgroups import Layout, Mount
-    from .drivers.cgroupfs import Grouped
+    from .drivers.cgroupfs import Cgroupfs
     from .drivers.systemd import SystemdDriver
     from .paths import Group
     from .systemd.unit import Manager
@@ -102,7 +102,7 @@ def recorded_driver(record: Any) -> Driver:
     return driver
 
 
-def _grouped(kind: str, groups: list[Group]) -> Grouped:
+def _grouped(kind: str, groups: list[Group]) -> Cgroupfs:
     if kind == V2:
         from .drivers.v2 import V2Driver
 

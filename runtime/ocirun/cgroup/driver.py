@@ -12,7 +12,7 @@ same driver from there.  The life of a container's cgroup:
     apply       write the settings that translate gave
     open_join   a descriptor by which the child moves itself; or `place` for a process that exists
     record      saved again: from here on the group is the container's
-    ...         freeze, thaw, frozen, kill, pids, usage, statistics, watch, read, apply
+    ...         freeze, thaw, frozen, kill, pids, usage, usage_now, watch, read, apply
     remove      and `discard`, where creating failed
 
 `Driver` itself is the driver "none": a container without a cgroup of its own.
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from ..errors import HostError, UnsupportedError
 from . import paths
-from .drivers.native import Executed
+from .drivers.native import NativeGroups
 from .settings.translation import V2 as V2
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ V1 = "v1"
 SYSTEMD = "systemd"
 
 
-class Driver(Executed):
+class Driver(NativeGroups):
     """The container's cgroup; this base class is the driver "none".
 
     kind      names the driver, and the form of settings that translate makes for it
@@ -260,8 +260,8 @@ class Driver(Executed):
         """What was used, see `usage.read`; to be asked before `remove`."""
         return {}
 
-    def statistics(self) -> dict[str, Any]:
-        """What is used now, in the shape of runc's stats events, see `statistics.read`."""
+    def usage_now(self) -> dict[str, Any]:
+        """What is used now, in the shape of runc's stats events, see `usage.events`."""
         raise _no_group("measured")
 
     def watch(self) -> OomWatch | EventsWatch | None:

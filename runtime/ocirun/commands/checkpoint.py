@@ -32,7 +32,7 @@ def checkpoint(record: Record, cgroup: Driver, directory: int, options: Checkpoi
     """
     _check(record, directory, options)
     data = saved.config(directory, record.bundle)
-    program = service.find(options.criu)
+    program = service.find_criu(options.criu)
     image_path = os.path.abspath(options.image_path or "checkpoint")
     image = images.open_directory(image_path, create=True)
     work_path = os.path.abspath(options.work_path) if options.work_path else image_path
@@ -186,7 +186,7 @@ def remove(root: str, record: Record, cgroup: Driver, directory: int) -> list[st
     from . import delete
 
     try:
-        return delete.destroy(root, record, cgroup, directory)
+        return delete.delete_container(root, record, cgroup, directory)
     except OcirunError as error:
         error.message = f"the checkpoint is complete, but the container is still there: {error.message}"
         raise

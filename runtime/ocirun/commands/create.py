@@ -29,28 +29,30 @@ _HOST_KINDS_LATER = ("poststart", "poststop")
 
 
 def create(
-    container_id: str, root: str, options: CreateOptions, *, stay: bool, config: Config | None = None
+    container_id: str, root: str, options: CreateOptions, *, keeps_session: bool, config: Config | None = None
 ) -> tuple[Record, Session]:
     """Everything up to the program's start.
 
-    stay     the caller keeps the session and starts the program itself; else `start` comes from elsewhere
+    keeps_session     the caller keeps the session and starts the program itself; else `start` comes from elsewhere
     config   in place of the bundle's config.json
     Returns the record and a session that the caller closes.
     """
-    session = planned(container_id, root, options, stay=stay, config=config)
+    session = planned(container_id, root, options, keeps_session=keeps_session, config=config)
     carry_out(session, options)
     return session.record, session
 
 
 def planned(
-    container_id: str, root: str, options: CreateOptions, *, stay: bool, config: Config | None = None
+    container_id: str, root: str, options: CreateOptions, *, keeps_session: bool, config: Config | None = None
 ) -> Session:
     """What will do that, with nothing of it done yet; the parameters are those of `create`."""
     store.check_id(container_id)
     if config is None:
         config = load.load(os.path.abspath(options.bundle or "."))
-    planning.check_terminal(config.data.get("process"), options.console_socket, here=stay and options.foreground)
-    plan, cgroup = planning.plan(config, container_id, root, options, stay=stay)
+    planning.check_terminal(
+        config.data.get("process"), options.console_socket, here=keeps_session and options.foreground
+    )
+    plan, cgroup = planning.plan(config, container_id, root, options, keeps_session=keeps_session)
     return session_of(container_id, options, config=config, plan=plan, cgroup=cgroup)
 
 
@@ -128,7 +130,7 @@ def intent(record: Record, config: Config) -> dict[str, bytes]:
         "config": config.raw,
         "state": state.encode(),
         "spare": spare.encode() + b"\0" if spare else b"",
-        "caller": caller.text(record.boot_id).encode() + b"\0",
+        "caller": caller.link_text(record.boot_id).encode() + b"\0",
     }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _KILL_LIMIT = 10.0
 
 
-def destroy(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
+def delete_container(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
     """Take away all that `create` made.  The state directory goes last, so an interrupted run can be repeated.
 
     directory   the container's, locked
@@ -142,6 +142,6 @@ def destroy_damaged(root: str, container_id: str) -> list[str]:
             cgroup, lost = choose.recorded_driver(spare.cgroup), []
         except StateDamagedError as error:
             cgroup, lost = driver.Driver(), [f"its cgroup is left, if it had one: {error.message}"]
-        return destroy(root, spare, cgroup, directory) + lost
+        return delete_container(root, spare, cgroup, directory) + lost
     finally:
         os.close(directory)

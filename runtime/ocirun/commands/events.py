@@ -31,9 +31,9 @@ def data(driver: Driver, groups: Groups | None = None) -> dict[str, Any]:
 
     groups   the container's groups of resctrl, see `rdt_groups`
     """
-    found = resctrl.figures(*groups) if groups else {}
+    found = resctrl.usage(*groups) if groups else {}
     # Network interfaces are not ours, and runc prints this of them.
-    return {**driver.statistics(), "intel_rdt": found, "network_interfaces": None}
+    return {**driver.usage_now(), "intel_rdt": found, "network_interfaces": None}
 
 
 def rdt_groups(record: Record, root: str) -> Groups | None:

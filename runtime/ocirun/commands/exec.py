@@ -36,7 +36,7 @@ _INHERITED = (
 )
 
 
-def run(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> int:
+def exec_process(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> int:
     """Run a process; its exit code, or 0 as soon as it runs when detached.
 
     process   an object like ``process`` of config.json; checked here

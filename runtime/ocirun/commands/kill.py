@@ -18,7 +18,7 @@ SIGKILL = 9
 _ENDS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 11, 15, 16, 31))
 
 
-def send(record: Record, cgroup: Driver, directory: int, signal: int, *, all: bool) -> None:
+def send_signal(record: Record, cgroup: Driver, directory: int, signal: int, *, all: bool) -> None:
     """Send a signal to the init process, or to every process of the container.
 
     directory   the container's

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..config.load import Config
     from ..execute.options import CreateOptions
     from ..host.cgroups import Layout
-    from ..host.facts_file import Stated
+    from ..host.facts_file import FactsFile
     from ..plan.ops import Plan
 
 
@@ -30,19 +30,19 @@ def plan(
     root: str,
     options: CreateOptions,
     *,
-    stay: bool,
+    keeps_session: bool,
     for_show: bool = False,
     where: Any = host,
 ) -> tuple[Plan, Driver]:
     """The plan that makes a container of a config on a host, and its cgroup driver; changes nothing.
 
-    where   answers what is asked about the host: the module `host.facts` for this one, a `Stated` for another
+    where   answers what is asked about the host: the module `host.facts` for this one, a `FactsFile` for another
     Raises ConfigError, UnsupportedError, HostError.
     """
     data: Any = config.data
     layout = where.cgroup_layout()
     cgroup = choose_driver(config, container_id, options, layout, where)
-    wanted = request(config, container_id, root, options, stay=stay)
+    wanted = request(config, container_id, root, options, keeps_session=keeps_session)
     made = build(data, create_facts(config, options, layout, for_show=for_show, where=where), wanted, cgroup)
     add_warnings(made, config)
     return made, cgroup
@@ -55,7 +55,7 @@ def explain(
     options: CreateOptions,
     *,
     config: Config | None = None,
-    where: Stated | None = None,
+    where: FactsFile | None = None,
 ) -> Plan:
     """The plan alone; reads config.json, unless it is given, and facts; changes nothing.
 
@@ -64,8 +64,10 @@ def explain(
     if config is None:
         config = load.load(os.path.abspath(bundle or "."))
     if where is not None:
-        options = options.but(activation=False)
-    made, _ = plan(config, container_id, root, options, stay=options.foreground, for_show=True, where=where or host)
+        options = options.replace(activation=False)
+    made, _ = plan(
+        config, container_id, root, options, keeps_session=options.foreground, for_show=True, where=where or host
+    )
     return made
 
 
@@ -95,7 +97,7 @@ def _manager(where: Any) -> Manager:
 
     user = not where.privileged()
     if where is host:
-        return systemd.find(user=user)
+        return systemd.find_manager(user=user)
     found = where.systemd(user=user)
     if found is None:
         raise UnsupportedError("systemd does not run on that host, so it cannot make the cgroup", pointer=POINTER)
@@ -107,7 +109,7 @@ def is_rootless(options: CreateOptions, where: Any = host) -> bool:
     return options.rootless == "true" or (options.rootless == "auto" and not where.privileged())
 
 
-def request(config: Config, container_id: str, root: str, options: CreateOptions, *, stay: bool) -> Request:
+def request(config: Config, container_id: str, root: str, options: CreateOptions, *, keeps_session: bool) -> Request:
     """What the builder must know of the caller's wishes.  Raises UnsupportedError for an init that cannot be."""
     reason = "" if options.init is False else without_init(config.data)
     if reason and options.init:
@@ -116,7 +118,7 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
         container_id=container_id,
         bundle=config.bundle,
         directory=join(root, container_id),
-        detach=not stay,
+        detach=not keeps_session,
         console_socket=absolute(options.console_socket),
         pidfd_socket=absolute(options.pidfd_socket),
         pid_file=absolute(options.pid_file),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..state.record import Record
 
 
-def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Record, Session]:
+def create_restored(container_id: str, root: str, options: RestoreOptions) -> tuple[Record, Session]:
     """Bring a container back, as a child of this process.
 
     Returns its record, and the session, which the caller closes.
@@ -32,7 +32,7 @@ def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Reco
     _check(options)
     options.bundle = os.path.abspath(options.bundle or ".")
     config = load.load(options.bundle)
-    program = service.find(options.criu)
+    program = service.find_criu(options.criu)
     like = CreateOptions(
         bundle=options.bundle,
         console_socket=options.console_socket,
@@ -54,7 +54,7 @@ def restore(container_id: str, root: str, options: RestoreOptions) -> tuple[Reco
         plan = build_restore(
             restoration.data,
             planning.facts(layout, {}, preserve_fds=0, activation=False),
-            planning.request(config, container_id, root, like, stay=True),
+            planning.request(config, container_id, root, like, keeps_session=True),
             cgroup,
             program=program,
             keep=restoration.keep,
@@ -78,13 +78,13 @@ def _check(options: RestoreOptions) -> None:
         raise UsageError(f"invalid manage-cgroups mode {mode!a}", remedy=f"one of {', '.join(service.CGROUP_MODES)}")
 
 
-def run(container_id: str, root: str, options: RestoreOptions) -> int:
+def restore_container(container_id: str, root: str, options: RestoreOptions) -> int:
     """See container.restore."""
     if not options.detach and not options.no_subreaper:
         from .._native import lib
 
         lib.ocirun_set_subreaper(1)
-    record, session = restore(container_id, root, options)
+    record, session = create_restored(container_id, root, options)
     try:
         try:
             for number in session.hook_numbers("poststart"):

@@ -27,7 +27,7 @@ _SIGKILL, _SIGSTOP = 9, 19
 _KEPT = frozenset((_SIGCHLD, _SIGWINCH, _SIGURG, _SIGKILL, _SIGSTOP, 4, 5, 7, 8, 11, 31))
 
 
-def run(
+def run_container(
     container_id: str,
     root: str,
     options: CreateOptions,
@@ -44,7 +44,7 @@ def run(
 
         lib.ocirun_set_subreaper(1)
     # Until there is a container, signals act on this process: ^C ends a creation that waits for a hook.
-    record, session = creation.create(container_id, root, options, stay=True)
+    record, session = creation.create(container_id, root, options, keeps_session=True)
     console: Relay | None = None
     try:
         try:
@@ -121,7 +121,7 @@ def delete(root: str, container_id: str) -> list[str]:
         return []
     try:
         record = records.load(directory, container_id)
-        return destroy.destroy(root, record, choose.recorded_driver(record.cgroup), directory)
+        return destroy.delete_container(root, record, choose.recorded_driver(record.cgroup), directory)
     finally:
         os.close(directory)
 
@@ -132,7 +132,7 @@ def remove(root: str, record: Record, cgroup: Driver) -> list[str]:
     if directory < 0:
         return []
     try:
-        return destroy.destroy(root, record, cgroup, directory)
+        return destroy.delete_container(root, record, cgroup, directory)
     finally:
         os.close(directory)
 

@@ -7,7 +7,7 @@ import _signal
 _SIGINT = 2
 
 
-class Held:
+class BlockSigint:
     """A context in which SIGINT waits: between an act on the system and the note of what takes it back.
 
     KeyboardInterrupt comes at the end of the context instead.  The mask is the calling thread's, and is put back;

@@ -58,7 +58,7 @@ class Context:
         self.trace: Trace | None = None
         self.encoder: encode.Encoder = encode.encode
         # Of a run that is one call.
-        self.course: encode.Course | None = None
+        self.after_start: encode.AfterStart | None = None
         # Asked while the helper is silent, see spawn.Helper.hear.
         self.idle: Callable[[spawn.Helper], bool] | None = None
         self._side: HostSide | None = None
@@ -88,11 +88,11 @@ class Context:
 
     def encoded(self) -> Encoded:
         """What the two sides are given."""
-        return Encoded(self.plan, self.made, encoder=self.encoder, course=self.course)
+        return Encoded(self.plan, self.made, encoder=self.encoder, after_start=self.after_start)
 
-    def whole_course(self) -> encode.Course:
+    def plan_after_start(self) -> encode.AfterStart:
         """What follows the start of a run that is one call."""
-        return encoded.whole_course(self.plan, self.record, self.cgroup)
+        return encoded.plan_after_start(self.plan, self.record, self.cgroup)
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
         """What was used, from the texts of the files of `whole_course`."""

@@ -30,9 +30,9 @@ class Encoded:
     __slots__ = ("fd_base", "has_init", "host", "inherited", "init", "keep", "names", "stamps")
 
     def __init__(
-        self, plan: Plan, made: Mapping[str, bytes], *, encoder: encode.Encoder, course: encode.Course | None
+        self, plan: Plan, made: Mapping[str, bytes], *, encoder: encode.Encoder, after_start: encode.AfterStart | None
     ) -> None:
-        self.host = encode.host(plan, made, course)
+        self.host = encode.host(plan, made, after_start)
         waits = any(op.name == "compile_seccomp" and op.args["filter"] not in made for op in plan.ops)
         self.init = b"" if waits else encoder(plan, made)
         self.names = records.names_bytes(plan.ops)
@@ -50,12 +50,12 @@ class Encoded:
         return other
 
 
-def whole_course(plan: Plan, record: Record, cgroup: Driver) -> encode.Course:
+def plan_after_start(plan: Plan, record: Record, cgroup: Driver) -> encode.AfterStart:
     """What follows the start of a run that is one call: also its removal, if nothing in that decides or talks."""
     plain = "poststop" not in record.hooks and record.host_mounts is None and cgroup.unit is None
     if not plain or any(op.name == "make_rdt_group" for op in plan.ops):
-        return encode.Course()
-    return encode.Course(cgroup.usage_files(), removes=True)
+        return encode.AfterStart()
+    return encode.AfterStart(cgroup.usage_files(), removes=True)
 
 
 def milliseconds(timeout: float | None) -> int:

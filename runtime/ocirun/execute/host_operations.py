@@ -12,7 +12,7 @@ from .._native import lib
 from ..cgroup.paths import UNIFIED
 from ..errors import HostError, StateError
 from ..plan.constants import NAMESPACE_FILES, NAMESPACE_FLAGS
-from .block_sigint import Held
+from .block_sigint import BlockSigint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,34 +25,34 @@ _NSFS_MAGIC = 0x6E736673
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
 
 
-def open_init(s: Context, pid: int, slot: str) -> None:
+def open_init(context: Context, pid: int, slot: str) -> None:
     """A pidfd of the container's init, known to be the one that the state tells of."""
     from ..state import record
 
-    fd = record.open_init(s.record)
+    fd = record.open_init(context.record)
     if fd < 0:
         raise StateError("cannot exec in a stopped container", status=record.STOPPED)
-    s.fds[slot] = fd
+    context.fds[slot] = fd
 
 
-def make_notify_socket(s: Context, directory: str) -> None:
+def make_notify_socket(context: Context, directory: str) -> None:
     """The socket to which the container says that it is ready."""
     from .streams import notify
 
-    s.notify = notify.listen(s.directory)
+    context.notify = notify.listen(context.directory)
 
 
-def compile_seccomp(s: Context, filter: str, **rules: Any) -> None:
+def compile_seccomp(context: Context, filter: str, **rules: Any) -> None:
     """The filter, from the cache if it was made before."""
     from .seccomp import filter_cache
 
-    program = filter_cache.compiled(s.directory, rules)
-    s.made[filter] = program.code
-    s.unknown_calls = program.unknown
-    s.give_plan()
+    program = filter_cache.compiled(context.directory, rules)
+    context.made[filter] = program.code
+    context.unknown_calls = program.unknown
+    context.give_plan()
 
 
-def open_namespace(s: Context, path: str, type: str, slot: str, not_own_for: str) -> None:
+def open_namespace(context: Context, path: str, type: str, slot: str, not_own_for: str) -> None:
     """Open a namespace file and make sure that it is one, of the right type, and not ours where that matters."""
     # O_PATH first: opening a FIFO or a device that stands there must not block or act.
     probe = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -62,7 +62,7 @@ def open_namespace(s: Context, path: str, type: str, slot: str, not_own_for: str
     finally:
         os.close(probe)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    s.fds[slot] = fd
+    context.fds[slot] = fd
     if lib.ocirun_fs_type(fd) != _NSFS_MAGIC:
         raise HostError(f"{path} is not a namespace")
     import fcntl
@@ -81,143 +81,145 @@ def open_namespace(s: Context, path: str, type: str, slot: str, not_own_for: str
             )
 
 
-def make_cgroup(s: Context, controller: str, path: str) -> None:
+def make_cgroup(context: Context, controller: str, path: str) -> None:
     """All directories of the driver at once; the later ones find their work done."""
-    if not s.cgroup_made:
-        s.cgroup_made = True
-        s.undo.append(s.remove_cgroup)
-        s.cgroup.check()
-        s.record.cgroup = s.cgroup.record()
-        s.record.save(s.directory)
-        with Held():
-            s.cgroup.prepare()
+    if not context.cgroup_made:
+        context.cgroup_made = True
+        context.undo.append(context.remove_cgroup)
+        context.cgroup.check()
+        context.record.cgroup = context.cgroup.record()
+        context.record.save(context.directory)
+        with BlockSigint():
+            context.cgroup.prepare()
 
 
-def start_unit(s: Context, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
+def start_unit(context: Context, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
     """The unit with the helper in it; what is recorded before tells a later `delete` of it."""
-    s.cgroup_made = True
-    s.cgroup.check()
-    s.record.cgroup = s.cgroup.record()
-    s.record.save(s.directory)
-    s.undo.append(s.remove_cgroup)
-    s.cgroup.start(s.helper.pid, properties)
+    context.cgroup_made = True
+    context.cgroup.check()
+    context.record.cgroup = context.cgroup.record()
+    context.record.save(context.directory)
+    context.undo.append(context.remove_cgroup)
+    context.cgroup.start(context.helper.pid, properties)
 
 
-def set_unit(s: Context, unit: str, properties: list[Any]) -> None:
+def set_unit(context: Context, unit: str, properties: list[Any]) -> None:
     """Limits that come last."""
-    s.cgroup.set(properties)
+    context.cgroup.set(properties)
 
 
-def attach_unit(s: Context, unit: str, below: str) -> None:
+def attach_unit(context: Context, unit: str, below: str) -> None:
     """Another process of the container."""
-    s.cgroup.attach(s.helper.pid, below)
+    context.cgroup.attach(context.helper.pid, below)
 
 
-def place_process(s: Context) -> None:
+def place_process(context: Context) -> None:
     """The helper into all hierarchies, by the runtime."""
-    s.cgroup.place(s.helper.pid)
+    context.cgroup.place(context.helper.pid)
 
 
-def write_cgroup(s: Context, controller: str, path: str, file: str, value: str) -> None:
+def write_cgroup(context: Context, controller: str, path: str, file: str, value: str) -> None:
     """One limit."""
-    s.cgroup.write(controller, file, value)
+    context.cgroup.write(controller, file, value)
 
 
-def make_rdt_group(s: Context, path: str, schemata: list[str], existing: int) -> None:
+def make_rdt_group(context: Context, path: str, schemata: list[str], existing: int) -> None:
     """A resctrl group, or a look at the one that is there."""
     from . import rdt
 
-    with Held():
-        rdt.make(s, path, schemata, existing=bool(existing))
+    with BlockSigint():
+        rdt.make_group(context, path, schemata, existing=bool(existing))
 
 
-def join_rdt_group(s: Context, path: str) -> None:
+def join_rdt_group(context: Context, path: str) -> None:
     """The finished process becomes a task of a resctrl group."""
     from . import rdt
 
-    rdt.join(path, s.helper.pid)
+    rdt.join(path, context.helper.pid)
 
 
-def enable_controllers(s: Context, path: str, controllers: list[str], others: list[str]) -> None:
+def enable_controllers(context: Context, path: str, controllers: list[str], others: list[str]) -> None:
     """Controllers for the groups below one."""
-    s.cgroup.enable(path, controllers, others)
+    context.cgroup.enable(path, controllers, others)
 
 
-def filter_devices(s: Context, path: str, rules: list[str], program: str) -> None:
+def filter_devices(context: Context, path: str, rules: list[str], program: str) -> None:
     """The program that decides on devices."""
-    s.cgroup.filter_devices("\n".join(rules))
+    context.cgroup.filter_devices("\n".join(rules))
 
 
-def give_cgroup(s: Context, path: str, uid: int, files: list[str]) -> None:
+def give_cgroup(context: Context, path: str, uid: int, files: list[str]) -> None:
     """The container's user owns its cgroup."""
-    s.cgroup.give(uid, files)
+    context.cgroup.give(uid, files)
 
 
-def start_in_cgroup(s: Context, path: str) -> None:
+def start_in_cgroup(context: Context, path: str) -> None:
     """The directory for CLONE_INTO_CGROUP, kept until `spawn`."""
-    s.side.native.start_in = s.cgroup.open_directory(s.below(UNIFIED))
+    context.side.native.start_in = context.cgroup.open_directory(context.below(UNIFIED))
 
 
-def open_cgroup(s: Context, controller: str, path: str, slot: str) -> None:
+def open_cgroup(context: Context, controller: str, path: str, slot: str) -> None:
     """The file by which the helper joins one hierarchy."""
-    s.fds[slot] = s.cgroup.open_join(controller, s.below(controller))
+    context.fds[slot] = context.cgroup.open_join(controller, context.below(controller))
 
 
-def write_id_maps(s: Context, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str) -> None:
+def write_id_maps(
+    context: Context, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str
+) -> None:
     """uid_map and gid_map of the helper, through the host's procfs or by newuidmap and newgidmap."""
     from .ids import idmaps
 
     # Groups first: newuidmap takes the right to write them away from nobody, but the order is usual.
-    idmaps.write(s.helper.pid, "gid_map", gid_map, gid_program, deny=setgroups == "deny")
-    idmaps.write(s.helper.pid, "uid_map", uid_map, uid_program)
+    idmaps.write(context.helper.pid, "gid_map", gid_map, gid_program, deny=setgroups == "deny")
+    idmaps.write(context.helper.pid, "uid_map", uid_map, uid_program)
 
 
-def make_nodes(s: Context, nodes: list[list[Any]], context: str | None) -> None:
+def make_nodes(execution: Context, nodes: list[list[Any]], context: str | None) -> None:
     """The devices of a container in a user namespace, handed to the helper with the answer."""
     from .ids import nodes as making
 
-    s.side.native.answer = making.make(s.helper.pid, nodes, context)
+    execution.side.native.answer = making.make_nodes(execution.helper.pid, nodes, context)
 
 
-def make_user_namespace(s: Context, uid_map: str, gid_map: str) -> None:
+def make_user_namespace(context: Context, uid_map: str, gid_map: str) -> None:
     """A user namespace that holds a mapping, kept until the next one is made."""
     from .ids import idmount
 
-    old = s.fds.pop("mapping", -1)
+    old = context.fds.pop("mapping", -1)
     if old >= 0:
         os.close(old)
-    s.fds["mapping"] = idmount.user_namespace(uid_map, gid_map)
+    context.fds["mapping"] = idmount.user_namespace(uid_map, gid_map)
 
 
-def idmap_mount(s: Context, path: str, by: str, recursive: int) -> None:
+def idmap_mount(context: Context, path: str, by: str, recursive: int) -> None:
     """Give the mount that was just opened for the helper, or that it has just shown, a mapping."""
     from .ids import idmount
 
-    mount = s.side.native.answer if s.side.native.answer >= 0 else s.side.native.message
-    idmount.map_mount(s, mount, path=path, by=by, recursive=bool(recursive))
+    mount = context.side.native.answer if context.side.native.answer >= 0 else context.side.native.message
+    idmount.map_mount(context, mount, path=path, by=by, recursive=bool(recursive))
 
 
-def hide_host_mounts(s: Context, namespaces: int) -> None:
+def hide_host_mounts(context: Context, namespaces: int) -> None:
     """After --no-pivot the host's mounts are under the root still."""
     from .mounts import hiding
 
-    hiding.hide_host_mounts(s.helper, s.side.native.message, namespaces)
+    hiding.hide_host_mounts(context.helper, context.side.native.message, namespaces)
 
 
-def move_device(s: Context, device: str, name: str) -> None:
+def move_device(context: Context, device: str, name: str) -> None:
     """A network device of the host becomes one of the container."""
     from .net import netdevices
 
-    with Held():
-        netdevices.move(s, device, name)
+    with BlockSigint():
+        netdevices.move(context, device, name)
 
 
-def pass_console(s: Context, socket: str) -> None:
+def pass_console(context: Context, socket: str) -> None:
     """The terminal's master goes to the caller's socket, or stays here for a foreground run."""
-    master = s.side.native.message
-    s.side.native.message = -1
+    master = context.side.native.message
+    context.side.native.message = -1
     if not socket:
-        s.console = master
+        context.console = master
         return
     from .streams import sockets
 
@@ -227,33 +229,33 @@ def pass_console(s: Context, socket: str) -> None:
         os.close(master)
 
 
-def pass_pidfd(s: Context, socket: str) -> None:
+def pass_pidfd(context: Context, socket: str) -> None:
     """A pidfd of the init process for the caller."""
     from .streams import sockets
 
-    sockets.send_descriptor(socket, s.helper.pidfd, b"pidfd")
+    sockets.send_descriptor(socket, context.helper.pidfd, b"pidfd")
 
 
-def pass_listener(s: Context, socket: str, metadata: str, status: str) -> None:
+def pass_listener(context: Context, socket: str, metadata: str, status: str) -> None:
     """The listener of the seccomp filter for whoever answers its questions."""
     from .seccomp import listener
 
-    listener.send(s, socket, metadata, status)
+    listener.send(context, socket, metadata, status)
 
 
-def restore_processes(s: Context, external: list[list[str]]) -> None:
+def restore_processes(context: Context, external: list[list[str]]) -> None:
     """The processes of a checkpoint, by CRIU."""
     from .criu import restoration
 
-    restoration.make_processes(s, external, pass_console)
+    restoration.make_processes(context, external, pass_console)
 
 
-def record_state(s: Context, status: str) -> None:
+def record_state(context: Context, status: str) -> None:
     """From here on other commands know the init process."""
-    s.save_process()
+    context.save_process()
 
 
-def write_pid_file(s: Context, path: str) -> None:
+def write_pid_file(context: Context, path: str) -> None:
     """Digits and nothing else, complete from the first moment."""
     directory, name = os.path.split(path)
     fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -263,13 +265,13 @@ def write_pid_file(s: Context, path: str) -> None:
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=fd)
         try:
             os.fchmod(file, 0o644)
-            os.write(file, str(s.helper.pid).encode())
+            os.write(file, str(context.helper.pid).encode())
         finally:
             os.close(file)
         try:
-            with Held():
+            with BlockSigint():
                 os.rename(hidden, name, src_dir_fd=fd, dst_dir_fd=fd)
-                s.undo.append(lambda: _unlink(path))
+                context.undo.append(lambda: _unlink(path))
         except OSError:
             os.unlink(hidden, dir_fd=fd)
             raise
@@ -284,9 +286,9 @@ def _unlink(path: str) -> None:
         pass
 
 
-def run(s: Context, name: str, args: dict[str, Any]) -> None:
+def run_operation(context: Context, name: str, args: dict[str, Any]) -> None:
     """Run one host operation by name."""
-    FUNCTIONS[name](s, **args)
+    FUNCTIONS[name](context, **args)
 
 
 FUNCTIONS: dict[str, Callable[..., None]] = {

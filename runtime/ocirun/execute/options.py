@@ -100,7 +100,7 @@ class CreateOptions:
         self.stdio = stdio
         self.trace = trace
 
-    def but(self, **changes: Any) -> CreateOptions:
+    def replace(self, **changes: Any) -> CreateOptions:
         """A copy with other values for some of the names above."""
         copy = CreateOptions()
         for name in self.__slots__:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DECIMAL = ("MB", "SMBA")
 
 
-def make(s: Context, path: str, schemata: Sequence[str], *, existing: bool) -> None:
+def make_group(context: Context, path: str, schemata: Sequence[str], *, existing: bool) -> None:
     """Make a group and write its schemata, or make sure that the one that is there has them.
 
     existing   it must be there
@@ -36,20 +36,20 @@ def make(s: Context, path: str, schemata: Sequence[str], *, existing: bool) -> N
             remedy="make the class of service first, or say in intelRdt what it is to have",
         )
     if not there:
-        s.record.rdt.append(path)
-        s.record.save(s.directory)
+        context.record.rdt.append(path)
+        context.record.save(context.directory)
         try:
             os.mkdir(path, 0o755)
         except FileExistsError:
             # Somebody else's, from this moment.
-            s.record.rdt.remove(path)
-            s.record.save(s.directory)
+            context.record.rdt.remove(path)
+            context.record.save(context.directory)
         except OSError as error:
-            s.record.rdt.remove(path)
+            context.record.rdt.remove(path)
             remedy = "all classes of service of the processor are in use" if error.errno == ENOSPC else ""
             raise HostError.from_os(path, error, call="mkdir", remedy=remedy) from None
         else:
-            s.undo.append(lambda: remove([path]))
+            context.undo.append(lambda: remove([path]))
             if schemata:
                 write(path, schemata)
             return

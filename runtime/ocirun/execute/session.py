@@ -8,7 +8,7 @@ from errno import ECHILD, ECONNRESET, EPIPE, ESRCH
 from ..errors import HostError, OcirunError
 from ..state import store
 from . import host_side, spawn
-from .block_sigint import Held
+from .block_sigint import BlockSigint
 from .context import Context
 
 TYPE_CHECKING = False
@@ -117,7 +117,7 @@ class Session(Context):
             if op.name == "host_hook":
                 self.run_hook(index)
             else:
-                host_operations.run(self, op.name, op.args)
+                host_operations.run_operation(self, op.name, op.args)
         except (OSError, OcirunError) as error:
             self._let_go()
             from . import report
@@ -178,7 +178,7 @@ class Session(Context):
 
     def take_back(self) -> None:
         """Undo everything.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""
-        with Held():
+        with BlockSigint():
             self._take_back()
 
     def _take_back(self) -> None:

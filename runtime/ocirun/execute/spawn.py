@@ -24,7 +24,7 @@ IDLE = 250
 DEATH = 5.0
 
 
-def check(result: int, what: str, call: str, *, pointer: str = "") -> int:
+def checked(result: int, what: str, call: str, *, pointer: str = "") -> int:
     """`result` of a native call, or HostError for a negative errno."""
     if result < 0:
         raise HostError(f"{what}: {errno_words(-result)}", call=call, errno=-result, pointer=pointer)
@@ -72,12 +72,12 @@ class Helper:
                 if not idle(self):
                     return None
                 continue
-            check(result, "message of the init helper", "recvmsg")
+            checked(result, "message of the init helper", "recvmsg")
             return (message[0], message[1], fd[0]) if result else None
 
     def answer(self, index: int, *, value: int = 0, fd: int = -1) -> None:
         """Let the helper go on; HostError when it is gone."""
-        check(lib.ocirun_answer(self.sync, index, value, fd), "answer to the init helper", "sendmsg")
+        checked(lib.ocirun_answer(self.sync, index, value, fd), "answer to the init helper", "sendmsg")
 
     def progress(self) -> record.Progress:
         """What the helper has written so far."""
@@ -241,12 +241,12 @@ def start(
     try:
         os.ftruncate(progress_fd, record.progress_bytes(stamps))
         os.pwrite(progress_fd, record.progress_header(stamps), 0)
-        plan_fd = check(lib.ocirun_sealed_fd(b"plan", content, len(content)), "plan", "memfd_create")
+        plan_fd = checked(lib.ocirun_sealed_fd(b"plan", content, len(content)), "plan", "memfd_create")
         own.append(plan_fd)
-        helper_fd = check(lib.ocirun_helper_fd(), "init helper", "memfd_create")
+        helper_fd = checked(lib.ocirun_helper_fd(), "init helper", "memfd_create")
         own.append(helper_fd)
         ends = ffi.new("int[2]")
-        check(lib.ocirun_socketpair(ends), "sync socket", "socketpair")
+        checked(lib.ocirun_socketpair(ends), "sync socket", "socketpair")
         own += [ends[0], ends[1]]
         slots = [plan_fd, progress_fd, ends[1], *(fds[name] for name in plan.slots[3 : plan.inherited])]
         # The arrays live as long as these names: the struct has no more than their addresses.

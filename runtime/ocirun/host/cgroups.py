@@ -181,7 +181,7 @@ def may_make(path: str) -> bool:
     return os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def read() -> Layout:
+def read_layout() -> Layout:
     """The layout of this process's mount and cgroup namespaces.  Raises HostError without /proc."""
     return parse(text("/proc/self/mountinfo"), text("/proc/self/cgroup"))
 

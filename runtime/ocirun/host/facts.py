@@ -165,6 +165,6 @@ def environment() -> tuple[str, ...]:
 
 def cgroup_layout() -> Layout:
     """The cgroup hierarchies of this host."""
-    from .cgroups import read
+    from .cgroups import read_layout
 
-    return read()
+    return read_layout()

@@ -1,6 +1,6 @@
 """The facts of a host as a document: those of another one, to plan for it from here.
 
-`Stated` answers as the module `facts` does, from a document instead of /proc
+`FactsFile` answers as the module `facts` does, from a document instead of /proc
 and /sys.  The names of the document are those of its parameters below.
 """
 
@@ -22,7 +22,7 @@ _GROUP = {"controllers": list, "enabled": list, "mayEnable": bool, "mayMake": bo
 _UINT64 = (1 << 64) - 1
 
 
-class Stated:
+class FactsFile:
     """A host by its document; every value is checked when it is asked for, so that older ones serve too.
 
     format          1

@@ -23,7 +23,7 @@ def mount_point(mountinfo: str = "/proc/self/mountinfo") -> str:
     return ""
 
 
-def figures(top: str, group: str, monitored: str) -> dict[str, Any]:
+def usage(top: str, group: str, monitored: str) -> dict[str, Any]:
     """What resctrl says of a group, with the names that runc has in its events; parts that there are not are left out.
 
     top         where resctrl is mounted

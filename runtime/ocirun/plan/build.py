@@ -38,13 +38,13 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
     return finished(b)
 
 
-def finished(b: Builder) -> Plan:
+def finished(builder: Builder) -> Plan:
     """What the builder has collected, as a plan.
 
     Raises ConfigError where it would change a namespace that is not the container's own.
     """
-    _hold_to_own_namespaces(b)
-    return Plan(b.ops, b.slots, b.inherited, _kept_descriptors(b), b.warnings)
+    _hold_to_own_namespaces(builder)
+    return Plan(builder.ops, builder.slots, builder.inherited, _kept_descriptors(builder), builder.warnings)
 
 
 # The operations that change a namespace, and its type.
@@ -65,38 +65,38 @@ def changed_namespace(op: Op) -> str:
     return _CHANGES.get(op.name, "")
 
 
-def _hold_to_own_namespaces(b: Builder) -> None:
+def _hold_to_own_namespaces(builder: Builder) -> None:
     """Whatever the rules let through, no operation changes a namespace of the host.
 
     One that is made is the container's own. Of one that is joined, only the runtime that opens it can tell.
     """
     joined: dict[str, str] = {}
-    for op in b.ops:
+    for op in builder.ops:
         kind = changed_namespace(op)
-        if not kind or kind in b.new:
+        if not kind or kind in builder.new:
             continue
-        if kind not in b.joined:
-            raise b.error(op.pointer, f"needs a {kind} namespace: without one the host would be changed")
-        joined.setdefault(kind, op.pointer or b.joined[kind][1])
-    for place, op in enumerate(b.ops):
+        if kind not in builder.joined:
+            raise builder.error(op.pointer, f"needs a {kind} namespace: without one the host would be changed")
+        joined.setdefault(kind, op.pointer or builder.joined[kind][1])
+    for place, op in enumerate(builder.ops):
         if op.name == "open_namespace" and op.args["type"] in joined:
             args = {**op.args, "not_own_for": joined[op.args["type"]]}
-            b.ops[place] = Op(op.name, op.actor, op.pointer, args, why=op.why)
+            builder.ops[place] = Op(op.name, op.actor, op.pointer, args, why=op.why)
 
 
-def need_process(b: Builder) -> None:
+def need_process(builder: Builder) -> None:
     """Raise ConfigError where there is nothing to run."""
-    if not b.process:
-        raise b.error("/process", "is missing: there is nothing to run", expected="an object")
+    if not builder.process:
+        raise builder.error("/process", "is missing: there is nothing to run", expected="an object")
 
 
-def _kept_descriptors(b: Builder) -> list[int]:
+def _kept_descriptors(builder: Builder) -> list[int]:
     """Descriptors from 3 that go to the program: socket activation's, then --preserve-fds.
 
     Only those that came through execve: a hole in the range must not be filled with one of our own.
     """
-    last = 2 + b.facts.listen_fds + b.request.keep_fds
-    return [fd for fd in b.facts.inherited if 3 <= fd <= last]
+    last = 2 + builder.facts.listen_fds + builder.request.keep_fds
+    return [fd for fd in builder.facts.inherited if 3 <= fd <= last]
 
 
 def without_init(data: Any) -> str:
@@ -115,46 +115,46 @@ def without_init(data: Any) -> str:
     return ""
 
 
-def _prepare(b: Builder) -> None:
+def _prepare(builder: Builder) -> None:
     """What the host does before there is a process."""
-    b.reserve()
-    if b.linux.get("seccomp"):
+    builder.reserve()
+    if builder.linux.get("seccomp"):
         from .process import seccomp
 
-        seccomp.compile_filter(b)
-    b.inherit("proc")
-    b.host("open_procfs", slot="proc")
-    if b.request.detach:
-        b.inherit("start")
-        b.host("make_start_fifo", path=f"{b.request.directory}/start", slot="start")
-    if b.request.bound and b.request.init:
-        b.inherit("caller")
-        b.host("open_caller", slot="caller")
-        b.host("save_link", name="caller", text="caller")
-    if b.facts.notify_socket:
-        b.host("make_notify_socket", directory=f"{b.request.directory}/notify")
-    namespaces.open_joined(b)
-    cgroups.make_cgroup(b)
-    if b.linux.get("intelRdt") is not None:
+        seccomp.compile_filter(builder)
+    builder.inherit("proc")
+    builder.host("open_procfs", slot="proc")
+    if builder.request.detach:
+        builder.inherit("start")
+        builder.host("make_start_fifo", path=f"{builder.request.directory}/start", slot="start")
+    if builder.request.bound and builder.request.init:
+        builder.inherit("caller")
+        builder.host("open_caller", slot="caller")
+        builder.host("save_link", name="caller", text="caller")
+    if builder.facts.notify_socket:
+        builder.host("make_notify_socket", directory=f"{builder.request.directory}/notify")
+    namespaces.open_joined(builder)
+    cgroups.make_cgroup(builder)
+    if builder.linux.get("intelRdt") is not None:
         from . import rdt
 
-        rdt.make(b)
+        rdt.make_group(builder)
 
 
-def _names(b: Builder) -> None:
+def _names(builder: Builder) -> None:
     """In the new namespaces: keys, names, sysctls."""
-    if b.facts.keyrings and not b.request.no_new_keyring:
-        if b.process.get("selinuxLabel"):
+    if builder.facts.keyrings and not builder.request.no_new_keyring:
+        if builder.process.get("selinuxLabel"):
             from .mounts import labels
 
-            labels.for_keyring(b)
-        b.init("join_keyring", name=f"_ses.{b.request.container_id}")
+            labels.for_keyring(builder)
+        builder.init("join_keyring", name=f"_ses.{builder.request.container_id}")
     # An empty name is none, as in every peer.
     for key in ("hostname", "domainname"):
-        if b.data.get(key):
-            b.init(f"set_{key}", f"/{key}", name=b.data[key])
-    for key, value in (b.linux.get("sysctl") or {}).items():
-        b.init(
+        if builder.data.get(key):
+            builder.init(f"set_{key}", f"/{key}", name=builder.data[key])
+    for key, value in (builder.linux.get("sysctl") or {}).items():
+        builder.init(
             "write_proc",
             f"/linux/sysctl/{pointer_token(key)}",
             proc="proc",
@@ -163,106 +163,116 @@ def _names(b: Builder) -> None:
         )
 
 
-def _file_system(b: Builder) -> None:
+def _file_system(builder: Builder) -> None:
     """The root file system and all that is made below it."""
-    rootfs.enter_root(b)
-    rootfs.open_null(b)
-    mounts.add_mounts(b)
-    if b.facts.notify_socket:
-        _notify_mount(b)
-    devices.make_devices(b)
-    if b.process.get("terminal"):
-        rootfs.console_target(b)
-    rootfs.make_cwd(b)
+    rootfs.enter_root(builder)
+    rootfs.open_null(builder)
+    mounts.add_mounts(builder)
+    if builder.facts.notify_socket:
+        _notify_mount(builder)
+    devices.make_devices(builder)
+    if builder.process.get("terminal"):
+        rootfs.console_target(builder)
+    rootfs.make_cwd(builder)
 
 
-def _change_root(b: Builder) -> None:
+def _change_root(builder: Builder) -> None:
     """Hooks, the change of root, the standard streams, and what turns read-only."""
-    if any(hooks.hooks(b, kind) for kind in ("prestart", "createRuntime", "createContainer")):
+    if any(hooks.hooks(builder, kind) for kind in ("prestart", "createRuntime", "createContainer")):
         # Hooks take their time, and may ask for the state.
-        b.init("sync")
-        b.host("record_state", status="creating")
-        hooks.host_hooks(b, "prestart", "creating")
-        hooks.host_hooks(b, "createRuntime", "creating")
-    hooks.init_hooks(b, "createContainer", "creating", env=list(b.facts.environ), cwd=b.root_path)
-    rootfs.change_root(b)
-    if b.process.get("terminal"):
-        _console(b)
+        builder.init("sync")
+        builder.host("record_state", status="creating")
+        hooks.host_hooks(builder, "prestart", "creating")
+        hooks.host_hooks(builder, "createRuntime", "creating")
+    hooks.init_hooks(builder, "createContainer", "creating", env=list(builder.facts.environ), cwd=builder.root_path)
+    rootfs.change_root(builder)
+    if builder.process.get("terminal"):
+        _console(builder)
     else:
-        uid = (b.process.get("user") or {}).get("uid", 0)
-        b.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
-    mounts.finish_readonly(b)
-    rootfs.protect(b)
-    mounts.finish_propagation(b)
+        uid = (builder.process.get("user") or {}).get("uid", 0)
+        builder.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
+    mounts.finish_readonly(builder)
+    rootfs.protect(builder)
+    mounts.finish_propagation(builder)
 
 
-def _program(b: Builder) -> None:
+def _program(builder: Builder) -> None:
     """Labels, credentials, directory, environment, the program."""
-    if b.process.get("apparmorProfile") or b.process.get("selinuxLabel"):
+    if builder.process.get("apparmorProfile") or builder.process.get("selinuxLabel"):
         from .mounts import labels
 
-        labels.for_program(b)
-    program.become(b, program.environment_of(b))
+        labels.for_program(builder)
+    program.become(builder, program.environment_of(builder))
 
 
-def _ready(b: Builder) -> None:
+def _ready(builder: Builder) -> None:
     """Limits, `ready`, what the host does then, and the wait for `start`."""
-    program.confine(b, "creating")
-    b.init("ready", detach=1 if b.request.detach else 0)
-    program.limits(b)
-    cgroups.write_late(b)
-    if b.linux.get("intelRdt") is not None:
+    program.confine(builder, "creating")
+    builder.init("ready", detach=1 if builder.request.detach else 0)
+    program.limits(builder)
+    cgroups.write_late(builder)
+    if builder.linux.get("intelRdt") is not None:
         from . import rdt
 
-        rdt.join(b)
-    if b.request.pidfd_socket:
-        b.host("pass_pidfd", socket=b.request.pidfd_socket)
-    b.host("record_state", status="created")
-    if b.request.pid_file:
-        b.host("write_pid_file", path=b.request.pid_file)
-    if b.request.ahead:
-        b.init("receive_program", "/process/args", caller="caller")
+        rdt.join(builder)
+    if builder.request.pidfd_socket:
+        builder.host("pass_pidfd", socket=builder.request.pidfd_socket)
+    builder.host("record_state", status="created")
+    if builder.request.pid_file:
+        builder.host("write_pid_file", path=builder.request.pid_file)
+    if builder.request.ahead:
+        builder.init("receive_program", "/process/args", caller="caller")
     else:
-        b.init("wait_start", slot="start" if b.request.detach else "sync")
-    hooks.init_hooks(b, "startContainer", "created", env=None, cwd=None)
+        builder.init("wait_start", slot="start" if builder.request.detach else "sync")
+    hooks.init_hooks(builder, "startContainer", "created", env=None, cwd=None)
 
 
-def _notify_mount(b: Builder) -> None:
+def _notify_mount(builder: Builder) -> None:
     """The directory with the socket that stands for the caller's NOTIFY_SOCKET, read-only in the container."""
-    b.init("clone_tree", slot=b.slot("mount"), path=f"{b.request.directory}/notify", recursive=0, root=None)
-    rootfs.target(b, "", "/run/notify", OPEN_CREATE, like="mount")
-    b.init("set_mount_attr", slot="mount", set=c.MOUNT_ATTR_RDONLY)
-    b.init("attach", slot="mount", target="target")
+    builder.init(
+        "clone_tree", slot=builder.slot("mount"), path=f"{builder.request.directory}/notify", recursive=0, root=None
+    )
+    rootfs.target(builder, "", "/run/notify", OPEN_CREATE, like="mount")
+    builder.init("set_mount_attr", slot="mount", set=c.MOUNT_ATTR_RDONLY)
+    builder.init("attach", slot="mount", target="target")
 
 
-def _console(b: Builder) -> None:
-    size = b.process.get("consoleSize") or {}
+def _console(builder: Builder) -> None:
+    size = builder.process.get("consoleSize") or {}
     words = (size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF)
-    uid = (b.process.get("user") or {}).get("uid", 0)
+    uid = (builder.process.get("user") or {}).get("uid", 0)
     pointer = "/process/terminal"
-    b.init("open_console", pointer, root="root", master=b.slot("master"), slave=b.slot("slave"), size=words, uid=uid)
-    b.init("send_fd", pointer, slot="master")
-    b.host("pass_console", pointer, socket=b.request.console_socket)
-    b.init("use_console", pointer, slave="slave", target="console")
-    b.init("close", pointer, slot="console")
+    builder.init(
+        "open_console",
+        pointer,
+        root="root",
+        master=builder.slot("master"),
+        slave=builder.slot("slave"),
+        size=words,
+        uid=uid,
+    )
+    builder.init("send_fd", pointer, slot="master")
+    builder.host("pass_console", pointer, socket=builder.request.console_socket)
+    builder.init("use_console", pointer, slave="slave", target="console")
+    builder.init("close", pointer, slot="console")
 
 
-def _finish(b: Builder) -> None:
+def _finish(builder: Builder) -> None:
     """The program, and the hooks that follow it in `start` and in `delete`.
 
     Without ``process`` there is no program, which only `start` may be told (runtime-spec runtime.md, Start).
     """
-    if b.process:
-        if b.request.init:
-            b.init(
+    if builder.process:
+        if builder.request.init:
+            builder.init(
                 "fork_program",
-                sync=None if b.request.detach else "sync",
-                caller="caller" if b.request.bound else None,
-                terminal=int(bool(b.process.get("terminal"))),
+                sync=None if builder.request.detach else "sync",
+                caller="caller" if builder.request.bound else None,
+                terminal=int(bool(builder.process.get("terminal"))),
             )
-        b.init("execute", "/process/args")
-    hooks.host_hooks(b, "poststart", "running")
-    hooks.host_hooks(b, "poststop", "stopped")
+        builder.init("execute", "/process/args")
+    hooks.host_hooks(builder, "poststart", "running")
+    hooks.host_hooks(builder, "poststop", "stopped")
 
 
 # The stretches in their order.  Behind each what it reads of the parts of a config that may differ between two

@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from .builder import Builder
 
 
-def make_cgroup(b: Builder) -> None:
+def make_cgroup(builder: Builder) -> None:
     """Make the directories, write the limits, open the files by which the helper joins.
 
     systemd makes the cgroup when there is a process to put into it: then all but the limits is left to
     `enter_unit`.
     """
-    for controller, path, device, kind in () if b.cgroup.unit else b.cgroup.plain():
-        b.host("look_at_cgroup", "/linux/cgroupsPath", controller=controller, path=path, device=device, kind=kind)
-    for controller, path in () if b.cgroup.unit else b.cgroup.directories():
-        b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
+    for controller, path, device, kind in () if builder.cgroup.unit else builder.cgroup.plain():
+        builder.host("look_at_cgroup", "/linux/cgroupsPath", controller=controller, path=path, device=device, kind=kind)
+    for controller, path in () if builder.cgroup.unit else builder.cgroup.directories():
+        builder.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
     settings, warnings = translate.translate(
-        b.cgroup.kind,
-        _resources(b.data, 1 if b.request.init else 0),
-        available=b.cgroup.available,
-        devices=b.cgroup.devices,
+        builder.cgroup.kind,
+        _resources(builder.data, 1 if builder.request.init else 0),
+        available=builder.cgroup.available,
+        devices=builder.cgroup.devices,
     )
-    b.warnings += warnings
-    b.late_settings = [setting for setting in settings if _is_late(setting)]
-    b.settings = [setting for setting in settings if not _is_late(setting)]
-    if b.cgroup.unit:
+    builder.warnings += warnings
+    builder.late_settings = [setting for setting in settings if _is_late(setting)]
+    builder.settings = [setting for setting in settings if not _is_late(setting)]
+    if builder.cgroup.unit:
         return
-    _furnish(b)
-    for controller, path in b.cgroup.joined_by_child():
-        slot = b.inherit(f"cgroup_{controller}")
-        b.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
-    if b.cgroup.clones:
-        b.host("start_in_cgroup", "/linux/cgroupsPath", path=b.cgroup.path(UNIFIED))
+    _furnish(builder)
+    for controller, path in builder.cgroup.joined_by_child():
+        slot = builder.inherit(f"cgroup_{controller}")
+        builder.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
+    if builder.cgroup.clones:
+        builder.host("start_in_cgroup", "/linux/cgroupsPath", path=builder.cgroup.path(UNIFIED))
 
 
 def _resources(data: dict[str, Any], own: int) -> dict[str, Any]:
@@ -60,20 +60,20 @@ def _resources(data: dict[str, Any], own: int) -> dict[str, Any]:
     return resources
 
 
-def _furnish(b: Builder) -> None:
+def _furnish(builder: Builder) -> None:
     """All that is done with a group that exists: controllers, limits, ownership."""
-    _enable(b)
-    for setting in b.settings:
-        _write(b, setting)
-    if b.cgroup.kind == V2:
-        _give(b)
+    _enable(builder)
+    for setting in builder.settings:
+        _write(builder, setting)
+    if builder.cgroup.kind == V2:
+        _give(builder)
 
 
-def _enable(b: Builder) -> None:
+def _enable(builder: Builder) -> None:
     """On v2 a group has the controllers that are switched on in the one above."""
-    needed = {setting.controller for setting in (*b.settings, *b.late_settings)}
-    for path, controllers in b.cgroup.enabling:
-        b.host(
+    needed = {setting.controller for setting in (*builder.settings, *builder.late_settings)}
+    for path, controllers in builder.cgroup.enabling:
+        builder.host(
             "enable_controllers",
             "/linux/resources",
             why="the kernel may refuse the others, which are for statistics",
@@ -83,29 +83,31 @@ def _enable(b: Builder) -> None:
         )
 
 
-def _give(b: Builder) -> None:
+def _give(builder: Builder) -> None:
     """The group belongs to the container's user where the container may write to it.
 
     That is (config-linux.md, "Cgroup ownership"): on v2, in a cgroup namespace of its own, with the hierarchy
     mounted at its usual place and not read-only.
     """
-    uid: int = (b.process.get("user") or {}).get("uid", 0)
-    if "cgroup" not in b.new or not any(_shows_groups(b, mount) for mount in b.data.get("mounts") or ()):
+    uid: int = (builder.process.get("user") or {}).get("uid", 0)
+    if "cgroup" not in builder.new or not any(
+        _shows_groups(builder, mount) for mount in builder.data.get("mounts") or ()
+    ):
         return
-    if b.user_namespace:
-        outside = mapped(b.linux.get("uidMappings") or (), uid)
+    if builder.user_namespace:
+        outside = mapped(builder.linux.get("uidMappings") or (), uid)
         if outside is None:
             return
         uid = outside
     if uid:
-        path = b.cgroup.path(UNIFIED)
-        b.host("give_cgroup", "/process/user/uid", path=path, uid=uid, files=list(b.cgroup.delegated()))
+        path = builder.cgroup.path(UNIFIED)
+        builder.host("give_cgroup", "/process/user/uid", path=path, uid=uid, files=list(builder.cgroup.delegated()))
 
 
-def _shows_groups(b: Builder, mount: dict[str, Any]) -> bool:
+def _shows_groups(builder: Builder, mount: dict[str, Any]) -> bool:
     return (
         mount.get("type") in ("cgroup", "cgroup2")
-        and b.destination(mount) == "/sys/fs/cgroup"
+        and builder.destination(mount) == "/sys/fs/cgroup"
         and "ro" not in (mount.get("options") or ())
     )
 
@@ -119,14 +121,14 @@ def mapped(mappings: Iterable[dict[str, int]], inside: int) -> int | None:
     return None
 
 
-def enter_unit(b: Builder) -> None:
+def enter_unit(builder: Builder) -> None:
     """Have systemd start the unit with the helper in it, and write the limits, before the helper goes on."""
-    unit = b.cgroup.unit
+    unit = builder.cgroup.unit
     if unit is None:
         return
-    b.init("sync")
-    properties = b.cgroup.unit_properties(b.settings)
-    b.host(
+    builder.init("sync")
+    properties = builder.cgroup.unit_properties(builder.settings)
+    builder.host(
         "start_unit",
         "/linux/cgroupsPath",
         unit=unit.name,
@@ -134,15 +136,15 @@ def enter_unit(b: Builder) -> None:
         instance=unit.instance,
         properties=[list(one) for one in properties],
     )
-    for controller, path in b.cgroup.directories():
-        b.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
-    if b.cgroup.joins or unit.is_slice:
-        b.host(
+    for controller, path in builder.cgroup.directories():
+        builder.host("make_cgroup", "/linux/cgroupsPath", controller=controller, path=path)
+    if builder.cgroup.joins or unit.is_slice:
+        builder.host(
             "place_process",
             "/linux/cgroupsPath",
             why="systemd puts a process into the hierarchies that it uses itself",
         )
-    _furnish(b)
+    _furnish(builder)
 
 
 def _is_late(setting: translation.Setting) -> bool:
@@ -150,26 +152,28 @@ def _is_late(setting: translation.Setting) -> bool:
     return setting.late or setting.file == "pids.max"
 
 
-def write_late(b: Builder) -> None:
+def write_late(builder: Builder) -> None:
     """Settings that would hinder the set-up, once it is done."""
-    if b.cgroup.unit and b.late_settings:
-        properties = b.cgroup.properties_of(b.late_settings)
-        b.host("set_unit", "/linux/resources", unit=b.cgroup.unit.name, properties=[list(one) for one in properties])
-    for setting in b.late_settings:
-        _write(b, setting)
+    if builder.cgroup.unit and builder.late_settings:
+        properties = builder.cgroup.properties_of(builder.late_settings)
+        builder.host(
+            "set_unit", "/linux/resources", unit=builder.cgroup.unit.name, properties=[list(one) for one in properties]
+        )
+    for setting in builder.late_settings:
+        _write(builder, setting)
 
 
-def _write(b: Builder, setting: translation.Setting) -> None:
+def _write(builder: Builder, setting: translation.Setting) -> None:
     if setting.file == translation.DEVICE_FILTER:
-        path = b.cgroup.path(UNIFIED)
+        path = builder.cgroup.path(UNIFIED)
         rules = setting.value.split("\n")
-        b.host("filter_devices", setting.pointer, path=path, rules=rules, program=DEVICE_PROGRAM)
+        builder.host("filter_devices", setting.pointer, path=path, rules=rules, program=DEVICE_PROGRAM)
         return
-    b.host(
+    builder.host(
         "write_cgroup",
         setting.pointer,
         controller=setting.controller,
-        path=b.cgroup.path(setting.controller),
+        path=builder.cgroup.path(setting.controller),
         file=setting.file,
         value=setting.value,
     )

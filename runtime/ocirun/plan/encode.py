@@ -247,7 +247,7 @@ def patched(
     return b"".join([out, *data.parts])
 
 
-class Course:
+class AfterStart:
     """What follows the program's start in the call that has started it.
 
     usage     path of a cgroup and name of a file in it, in turn, of all that say what was used
@@ -263,15 +263,15 @@ class Course:
         self.ahead = ahead
 
 
-def host(plan: Plan, made: Mapping[str, bytes], course: Course | None = None) -> bytes:
+def host(plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None = None) -> bytes:
     """The bytes of the host's side of `plan`: its operations, and between them the turns of the two sides.
 
     made    the bytes of arguments of the kind "made", by name
-    course  of a run that is one call; None where the caller watches the program itself
+    after_start  of a run that is one call; None where the caller watches the program itself
     An operation that csrc/host does not have is an `ask`.  Raises ConfigError as `encode`.
     """
     slots = {name: number for number, name in enumerate(plan.slots)}
-    steps = list(_host_steps(plan, made, course))
+    steps = list(_host_steps(plan, made, after_start))
     data = _Data(_HEADER.size + _OP.size * len(steps))
     packed: list[bytes] = []
     for index, name, args in steps:
@@ -283,14 +283,14 @@ def host(plan: Plan, made: Mapping[str, bytes], course: Course | None = None) ->
 
 
 def _host_steps(
-    plan: Plan, made: Mapping[str, bytes], course: Course | None
+    plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None
 ) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     """(number in the plan, name in HOST_CALLS, arguments); what is no operation has the number behind the last."""
     own = len(plan.ops)
     first, batches = host_batches(plan)
     if any(op.name == "reserve_state" for op in plan.ops):
         yield own, "hold_descriptors", {}
-    if course is not None and not course.ahead:
+    if after_start is not None and not after_start.ahead:
         yield own, "open_streams", {}
     yield from _calls(plan, made, first)
     for index, numbers in batches.items():
@@ -298,13 +298,13 @@ def _host_steps(
         if barrier.name == "wait_start":
             continue
         if barrier.name == "execute":
-            if course is not None and course.ahead:
+            if after_start is not None and after_start.ahead:
                 yield own, "pause", {"go": 1}
                 yield own, "open_streams", {}
-            hook = "" if course is None else "poststart"
+            hook = "" if after_start is None else "poststart"
             behind = [number for number in numbers if plan.ops[number].args.get("kind", hook) == hook]
             # Where nothing stands between, the watch of the program sees both, its beginning and its end.
-            yield index, "start_program", {"waits": int(course is None or bool(behind))}
+            yield index, "start_program", {"waits": int(after_start is None or bool(behind))}
             yield from _calls(plan, made, behind)
             continue
         yield index, "await", {"forks": int(barrier.name == "fork_init")}
@@ -313,11 +313,11 @@ def _host_steps(
         if barrier.name == "ready" and barrier.args["detach"]:
             yield index, "detach", {}
             return
-    if course is not None:
+    if after_start is not None:
         yield own, "serve", {}
-    if course is not None and course.removes:
-        yield own, "read_usage", {"files": course.usage}
-        if course.ahead:
+    if after_start is not None and after_start.removes:
+        yield own, "read_usage", {"files": after_start.usage}
+        if after_start.ahead:
             yield own, "pause", {"go": 2}
         yield own, "remove_run", {}
 

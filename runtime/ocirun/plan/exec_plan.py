@@ -78,20 +78,22 @@ def build_exec(
     return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
 
 
-def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[str, str]], attach: str | None) -> None:
-    b.init("guard")
-    affinity = b.process.get("execCPUAffinity") or {}
+def _join(
+    builder: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[str, str]], attach: str | None
+) -> None:
+    builder.init("guard")
+    affinity = builder.process.get("execCPUAffinity") or {}
     if affinity.get("initial"):
-        b.init("set_affinity", "/process/execCPUAffinity/initial", mask=_mask(affinity["initial"], "initial"))
-    if attach is not None and b.cgroup.unit is not None:
+        builder.init("set_affinity", "/process/execCPUAffinity/initial", mask=_mask(affinity["initial"], "initial"))
+    if attach is not None and builder.cgroup.unit is not None:
         why = "only systemd may move a process out of a user's session"
-        if not b.cgroup.unit.user:
+        if not builder.cgroup.unit.user:
             why = "systemd counts processes in a hierarchy of its own"
-        b.init("sync")
-        b.host("attach_unit", "/linux/cgroupsPath", why=why, unit=b.cgroup.unit.name, below=attach)
+        builder.init("sync")
+        builder.host("attach_unit", "/linux/cgroupsPath", why=why, unit=builder.cgroup.unit.name, below=attach)
     for name, _ in cgroup_files:
-        b.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
-    kinds = {**b.new, **{kind: pointer for kind, (_, pointer) in b.joined.items()}}
+        builder.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
+    kinds = {**builder.new, **{kind: pointer for kind, (_, pointer) in builder.joined.items()}}
     wanted = frozenset(kinds) if foreign is None else foreign
     others = 0
     for kind in wanted:
@@ -99,35 +101,35 @@ def _join(b: Builder, foreign: frozenset[str] | None, cgroup_files: list[tuple[s
             others |= c.NAMESPACE_FLAGS[kind]
     # One that init has made for itself is not the container's.
     user = "user" in wanted and "user" in kinds
-    if others and b.facts.privileged:
+    if others and builder.facts.privileged:
         # With the host's rights over all of them, before the user namespace takes these away.
-        b.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
+        builder.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
     if user:
-        flag = c.CLONE_NEWUSER if b.facts.privileged else others | c.CLONE_NEWUSER
-        b.init("join_namespace", kinds["user"], slot="init", flag=flag, keep=1)
-    elif others and not b.facts.privileged:
-        b.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
-    b.init("close", slot="init")
-    if not b.own_mounts:
-        b.init("open_root", "/root/path", slot=b.slot("root"), path=b.rootfs)
-        b.init("change_root", "/root/path", root="root")
+        flag = c.CLONE_NEWUSER if builder.facts.privileged else others | c.CLONE_NEWUSER
+        builder.init("join_namespace", kinds["user"], slot="init", flag=flag, keep=1)
+    elif others and not builder.facts.privileged:
+        builder.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
+    builder.init("close", slot="init")
+    if not builder.own_mounts:
+        builder.init("open_root", "/root/path", slot=builder.slot("root"), path=builder.rootfs)
+        builder.init("change_root", "/root/path", root="root")
     if user:
-        b.init("become_root", kinds["user"], drop_groups=1 if b.groups else 0)
-    if "proc" in b.slots:
+        builder.init("become_root", kinds["user"], drop_groups=1 if builder.groups else 0)
+    if "proc" in builder.slots:
         from .mounts import labels
 
-        labels.for_program(b)
-        if _own_keyring(b):
-            labels.for_keyring(b)
-        b.init("close", slot="proc")
-    b.init("fork_init", why="a pid namespace holds for children only", flags=0)
-    b.init("new_session")
-    if _own_keyring(b):
-        b.init("join_keyring", name=f"_ses.{b.request.container_id}")
+        labels.for_program(builder)
+        if _own_keyring(builder):
+            labels.for_keyring(builder)
+        builder.init("close", slot="proc")
+    builder.init("fork_init", why="a pid namespace holds for children only", flags=0)
+    builder.init("new_session")
+    if _own_keyring(builder):
+        builder.init("join_keyring", name=f"_ses.{builder.request.container_id}")
 
 
-def _own_keyring(b: Builder) -> bool:
-    return b.facts.keyrings and not b.request.no_new_keyring
+def _own_keyring(builder: Builder) -> bool:
+    return builder.facts.keyrings and not builder.request.no_new_keyring
 
 
 def _mask(text: str, key: str) -> list[int]:
@@ -137,37 +139,43 @@ def _mask(text: str, key: str) -> list[int]:
     return bit_set(cpu_list(text, pointer=f"/process/execCPUAffinity/{pointer_token(key)}"))
 
 
-def _prepare(b: Builder, own_umask: int | None, status: str) -> None:
+def _prepare(builder: Builder, own_umask: int | None, status: str) -> None:
     pointer = "/process/terminal"
-    uid = (b.process.get("user") or {}).get("uid", 0)
-    b.init("open_root", "/root/path", slot=b.slot("root"), path="/")
-    if b.process.get("terminal"):
-        size = b.process.get("consoleSize") or {}
+    uid = (builder.process.get("user") or {}).get("uid", 0)
+    builder.init("open_root", "/root/path", slot=builder.slot("root"), path="/")
+    if builder.process.get("terminal"):
+        size = builder.process.get("consoleSize") or {}
         words = (size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF)
-        b.init(
-            "open_console", pointer, root="root", master=b.slot("master"), slave=b.slot("slave"), size=words, uid=uid
+        builder.init(
+            "open_console",
+            pointer,
+            root="root",
+            master=builder.slot("master"),
+            slave=builder.slot("slave"),
+            size=words,
+            uid=uid,
         )
-        b.init("send_fd", pointer, slot="master")
-        b.host("pass_console", pointer, socket=b.request.console_socket)
-        b.init("use_console", pointer, slave="slave", target=None)
+        builder.init("send_fd", pointer, slot="master")
+        builder.host("pass_console", pointer, socket=builder.request.console_socket)
+        builder.init("use_console", pointer, slave="slave", target=None)
     else:
-        b.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
-    b.init("close", slot="root")
-    if (b.process.get("user") or {}).get("umask") is None and own_umask is not None:
-        b.process = {**b.process, "user": {**(b.process.get("user") or {}), "umask": own_umask}}
-    affinity = b.process.get("execCPUAffinity") or {}
+        builder.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
+    builder.init("close", slot="root")
+    if (builder.process.get("user") or {}).get("umask") is None and own_umask is not None:
+        builder.process = {**builder.process, "user": {**(builder.process.get("user") or {}), "umask": own_umask}}
+    affinity = builder.process.get("execCPUAffinity") or {}
     # Without `final` the kernel says what becomes of `initial` in the container's cgroup (config.md).
-    program.become(b, program.environment_of(b), reset_affinity=not affinity.get("initial"))
+    program.become(builder, program.environment_of(builder), reset_affinity=not affinity.get("initial"))
     if affinity.get("final"):
-        b.init("set_affinity", "/process/execCPUAffinity/final", mask=_mask(affinity["final"], "final"))
-    program.confine(b, status)
-    b.init("ready", detach=0)
-    program.limits(b)
-    if b.linux.get("intelRdt") is not None:
+        builder.init("set_affinity", "/process/execCPUAffinity/final", mask=_mask(affinity["final"], "final"))
+    program.confine(builder, status)
+    builder.init("ready", detach=0)
+    program.limits(builder)
+    if builder.linux.get("intelRdt") is not None:
         from . import rdt
 
-        rdt.join(b)
-    if b.request.pidfd_socket:
-        b.host("pass_pidfd", socket=b.request.pidfd_socket)
-    if b.request.pid_file:
-        b.host("write_pid_file", path=b.request.pid_file)
+        rdt.join(builder)
+    if builder.request.pidfd_socket:
+        builder.host("pass_pidfd", socket=builder.request.pidfd_socket)
+    if builder.request.pid_file:
+        builder.host("write_pid_file", path=builder.request.pid_file)

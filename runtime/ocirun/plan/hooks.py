@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from .builder import Builder
 
 
-def hooks(b: Builder, kind: str) -> list[tuple[str, dict[str, Any]]]:
+def hooks(builder: Builder, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """(pointer, hook) for each hook of a kind, in order."""
-    entries = (b.data.get("hooks") or {}).get(kind) or ()
+    entries = (builder.data.get("hooks") or {}).get(kind) or ()
     return [(f"/hooks/{kind}/{index}", hook) for index, hook in enumerate(entries)]
 
 
-def host_hooks(b: Builder, kind: str, status: str) -> None:
+def host_hooks(builder: Builder, kind: str, status: str) -> None:
     """Hooks that the runtime starts in its own namespaces, with the bundle as working directory."""
-    for index, (pointer, hook) in enumerate(hooks(b, kind)):
-        b.host(
+    for index, (pointer, hook) in enumerate(hooks(builder, kind)):
+        builder.host(
             "host_hook",
             pointer,
             kind=kind,
@@ -34,16 +34,16 @@ def host_hooks(b: Builder, kind: str, status: str) -> None:
         )
 
 
-def init_hooks(b: Builder, kind: str, status: str, *, env: list[str] | None, cwd: str | None) -> None:
+def init_hooks(builder: Builder, kind: str, status: str, *, env: list[str] | None, cwd: str | None) -> None:
     """Hooks that the helper starts in the container's namespaces.
 
     env   for hooks without one: the caller's for createContainer, whose path means the host's files, and
           None, the program's with its HOME, for startContainer
     """
-    head, tail = state_halves(b, status)
-    for pointer, hook in hooks(b, kind):
+    head, tail = state_halves(builder, status)
+    for pointer, hook in hooks(builder, kind):
         own = hook.get("env")
-        b.init(
+        builder.init(
             "run_hook",
             pointer,
             path=hook["path"],
@@ -55,8 +55,8 @@ def init_hooks(b: Builder, kind: str, status: str, *, env: list[str] | None, cwd
         )
 
 
-def state_halves(b: Builder, status: str) -> tuple[str, str]:
+def state_halves(builder: Builder, status: str) -> tuple[str, str]:
     """The state JSON (runtime-spec runtime.md "State") before and after the pid, which the helper fills in."""
-    head = jsonio.dumps({"ociVersion": SPEC_VERSION, "id": b.request.container_id, "status": status})
-    tail = jsonio.dumps({"bundle": b.request.bundle, "annotations": b.data.get("annotations") or {}})
+    head = jsonio.dumps({"ociVersion": SPEC_VERSION, "id": builder.request.container_id, "status": status})
+    tail = jsonio.dumps({"bundle": builder.request.bundle, "annotations": builder.data.get("annotations") or {}})
     return head[:-1] + ',"pid":', "," + tail[1:]

@@ -26,76 +26,76 @@ if TYPE_CHECKING:
 _JOIN_ORDER = ("network", "ipc", "uts", "cgroup", "time", "pid", "mount")
 
 
-def staged(b: Builder) -> str:
+def staged(builder: Builder) -> str:
     """Why two processes are needed, or ""."""
-    if "pid" in b.joined:
+    if "pid" in builder.joined:
         return "a pid namespace that is joined holds for children only"
-    if "time" in b.new:
+    if "time" in builder.new:
         return "a time namespace holds for children only"
-    if "user" in b.joined:
+    if "user" in builder.joined:
         return "the host's rights over other namespaces end with the user namespace"
-    if "user" in b.new and b.joined:
+    if "user" in builder.new and builder.joined:
         return "namespaces of the host are joined before the new user namespace takes the right away"
-    if "user" in b.new and b.enters_root:
+    if "user" in builder.new and builder.enters_root:
         return "the directories above the root file system are closed to the root of the user namespace"
     return ""
 
 
-def open_joined(b: Builder) -> None:
+def open_joined(builder: Builder) -> None:
     """The host opens and checks each namespace file, before anything is made.
 
     Which of them must not be the host's own is known when the plan is complete (`build.finished`).
     """
-    if not b.facts.privileged:
+    if not builder.facts.privileged:
         from . import rootless
 
-        rootless.refuse(b)
-    for kind, (path, pointer) in b.joined.items():
-        slot = b.inherit(f"ns_{kind}")
-        b.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot, not_own_for="")
+        rootless.refuse(builder)
+    for kind, (path, pointer) in builder.joined.items():
+        slot = builder.inherit(f"ns_{kind}")
+        builder.host("open_namespace", f"{pointer}/path", path=path, type=kind, slot=slot, not_own_for="")
 
 
-def enter(b: Builder) -> None:
+def enter(builder: Builder) -> None:
     """From `spawn` to a process that is in all its namespaces but a new cgroup one."""
-    why = staged(b)
+    why = staged(builder)
     flags = 0
-    for kind in b.new:
+    for kind in builder.new:
         if kind != "cgroup":
             flags |= c.NAMESPACE_FLAGS[kind]
-    b.host("spawn", "", why=why, flags=0 if why else flags, slots=list(b.slots[: b.inherited]))
-    if "user" in b.new and not b.facts.privileged:
+    builder.host("spawn", "", why=why, flags=0 if why else flags, slots=list(builder.slots[: builder.inherited]))
+    if "user" in builder.new and not builder.facts.privileged:
         # /proc/PID of a process that is closed to debuggers belongs to root, and so do uid_map and gid_map.
-        b.init("guard", dumpable=1)
+        builder.init("guard", dumpable=1)
     else:
-        b.init("guard")
-    enter_unit(b)
-    if b.cgroup.joins:
-        for name in b.slots:
+        builder.init("guard")
+    enter_unit(builder)
+    if builder.cgroup.joins:
+        for name in builder.slots:
             if name.startswith("cgroup_"):
-                b.init("join_cgroup", "/linux/cgroupsPath", slot=name)
+                builder.init("join_cgroup", "/linux/cgroupsPath", slot=name)
     if why:
-        _enter_staged(b, flags, why)
+        _enter_staged(builder, flags, why)
     else:
         if flags & c.CLONE_NEWUSER:
-            _map_ids(b)
-            _become_root(b)
+            _map_ids(builder)
+            _become_root(builder)
         for kind in _JOIN_ORDER:
-            _join(b, kind)
-    b.init("new_session")
-    if "cgroup" in b.new:
+            _join(builder, kind)
+    builder.init("new_session")
+    if "cgroup" in builder.new:
         # After the cgroup is joined: the namespace's root is the cgroup of this moment.
-        b.init("unshare", b.new["cgroup"], flags=c.CLONE_NEWCGROUP)
-    if "network" in b.new:
-        b.init("loopback_up", b.new["network"])
-    if b.linux.get("netDevices"):
-        _move_devices(b)
+        builder.init("unshare", builder.new["cgroup"], flags=c.CLONE_NEWCGROUP)
+    if "network" in builder.new:
+        builder.init("loopback_up", builder.new["network"])
+    if builder.linux.get("netDevices"):
+        _move_devices(builder)
 
 
-def _move_devices(b: Builder) -> None:
+def _move_devices(builder: Builder) -> None:
     """Before the hooks and the sysctls, which may be about these devices."""
-    b.init("sync")
-    for device, settings in b.linux["netDevices"].items():
-        b.host(
+    builder.init("sync")
+    for device, settings in builder.linux["netDevices"].items():
+        builder.host(
             "move_device",
             f"/linux/netDevices/{pointer_token(device)}",
             device=device,
@@ -103,60 +103,60 @@ def _move_devices(b: Builder) -> None:
         )
 
 
-def _enter_staged(b: Builder, flags: int, why: str) -> None:
+def _enter_staged(builder: Builder, flags: int, why: str) -> None:
     # An unprivileged caller gets the right to join the others from the user namespace.
-    order = (*_JOIN_ORDER, "user") if b.facts.privileged else ("user", *_JOIN_ORDER)
-    if b.enters_root:
-        b.init("open_root", "/root/path", why=why, slot=b.slot("rootdir"), path=b.rootfs, enter=1)
+    order = (*_JOIN_ORDER, "user") if builder.facts.privileged else ("user", *_JOIN_ORDER)
+    if builder.enters_root:
+        builder.init("open_root", "/root/path", why=why, slot=builder.slot("rootdir"), path=builder.rootfs, enter=1)
     for kind in order:
-        _join(b, kind)
+        _join(builder, kind)
     if flags & c.CLONE_NEWUSER:
-        b.init("unshare", b.new["user"], flags=c.CLONE_NEWUSER)
-        _map_ids(b)
+        builder.init("unshare", builder.new["user"], flags=c.CLONE_NEWUSER)
+        _map_ids(builder)
     rest = flags & ~c.CLONE_NEWUSER
     if rest:
-        b.init("unshare", "/linux/namespaces", flags=rest)
-    offsets = b.linux.get("timeOffsets") or {}
+        builder.init("unshare", "/linux/namespaces", flags=rest)
+    offsets = builder.linux.get("timeOffsets") or {}
     if offsets:
-        b.init("sync")
-        b.host("write_time_offsets", "/linux/timeOffsets", offsets=_offset_lines(offsets))
+        builder.init("sync")
+        builder.host("write_time_offsets", "/linux/timeOffsets", offsets=_offset_lines(offsets))
     if flags & c.CLONE_NEWUSER:
         # Last, as it closes /proc/PID, and with it the offsets, to a runtime that is not root.
-        _become_root(b)
-    b.init("fork_init", why=why, flags=0)
+        _become_root(builder)
+    builder.init("fork_init", why=why, flags=0)
 
 
-def _join(b: Builder, kind: str) -> None:
-    if kind not in b.joined:
+def _join(builder: Builder, kind: str) -> None:
+    if kind not in builder.joined:
         return
-    _, pointer = b.joined[kind]
-    b.init("join_namespace", pointer, slot=f"ns_{kind}", flag=c.NAMESPACE_FLAGS[kind])
+    _, pointer = builder.joined[kind]
+    builder.init("join_namespace", pointer, slot=f"ns_{kind}", flag=c.NAMESPACE_FLAGS[kind])
     if kind == "user":
-        b.init("become_root", pointer, drop_groups=1 if b.facts.privileged else 0)
+        builder.init("become_root", pointer, drop_groups=1 if builder.facts.privileged else 0)
 
 
-def _map_ids(b: Builder) -> None:
+def _map_ids(builder: Builder) -> None:
     """The runtime writes the maps from outside, by itself or by the programs of shadow-utils."""
     from . import rootless
 
-    way = rootless.maps(b)
-    b.groups = way.setgroups == "allow"
-    b.init("sync")
-    b.host(
+    way = rootless.maps(builder)
+    builder.groups = way.setgroups == "allow"
+    builder.init("sync")
+    builder.host(
         "write_id_maps",
         "/linux/uidMappings",
         why=way.why,
-        uid_map=map_lines(b.linux.get("uidMappings") or ()),
-        gid_map=map_lines(b.linux.get("gidMappings") or ()),
+        uid_map=map_lines(builder.linux.get("uidMappings") or ()),
+        gid_map=map_lines(builder.linux.get("gidMappings") or ()),
         uid_program=way.uid_program,
         gid_program=way.gid_program,
         setgroups=way.setgroups,
     )
 
 
-def _become_root(b: Builder) -> None:
+def _become_root(builder: Builder) -> None:
     """Root of the new user namespace, without the caller's groups where they can be given up."""
-    b.init("become_root", b.new["user"], drop_groups=1 if b.groups else 0)
+    builder.init("become_root", builder.new["user"], drop_groups=1 if builder.groups else 0)
 
 
 def map_lines(entries: Any) -> str:

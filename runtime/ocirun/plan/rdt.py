@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 PLACE = "/linux/intelRdt"
 
 
-def make(b: Builder) -> None:
+def make_group(builder: Builder) -> None:
     """Make or check the group, and the monitoring group.  Raises UnsupportedError where resctrl is not mounted."""
-    block = b.linux["intelRdt"]
+    block = builder.linux["intelRdt"]
     lines = schemata(block)
-    b.host(
+    builder.host(
         "make_rdt_group",
         f"{PLACE}/closID" if block.get("closID") else PLACE,
-        path=group(b),
+        path=group(builder),
         schemata=lines,
         # A class of service that somebody else set up is named alone.
         existing=1 if block.get("closID") and not lines else 0,
     )
     if block.get("enableMonitoring"):
-        b.host("make_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(b), schemata=[], existing=0)
+        builder.host("make_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(builder), schemata=[], existing=0)
 
 
-def join(b: Builder) -> None:
+def join(builder: Builder) -> None:
     """The process becomes a task of the groups: of the monitoring group second, as that is below the other."""
-    b.host("join_rdt_group", PLACE, path=group(b))
-    if b.linux["intelRdt"].get("enableMonitoring"):
-        b.host("join_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(b))
+    builder.host("join_rdt_group", PLACE, path=group(builder))
+    if builder.linux["intelRdt"].get("enableMonitoring"):
+        builder.host("join_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(builder))
 
 
-def group(b: Builder) -> str:
+def group(builder: Builder) -> str:
     """The directory of the group.  Raises UnsupportedError."""
-    return directory(b.facts.resctrl, b.linux["intelRdt"], b.request.container_id)
+    return directory(builder.facts.resctrl, builder.linux["intelRdt"], builder.request.container_id)
 
 
 def directory(top: str, block: Mapping[str, Any], container_id: str) -> str:
@@ -60,9 +60,9 @@ def directory(top: str, block: Mapping[str, Any], container_id: str) -> str:
     return top if name == "/" else f"{top}/{name}"
 
 
-def monitor(b: Builder) -> str:
+def monitor(builder: Builder) -> str:
     """The directory of the monitoring group."""
-    return f"{group(b)}/mon_groups/{b.request.container_id}"
+    return f"{group(builder)}/mon_groups/{builder.request.container_id}"
 
 
 def schemata(block: Mapping[str, Any]) -> list[str]:

@@ -273,7 +273,7 @@ def capability_words(mask: int) -> str:
     return ",".join(name.removeprefix("CAP_").lower() for name in names)
 
 
-def text(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
     """The plan as a numbered list: number, actor, what, details, and where in config.json it comes from."""
     return "".join(lines(plan))
 

@@ -74,33 +74,33 @@ def build_restore(
     return Plan(b.ops, b.slots, b.inherited, sorted(keep.values()), b.warnings)
 
 
-def _root(b: Builder) -> None:
+def _root(builder: Builder) -> None:
     """The root file system as a mount, and nothing of it outside of the helper's namespace."""
-    b.init("propagate", path="/", flags=c.MS_SLAVE | c.MS_REC)
-    b.init("open_root", "/root/path", slot=b.slot("rootdir"), path=b.rootfs)
-    b.init("clone_mount", "/root/path", slot=b.slot("root"), source="rootdir", recursive=1)
-    b.init("attach", "/root/path", slot="root", target="rootdir")
+    builder.init("propagate", path="/", flags=c.MS_SLAVE | c.MS_REC)
+    builder.init("open_root", "/root/path", slot=builder.slot("rootdir"), path=builder.rootfs)
+    builder.init("clone_mount", "/root/path", slot=builder.slot("root"), source="rootdir", recursive=1)
+    builder.init("attach", "/root/path", slot="root", target="rootdir")
 
 
-def _mount_points(b: Builder, external: dict[str, str]) -> None:
+def _mount_points(builder: Builder, external: dict[str, str]) -> None:
     """What is to be mounted in the root file system itself; all else is in mounts that CRIU makes first."""
-    places = [b.destination(mount) for mount in b.data.get("mounts") or ()]
+    places = [builder.destination(mount) for mount in builder.data.get("mounts") or ()]
     for index, place in enumerate(places):
         if any(place.startswith(other + "/") for other in places):
             continue
         pointer = f"/mounts/{index}"
-        source = external.get(place) or _source(b, index)
+        source = external.get(place) or _source(builder, index)
         if source:
-            b.init("clone_tree", pointer, slot=b.slot("mount"), path=source, recursive=0, root=None)
-            rootfs.target(b, pointer, place, OPEN_CREATE, like="mount")
-            b.init("close", pointer, slot="mount")
+            builder.init("clone_tree", pointer, slot=builder.slot("mount"), path=source, recursive=0, root=None)
+            rootfs.target(builder, pointer, place, OPEN_CREATE, like="mount")
+            builder.init("close", pointer, slot="mount")
         else:
-            rootfs.target(b, pointer, place, OPEN_CREATE | OPEN_DIRECTORY)
-        b.init("close", pointer, slot="target")
+            rootfs.target(builder, pointer, place, OPEN_CREATE | OPEN_DIRECTORY)
+        builder.init("close", pointer, slot="target")
 
 
-def _source(b: Builder, index: int) -> str:
+def _source(builder: Builder, index: int) -> str:
     """The source of a bind, "" for another mount."""
-    mount = b.data["mounts"][index]
+    mount = builder.data["mounts"][index]
     words = {word for option in mount.get("options") or () for word in option.split(",")}
-    return join(b.request.bundle, mount.get("source") or "") if words & {"bind", "rbind"} else ""
+    return join(builder.request.bundle, mount.get("source") or "") if words & {"bind", "rbind"} else ""

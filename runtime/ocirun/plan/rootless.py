@@ -28,13 +28,13 @@ _INSTEAD = {
 }
 
 
-def refuse(b: Builder) -> None:
+def refuse(builder: Builder) -> None:
     """Raise UnsupportedError for a container that this caller cannot make.  For callers that are not privileged."""
-    if b.user_namespace or b.facts.capabilities >> _CAP_SYS_ADMIN & 1:
-        if "user" in b.new and b.facts.caller is not None and b.facts.caller.locked:
-            pointer = b.new["user"]
-            text = f"{pointer}: no user namespace can be made here: {b.facts.caller.locked}"
-            raise UnsupportedError(text, pointer=pointer, remedy=b.facts.caller.remedy)
+    if builder.user_namespace or builder.facts.capabilities >> _CAP_SYS_ADMIN & 1:
+        if "user" in builder.new and builder.facts.caller is not None and builder.facts.caller.locked:
+            pointer = builder.new["user"]
+            text = f"{pointer}: no user namespace can be made here: {builder.facts.caller.locked}"
+            raise UnsupportedError(text, pointer=pointer, remedy=builder.facts.caller.remedy)
         return
     pointer = "/linux/namespaces"
     raise UnsupportedError(
@@ -61,25 +61,25 @@ class Maps:
         self.why = why
 
 
-def maps(b: Builder) -> Maps:
+def maps(builder: Builder) -> Maps:
     """The way to write the maps.  Raises UnsupportedError where there is none."""
-    uids, gids = b.linux.get("uidMappings") or (), b.linux.get("gidMappings") or ()
+    uids, gids = builder.linux.get("uidMappings") or (), builder.linux.get("gidMappings") or ()
     for lines, kind in ((uids, "uid"), (gids, "gid")):
         if not any(line["containerID"] == 0 for line in lines):
             pointer = f"/linux/{kind}Mappings"
             text = f"{pointer}: do not map {kind} 0, and it is root of the namespace that sets the container up"
             raise UnsupportedError(text, pointer=pointer, remedy="add a mapping with the containerID 0")
-    caller = b.facts.caller
-    if b.facts.privileged or caller is None:
+    caller = builder.facts.caller
+    if builder.facts.privileged or caller is None:
         return Maps()
     _exist(uids, caller.uid_map, "uid")
     _exist(gids, caller.gid_map, "gid")
     made = Maps()
     reasons = []
-    if not b.facts.capabilities >> _CAP_SETUID & 1 and not _is_own(uids, caller.uid):
+    if not builder.facts.capabilities >> _CAP_SETUID & 1 and not _is_own(uids, caller.uid):
         made.uid_program = _program(uids, caller.subuids, caller.newuidmap, caller.name, caller.uid, "uid")
         reasons.append("newuidmap may map more than the caller's own uid")
-    if not b.facts.capabilities >> _CAP_SETGID & 1:
+    if not builder.facts.capabilities >> _CAP_SETGID & 1:
         if _is_own(gids, caller.gid):
             made.setgroups = "deny"
             reasons.append("a caller without CAP_SETGID gives up setgroups to map its own gid")
@@ -149,9 +149,9 @@ def _span(line: Any) -> str:
     return f"the ids {first} to {last}"
 
 
-def check_groups(b: Builder) -> None:
+def check_groups(builder: Builder) -> None:
     """Raise UnsupportedError for supplementary groups in a namespace where setgroups(2) is denied."""
-    if (b.process.get("user") or {}).get("additionalGids"):
+    if (builder.process.get("user") or {}).get("additionalGids"):
         pointer = "/process/user/additionalGids"
         raise UnsupportedError(
             f"{pointer}: cannot be set, as the user namespace has given up setgroups",
@@ -160,16 +160,16 @@ def check_groups(b: Builder) -> None:
         )
 
 
-def check_mount(b: Builder, pointer: str, destination: str, fstype: str, parsed: MountOptions) -> None:
+def check_mount(builder: Builder, pointer: str, destination: str, fstype: str, parsed: MountOptions) -> None:
     """Raise UnsupportedError for a file system that the container's user namespace may not mount like this."""
     kind = _NEEDS.get(fstype)
-    if kind and "user" in b.new and kind not in b.new and kind not in b.joined:
+    if kind and "user" in builder.new and kind not in builder.new and kind not in builder.joined:
         raise UnsupportedError(
             f"{pointer}: {fstype} on {destination} needs a {kind} namespace of the container's own user namespace",
             pointer=pointer,
             remedy=_INSTEAD[fstype],
         )
-    known = _ids(b)
+    known = _ids(builder)
     if known is None:
         return
     for (key, value), place in zip(parsed.data, parsed.data_index, strict=True):
@@ -180,18 +180,18 @@ def check_mount(b: Builder, pointer: str, destination: str, fstype: str, parsed:
             raise UnsupportedError(text, pointer=where, remedy=f"leave {key}= out, or map the id")
 
 
-def _ids(b: Builder) -> dict[str, list[tuple[int, int]]] | None:
+def _ids(builder: Builder) -> dict[str, list[tuple[int, int]]] | None:
     """The ids that exist in the container's user namespace; None where that is not known."""
-    if "user" in b.new:
-        maps = (("uid", b.linux.get("uidMappings") or ()), ("gid", b.linux.get("gidMappings") or ()))
+    if "user" in builder.new:
+        maps = (("uid", builder.linux.get("uidMappings") or ()), ("gid", builder.linux.get("gidMappings") or ()))
         return {kind: [(line["containerID"], line["size"]) for line in lines] for kind, lines in maps}
-    if "user" in b.joined or b.facts.caller is None:
+    if "user" in builder.joined or builder.facts.caller is None:
         return None
-    return {"uid": list(b.facts.caller.uid_map), "gid": list(b.facts.caller.gid_map)}
+    return {"uid": list(builder.facts.caller.uid_map), "gid": list(builder.facts.caller.gid_map)}
 
 
-def sources_by_host(b: Builder) -> bool:
+def sources_by_host(builder: Builder) -> bool:
     """The runtime may copy mounts by itself: open_tree(2) asks for CAP_SYS_ADMIN over its mount namespace."""
-    if b.facts.privileged or b.facts.caller is None:
-        return b.facts.privileged
-    return b.facts.caller.owns_mounts and bool(b.facts.capabilities >> _CAP_SYS_ADMIN & 1)
+    if builder.facts.privileged or builder.facts.caller is None:
+        return builder.facts.privileged
+    return builder.facts.caller.owns_mounts and bool(builder.facts.capabilities >> _CAP_SYS_ADMIN & 1)

@@ -61,7 +61,7 @@ class Place:
             raise HostError.from_os(f"open {self.directory}", error, call="open") from None
 
 
-def make(place: Place) -> int:
+def make_preloaded(place: Place) -> int:
     """Write the preloaded interpreter, try it, and put it in place; its size on disk in bytes.
 
     Raises HostError.

@@ -11,7 +11,7 @@ from ..execute.stall import Stall
 from ..plan import encode
 from ..state import store
 from .process import Process
-from .program_run import Course
+from .program_run import ProgramRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from ..execute.session import Session
     from ..state.record import Record
-    from .program_run import Make
+    from .program_run import Factory
 
 
-class Inside(Course):
+class ExecRun(ProgramRun):
     """A course that ends with its program; the container goes on.
 
     A time-out kills the program alone: what else it has started belongs to the container.
@@ -32,10 +32,10 @@ class Inside(Course):
     def __init__(self, output_limit: int) -> None:
         super().__init__("", output_limit)
 
-    def _what_follows(self, session: Session) -> encode.Course:
+    def _what_follows(self, session: Session) -> encode.AfterStart:
         """The program's end."""
         del session
-        return encode.Course()
+        return encode.AfterStart()
 
     def _is_removed(self, session: Session) -> bool:
         """Nothing was made but the program."""
@@ -53,7 +53,7 @@ class Inside(Course):
         session.take_back()
 
 
-def making(
+def exec_factory(
     record: Record,
     root: str,
     args: Sequence[str],
@@ -62,8 +62,8 @@ def making(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     user: tuple[int, int] | None = None,
-) -> Make:
-    """What starts the program of an `Inside`; see `Container.run`."""
+) -> Factory:
+    """What starts the program of an `ExecRun`; see `Container.run`."""
     directory = store.open_container(root, record.container_id)
     try:
         own = execute.base_process(directory, record) if process is None else {**process, "terminal": False}
@@ -95,7 +95,7 @@ def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
         os.close(directory)
 
 
-def start(make: Make, stdio: tuple[int, int, int]) -> Process:
+def start_process(make: Factory, stdio: tuple[int, int, int]) -> Process:
     """Start a program and leave it to the caller."""
     session = make()
     session.stdio = stdio

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ..config.load import Config
     from ..execute.session import Session
-    from .overrides import Own
-    from .program_run import Make
+    from .overrides import Overrides
+    from .program_run import Factory
 
 
 # Of this process: its number, where its ids begin, and how many there were.
@@ -53,7 +53,7 @@ def _prepared(key: tuple[object, ...], config: Config, options: CreateOptions) -
             return found
     elif found is not None and found.raw == config.raw:
         # For the second time: a plan for many costs more than one.
-        made = Preparation(config, str(key[1]), options, stay=True)
+        made = Preparation(config, str(key[1]), options, keeps_session=True)
         _keep(key, made)
         return made
     _keep(key, config)
@@ -66,22 +66,22 @@ def _keep(key: tuple[object, ...], what: Config | Preparation) -> None:
         _kept.pop(next(iter(_kept)), None)
 
 
-def making(
+def container_factory(
     bundle: str,
     config: Mapping[str, Any] | None,
     container_id: str,
     root: str,
     *,
     init: bool | None,
-    **own: Unpack[Own],
-) -> Make:
-    """What creates the container of one run, for a `Course`; an error of the config is raised here."""
+    **own: Unpack[Overrides],
+) -> Factory:
+    """What creates the container of one run, for a `ProgramRun`; an error of the config is raised here."""
     path, where = os.path.abspath(bundle or "."), root or default_root(os.environ)
     key = (path, where, init, config is None)
     kept = _kept.get(key) if config is None else None
     ready = kept if isinstance(kept, Preparation) and kept.is_unchanged() else None
-    base = ready.config if ready is not None else overrides.read(path, config)
-    checked, differs = overrides.apply(base, **own)
+    base = ready.config if ready is not None else overrides.read_config(path, config)
+    checked, differs = overrides.with_overrides(base, **own)
     name = container_id or new_id()
 
     def make() -> Session:
@@ -89,6 +89,6 @@ def making(
         prepared = ready or _prepared(key, base, options)
         if prepared is not None:
             return prepared.session(name, checked, differs)
-        return creation.planned(name, where, options, stay=True, config=checked)
+        return creation.planned(name, where, options, keeps_session=True, config=checked)
 
     return make

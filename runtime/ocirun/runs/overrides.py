@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..config.load import Config
 
-    class Own(TypedDict, total=False):
+    class Overrides(TypedDict, total=False):
         """The parameters of a run that change its config, as `ocirun.run` describes them; those of `apply`."""
 
         args: Sequence[str] | None
@@ -36,7 +36,7 @@ _PLACES = {
 _PERIOD = 100_000
 
 
-def read(bundle: str, config: Mapping[str, Any] | None) -> Config:
+def read_config(bundle: str, config: Mapping[str, Any] | None) -> Config:
     """The config of a bundle, or `config` in its place, checked and without a terminal.
 
     bundle   absolute path
@@ -50,7 +50,7 @@ def read(bundle: str, config: Mapping[str, Any] | None) -> Config:
     return load.with_parts(made, {**data, "process": process}, ())
 
 
-def apply(
+def with_overrides(
     config: Config,
     *,
     args: Sequence[str] | None = None,

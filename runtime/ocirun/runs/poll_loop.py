@@ -5,16 +5,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .outcome import Outcome
-    from .program_run import Course, Make
+    from .program_run import Factory, ProgramRun
 
 
-def run(course: Course, make: Make, *, stdin: bytes, timeout: float | None) -> Outcome:
-    """Begin a course, wait for its end, close it.
+def watch(program_run: ProgramRun, make: Factory, *, stdin: bytes, timeout: float | None) -> Outcome:
+    """Begin a program_run, wait for its end, close it.
 
     timeout   seconds until it is killed, None for no limit
     """
     try:
-        course.begin(make, stdin, timeout)
-        return course.outcome()
+        program_run.begin(make, stdin, timeout)
+        return program_run.outcome()
     finally:
-        course.close()
+        program_run.close()

@@ -12,7 +12,7 @@ from collections import deque
 from errno import EPIPE
 from queue import SimpleQueue
 
-from .._base.boundary import told_by
+from .._base.boundary import methods_raise_ocirun_errors
 from ..errors import OcirunError, UsageError
 from ..execute.options import CreateOptions
 from ..execute.session import HelperEnded
@@ -23,7 +23,7 @@ from ..state.record import PHASE_CREATED
 from . import overrides, poll_loop
 from .in_new_container import new_id
 from .preparation import Preparation, PreparedSession
-from .program_run import OUTPUT_LIMIT, Course
+from .program_run import OUTPUT_LIMIT, ProgramRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _BEHIND = 4
 _MAKE, _END = "make", "end"
 
 
-@told_by
+@methods_raise_ocirun_errors
 class Pool:
     """Containers of a `Prepared`, made ahead by a thread of the pool.
 
@@ -68,7 +68,7 @@ class Pool:
         options = CreateOptions(activation=False, init=True, bound=True, ahead=True)
         self.root = prepared.root
         self._base = prepared.base
-        self._preparation = Preparation(self._base, prepared.root, options, stay=True)
+        self._preparation = Preparation(self._base, prepared.root, options, keeps_session=True)
         self._size = size
         self._turns = threading.BoundedSemaphore(limit) if limit is not None else None
         self._open = True
@@ -102,13 +102,13 @@ class Pool:
         timeout: float | None,
         output_limit: int,
     ) -> Outcome:
-        making = self.making(args, env)
+        making = self.factory(args, env)
         while True:
-            course = self.course(output_limit)
+            program_run = self.new_run(output_limit)
             try:
-                return poll_loop.run(course, making, stdin=stdin, timeout=timeout)
+                return poll_loop.watch(program_run, making, stdin=stdin, timeout=timeout)
             except OcirunError:
-                if not course.died_waiting:
+                if not program_run.died_waiting:
                     raise
 
     @property
@@ -116,15 +116,15 @@ class Pool:
         """What a run acquires where there is a limit."""
         return self._turns
 
-    def course(self, output_limit: int) -> Handed:
+    def new_run(self, output_limit: int) -> PooledRun:
         """The course of one run, for whoever watches it."""
-        return Handed(self.root, output_limit, self._current())
+        return PooledRun(self.root, output_limit, self._current())
 
-    def making(self, args: Sequence[str] | None, env: Mapping[str, str] | None) -> _Making:
+    def factory(self, args: Sequence[str] | None, env: Mapping[str, str] | None) -> _Factory:
         """What gives a container its program; what is wrong with the parameters is raised here."""
-        config, _ = overrides.apply(self._base, args=args, env=env)
+        config, _ = overrides.with_overrides(self._base, args=args, env=env)
         process: Any = config.data.get("process") or {}
-        return _Making(self._current(), list(process.get("args") or ()), process.get("env"))
+        return _Factory(self._current(), list(process.get("args") or ()), process.get("env"))
 
     @property
     def ready(self) -> int:
@@ -199,7 +199,7 @@ class _Shelf:
 
     def _make(self) -> PreparedSession:
         session = self.preparation.ahead(new_id())
-        session.course = session.whole_course()
+        session.after_start = session.plan_after_start()
         try:
             session.go_on()
         except BaseException as error:
@@ -246,7 +246,7 @@ def _remove(session: PreparedSession) -> None:
     session.close()
 
 
-class _Making:
+class _Factory:
     """Takes a container and gives it a program."""
 
     def __init__(self, shelf: _Shelf, args: list[str], env: list[str] | None) -> None:
@@ -265,7 +265,7 @@ class _Making:
         return session
 
 
-class Handed(Course):
+class PooledRun(ProgramRun):
     """The course of a program that is handed to a container made ahead.
 
     died_waiting   the container had ended before it was given the program
@@ -276,8 +276,8 @@ class Handed(Course):
         self._shelf = shelf
         self.died_waiting = False
 
-    def _what_follows(self, session: Session) -> encode.Course:
-        return session.course or encode.Course()
+    def _what_follows(self, session: Session) -> encode.AfterStart:
+        return session.after_start or encode.AfterStart()
 
     def _failed(self, session: Session, error: BaseException) -> BaseException:
         ready = isinstance(session, PreparedSession) and session.was_ready
@@ -287,7 +287,7 @@ class Handed(Course):
         return super()._failed(session, error)
 
     def close(self) -> None:
-        """As `Course.close`; what is only to be removed goes to the thread that does that."""
+        """As `ProgramRun.close`; what is only to be removed goes to the thread that does that."""
         session = self._session
         if self._removed and isinstance(session, PreparedSession):
             self._session = None

@@ -40,18 +40,20 @@ class Preparation:
     root     the state root of its containers
     """
 
-    def __init__(self, config: Config, root: str, options: CreateOptions, *, stay: bool) -> None:
+    def __init__(self, config: Config, root: str, options: CreateOptions, *, keeps_session: bool) -> None:
         """Read the facts and build the plan.
 
-        stay   as in `create.create`
+        keeps_session   as in `create.create`
         Raises ConfigError, UnsupportedError, UsageError, HostError.
         """
-        planning.check_terminal(config.data.get("process"), options.console_socket, here=stay and options.foreground)
+        planning.check_terminal(
+            config.data.get("process"), options.console_socket, here=keeps_session and options.foreground
+        )
         self.config = config
         self.root = root
-        self._stay = stay
+        self._keeps_session = keeps_session
         # Asked once: what we may do does not change.
-        self._options = options.but(rootless="true" if planning.is_rootless(options) else "false")
+        self._options = options.replace(rootless="true" if planning.is_rootless(options) else "false")
         self._seen = host.seen(config.path)
         self._layout = host.cgroup_layout()
         # As long as an id of ours: in bytes that have it, such an id can take its place.
@@ -59,13 +61,13 @@ class Preparation:
         cgroup = planning.choose_driver(config, hole, self._options, self._layout)
         facts = planning.create_facts(config, self._options, self._layout)
         self._known = _known(facts)
-        request = planning.request(config, hole, root, self._options, stay=stay)
+        request = planning.request(config, hole, root, self._options, keeps_session=keeps_session)
         self.hole, self._cgroup = hole, cgroup
         self._template = Template(_data(config), facts, request, cgroup)
         self._shared = encode.Shared(self._template.plan)
         # What a container of the config as it is needs, with the hole for its id, by what follows its start.
         self._ready: dict[object, _Ready] = {}
-        self._course: encode.Course | None = None
+        self._course: encode.AfterStart | None = None
         self._stream_uid = -1
         # Filters that were compiled for the first container.
         self._made: dict[str, bytes] = {}
@@ -112,7 +114,9 @@ class Preparation:
                 return PreparedSession(self, container_id, config, differs, program)
         cgroup = planning.choose_driver(config, container_id, self._options, self._layout)
         if not self._fits(cgroup, container_id):
-            return create.planned(container_id, self.root, self._options, stay=self._stay, config=config)
+            return create.planned(
+                container_id, self.root, self._options, keeps_session=self._keeps_session, config=config
+            )
         plan = self.plan(container_id, config, differs)
         session = create.session_of(container_id, self._options, config=config, plan=plan, cgroup=cgroup)
         session.encoder = self._shared.encode
@@ -137,10 +141,10 @@ class Preparation:
         plan = self.plan(container_id, config, differs)
         return create.session_of(container_id, self._options, config=config, plan=plan, cgroup=cgroup)
 
-    def whole_course(self) -> encode.Course:
+    def plan_after_start(self) -> encode.AfterStart:
         """See `Session.whole_course`."""
         if self._course is None:
-            self._course = self.whole(self.hole).whole_course()
+            self._course = self.whole(self.hole).plan_after_start()
             self._course.ahead = self._options.ahead
         return self._course
 
@@ -158,12 +162,12 @@ class Preparation:
         """See `Session.usage_from`."""
         return self._cgroup.usage_from(texts)
 
-    def ready(self, course: encode.Course | None) -> _Ready:
-        """The bytes for `course`, made at the first call."""
-        key = (os.getpid(), course)
+    def ready(self, after_start: encode.AfterStart | None) -> _Ready:
+        """The bytes for `after_start`, made at the first call."""
+        key = (os.getpid(), after_start)
         found = self._ready.get(key)
         if found is None:
-            found = self._ready[key] = _Ready(self.whole(self.hole), course, self._made)
+            found = self._ready[key] = _Ready(self.whole(self.hole), after_start, self._made)
         return found
 
     def keep_made(self, made: Mapping[str, bytes]) -> None:
@@ -209,12 +213,12 @@ class _Ready:
 
     __slots__ = ("created", "encoded", "record", "slots")
 
-    def __init__(self, session: Session, course: encode.Course | None, made: Mapping[str, bytes]) -> None:
+    def __init__(self, session: Session, after_start: encode.AfterStart | None, made: Mapping[str, bytes]) -> None:
         self.record = session.record
         self.slots = session.plan.slots
         self.created = session.record.created.encode()
         session.made.update(made)
-        session.course = course
+        session.after_start = after_start
         self.encoded = session.encoded()
 
     def with_program(self, config: Config, program: Op) -> Encoded:
@@ -284,9 +288,9 @@ class PreparedSession(Session):
         """The cgroup driver."""
         return self._made_whole().cgroup
 
-    def whole_course(self) -> encode.Course:
+    def plan_after_start(self) -> encode.AfterStart:
         """See `Session.whole_course`."""
-        return self._preparation.whole_course()
+        return self._preparation.plan_after_start()
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
         """See `Session.usage_from`."""
@@ -303,7 +307,7 @@ class PreparedSession(Session):
 
     def encoded(self) -> Encoded:
         """See `Session.encoded`: what is ready, with this id."""
-        ready = self._preparation.ready(self.course)
+        ready = self._preparation.ready(self.after_start)
         hole, own = self._preparation.hole.encode(), self._id.encode()
         if self._config is not None and self._program is not None:
             made = ready.with_program(self._config, self._program)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from .._base.boundary import told_by
+from .._base.boundary import methods_raise_ocirun_errors
 from .._base.roots import default_root
 from ..execute.options import CreateOptions
 from . import overrides, poll_loop
 from .in_new_container import new_id
 from .preparation import Preparation
-from .program_run import OUTPUT_LIMIT, Course
+from .program_run import OUTPUT_LIMIT, ProgramRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from ..plan.ops import Plan
     from .outcome import Outcome
-    from .overrides import Own
-    from .program_run import Make
+    from .overrides import Overrides
+    from .program_run import Factory
 
 
-@told_by
+@methods_raise_ocirun_errors
 class Prepared:
     """A config that is read, checked and planned; each run does what is left.
 
@@ -45,7 +45,7 @@ class Prepared:
         config: Mapping[str, Any] | None = None,
         root: str = "",
         init: bool | None = None,
-        **own: Unpack[Own],
+        **own: Unpack[Overrides],
     ) -> None:
         """Read, check, plan; the parameters are those of `ocirun.run`.
 
@@ -53,9 +53,9 @@ class Prepared:
         """
         self.bundle = os.path.abspath(bundle or ".")
         self.root = root or default_root(os.environ)
-        self.base, _ = overrides.apply(overrides.read(self.bundle, config), **own)
+        self.base, _ = overrides.with_overrides(overrides.read_config(self.bundle, config), **own)
         self._preparation = Preparation(
-            self.base, self.root, CreateOptions(activation=False, init=init, bound=True), stay=True
+            self.base, self.root, CreateOptions(activation=False, init=init, bound=True), keeps_session=True
         )
 
     def run(
@@ -65,7 +65,7 @@ class Prepared:
         timeout: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
         container_id: str = "",
-        **own: Unpack[Own],
+        **own: Unpack[Overrides],
     ) -> Outcome:
         """Run it in a container of its own, and remove the container.
 
@@ -73,16 +73,16 @@ class Prepared:
         config says.  Only they are checked; their errors have pointers into the config with them in it.
         Raises as `ocirun.run`.
         """
-        make = self.making(container_id, **own)
-        return poll_loop.run(Course(self.root, output_limit), make, stdin=stdin, timeout=timeout)
+        make = self.factory(container_id, **own)
+        return poll_loop.watch(ProgramRun(self.root, output_limit), make, stdin=stdin, timeout=timeout)
 
-    def plan(self, container_id: str = "", **own: Unpack[Own]) -> Plan:
+    def plan(self, container_id: str = "", **own: Unpack[Overrides]) -> Plan:
         """The plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
-        config, differs = overrides.apply(self.base, **own)
+        config, differs = overrides.with_overrides(self.base, **own)
         return self._preparation.plan(container_id or new_id(), config, differs)
 
-    def making(self, container_id: str = "", **own: Unpack[Own]) -> Make:
-        """What creates the container of one run, for a `Course`; what is wrong with `own` is raised here."""
-        config, differs = overrides.apply(self.base, **own)
+    def factory(self, container_id: str = "", **own: Unpack[Overrides]) -> Factory:
+        """What creates the container of one run, for a `ProgramRun`; what is wrong with `own` is raised here."""
+        config, differs = overrides.with_overrides(self.base, **own)
         name = container_id or new_id()
         return lambda: self._preparation.session(name, config, differs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .._base.boundary import told_by
+from .._base.boundary import methods_raise_ocirun_errors
 from ..errors import HostError
 from ..state import exit_status
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..execute.session import Session
 
 
-@told_by
+@methods_raise_ocirun_errors
 class Process:
     """A child of this process in a container; made by `Container.popen`.
 

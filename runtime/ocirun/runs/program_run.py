@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ..execute.session import Session
     from ..plan import encode
 
-    Make = Callable[[], Session]
+    Factory = Callable[[], Session]
 
 OUTPUT_LIMIT = 1 << 20
 # How long a killed program may take to end, in seconds.
 KILL_LIMIT = 10.0
 
 
-class Course:
+class ProgramRun:
     """One run.  `begin`, then `go_on` as long as it says so, `outcome`, and `close` at any time."""
 
     def __init__(self, root: str, output_limit: int) -> None:
@@ -38,7 +38,7 @@ class Course:
         self._session: Session | None = None
         self._removed = False
 
-    def begin(self, make: Make, stdin: bytes, timeout: float | None, *, polled: bool = False) -> int:
+    def begin(self, make: Factory, stdin: bytes, timeout: float | None, *, polled: bool = False) -> int:
         """Create the container, start its program; go on as `go_on`.
 
         make     gives what creates it
@@ -47,7 +47,7 @@ class Course:
         Raises what a creation raises; `close` is due all the same.
         """
         session = make()
-        session.course = self._what_follows(session)
+        session.after_start = self._what_follows(session)
         self._session = session
         native = session.side.native
         native.go, native.polled, native.lifetime = 1, polled, milliseconds(timeout)
@@ -139,8 +139,8 @@ class Course:
             return
         self._remove(session)
 
-    def _what_follows(self, session: Session) -> encode.Course:
-        return session.whole_course()
+    def _what_follows(self, session: Session) -> encode.AfterStart:
+        return session.plan_after_start()
 
     def _kill(self, session: Session) -> None:
         session.adopt_groups()
@@ -172,5 +172,5 @@ class Course:
 
 def _all_in_c(session: Session) -> bool:
     """The host's side has made all of the container, and so can take it back."""
-    course = session.course
+    course = session.after_start
     return course is not None and course.removes and not session.side.native.asked

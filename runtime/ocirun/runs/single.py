@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 
-from .._base.boundary import told
+from .._base.boundary import raises_ocirun_errors
 from .._base.roots import default_root
 from . import in_new_container, poll_loop
-from .program_run import OUTPUT_LIMIT, Course
+from .program_run import OUTPUT_LIMIT, ProgramRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome
 
 
-@told
+@raises_ocirun_errors
 def run(
     bundle: str = "",
     *,
@@ -64,7 +64,7 @@ def run(
                   process ends.  None: wherever that can be, which is in a pid namespace of the container's own
     Raises ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
-    make = in_new_container.making(
+    make = in_new_container.container_factory(
         bundle,
         config,
         container_id,
@@ -78,5 +78,5 @@ def run(
         pids=pids,
         cpus=cpus,
     )
-    course = Course(root or default_root(os.environ), output_limit)
-    return poll_loop.run(course, make, stdin=stdin, timeout=timeout)
+    program_run = ProgramRun(root or default_root(os.environ), output_limit)
+    return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)

@@ -14,7 +14,7 @@ _NAME = "caller"
 _own = (0, 0)
 
 
-def text(boot: str) -> str:
+def link_text(boot: str) -> str:
     """What says in the state directory of a run that it belongs to this process.
 
     boot   id of this boot of the kernel

@@ -52,7 +52,7 @@ def look(root: int, container_id: str) -> tuple[dict[str, Any], bytes] | None:
     root           descriptor of the state root
     container_id   name of a directory in it that is no link
     """
-    raw = read(root, container_id, "state.json", _SIZE)
+    raw = read_name(root, container_id, "state.json", _SIZE)
     found = None if len(raw) >= _SIZE else parse(raw, container_id)
     if found is None or found[0]["pid"]:
         return found
@@ -67,7 +67,7 @@ def look(root: int, container_id: str) -> tuple[dict[str, Any], bytes] | None:
     return found
 
 
-def read(root: int, container_id: str, name: str, size: int) -> bytes:
+def read_name(root: int, container_id: str, name: str, size: int) -> bytes:
     """The first bytes of a file in the container's directory, none where that cannot be read.  As `look`."""
     try:
         fd = os.open(f"{container_id}/{name}", _READ, dir_fd=root)

@@ -14,7 +14,7 @@ from ..errors import ContainerNotFoundError, OcirunError
 from ..host import user_names
 from . import glance, init, store
 from . import record as records
-from .stored import Handle, document
+from .stored import StoredContainer, document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Listing:
         seen = glance.look(self._fd, container_id) if container_id in self._directories else None
         status = self._status(container_id, *seen) if seen else ""
         if not seen or not status:
-            return Handle.load(container_id, root=self._root).state(details=False)
+            return StoredContainer.load(container_id, root=self._root).state(details=False)
         owner = seen[0]["owner"]
         if owner not in self._owners:
             self._owners[owner] = user_names.user_name(owner)
@@ -86,7 +86,7 @@ class Listing:
             return records.STOPPED
         if not init.is_same(pid, values["start_time"]):
             return records.STOPPED
-        phase = records.whole_phase(glance.read(self._fd, container_id, "progress", records.PROGRESS_SIZE))
+        phase = records.whole_phase(glance.read_name(self._fd, container_id, "progress", records.PROGRESS_SIZE))
         cgroup = jsonio.scan(b"{%b}" % cgroup_text)
         if phase is None or cgroup is None:
             return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .._base.boundary import told_by
+from .._base.boundary import methods_raise_ocirun_errors
 from .._base.version import SPEC_VERSION
 from ..errors import ContainerNotFoundError, StateError
 from ..host import user_names
@@ -42,8 +42,8 @@ def document(container_id: str, values: dict[str, Any], status: str, owner: str)
     }
 
 
-@told_by
-class Handle:
+@methods_raise_ocirun_errors
+class StoredContainer:
     """What is known of a container, and what can be asked about it.
 
     id, root   its id and the state root

@@ -28,7 +28,7 @@ _DISCARD_LIMIT = 1.0
 _DEPENDS_ON_OTHERS = (errno.EINVAL, errno.EBUSY)
 
 
-class Grouped(Driver):
+class Cgroupfs(Driver):
     """The verbs on directories and files, as `Driver` describes them.
 
     join_file   the file of a group in which a process writes "0" to join
@@ -75,7 +75,7 @@ class Grouped(Driver):
     def make(self, name: str) -> None:
         """Make one directory, or take over an empty one."""
         group = self.group(name)
-        fd, made = guarded("make", group, lambda: tree.make(group))
+        fd, made = guarded("make", group, lambda: tree.make_directory(group))
         self._fds[group.name] = fd
         if made:
             self._made.append(group)  # before anything can fail, so that it is taken back
@@ -124,7 +124,7 @@ class Grouped(Driver):
     def read(self, controller: str, file: str) -> str:
         """What a file of the group says."""
         group = self.group(controller)
-        return guarded(f"read {file} of", group, lambda: tree.read(self._directory(group), file))
+        return guarded(f"read {file} of", group, lambda: tree.read_file(self._directory(group), file))
 
     def available(self, controller: str, file: str = "") -> bool:
         """As `Driver.available`; a driver from a record asks the group itself."""
@@ -272,7 +272,7 @@ class Grouped(Driver):
         return fd
 
     def _write(self, controller: str, file: str, value: str) -> None:
-        tree.write(self._directory(self.group(controller)), file, value)
+        tree.write_file(self._directory(self.group(controller)), file, value)
 
     def refused(self, controller: str, file: str, value: str, error: OSError) -> HostError:
         """As `Driver.refused`."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..settings.translation import Setting
 
 
-class Around(Driver):
+class Delegating(Driver):
     """Every verb is that of the driver `inner`, and its facts are ours."""
 
     __slots__ = ("clones", "enabling", "inner", "joins", "kind", "refuses")
@@ -100,8 +100,8 @@ class Around(Driver):
     def usage(self) -> dict[str, int]:
         return self.inner.usage()
 
-    def statistics(self) -> dict[str, Any]:
-        return self.inner.statistics()
+    def usage_now(self) -> dict[str, Any]:
+        return self.inner.usage_now()
 
     def watch(self) -> OomWatch | EventsWatch | None:
         return self.inner.watch()

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Executed:
+class NativeGroups:
     """The part of a `Driver` for that; this one has no group."""
 
     __slots__ = ()

@@ -19,7 +19,7 @@ from ..settings.systemd import properties
 from ..systemd import unit as units
 from ..systemd.bus import Bus, BusError, addresses
 from ..systemd.unit import Manager
-from .delegating import Around
+from .delegating import Delegating
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def connect(*, user: bool) -> Bus:
     return Bus(addresses(user=user, environ=os.environ, uid=_uid_outside()))
 
 
-def find(*, user: bool) -> Manager:
+def find_manager(*, user: bool) -> Manager:
     """The facts about an instance of systemd.  Raises UnsupportedError where none runs, HostError."""
     if not procfile.exists(_BOOTED):
         raise UnsupportedError(
@@ -85,7 +85,7 @@ def _uid_outside() -> int:
     return uid
 
 
-class SystemdDriver(Around):
+class SystemdDriver(Delegating):
     """A container's unit and its cgroup; the verbs are described in `Driver`.
 
     unit         the unit

@@ -14,7 +14,7 @@ from ..driver import V1
 from ..files import tree, v1_files
 from ..files.v1_files import guarded
 from ..paths import UNIFIED
-from .cgroupfs import LOOK_CPUSET, LOOK_FREEZER, Grouped
+from .cgroupfs import LOOK_CPUSET, LOOK_FREEZER, Cgroupfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MEMBERS_IN = ("freezer", "pids", "devices", "memory", "cpuacct")
 
 
-class V1Driver(Grouped):
+class V1Driver(Cgroupfs):
     """A container's groups in the v1 hierarchies, and in that of v2 where it is there besides; see `Driver`.
 
     The one of v2 limits nothing. A process starts in it, which costs less than to join it later.
@@ -134,7 +134,7 @@ class V1Driver(Grouped):
         """See `usage.read`."""
         from ..usage import v1
 
-        return v1.read(self._tops())
+        return v1.read_usage(self._tops())
 
     def usage_files(self) -> list[str]:
         """As `Driver.usage_files`."""
@@ -151,14 +151,14 @@ class V1Driver(Grouped):
 
         return v1.files({name for group in self.groups for name in group.controllers}, v1.TOLD)
 
-    def statistics(self) -> dict[str, Any]:
-        """See `statistics.read`."""
+    def usage_now(self) -> dict[str, Any]:
+        """See `events.read_event`."""
         from ..usage import events
 
         tops = self._tops()
         if not tops:
             self._directory(self._members_group())  # raises
-        return events.read(tops)
+        return events.read_event(tops)
 
     def _look_at(self, group: Group) -> int:
         bits = LOOK_CPUSET if "cpuset" in group.controllers else 0

@@ -13,7 +13,7 @@ from .. import paths
 from ..driver import V2
 from ..files import tree, v1_files, v2_files, v2_joining
 from ..files.v1_files import guarded
-from .cgroupfs import Grouped
+from .cgroupfs import Cgroupfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SIGKILL = 9
 
 
-class V2Driver(Grouped):
+class V2Driver(Cgroupfs):
     """A container's group in the v2 hierarchy; the verbs are described in `Driver`."""
 
     __slots__ = ("enabling",)
@@ -83,7 +83,7 @@ class V2Driver(Grouped):
         if self._layout is not None or controller == paths.UNIFIED:
             return True
         fd = self._existing(self.group(controller))
-        return fd is None or controller in tree.read(fd, "cgroup.controllers").split()
+        return fd is None or controller in tree.read_file(fd, "cgroup.controllers").split()
 
     def open_directory(self, below: str = "") -> int:
         """The group's directory, or one below it, for CLONE_INTO_CGROUP; the caller closes it."""
@@ -149,7 +149,7 @@ class V2Driver(Grouped):
         return [] if fd is None else guarded("list", group, lambda: members.pids([fd]))
 
     def usage(self) -> dict[str, int]:
-        """See `v2_figures.usage`."""
+        """See `usage.v2`."""
         from ..usage import v2
 
         fd = self._existing(self.groups[0])
@@ -167,11 +167,11 @@ class V2Driver(Grouped):
 
         return v2.usage_from(dict(zip(v2.TOLD_FILES, texts, strict=True)))
 
-    def statistics(self) -> dict[str, Any]:
-        """See `v2_figures.statistics`."""
+    def usage_now(self) -> dict[str, Any]:
+        """See `usage.v2`."""
         from ..usage import v2
 
-        return v2.statistics(self._directory(self.groups[0]))
+        return v2.usage_now(self._directory(self.groups[0]))
 
     def watch(self) -> EventsWatch | None:
         """By ``memory.events``; None without the memory controller."""

@@ -24,7 +24,7 @@ _RETRY_AFTER = 0.25
 def state(fd: int) -> str:
     """THAWED, FREEZING or FROZEN, by this group or one above; "" in the root, which has no state, and if it is gone."""
     try:
-        return tree.read(fd, "freezer.state")
+        return tree.read_file(fd, "freezer.state")
     except OSError as error:
         if error.errno in tree.GONE:
             return ""
@@ -41,7 +41,7 @@ def freeze(fd: int, path: str, *, limit: float = FREEZE_LIMIT) -> None:
     again = start + _RETRY_AFTER
     pause = _PAUSE
     try:
-        tree.write(fd, "freezer.state", "FROZEN")
+        tree.write_file(fd, "freezer.state", "FROZEN")
         while state(fd) != "FROZEN":
             now = time.monotonic()
             if now - start > limit:
@@ -51,14 +51,14 @@ def freeze(fd: int, path: str, *, limit: float = FREEZE_LIMIT) -> None:
                     errno=errno.EBUSY,
                 )
             if now > again:
-                tree.write(fd, "freezer.state", "THAWED")
+                tree.write_file(fd, "freezer.state", "THAWED")
                 again = now + _RETRY_AFTER
             time.sleep(pause)
             pause = min(pause * 2, _PAUSE_MAX)
-            tree.write(fd, "freezer.state", "FROZEN")
+            tree.write_file(fd, "freezer.state", "FROZEN")
     except BaseException as error:
         try:
-            tree.write(fd, "freezer.state", "THAWED")
+            tree.write_file(fd, "freezer.state", "THAWED")
         except OSError:
             pass
         if isinstance(error, OSError):
@@ -68,7 +68,7 @@ def freeze(fd: int, path: str, *, limit: float = FREEZE_LIMIT) -> None:
 
 def thaw(fd: int) -> bool:
     """Let the processes of the group go on; False where a group above keeps them frozen."""
-    tree.write(fd, "freezer.state", "THAWED")
+    tree.write_file(fd, "freezer.state", "THAWED")
     return state(fd) == "THAWED"
 
 
@@ -77,8 +77,8 @@ def thaw_all(fd: int) -> bool:
     thawed = True
     for directory in tree.walk(fd):
         try:
-            if tree.read(directory, "freezer.self_freezing") == "1":
-                tree.write(directory, "freezer.state", "THAWED")
+            if tree.read_file(directory, "freezer.self_freezing") == "1":
+                tree.write_file(directory, "freezer.state", "THAWED")
             if directory == fd:
                 thawed = state(fd) == "THAWED"
         except OSError as error:
@@ -99,7 +99,7 @@ def frozen_ancestor(fd: int, path: str) -> str:
             up = os.open("..", tree.DIRECTORY, dir_fd=here)
             os.close(here)
             here = up
-            if tree.read(here, "freezer.self_freezing") == "1":
+            if tree.read_file(here, "freezer.self_freezing") == "1":
                 return path
     except OSError as error:
         if error.errno not in tree.GONE:

@@ -39,7 +39,7 @@ def pids(tops: Sequence[int]) -> list[int]:
     for top in tops:
         for directory in tree.walk(top):
             try:
-                text = tree.read(directory, "cgroup.procs")
+                text = tree.read_file(directory, "cgroup.procs")
             except OSError as error:
                 if error.errno in tree.GONE:
                     continue

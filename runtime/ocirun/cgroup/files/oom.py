@@ -37,7 +37,7 @@ class OomWatch:
         try:
             self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             try:
-                tree.write(directory, "cgroup.event_control", f"{self._event} {self._control}")
+                tree.write_file(directory, "cgroup.event_control", f"{self._event} {self._control}")
             except BaseException:
                 os.close(self._event)
                 raise

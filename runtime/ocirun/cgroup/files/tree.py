@@ -97,7 +97,7 @@ def open_parent(group: Group) -> tuple[int, str] | None:
     return fd, group.below.rpartition("/")[2]
 
 
-def make(group: Group) -> tuple[int, bool]:
+def make_directory(group: Group) -> tuple[int, bool]:
     """Make the group's directory and those above it, mode 0755; returns (descriptor, made by us).  Raises OSError."""
     for attempt in range(_MAKE_TRIES):
         try:
@@ -180,7 +180,7 @@ def has(fd: int, file: str) -> bool:
 def figure(fd: int, file: str) -> str:
     """A file as `read`, "" where the kernel has no such figure.  Raises HostError where that cannot be told."""
     try:
-        return read(fd, file)
+        return read_file(fd, file)
     except OSError as error:
         return procfile.unanswered(error, f"{file} of a cgroup", "")
 
@@ -210,7 +210,7 @@ def open_below(fd: int, path: str, file: str, flags: int) -> int:
         os.close(here)
 
 
-def read(fd: int, file: str) -> str:
+def read_file(fd: int, file: str) -> str:
     """A file of the directory, without the newline at its end."""
     handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     try:
@@ -222,7 +222,7 @@ def read(fd: int, file: str) -> str:
     return b"".join(parts).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
-def write(fd: int, file: str, value: str) -> None:
+def write_file(fd: int, file: str, value: str) -> None:
     """Write a file of the directory in one call, as the kernel expects it."""
     handle = os.open(file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     try:

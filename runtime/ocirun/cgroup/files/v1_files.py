@@ -80,8 +80,8 @@ def set_mark(fd: int, text: str) -> bool:
 def fill_cpuset(parent: int, child: int) -> None:
     """Give a group the CPUs and memory nodes of the one above where it has none: without, no process can join."""
     for file in ("cpuset.cpus", "cpuset.mems"):
-        if not tree.read(child, file):
-            tree.write(child, file, tree.read(parent, file))
+        if not tree.read_file(child, file):
+            tree.write_file(child, file, tree.read_file(parent, file))
 
 
 def refuse_members(fd: int, group: Group) -> None:

@@ -22,7 +22,7 @@ _THREADED = frozenset(("cpu", "cpuset", "perf_event", "pids"))
 def kind(fd: int) -> str:
     """``cgroup.type``: domain, domain threaded, domain invalid, threaded; "" for the root of the hierarchy."""
     try:
-        return tree.read(fd, "cgroup.type")
+        return tree.read_file(fd, "cgroup.type")
     except FileNotFoundError:
         return ""
 
@@ -30,7 +30,7 @@ def kind(fd: int) -> str:
 def domain_only(fd: int) -> bool:
     """No process may be in the group, but only in those below ("no internal processes")."""
     try:
-        on = tree.read(fd, "cgroup.subtree_control").split()
+        on = tree.read_file(fd, "cgroup.subtree_control").split()
         return bool(set(on) - _THREADED) or kind(fd) not in ("", "domain", "domain threaded")
     except OSError as error:
         if error.errno in tree.GONE:
@@ -53,7 +53,7 @@ def enable(fd: int, path: str, controllers: Sequence[str], others: Sequence[str]
     """Switch controllers on for the groups below; see `V2Driver.enable`."""
     if controllers:
         try:
-            tree.write(fd, "cgroup.subtree_control", _plus(controllers))
+            tree.write_file(fd, "cgroup.subtree_control", _plus(controllers))
         except OSError as error:
             number = error.errno or 0
             remedy = ""
@@ -68,13 +68,13 @@ def enable(fd: int, path: str, controllers: Sequence[str], others: Sequence[str]
             ) from error
     try:
         if others:
-            tree.write(fd, "cgroup.subtree_control", _plus(others))
+            tree.write_file(fd, "cgroup.subtree_control", _plus(others))
     except OSError as error:
         _look(path, others, error.errno or 0)
         # All or none, says the kernel; so one after the other.
         for name in others:
             try:
-                tree.write(fd, "cgroup.subtree_control", _plus([name]))
+                tree.write_file(fd, "cgroup.subtree_control", _plus([name]))
             except OSError as one:
                 _look(path, [name], one.errno or 0)
 
@@ -97,7 +97,7 @@ def _plus(names: Sequence[str]) -> str:
 def event(fd: int, name: str) -> bool:
     """A line of ``cgroup.events``: populated or frozen; False in the root and in a group that is gone."""
     try:
-        return f"{name} 1" in tree.read(fd, "cgroup.events").split("\n")
+        return f"{name} 1" in tree.read_file(fd, "cgroup.events").split("\n")
     except OSError as error:
         if error.errno in tree.GONE:
             return False
@@ -111,7 +111,7 @@ def frozen(fd: int) -> bool:
 
 def _own_freeze(fd: int) -> bool:
     try:
-        return tree.read(fd, "cgroup.freeze") == "1"
+        return tree.read_file(fd, "cgroup.freeze") == "1"
     except OSError as error:
         if error.errno in tree.GONE:
             return False
@@ -139,7 +139,7 @@ def frozen_above(fd: int) -> bool:
 def freeze(fd: int, path: str, *, limit: float = FREEZE_LIMIT) -> None:
     """Freeze; HostError after `limit` seconds, thawed again."""
     try:
-        tree.write(fd, "cgroup.freeze", "1")
+        tree.write_file(fd, "cgroup.freeze", "1")
         if _wait(fd, lambda: event(fd, "frozen") or not event(fd, "populated"), limit):
             return
     except BaseException as error:
@@ -155,7 +155,7 @@ def freeze(fd: int, path: str, *, limit: float = FREEZE_LIMIT) -> None:
 
 def _let_go(fd: int) -> None:
     try:
-        tree.write(fd, "cgroup.freeze", "0")
+        tree.write_file(fd, "cgroup.freeze", "0")
     except OSError:
         pass
 
@@ -163,7 +163,7 @@ def _let_go(fd: int) -> None:
 def thaw(fd: int, path: str) -> None:
     """Thaw; HostError where a group above keeps it frozen."""
     try:
-        tree.write(fd, "cgroup.freeze", "0")
+        tree.write_file(fd, "cgroup.freeze", "0")
     except OSError as error:
         raise HostError.from_os(f"thaw cgroup {path}", error, call="write") from error
     # A group that is frozen from above stays so at once; else the kernel clears the mark as the tasks leave.
@@ -176,7 +176,7 @@ def thaw(fd: int, path: str) -> None:
 def kill(fd: int) -> None:
     """Kill everything in the group and below at once (Linux 5.14)."""
     try:
-        tree.write(fd, "cgroup.kill", "1")
+        tree.write_file(fd, "cgroup.kill", "1")
     except OSError as error:
         if error.errno not in tree.GONE:
             raise

@@ -25,34 +25,34 @@ _THROTTLES = (
 )
 
 
-def block_io(block: Mapping[str, Any], sheet: Translation) -> None:
+def block_io(block: Mapping[str, Any], result: Translation) -> None:
     """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
-    _weight(sheet, _WEIGHT_FILES, block.get("weight") or 0, "", "blockIO/weight")
-    _weight(sheet, ("blkio.leaf_weight",), block.get("leafWeight") or 0, "", "blockIO/leafWeight")
+    _weight(result, _WEIGHT_FILES, block.get("weight") or 0, "", "blockIO/weight")
+    _weight(result, ("blkio.leaf_weight",), block.get("leafWeight") or 0, "", "blockIO/leafWeight")
     for index, entry in enumerate(block.get("weightDevice") or ()):
         at = f"blockIO/weightDevice/{index}"
-        name = device(entry, sheet, at)
+        name = device(entry, result, at)
         weight, leaf = entry.get("weight") or 0, entry.get("leafWeight") or 0
         if name and not weight and not leaf:
-            sheet.problem(at, "sets neither weight nor leafWeight", expected="at least one of the two")
+            result.problem(at, "sets neither weight nor leafWeight", expected="at least one of the two")
         elif name:
             files = tuple(f"{file}_device" for file in _WEIGHT_FILES)
-            _weight(sheet, files, weight, f"{name} ", f"{at}/weight")
-            _weight(sheet, ("blkio.leaf_weight_device",), leaf, f"{name} ", f"{at}/leafWeight")
+            _weight(result, files, weight, f"{name} ", f"{at}/weight")
+            _weight(result, ("blkio.leaf_weight_device",), leaf, f"{name} ", f"{at}/leafWeight")
     for key, file in _THROTTLES:
-        for name, (rate, at) in rates(block, key, sheet).items():
-            sheet.add("blkio", file, f"{name} {rate}", at, lifts=not rate)
+        for name, (rate, at) in rates(block, key, result).items():
+            result.add("blkio", file, f"{name} {rate}", at, lifts=not rate)
 
 
-def _weight(sheet: Translation, files: tuple[str, ...], weight: int, prefix: str, at: str) -> None:
+def _weight(result: Translation, files: tuple[str, ...], weight: int, prefix: str, at: str) -> None:
     """Write the weight to the first of the files that exists."""
-    if not weight or sheet.outside(at, weight, *WEIGHT):
+    if not weight or result.outside(at, weight, *WEIGHT):
         return
-    if not sheet.available("blkio", ""):
-        sheet.missing("blkio", at)
+    if not result.available("blkio", ""):
+        result.missing("blkio", at)
         return
     for file in files:
-        if sheet.available("blkio", file):
-            sheet.add("blkio", file, f"{prefix}{weight}", at)
+        if result.available("blkio", file):
+            result.add("blkio", file, f"{prefix}{weight}", at)
             return
-    sheet.problem(at, f"this kernel has no {files[0]}", expected="absent", found=weight)
+    result.problem(at, f"this kernel has no {files[0]}", expected="absent", found=weight)

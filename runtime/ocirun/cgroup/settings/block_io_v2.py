@@ -23,38 +23,38 @@ _THROTTLES = (
 )
 
 
-def block_io(block: Mapping[str, Any], sheet: Translation) -> None:
+def block_io(block: Mapping[str, Any], result: Translation) -> None:
     """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
-    _weight(sheet, block.get("weight") or 0, "", "blockIO/weight")
-    _no_leaf(sheet, block, "blockIO")
+    _weight(result, block.get("weight") or 0, "", "blockIO/weight")
+    _no_leaf(result, block, "blockIO")
     for index, entry in enumerate(block.get("weightDevice") or ()):
         at = f"blockIO/weightDevice/{index}"
-        name = device(entry, sheet, at)
+        name = device(entry, result, at)
         if name and not entry.get("weight") and not entry.get("leafWeight"):
-            sheet.problem(at, "sets neither weight nor leafWeight", expected="at least one of the two")
+            result.problem(at, "sets neither weight nor leafWeight", expected="at least one of the two")
         elif name:
-            _weight(sheet, entry.get("weight") or 0, f"{name} ", f"{at}/weight")
-            _no_leaf(sheet, entry, at)
+            _weight(result, entry.get("weight") or 0, f"{name} ", f"{at}/weight")
+            _no_leaf(result, entry, at)
     for key, word in _THROTTLES:
-        for name, (rate, at) in rates(block, key, sheet).items():
-            sheet.add("io", "io.max", f"{name} {word}={rate or 'max'}", at, lifts=not rate)
+        for name, (rate, at) in rates(block, key, result).items():
+            result.add("io", "io.max", f"{name} {word}={rate or 'max'}", at, lifts=not rate)
 
 
-def _weight(sheet: Translation, weight: int, prefix: str, at: str) -> None:
+def _weight(result: Translation, weight: int, prefix: str, at: str) -> None:
     """The weight as BFQ takes it, or stretched to the range of io.weight."""
-    if not weight or sheet.outside(at, weight, *WEIGHT):
+    if not weight or result.outside(at, weight, *WEIGHT):
         return
-    if not sheet.available("io", ""):
-        sheet.missing("io", at)
-    elif sheet.available("io", "io.bfq.weight"):
-        sheet.add("io", "io.bfq.weight", f"{prefix}{weight}", at)
-    elif sheet.available("io", "io.weight"):
-        sheet.add("io", "io.weight", f"{prefix}{1 + (weight - 10) * 9999 // 990}", at)
+    if not result.available("io", ""):
+        result.missing("io", at)
+    elif result.available("io", "io.bfq.weight"):
+        result.add("io", "io.bfq.weight", f"{prefix}{weight}", at)
+    elif result.available("io", "io.weight"):
+        result.add("io", "io.weight", f"{prefix}{1 + (weight - 10) * 9999 // 990}", at)
     else:
-        sheet.problem(at, "this kernel has neither io.bfq.weight nor io.weight", expected="absent", found=weight)
+        result.problem(at, "this kernel has neither io.bfq.weight nor io.weight", expected="absent", found=weight)
 
 
-def _no_leaf(sheet: Translation, entry: Mapping[str, Any], at: str) -> None:
+def _no_leaf(result: Translation, entry: Mapping[str, Any], at: str) -> None:
     if entry.get("leafWeight"):
         what = "has no counterpart on cgroup v2, which this host has"
-        sheet.problem(f"{at}/leafWeight", what, expected="absent", found=entry["leafWeight"])
+        result.problem(f"{at}/leafWeight", what, expected="absent", found=entry["leafWeight"])

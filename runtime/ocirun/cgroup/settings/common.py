@@ -27,20 +27,20 @@ _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _CPU_LIST = frozenset("0123456789,-:/ ")
 
 
-def memory_numbers(block: Mapping[str, Any], sheet: Translation) -> tuple[int, int, int] | None:
+def memory_numbers(block: Mapping[str, Any], result: Translation) -> tuple[int, int, int] | None:
     """(limit, limit of memory and swap together, reservation), 0 for unset; None where one is below -1."""
     limit, swap = block.get("limit") or 0, block.get("swap") or 0
     reservation = block.get("reservation") or 0
     for key, value in (("limit", limit), ("swap", swap), ("reservation", reservation)):
         if value < -1:
-            sheet.problem(
+            result.problem(
                 f"memory/{key}", f"{value} is below -1, which is no limit", expected="-1 or more", found=value
             )
             return None
     if swap > 0 and limit <= 0:
-        sheet.problem("memory/swap", "memory and swap together are limited, but memory/limit is not set")
+        result.problem("memory/swap", "memory and swap together are limited, but memory/limit is not set")
     elif 0 < swap < limit:
-        sheet.problem(
+        result.problem(
             "memory/swap",
             f"{swap} is less than memory/limit, {limit}: it is the sum of memory and swap",
             expected=f"at least {limit}",
@@ -55,51 +55,53 @@ def swappiness_of(block: Mapping[str, Any]) -> int | None:
     return None if swappiness in (-1, _UNSET) else swappiness
 
 
-def memory_ignored(block: Mapping[str, Any], sheet: Translation) -> None:
+def memory_ignored(block: Mapping[str, Any], result: Translation) -> None:
     """What the kernel has given up."""
     if block.get("kernel"):
-        sheet.warn("memory/kernel", "is ignored: the kernel has no separate limit for its own memory any more")
+        result.warn("memory/kernel", "is ignored: the kernel has no separate limit for its own memory any more")
     if block.get("useHierarchy") is False:
-        sheet.warn("memory/useHierarchy", "is ignored: memory is always counted for groups above too (Linux 5.11)")
+        result.warn("memory/useHierarchy", "is ignored: memory is always counted for groups above too (Linux 5.11)")
 
 
-def burst_fits(burst: int, quota: int, sheet: Translation) -> bool:
+def burst_fits(burst: int, quota: int, result: Translation) -> bool:
     """``cpu.burst`` is not above the quota, and in the kernel's range; else a problem is added."""
     if 0 < quota < burst:
-        sheet.problem("cpu/burst", f"{burst} is above cpu/quota, {quota}", expected=f"at most {quota}", found=burst)
+        result.problem("cpu/burst", f"{burst} is above cpu/quota, {quota}", expected=f"at most {quota}", found=burst)
         return False
-    return not sheet.outside("cpu/burst", burst, 0, QUOTA[1], "microseconds")
+    return not result.outside("cpu/burst", burst, 0, QUOTA[1], "microseconds")
 
 
-def cpu_sets(block: Mapping[str, Any], sheet: Translation) -> None:
+def cpu_sets(block: Mapping[str, Any], result: Translation) -> None:
     """``cpu.cpus`` and ``cpu.mems``: lists of processors and memory nodes."""
     for key in ("cpus", "mems"):
         text = block.get(key) or ""
         if not text:
             continue
         if not text.strip() or not (_CPU_LIST.issuperset(text) or text == "all"):
-            sheet.problem(f"cpu/{key}", f"{text[:60]!a} is not a list of numbers", expected="such as 0-3,7", found=text)
+            result.problem(
+                f"cpu/{key}", f"{text[:60]!a} is not a list of numbers", expected="such as 0-3,7", found=text
+            )
         else:
-            sheet.add("cpuset", f"cpuset.{key}", text, f"cpu/{key}")
+            result.add("cpuset", f"cpuset.{key}", text, f"cpu/{key}")
 
 
-def cpu_file(sheet: Translation, file: str, value: str, at: str) -> None:
+def cpu_file(result: Translation, file: str, value: str, at: str) -> None:
     """A file that not every kernel has: idle since 5.15, real-time groups and bandwidth by configuration."""
-    if not sheet.available("cpu", "") or sheet.available("cpu", file):
-        sheet.add("cpu", file, value, at, lifts=value == "0")
+    if not result.available("cpu", "") or result.available("cpu", file):
+        result.add("cpu", file, value, at, lifts=value == "0")
     elif value != "0":
-        sheet.problem(at, f"this kernel has no {file}", found=value)
+        result.problem(at, f"this kernel has no {file}", found=value)
 
 
-def pids(block: Mapping[str, Any], sheet: Translation) -> None:
+def pids(block: Mapping[str, Any], result: Translation) -> None:
     """``pids``: tasks; 0 allows no fork, below 0 is no limit."""
     limit = block.get("limit")
     if limit is not None:
         value = str(limit) if 0 <= limit <= _PIDS_MAX else "max"
-        sheet.add("pids", "pids.max", value, "pids/limit", lifts=value == "max")
+        result.add("pids", "pids.max", value, "pids/limit", lifts=value == "max")
 
 
-def huge_pages(block: Sequence[Mapping[str, Any]], sheet: Translation, end: str) -> None:
+def huge_pages(block: Sequence[Mapping[str, Any]], result: Translation, end: str) -> None:
     """``hugepageLimits``: bytes of each page size, both in use and, where the kernel counts them, reserved.
 
     end   of the file's name, behind the size
@@ -109,19 +111,19 @@ def huge_pages(block: Sequence[Mapping[str, Any]], sheet: Translation, end: str)
         size = page_size(entry.get("pageSize") or "")
         if not size:
             found = entry.get("pageSize")
-            sheet.problem(
+            result.problem(
                 f"{at}/pageSize", f"{str(found)[:40]!a} is not a page size", expected="such as 2MB", found=found
             )
             continue
-        if not sheet.available("hugetlb", ""):
-            sheet.missing("hugetlb", at)
+        if not result.available("hugetlb", ""):
+            result.missing("hugetlb", at)
             continue
-        if not sheet.available("hugetlb", f"hugetlb.{size}.{end}"):
-            sheet.problem(f"{at}/pageSize", f"this host has no huge pages of {size}", found=entry["pageSize"])
+        if not result.available("hugetlb", f"hugetlb.{size}.{end}"):
+            result.problem(f"{at}/pageSize", f"this host has no huge pages of {size}", found=entry["pageSize"])
             continue
         for file in (f"hugetlb.{size}.{end}", f"hugetlb.{size}.rsvd.{end}"):
-            if sheet.available("hugetlb", file):
-                sheet.add("hugetlb", file, str(entry.get("limit") or 0), f"{at}/limit")
+            if result.available("hugetlb", file):
+                result.add("hugetlb", file, str(entry.get("limit") or 0), f"{at}/limit")
 
 
 def page_size(text: str) -> str:
@@ -140,18 +142,18 @@ def page_size(text: str) -> str:
     return ""
 
 
-def rdma(block: Mapping[str, Mapping[str, Any]], sheet: Translation) -> None:
+def rdma(block: Mapping[str, Mapping[str, Any]], result: Translation) -> None:
     """``rdma``: handles and objects of each RDMA device."""
     for name, limits in block.items():
         at = f"rdma/{pointer_token(name)}"
-        if not sheet.one_word(at, name, "the name of an RDMA device"):
+        if not result.one_word(at, name, "the name of an RDMA device"):
             continue
         words = []
         for key, word in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object")):
             value = (limits or {}).get(key)
-            if value is not None and not sheet.outside(f"{at}/{key}", value, 0, _INT_MAX):
+            if value is not None and not result.outside(f"{at}/{key}", value, 0, _INT_MAX):
                 words.append(f"{word}={value}")
         if words:
-            sheet.add("rdma", "rdma.max", f"{name} {' '.join(words)}", at)
+            result.add("rdma", "rdma.max", f"{name} {' '.join(words)}", at)
         elif not limits:
-            sheet.problem(at, "sets neither hcaHandles nor hcaObjects", expected="at least one of the two")
+            result.problem(at, "sets neither hcaHandles nor hcaObjects", expected="at least one of the two")

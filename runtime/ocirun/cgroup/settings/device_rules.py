@@ -75,7 +75,7 @@ class Rule:
         return [(kind, self.major, self.minor) for kind in ("bc" if self.type == "a" else self.type)]
 
 
-def parse(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> list[Rule]:
+def parse(rules: Sequence[Mapping[str, Any]], result: Translation) -> list[Rule]:
     """The rules of the config; problems go to the sheet."""
     parsed: list[Rule] = []
     for index, entry in enumerate(rules):
@@ -86,21 +86,21 @@ def parse(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> list[Rule]:
         numbers = [entry.get(key) for key in ("major", "minor")]
         major, minor = (ANY if number is None else number for number in numbers)
         if kind not in ("a", "b", "c"):
-            sheet.problem(f"{at}/type", f"{kind!a} is not a type of device", expected="a, b or c", found=kind)
+            result.problem(f"{at}/type", f"{kind!a} is not a type of device", expected="a, b or c", found=kind)
         elif not letters or letters - _ALL:
-            sheet.problem(f"{at}/access", f"{access!a} is not an access", expected="some of r, w and m", found=access)
-        elif not sheet.outside(f"{at}/major", major, ANY, _NUMBER_MAX) and not sheet.outside(
+            result.problem(f"{at}/access", f"{access!a} is not an access", expected="some of r, w and m", found=access)
+        elif not result.outside(f"{at}/major", major, ANY, _NUMBER_MAX) and not result.outside(
             f"{at}/minor", minor, ANY, _NUMBER_MAX
         ):
             parsed.append(Rule(bool(entry.get("allow")), kind, major, minor, _ordered(letters), at))
     return parsed
 
 
-def v2(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> None:
+def v2(rules: Sequence[Mapping[str, Any]], result: Translation) -> None:
     """One setting that holds all rules, the defaults after them, for an eBPF program."""
-    parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
+    parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, result)]
     parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
-    sheet.add(UNIFIED, DEVICE_FILTER, program_lines(parsed), "devices")
+    result.add(UNIFIED, DEVICE_FILTER, program_lines(parsed), "devices")
 
 
 def program_lines(rules: Sequence[Rule]) -> str:
@@ -114,22 +114,22 @@ def program_lines(rules: Sequence[Rule]) -> str:
     return "\n".join(lines)
 
 
-def v1(rules: Sequence[Mapping[str, Any]], sheet: Translation) -> None:
+def v1(rules: Sequence[Mapping[str, Any]], result: Translation) -> None:
     """Writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
-    parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, sheet)]
+    parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, result)]
     # What comes before a rule for everything has no effect any more.
     del parsed[: max(index for index, rule in enumerate(parsed) if rule.everything)]
     start = parsed.pop(0)
     parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
-    sheet.add("devices", _FILES[start.allow], "a", start.at)
+    result.add("devices", _FILES[start.allow], "a", start.at)
     exceptions: dict[_Key, frozenset[str]] = {}
     for rule in parsed:
         for key in rule.numbers():
             widens = rule.allow != start.allow
-            changes = _give(exceptions, key, rule) if widens else _take(exceptions, key, rule, sheet)
+            changes = _give(exceptions, key, rule) if widens else _take(exceptions, key, rule, result)
             for (kind, major, minor), access in changes:
                 value = f"{kind} {number(major)}:{number(minor)} {_ordered(access)}"
-                sheet.add("devices", _FILES[rule.allow], value, rule.at)
+                result.add("devices", _FILES[rule.allow], value, rule.at)
 
 
 def _give(exceptions: _Exceptions, key: _Key, rule: Rule) -> list[tuple[_Key, frozenset[str]]]:
@@ -141,14 +141,14 @@ def _give(exceptions: _Exceptions, key: _Key, rule: Rule) -> list[tuple[_Key, fr
     return [(key, wanted)]
 
 
-def _take(exceptions: _Exceptions, key: _Key, rule: Rule, sheet: Translation) -> list[tuple[_Key, frozenset[str]]]:
+def _take(exceptions: _Exceptions, key: _Key, rule: Rule, result: Translation) -> list[tuple[_Key, frozenset[str]]]:
     """Narrow every exception that the rule covers: the kernel narrows only the one of the very same numbers."""
     unwanted = frozenset(rule.access)
     # Of a rule for one device only these can matter; an engine may have thousands of those.
     near = exceptions if ANY in key else [other for other in (key, *_wider(key)) if other in exceptions]
     for wider in _overlapping(key, near):
         if exceptions[wider] & unwanted:
-            sheet.problem(
+            result.problem(
                 rule.at,
                 f"cgroup v1 cannot make an exception for {_text(key)} from the rule for {_text(wider)} before it",
                 expected="rules that do not cut into earlier, wider ones",

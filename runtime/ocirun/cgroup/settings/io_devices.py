@@ -16,20 +16,20 @@ _MINOR_MAX = (1 << 20) - 1
 _UINT64_MAX = (1 << 64) - 1
 
 
-def rates(block: Mapping[str, Any], key: str, sheet: Translation) -> dict[str, tuple[int, str]]:
+def rates(block: Mapping[str, Any], key: str, result: Translation) -> dict[str, tuple[int, str]]:
     """MAJOR:MINOR -> (rate, place below the resources) of one array; of two entries for a device the last counts."""
     found: dict[str, tuple[int, str]] = {}
     for index, entry in enumerate(block.get(key) or ()):
         at = f"blockIO/{key}/{index}"
-        name, rate = device(entry, sheet, at), entry.get("rate") or 0
-        if name and not sheet.outside(f"{at}/rate", rate, 0, _UINT64_MAX):
+        name, rate = device(entry, result, at), entry.get("rate") or 0
+        if name and not result.outside(f"{at}/rate", rate, 0, _UINT64_MAX):
             found[name] = (rate, at)
     return found
 
 
-def device(entry: Mapping[str, Any], sheet: Translation, at: str) -> str:
+def device(entry: Mapping[str, Any], result: Translation, at: str) -> str:
     """MAJOR:MINOR of an entry, or "" and a problem."""
     major, minor = entry.get("major") or 0, entry.get("minor") or 0
-    if sheet.outside(f"{at}/major", major, 0, _MAJOR_MAX) or sheet.outside(f"{at}/minor", minor, 0, _MINOR_MAX):
+    if result.outside(f"{at}/major", major, 0, _MAJOR_MAX) or result.outside(f"{at}/minor", minor, 0, _MINOR_MAX):
         return ""
     return f"{major}:{minor}"

@@ -77,8 +77,8 @@ class Files:
         return [] if top is None else tree.files(top)
 
 
-def read(tops: Mapping[str, int]) -> dict[str, Any]:
-    """The statistics; `tops` as in `Files`.
+def read_event(tops: Mapping[str, int]) -> dict[str, Any]:
+    """What is used now; `tops` as in `Files`.
 
     Times are in nanoseconds, sizes in bytes.  A memory limit that is not set
     is a number near 2**63, a pids limit that is not set is left out.

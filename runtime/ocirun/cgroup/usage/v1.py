@@ -27,7 +27,7 @@ _SOURCES = (
 )
 
 
-def read(tops: Mapping[str, int]) -> dict[str, int]:
+def read_usage(tops: Mapping[str, int]) -> dict[str, int]:
     """The figures that this kernel gives; what it does not give is left out.
 
     tops   controller -> descriptor of the container's directory

@@ -1,7 +1,7 @@
 """What a container used, and what it uses just now, from its v2 group.
 
-`usage` has the names of `usage.read`, `statistics` those of runc's stats
-events, as `statistics.read` has them for v1.  Source:
+`usage` has the names of `v1.read_usage`, `usage_now` those of runc's stats
+events, as `events.read_event` has them for v1.  Source:
 Documentation/admin-guide/cgroup-v2.rst of the kernel.
 """
 
@@ -86,7 +86,7 @@ def usage_from(texts: Mapping[str, str]) -> dict[str, int]:
     return result
 
 
-def statistics(top: int) -> dict[str, Any]:
+def usage_now(top: int) -> dict[str, Any]:
     """The ``data`` of a stats event; `top` as in `usage`.
 
     Times are in nanoseconds, sizes in bytes.  A limit that is not set is

@@ -50,6 +50,6 @@ def execute(call: Call) -> int:
     elif place.current and not call.values.flag("force"):
         out(f"{path} is there and fits\n")
     else:
-        size = interpreter.make(place)
+        size = interpreter.make_preloaded(place)
         out(f"made {path}, {size >> 20} MiB\n")
     return 0

@@ -33,10 +33,10 @@ ID is a name of your choice, unique below the state root.""",
 
 def execute(call: Call) -> int:
     """Run the container; the status of its program, or 0 when detached."""
-    from ocirun.container import run
+    from ocirun.container import run_container
 
     detach = call.values.flag("detach")
-    return run(
+    return run_container(
         call.id,
         root=call.settings.root,
         options=create_options(call, foreground=not detach),

@@ -108,7 +108,7 @@ def save(directory: int, name: str, value: Any) -> None:
     store.write_file(directory, name, jsonio.dumps(value).encode())
 
 
-def read(directory: int, name: str) -> Any:
+def read_image(directory: int, name: str) -> Any:
     """One of our files; None without it, or if it is none.  Whoever uses it looks at each value."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)

@@ -50,7 +50,7 @@ class Restoration:
         self.work = images.open_directory(self.work_path, create=True)
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self.keep["socket"] = self.connection.other
-        for fd, name in enumerate(images.read(self.image, images.DESCRIPTORS) or ()):
+        for fd, name in enumerate(images.read_image(self.image, images.DESCRIPTORS) or ()):
             # What the container had open as a pipe becomes what we were given; all else it opens itself.
             if isinstance(name, str) and name.startswith("pipe:"):
                 self.keep[name] = os.dup(fd)
@@ -67,7 +67,7 @@ class Restoration:
         found: dict[str, str] = dict(binds)
         for path in (self.data.get("linux") or {}).get("maskedPaths") or ():
             found.setdefault(path, "/dev/null")
-        saved = images.read(self.image, images.MOUNTS)
+        saved = images.read_image(self.image, images.MOUNTS)
         entries = saved.get("mounts") if isinstance(saved, dict) else None
         for entry in entries if isinstance(entries, list) else ():
             if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
@@ -128,42 +128,42 @@ def _binds(data: dict[str, Any], bundle: str) -> dict[str, str]:
     return found
 
 
-def make_processes(s: Context, external: list[list[str]], pass_console: Callable[[Context, str], None]) -> None:
+def make_processes(context: Context, external: list[list[str]], pass_console: Callable[[Context, str], None]) -> None:
     """Have CRIU, which the helper has become, make the processes; the first of them is then the session's.
 
     pass_console   gives the terminal that the session was sent to a console socket
 
     Raises HostError with the end of the log.
     """
-    r: Restoration = s.restoration
+    r: Restoration = context.restoration
     os.close(r.connection.other)
     r.connection.other = r.keep["socket"] = -1
     r.connection.version()
 
     def notify(moment: str, pid: int, fd: int) -> None:
         if moment == "setup-namespaces":
-            s.hook_pid = pid
+            context.hook_pid = pid
             for kind in ("prestart", "createRuntime"):
-                for number in s.hook_numbers(kind):
-                    s.run_hook(number)
+                for number in context.hook_numbers(kind):
+                    context.run_hook(number)
         elif moment == "orphan-pts-master" and fd >= 0:
-            s.side.native.message = fd
-            pass_console(s, r.options.console_socket)
+            context.side.native.message = fd
+            pass_console(context, r.options.console_socket)
         elif fd >= 0:
             os.close(fd)
 
     try:
-        answer = r.connection.serve(service.RESTORE, _request(s, r, external), notify)
+        answer = r.connection.serve(service.RESTORE, _request(context, r, external), notify)
     except HostError as error:
         tail = service.log_tail(r.work, LOG)
         if error.call in ("recvmsg", "sendmsg"):
             raise HostError(f"{error.message}" + (f": {tail}" if tail else ""), call="criu") from None
         raise
     if not answer.get("success"):
-        what = f"restore of {s.record.container_id}"
+        what = f"restore of {context.record.container_id}"
         raise service.failure(what, answer, r.work, LOG, f"{r.work_path}/{LOG}")
     pid = (answer.get("restore") or {}).get("pid", 0)
-    helper = s.helper
+    helper = context.helper
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
@@ -175,29 +175,29 @@ def make_processes(s: Context, external: list[list[str]], pass_console: Callable
     helper.pid, helper.pidfd = pid, pidfd
 
 
-def _request(s: Context, r: Restoration, external: list[list[str]]) -> dict[str, Any]:
-    options = r.options
-    mode = options.manage_cgroups_mode or service.cgroup_mode(s.helper.pid)
+def _request(context: Context, restoration: Restoration, external: list[list[str]]) -> dict[str, Any]:
+    options = restoration.options
+    mode = options.manage_cgroups_mode or service.cgroup_mode(context.helper.pid)
     request: dict[str, Any] = {
-        **service.shared_options(options, r.data),
-        "images_dir_fd": r.image,
-        "work_dir_fd": r.work,
+        **service.shared_options(options, restoration.data),
+        "images_dir_fd": restoration.image,
+        "work_dir_fd": restoration.work,
         "log_file": LOG,
-        "root": s.record.rootfs,
+        "root": context.record.rootfs,
         "rst_sibling": True,
         "evasive_devices": True,
         "manage_cgroups_mode": service.CGROUP_MODES[mode],
         "external": [f"mnt[{point}]:{source}" for point, source in external],
-        "inherit_fd": [{"key": key, "fd": fd} for key, fd in r.keep.items() if key != "socket"],
+        "inherit_fd": [{"key": key, "fd": fd} for key, fd in restoration.keep.items() if key != "socket"],
         "tcp_close": options.tcp_close,
         "lsm_profile": options.lsm_profile or None,
         "lsm_mount_context": options.lsm_mount_context or None,
     }
     if mode != "ignore":
-        request["cg_root"] = _cgroup_roots(s.helper.pid)
+        request["cg_root"] = _cgroup_roots(context.helper.pid)
     request["join_ns"] = [
         {"ns": _ENTERED[entry["type"]], "ns_file": entry["path"]}
-        for entry in (r.data.get("linux") or {}).get("namespaces") or ()
+        for entry in (restoration.data.get("linux") or {}).get("namespaces") or ()
         if entry.get("path") and entry["type"] in _ENTERED
     ]
     return request

@@ -99,7 +99,7 @@ _HARMLESS = "Can't setup RLIMIT_NOFILE for self"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def find(program: str = "") -> str:
+def find_criu(program: str = "") -> str:
     """The path of the program, by PATH if none is given; engines may call without one.  Raises UnsupportedError."""
     name = program or "criu"
     if "/" in name:

@@ -27,7 +27,7 @@ def state_json(container_id: str, status: str, pid: int, bundle: str, annotation
     return jsonio.dumps(state)
 
 
-def run(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str, environ: list[str]) -> None:
+def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str, environ: list[str]) -> None:
     """Run one hook and wait for it.
 
     args     of the operation host_hook
@@ -76,7 +76,7 @@ def run_of(record: Record, op: Op, index: int, pid: int) -> None:
     """
     state = state_json(record.container_id, op.args["status"], pid, record.bundle, record.annotations)
     environ = list(host.environment())
-    run(op.args, pointer=op.pointer, index=index, state=state, cwd=record.bundle, environ=environ)
+    run_hook(op.args, pointer=op.pointer, index=index, state=state, cwd=record.bundle, environ=environ)
 
 
 def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:

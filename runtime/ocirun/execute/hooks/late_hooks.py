@@ -46,7 +46,7 @@ def _run(record: Record, entry: tuple[str, int, dict[str, Any]], status: str) ->
     }
     pid = record.pid if status == records.RUNNING else 0
     state = hooks.state_json(record.container_id, status, pid, record.bundle, record.annotations)
-    hooks.run(
+    hooks.run_hook(
         args,
         pointer=f"/hooks/{kind}/{index}",
         index=-1,

@@ -54,14 +54,16 @@ def user_namespace(uid_map: str, gid_map: str) -> int:
         helper.close()
 
 
-def map_mount(s: Context, mount: int, *, path: str, by: str, recursive: bool) -> None:
+def map_mount(context: Context, mount: int, *, path: str, by: str, recursive: bool) -> None:
     """Give a detached mount a mapping.
 
     by   "mappings": of the namespace made last; "container": of the helper's user namespace
     Raises HostError, which names `path`.
     """
     own = by == "container"
-    namespace = os.open(f"/proc/{s.helper.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC) if own else s.fds["mapping"]
+    namespace = (
+        os.open(f"/proc/{context.helper.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC) if own else context.fds["mapping"]
+    )
     try:
         result = lib.ocirun_mount_setattr(mount, _AT_RECURSIVE if recursive else 0, MOUNT_ATTR_IDMAP, 0, namespace)
     finally:

@@ -8,7 +8,7 @@ from errno import EPERM
 from ..._native import lib
 from ...errors import HostError
 from ...plan.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
-from ..spawn import check
+from ..spawn import checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WHAT = "a tmpfs for devices"
 
 
-def make(pid: int, nodes: list[list[Any]], context: str | None) -> int:
+def make_nodes(pid: int, nodes: list[list[Any]], context: str | None) -> int:
     """A descriptor of a mount with a node named by its number for each of `nodes`.
 
     pid    a process in the user namespace whose ids are meant
@@ -25,7 +25,7 @@ def make(pid: int, nodes: list[list[Any]], context: str | None) -> int:
     Raises HostError.
     """
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
-    mount = check(lib.ocirun_tmpfs(attributes, os.fsencode(context or "")), _WHAT, "fsmount")
+    mount = checked(lib.ocirun_tmpfs(attributes, os.fsencode(context or "")), _WHAT, "fsmount")
     try:
         users, groups = _map(pid, "uid_map"), _map(pid, "gid_map")
         for number, (pointer, path, mode, major, minor, uid, gid) in enumerate(nodes):

@@ -37,7 +37,7 @@ class Device:
 
     def __init__(self, socket: nl.Netlink, name: str) -> None:
         """Ask for a device by name.  Raises NetlinkError, ENODEV if there is none."""
-        answer = socket.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {_IFNAME: nl.text(name)})
+        answer = socket.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {_IFNAME: nl.attribute_text(name)})
         _, self.index, flags, _ = nl.LINK.unpack_from(answer)
         self.name = name
         self.up = bool(flags & _UP)
@@ -55,7 +55,7 @@ class Device:
             # ip-address(8): a label is the name of the device, or begins with it.
             label = name + label[len(self.name) :]
             if len(label.encode()) < 16:
-                wanted[_LABEL] = nl.text(label)
+                wanted[_LABEL] = nl.attribute_text(label)
         socket.change(nl.NEWADDR, nl.ADDRESS.pack(family, prefix, 0, scope, index), wanted, new=True)
 
 
@@ -71,16 +71,16 @@ def _moves(address: bytes) -> bool:
     return nl.ADDRESS.unpack_from(address)[3] == 0 and bool(_flags(address) & _PERMANENT)
 
 
-def move(s: Context, device: str, name: str) -> None:
+def move(context: Context, device: str, name: str) -> None:
     """Move a device of the runtime's network namespace into that of the helper and set it up.
 
     name   what it is called there; with ``%d`` the kernel chooses the number
     Raises HostError; the device is then where it was.
     """
-    there = s.fds.get("netns", -1)
+    there = context.fds.get("netns", -1)
     if there < 0:
         # Held until the end: while it is, a helper that dies does not take the device with it.
-        there = s.fds["netns"] = os.open(f"/proc/{s.helper.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        there = context.fds["netns"] = os.open(f"/proc/{context.helper.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     with _Move(there, name) as moving:
         try:
             moving.find(device)
@@ -101,7 +101,7 @@ def move(s: Context, device: str, name: str) -> None:
             again.device, again.index = found, index
             again.back()
 
-    s.undo.append(undo)
+    context.undo.append(undo)
 
 
 class _Move:
@@ -198,7 +198,7 @@ class _Move:
                 self._tried = 1 + max(nl.LINK.unpack_from(one)[1] for one in links)
             wanted = {
                 _NET_NS_FD: nl.U32.pack(namespace),
-                _IFNAME: nl.text(name),
+                _IFNAME: nl.attribute_text(name),
                 _NEW_IFINDEX: nl.U32.pack(self._tried),
             }
             try:
@@ -222,7 +222,7 @@ def _has_index(socket: nl.Netlink, index: int) -> bool:
 def _index(socket: nl.Netlink, name: str) -> int:
     """The index of a device, 0 if there is none of that name."""
     try:
-        answer = socket.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {_IFNAME: nl.text(name)})
+        answer = socket.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {_IFNAME: nl.attribute_text(name)})
     except nl.NetlinkError as error:
         if error.errno != ENODEV:
             raise

@@ -135,6 +135,6 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def text(value: str) -> bytes:
+def attribute_text(value: str) -> bytes:
     """A name as an attribute holds it."""
     return value.encode() + b"\0"

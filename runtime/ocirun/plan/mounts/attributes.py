@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from .options import MountOptions
 
 
-def set_attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+def set_attributes(builder: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
     """The recursive words first, so that ``rrw,ro`` ends read-only."""
-    locked = b.confined
+    locked = builder.confined
     if parsed.rec_attr_set or parsed.rec_attr_clr:
-        b.init(
+        builder.init(
             "set_mount_attr",
             pointer,
             slot=slot,
@@ -28,17 +28,17 @@ def set_attributes(b: Builder, pointer: str, slot: str, parsed: MountOptions) ->
         set_, clear, deny = o.bind_attrs(parsed, userns=locked)
         if set_ or clear:
             args = parsed.made.setdefault(("set", slot), {"slot": slot, "set": set_, "clear": clear, "locked": deny})
-            b.again("set_mount_attr", pointer, args)
+            builder.again("set_mount_attr", pointer, args)
 
 
-def propagate(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+def propagate(builder: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
     """The propagation words of a mount, when it is attached; with ``unbindable`` among them at the very end."""
     if any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation):
-        b.late_propagation.append((pointer, slot, parsed.propagation))
+        builder.late_propagation.append((pointer, slot, parsed.propagation))
     else:
-        propagate_now(b, pointer, slot, parsed.propagation)
+        propagate_now(builder, pointer, slot, parsed.propagation)
 
 
-def propagate_now(b: Builder, pointer: str, slot: str, words: list[tuple[int, bool]]) -> None:
+def propagate_now(builder: Builder, pointer: str, slot: str, words: list[tuple[int, bool]]) -> None:
     for flag, recursive in words:
-        b.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)
+        builder.init("set_mount_attr", pointer, slot=slot, propagation=flag, recursive=1 if recursive else 0)

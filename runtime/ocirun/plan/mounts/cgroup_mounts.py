@@ -22,7 +22,7 @@ _SAFE = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 _FLAGS = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
 
 
-def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptions, slot: str) -> None:
+def mount_cgroups(builder: Builder, pointer: str, destination: str, parsed: MountOptions, slot: str) -> None:
     """On v2 the hierarchy itself; on v1 one mount for each, in a tmpfs.
 
     In a cgroup namespace of its own the container may mount the hierarchies itself; without one only its
@@ -30,57 +30,57 @@ def mount_cgroups(b: Builder, pointer: str, destination: str, parsed: MountOptio
     slot   for the mount that propagates
     """
     attributes = parsed.attr_set | _SAFE & ~parsed.attr_clr
-    if b.facts.layout is not None and b.facts.layout.mode == "v2":
-        _mount_unified(b, pointer, destination, parsed, attributes, slot)
+    if builder.facts.layout is not None and builder.facts.layout.mode == "v2":
+        _mount_unified(builder, pointer, destination, parsed, attributes, slot)
         return
     hostfs.refuse_data(pointer, destination, parsed, "a cgroup mount shows the hierarchies of the host as they are")
     readonly = attributes & c.MOUNT_ATTR_RDONLY
-    top, inner = b.slot("cgroup_top" if slot == "mount" else slot), b.slot("mount")
-    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=_FLAGS)
+    top, inner = builder.slot("cgroup_top" if slot == "mount" else slot), builder.slot("mount")
+    builder.init("open_path", pointer, slot=builder.slot("target"), root="root", path=destination, flags=_FLAGS)
     options: list[tuple[str, str | None]] = [("mode", "755")]
-    if b.linux.get("mountLabel"):
+    if builder.linux.get("mountLabel"):
         from .labels import mount_context
 
-        options.append(("context", mount_context(b, "tmpfs", parsed)))
-    b.init("new_filesystem", pointer, slot=top, type="tmpfs", options=options, attributes=attributes & ~readonly)
-    b.init("attach", pointer, slot=top, target="target")
-    own_namespace = "cgroup" in b.new and not b.user_namespace
-    for hierarchy in b.cgroup.hierarchies():
+        options.append(("context", mount_context(builder, "tmpfs", parsed)))
+    builder.init("new_filesystem", pointer, slot=top, type="tmpfs", options=options, attributes=attributes & ~readonly)
+    builder.init("attach", pointer, slot=top, target="target")
+    own_namespace = "cgroup" in builder.new and not builder.user_namespace
+    for hierarchy in builder.cgroup.hierarchies():
         inside = f"{destination}/{hierarchy.name}"
-        b.init("open_path", pointer, slot="target", root="root", path=inside, flags=_FLAGS)
+        builder.init("open_path", pointer, slot="target", root="root", path=inside, flags=_FLAGS)
         if own_namespace:
             config = [(option, None) if "=" not in option else _pair(option) for option in hierarchy.options]
-            b.init("new_filesystem", pointer, slot=inner, type="cgroup", options=config, attributes=attributes)
+            builder.init("new_filesystem", pointer, slot=inner, type="cgroup", options=config, attributes=attributes)
         else:
-            b.init("clone_tree", pointer, slot=inner, path=hierarchy.path, recursive=0, root=None)
-            b.init("set_mount_attr", pointer, slot=inner, set=attributes)
-        b.init("attach", pointer, slot=inner, target="target")
+            builder.init("clone_tree", pointer, slot=inner, path=hierarchy.path, recursive=0, root=None)
+            builder.init("set_mount_attr", pointer, slot=inner, set=attributes)
+        builder.init("attach", pointer, slot=inner, target="target")
         for link in hierarchy.links:
-            b.init("make_link", pointer, root="root", path=f"{destination}/{link}", text=hierarchy.name)
+            builder.init("make_link", pointer, root="root", path=f"{destination}/{link}", text=hierarchy.name)
     if readonly:
-        b.init("set_mount_attr", pointer, slot=top, set=readonly)
-    attrs.set_attributes(b, pointer, top, parsed)
-    attrs.propagate(b, pointer, top, parsed)
+        builder.init("set_mount_attr", pointer, slot=top, set=readonly)
+    attrs.set_attributes(builder, pointer, top, parsed)
+    attrs.propagate(builder, pointer, top, parsed)
     if top == "cgroup_top":
-        b.init("close", pointer, slot=top)
+        builder.init("close", pointer, slot=top)
 
 
 def _mount_unified(
-    b: Builder, pointer: str, destination: str, parsed: MountOptions, attributes: int, slot: str
+    builder: Builder, pointer: str, destination: str, parsed: MountOptions, attributes: int, slot: str
 ) -> None:
     """The v2 hierarchy: in a new cgroup namespace it begins at the container's group, else that group is bound."""
-    if "cgroup" not in b.new and not b.cgroup.groups:
-        raise b.error(
+    if "cgroup" not in builder.new and not builder.cgroup.groups:
+        raise builder.error(
             pointer,
             "shows all groups of the host, as the container has neither a group nor a cgroup namespace of its own",
             expected="a namespace of the type cgroup, or no such mount",
         )
-    b.slot(slot)
-    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=destination, flags=_FLAGS)
-    if "cgroup" in b.new:
+    builder.slot(slot)
+    builder.init("open_path", pointer, slot=builder.slot("target"), root="root", path=destination, flags=_FLAGS)
+    if "cgroup" in builder.new:
         hostfs.refuse_flags(pointer, destination, parsed)
         places: list[int | str | None] = list(parsed.data_index)
-        b.init(
+        builder.init(
             "new_filesystem",
             pointer,
             slot=slot,
@@ -94,11 +94,13 @@ def _mount_unified(
             pointer, destination, parsed, "without a cgroup namespace it would change the host's hierarchy"
         )
         why = "without a cgroup namespace a new mount would show all groups"
-        b.init("clone_tree", pointer, why=why, slot=slot, path=b.cgroup.path(UNIFIED), recursive=0, root=None)
-        b.init("set_mount_attr", pointer, slot=slot, set=attributes)
-    attrs.set_attributes(b, pointer, slot, parsed)
-    b.init("attach", pointer, slot=slot, target="target")
-    attrs.propagate(b, pointer, slot, parsed)
+        builder.init(
+            "clone_tree", pointer, why=why, slot=slot, path=builder.cgroup.path(UNIFIED), recursive=0, root=None
+        )
+        builder.init("set_mount_attr", pointer, slot=slot, set=attributes)
+    attrs.set_attributes(builder, pointer, slot, parsed)
+    builder.init("attach", pointer, slot=slot, target="target")
+    attrs.propagate(builder, pointer, slot, parsed)
 
 
 def _pair(option: str) -> tuple[str, str | None]:

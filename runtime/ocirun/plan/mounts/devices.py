@@ -66,40 +66,47 @@ class _Device:
         return self.mode & 0o170000 == _FIFO
 
 
-def make_devices(b: Builder) -> None:
+def make_devices(builder: Builder) -> None:
     """Default and configured devices, and the links of /dev; none of them if /dev is the host's."""
-    foreign = any(b.destination(mount) == "/dev" and _is_bind(mount) for mount in b.data.get("mounts") or ())
-    devices = _wanted(b, foreign)
-    bound = [device for device in devices if b.confined and not device.fifo]
-    made = bool(bound) and b.user_namespace and b.facts.privileged and bool(b.facts.capabilities >> _CAP_MKNOD & 1)
+    foreign = any(
+        builder.destination(mount) == "/dev" and _is_bind(mount) for mount in builder.data.get("mounts") or ()
+    )
+    devices = _wanted(builder, foreign)
+    bound = [device for device in devices if builder.confined and not device.fifo]
+    made = (
+        bool(bound)
+        and builder.user_namespace
+        and builder.facts.privileged
+        and bool(builder.facts.capabilities >> _CAP_MKNOD & 1)
+    )
     if made:
-        _receive_nodes(b, bound)
+        _receive_nodes(builder, bound)
     for device in devices:
         if device not in bound:
-            _make(b, device)
+            _make(builder, device)
         elif made:
-            _bind(b, device, bound.index(device))
+            _bind(builder, device, bound.index(device))
         else:
-            _bind_the_hosts(b, device)
+            _bind_the_hosts(builder, device)
     if made:
-        b.init("hide_mount", slot="nodes", path=".", cover=0)
-        b.init("close", slot="nodes")
+        builder.init("hide_mount", slot="nodes", path=".", cover=0)
+        builder.init("close", slot="nodes")
     if foreign:
         return
-    b.init("make_link", "", root="root", path="/dev/ptmx", text="pts/ptmx", needs=None, replace=1)
+    builder.init("make_link", "", root="root", path="/dev/ptmx", text="pts/ptmx", needs=None, replace=1)
     for path, text in _LINKS:
-        b.init("make_link", "", root="root", path=path, text=text, needs=text, replace=0)
+        builder.init("make_link", "", root="root", path=path, text=text, needs=text, replace=0)
 
 
-def _wanted(b: Builder, foreign: bool) -> list[_Device]:
+def _wanted(builder: Builder, foreign: bool) -> list[_Device]:
     """Those that are not there already, as the host's /dev is or as the runtime itself makes them."""
-    listed = {clean(device["path"]) for device in b.linux.get("devices") or ()}
+    listed = {clean(device["path"]) for device in builder.linux.get("devices") or ()}
     found = []
     if not foreign:
         for path, major, minor in DEFAULT_DEVICES:
             if path not in listed:
                 found.append(_Device("", path, _CHAR | 0o666, major, minor))
-    for index, device in enumerate(b.linux.get("devices") or ()):
+    for index, device in enumerate(builder.linux.get("devices") or ()):
         path = clean(device["path"])
         if path in ("/dev/ptmx", "/dev/console") or (foreign and path.startswith("/dev/")):
             continue  # a link and a bind of the runtime, or the host's own entry
@@ -115,9 +122,9 @@ def _is_bind(mount: dict[str, Any]) -> bool:
     return "bind" in words or "rbind" in words
 
 
-def _make(b: Builder, device: _Device) -> None:
+def _make(builder: Builder, device: _Device) -> None:
     numbers = (device.major, device.minor)
-    b.init(
+    builder.init(
         "make_node",
         device.pointer,
         root="root",
@@ -128,35 +135,35 @@ def _make(b: Builder, device: _Device) -> None:
     )
 
 
-def _receive_nodes(b: Builder, devices: list[_Device]) -> None:
+def _receive_nodes(builder: Builder, devices: list[_Device]) -> None:
     """One mount with all nodes, attached while they are bound from it: before Linux 6.15 nothing else is copied.
 
     It stands on the root, where it is in nobody's way: what is below the root is looked up from the slot.
     """
     context = None
-    if b.linux.get("mountLabel"):
+    if builder.linux.get("mountLabel"):
         from .labels import mount_context
 
-        context = mount_context(b, "tmpfs")
+        context = mount_context(builder, "tmpfs")
     why = "mknod is not allowed in a user namespace; the runtime makes the devices outside of it, and they are bound"
-    b.init("receive_fd", "/linux/devices", why=why, slot=b.slot("nodes"))
+    builder.init("receive_fd", "/linux/devices", why=why, slot=builder.slot("nodes"))
     nodes = [[one.pointer, one.path, one.mode, one.major, one.minor, *one.owner] for one in devices]
-    b.host("make_nodes", "/linux/devices", nodes=nodes, context=context)
-    b.init("attach", "/linux/devices", slot="nodes", target="root")
+    builder.host("make_nodes", "/linux/devices", nodes=nodes, context=context)
+    builder.init("attach", "/linux/devices", slot="nodes", target="root")
 
 
-def _bind(b: Builder, device: _Device, number: int) -> None:
-    b.init("clone_tree", device.pointer, slot=b.slot("mount"), path=str(number), recursive=0, root="nodes")
-    _attach(b, device)
+def _bind(builder: Builder, device: _Device, number: int) -> None:
+    builder.init("clone_tree", device.pointer, slot=builder.slot("mount"), path=str(number), recursive=0, root="nodes")
+    _attach(builder, device)
 
 
-def _bind_the_hosts(b: Builder, device: _Device) -> None:
+def _bind_the_hosts(builder: Builder, device: _Device) -> None:
     why = "mknod is not allowed in a user namespace; the host's node is bound"
-    copy_source(b, device.pointer, device.path, recursive=0, why=why)
-    b.init("set_mount_attr", device.pointer, slot="mount", set=_ATTRIBUTES)
-    _attach(b, device)
+    copy_source(builder, device.pointer, device.path, recursive=0, why=why)
+    builder.init("set_mount_attr", device.pointer, slot="mount", set=_ATTRIBUTES)
+    _attach(builder, device)
 
 
-def _attach(b: Builder, device: _Device) -> None:
-    target(b, device.pointer, device.path, OPEN_CREATE, like="mount")
-    b.init("attach", device.pointer, slot="mount", target="target")
+def _attach(builder: Builder, device: _Device) -> None:
+    target(builder, device.pointer, device.path, OPEN_CREATE, like="mount")
+    builder.init("attach", device.pointer, slot="mount", target="target")

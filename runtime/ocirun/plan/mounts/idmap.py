@@ -41,28 +41,30 @@ class Mapping:
         self.recursive = parsed.idmap == "ridmap"
         self.keeps_links = bool(parsed.propagation)
 
-    def apply(self, b: Builder) -> None:
+    def apply(self, builder: Builder) -> None:
         """Map the detached mount that the runtime has just opened or been shown."""
-        if self.uids and b.id_maps != (self.uids, self.gids):
-            b.id_maps = (self.uids, self.gids)
-            b.host("make_user_namespace", f"{self.pointer}/uidMappings", uid_map=self.uids, gid_map=self.gids)
+        if self.uids and builder.id_maps != (self.uids, self.gids):
+            builder.id_maps = (self.uids, self.gids)
+            builder.host("make_user_namespace", f"{self.pointer}/uidMappings", uid_map=self.uids, gid_map=self.gids)
         by = MAPPINGS if self.uids else CONTAINER
-        b.host("idmap_mount", self.pointer, path=self.path, by=by, recursive=1 if self.recursive else 0)
+        builder.host("idmap_mount", self.pointer, path=self.path, by=by, recursive=1 if self.recursive else 0)
 
-    def show(self, b: Builder, slot: str) -> None:
+    def show(self, builder: Builder, slot: str) -> None:
         """Map the mount in a slot of the helper: the runtime is shown it, and acts before the helper goes on."""
         why = "the mapping needs rights in the user namespace of the file system"
-        b.init("send_fd", self.pointer, why=why, slot=slot, keep=1)
-        self.apply(b)
+        builder.init("send_fd", self.pointer, why=why, slot=slot, keep=1)
+        self.apply(builder)
 
-    def cut_off(self, b: Builder, slot: str) -> None:
+    def cut_off(self, builder: Builder, slot: str) -> None:
         """Keep out what the host mounts below the source later, unless propagation is asked for."""
         if not self.keeps_links:
             why = "what the host mounts there later would come without the mapping"
-            b.init("set_mount_attr", self.pointer, why=why, slot=slot, propagation=c.MS_PRIVATE, recursive=1)
+            builder.init("set_mount_attr", self.pointer, why=why, slot=slot, propagation=c.MS_PRIVATE, recursive=1)
 
 
-def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions) -> Mapping | None:
+def mapping(
+    builder: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions
+) -> Mapping | None:
     """The mapping of a mount that asks for one: its own mappings win over the container's user namespace.
 
     None where the mount has that mapping without us: made in the container's user namespace, a file system
@@ -77,15 +79,15 @@ def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], p
         reason = "the kernel does not map cgroup file systems"
     elif not parsed.bind and parsed.mount2_reason():
         reason = f"{parsed.mount2_reason()}, and what mount(2) has mounted cannot be mapped any more"
-    elif not b.facts.privileged:
+    elif not builder.facts.privileged:
         reason = "only root of the host may map its file systems"
     if reason:
-        raise b.error(pointer, f"the mount on {destination} cannot be id-mapped: {reason}")
+        raise builder.error(pointer, f"the mount on {destination} cannot be id-mapped: {reason}")
     own = bool(mount.get("uidMappings") or mount.get("gidMappings"))
-    if not own and not b.user_namespace:
+    if not own and not builder.user_namespace:
         words = mount["options"]
         place = next(index for index, option in enumerate(words) if parsed.idmap in option.split(","))
-        raise b.error(
+        raise builder.error(
             f"{pointer}/options/{place}",
             f"{parsed.idmap} on {destination} has nothing to map by: the mount has no uidMappings and gidMappings, "
             "and the container has no user namespace",
@@ -93,7 +95,7 @@ def mapping(b: Builder, pointer: str, destination: str, mount: dict[str, Any], p
         )
     if not own and not parsed.bind:
         return None
-    if not b.facts.capabilities >> _CAP_SYS_ADMIN & 1:
+    if not builder.facts.capabilities >> _CAP_SYS_ADMIN & 1:
         text = f"the mount on {destination} cannot be id-mapped: that takes CAP_SYS_ADMIN, which the caller lacks"
         raise UnsupportedError(
             f"{pointer}: {text}",

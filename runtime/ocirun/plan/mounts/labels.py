@@ -26,61 +26,61 @@ _CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
 MOUNT_LABEL = "/linux/mountLabel"
 
 
-def wanted(b: Builder) -> bool:
+def wanted(builder: Builder) -> bool:
     """Whether the program has a label."""
-    return bool(b.process.get("apparmorProfile") or b.process.get("selinuxLabel"))
+    return bool(builder.process.get("apparmorProfile") or builder.process.get("selinuxLabel"))
 
 
-def for_program(b: Builder) -> None:
+def for_program(builder: Builder) -> None:
     """AppArmor profile and SELinux context, for execve(2); needs the slot ``proc``.
 
     Raises UnsupportedError where the host does not have the module.
     """
-    profile, label = b.process.get("apparmorProfile"), b.process.get("selinuxLabel")
+    profile, label = builder.process.get("apparmorProfile"), builder.process.get("selinuxLabel")
     if profile:
         pointer = "/process/apparmorProfile"
-        if not b.facts.apparmor:
+        if not builder.facts.apparmor:
             raise _missing(pointer, "AppArmor")
-        path = f"thread-self/{b.facts.apparmor}"
-        b.init("set_label", pointer, proc="proc", path=path, value=f"exec {profile}")
+        path = f"thread-self/{builder.facts.apparmor}"
+        builder.init("set_label", pointer, proc="proc", path=path, value=f"exec {profile}")
     if label:
         pointer = "/process/selinuxLabel"
-        _need_selinux(b, pointer)
-        b.init("set_label", pointer, proc="proc", path="thread-self/attr/exec", value=label)
+        _need_selinux(builder, pointer)
+        builder.init("set_label", pointer, proc="proc", path="thread-self/attr/exec", value=label)
 
 
-def for_keyring(b: Builder) -> None:
+def for_keyring(builder: Builder) -> None:
     """The session keyring gets the context of the program; execve(2) ends that.  Needs the slot ``proc``."""
-    label = b.process.get("selinuxLabel")
+    label = builder.process.get("selinuxLabel")
     if label:
         pointer = "/process/selinuxLabel"
-        _need_selinux(b, pointer)
-        b.init("set_label", pointer, proc="proc", path="thread-self/attr/keycreate", value=label)
+        _need_selinux(builder, pointer)
+        builder.init("set_label", pointer, proc="proc", path="thread-self/attr/keycreate", value=label)
 
 
-def mount_context(b: Builder, fstype: str, parsed: MountOptions | None = None) -> str:
+def mount_context(builder: Builder, fstype: str, parsed: MountOptions | None = None) -> str:
     """The context of ``linux.mountLabel`` for a new file system, or "".
 
     "" for types that take none, and where the options of the mount say more than mountLabel does.
     Raises UnsupportedError where the host has no SELinux.
     """
-    label: str = b.linux.get("mountLabel") or ""
+    label: str = builder.linux.get("mountLabel") or ""
     if not label:
         return ""
-    _need_selinux(b, MOUNT_LABEL)
+    _need_selinux(builder, MOUNT_LABEL)
     if fstype in _WITHOUT_CONTEXT or (parsed and any(parsed.data_value(key)[0] for key in _CONTEXTS)):
         return ""
     return label
 
 
-def label_root(b: Builder, fstype: str, slot: str) -> None:
+def label_root(builder: Builder, fstype: str, slot: str) -> None:
     """The root of an mqueue, which takes no option for it but an extended attribute."""
-    if fstype == "mqueue" and b.linux.get("mountLabel"):
-        b.init("set_file_label", MOUNT_LABEL, slot=slot, label=b.linux["mountLabel"])
+    if fstype == "mqueue" and builder.linux.get("mountLabel"):
+        builder.init("set_file_label", MOUNT_LABEL, slot=slot, label=builder.linux["mountLabel"])
 
 
-def _need_selinux(b: Builder, pointer: str) -> None:
-    if not b.facts.selinux:
+def _need_selinux(builder: Builder, pointer: str) -> None:
+    if not builder.facts.selinux:
         raise _missing(pointer, "SELinux")
 
 

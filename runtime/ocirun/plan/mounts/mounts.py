@@ -42,109 +42,109 @@ _HANDED_ON = (c.MS_SHARED | c.MS_REC, c.MS_UNBINDABLE | c.MS_REC)
 _KEPT = {("/proc", "proc"): "mount_proc", ("/sys", "sysfs"): "mount_sys"}
 
 
-def add_mounts(b: Builder) -> None:
+def add_mounts(builder: Builder) -> None:
     """All of ``mounts``, in the order of the config."""
-    mounts = b.data.get("mounts") or ()
-    destinations = [b.destination(mount) for mount in mounts]
+    mounts = builder.data.get("mounts") or ()
+    destinations = [builder.destination(mount) for mount in mounts]
     late: list[tuple[str, str]] = []
     made: set[str] = set()
     # Mounts of one kind often have the same options: they are read once.
     known: dict[tuple[str, ...], o.MountOptions] = {}
     # A recursive word for the root is that of the mounts in it too, but for those that have words of their own.
-    inherited = PROPAGATION.get(b.linux.get("rootfsPropagation") or "", 0)
+    inherited = PROPAGATION.get(builder.linux.get("rootfsPropagation") or "", 0)
     # A template that makes this stretch anew has the notes of its last time.
-    b.kept = {}
-    b.late_propagation = []
-    b.id_maps = ("", "")
+    builder.kept = {}
+    builder.late_propagation = []
+    builder.id_maps = ("", "")
     for index, mount in enumerate(mounts):
         pointer = f"/mounts/{index}"
         destination = destinations[index]
         fstype = mount.get("type") or ""
         if mount["destination"] != destination and clean(mount["destination"]) != destination:
             message = f"begins with the path of the root, which is left out: {destination}"
-            b.warnings.append(Problem(f"{pointer}/destination", message, warning=True))
+            builder.warnings.append(Problem(f"{pointer}/destination", message, warning=True))
         if destination == "/":
-            raise b.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
+            raise builder.error(f"{pointer}/destination", "a mount cannot cover the root of the container")
         options = mount.get("options") or ()
         parsed = known.get((fstype, *options))
         if parsed is None:
             parsed = o.parse(options, pointer=pointer, destination=destination, fstype=fstype)
-            b.warnings += parsed.warnings
+            builder.warnings += parsed.warnings
             if not parsed.warnings:  # they name the mount
                 known[(fstype, *options)] = parsed
         mapping = None
         if parsed.idmap or mount.get("uidMappings") or mount.get("gidMappings"):
             from . import idmap
 
-            mapping = idmap.mapping(b, pointer, destination, mount, parsed)
+            mapping = idmap.mapping(builder, pointer, destination, mount, parsed)
         if inherited in _HANDED_ON and not parsed.propagation and not parsed.remount:
             parsed.propagation = [(inherited & ~c.MS_REC, True)]
         # A slot of its own for a mount that is changed once more when all else is made.
         unbindable = parsed.propagation and any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation)
         slot = f"late{index}" if unbindable else "mount"
         if parsed.remount and not parsed.bind:
-            _remount(b, pointer, destination, parsed, slot, own=destination in made)
+            _remount(builder, pointer, destination, parsed, slot, own=destination in made)
             continue
-        b.kept.pop(destination, None)
+        builder.kept.pop(destination, None)
         made.discard(destination)
         if parsed.bind:
-            _bind(b, pointer, destination, mount, parsed, mapping, slot)
+            _bind(builder, pointer, destination, mount, parsed, mapping, slot)
         elif fstype in ("cgroup", "cgroup2"):
             from . import cgroup_mounts
 
-            cgroup_mounts.mount_cgroups(b, pointer, destination, parsed, slot)
+            cgroup_mounts.mount_cgroups(builder, pointer, destination, parsed, slot)
         elif not fstype:
-            raise b.error(
+            raise builder.error(
                 f"{pointer}/type",
                 f"the mount on {destination} has neither a type nor the option bind",
                 expected="a file system type, or bind or rbind among the options",
             )
         else:
             readonly = fstype == "tmpfs" and parsed.attr_set & c.MOUNT_ATTR_RDONLY
-            below = bool(readonly) and _has_mount_below(b, destination, destinations[index + 1 :])
+            below = bool(readonly) and _has_mount_below(builder, destination, destinations[index + 1 :])
             if fstype not in hostfs.SHARED:
                 made.add(destination)
             if readonly and (below or parsed.tmpcopyup):
                 slot = f"late{index}"
-            if _filesystem(b, pointer, destination, mount, parsed, mapping, slot, keep_writable=below):
+            if _filesystem(builder, pointer, destination, mount, parsed, mapping, slot, keep_writable=below):
                 late.append((pointer, slot))
-    b.late_readonly = late
+    builder.late_readonly = late
 
 
-def finish_readonly(b: Builder) -> None:
+def finish_readonly(builder: Builder) -> None:
     """Now that devices, links and inner mount points are made, the read-only ones become so."""
-    for pointer, slot in b.late_readonly:
-        b.init("set_mount_attr", pointer, slot=slot, set=c.MOUNT_ATTR_RDONLY)
-        if slot not in (other for _, other, _ in b.late_propagation):
-            b.init("close", pointer, slot=slot)
+    for pointer, slot in builder.late_readonly:
+        builder.init("set_mount_attr", pointer, slot=slot, set=c.MOUNT_ATTR_RDONLY)
+        if slot not in (other for _, other, _ in builder.late_propagation):
+            builder.init("close", pointer, slot=slot)
 
 
-def finish_propagation(b: Builder) -> None:
+def finish_propagation(builder: Builder) -> None:
     """Last of all: nothing can be copied out of an unbindable mount, as paths in it turn read-only by a copy."""
-    for pointer, slot, words in b.late_propagation:
-        attributes.propagate_now(b, pointer, slot, words)
-        b.init("close", pointer, slot=slot)
+    for pointer, slot, words in builder.late_propagation:
+        attributes.propagate_now(builder, pointer, slot, words)
+        builder.init("close", pointer, slot=slot)
 
 
-def _has_mount_below(b: Builder, destination: str, later: list[str]) -> bool:
+def _has_mount_below(builder: Builder, destination: str, later: list[str]) -> bool:
     inside = destination + "/"
     if destination == "/dev":
         return True
-    if any(clean(device["path"]).startswith(inside) for device in b.linux.get("devices") or ()):
+    if any(clean(device["path"]).startswith(inside) for device in builder.linux.get("devices") or ()):
         return True
-    if clean(b.process.get("cwd", "/")).startswith(inside):
+    if clean(builder.process.get("cwd", "/")).startswith(inside):
         return True
     return any(other.startswith(inside) for other in later)
 
 
-def _target_flags(b: Builder, pointer: str, destination: str, fstype: str) -> int:
+def _target_flags(builder: Builder, pointer: str, destination: str, fstype: str) -> int:
     """What must hold of the mount point."""
     if fstype in _PSEUDO:
         return OPEN_CREATE | OPEN_DIRECTORY | OPEN_PLAIN
     if destination in PROC_FILES:
         return OPEN_CREATE
     if destination.startswith("/proc/"):
-        raise b.error(
+        raise builder.error(
             f"{pointer}/destination",
             f"{destination} is inside /proc, where only some files may be covered: " + ", ".join(sorted(PROC_FILES)),
         )
@@ -152,7 +152,7 @@ def _target_flags(b: Builder, pointer: str, destination: str, fstype: str) -> in
 
 
 def _bind(
-    b: Builder,
+    builder: Builder,
     pointer: str,
     destination: str,
     mount: dict[str, Any],
@@ -162,34 +162,34 @@ def _bind(
 ) -> None:
     source = mount.get("source")
     if not source:
-        raise b.error(f"{pointer}/source", f"the bind mount on {destination} has no source")
-    path = source_path(b, source)
+        raise builder.error(f"{pointer}/source", f"the bind mount on {destination} has no source")
+    path = source_path(builder, source)
     recursive = 1 if parsed.recursive_bind else 0
-    b.slot(slot)
-    flags = _target_flags(b, pointer, destination, "")
+    builder.slot(slot)
+    flags = _target_flags(builder, pointer, destination, "")
     like_proc = OPEN_LIKE_PROC if destination == "/proc" else 0
     opened = False
-    if path.startswith(b.rootfs + "/") or path == b.rootfs:
-        inside = path[len(b.rootfs) :] or "/"
+    if path.startswith(builder.rootfs + "/") or path == builder.rootfs:
+        inside = path[len(builder.rootfs) :] or "/"
         why = "the source is below the root file system"
-        b.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root")
+        builder.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root")
     else:
-        why = "the root of the user namespace may not be able to read it" if b.user_namespace else ""
-        opened = copy_source(b, pointer, path, recursive=recursive, why=why, slot=slot)
+        why = "the root of the user namespace may not be able to read it" if builder.user_namespace else ""
+        opened = copy_source(builder, pointer, path, recursive=recursive, why=why, slot=slot)
     if mapping is not None:
         if opened:
-            mapping.apply(b)
+            mapping.apply(builder)
         else:
-            mapping.show(b, slot)
-        mapping.cut_off(b, slot)
-    target(b, pointer, destination, flags | like_proc, like=slot)
-    attributes.set_attributes(b, pointer, slot, parsed)
-    _attach(b, pointer, slot, parsed)
-    attributes.propagate(b, pointer, slot, parsed)
+            mapping.show(builder, slot)
+        mapping.cut_off(builder, slot)
+    target(builder, pointer, destination, flags | like_proc, like=slot)
+    attributes.set_attributes(builder, pointer, slot, parsed)
+    _attach(builder, pointer, slot, parsed)
+    attributes.propagate(builder, pointer, slot, parsed)
 
 
 def _filesystem(
-    b: Builder,
+    builder: Builder,
     pointer: str,
     destination: str,
     mount: dict[str, Any],
@@ -202,44 +202,44 @@ def _filesystem(
     """A new file system.  Returns whether it must turn read-only later."""
     fstype = mount["type"]
     if destination == "/proc" and fstype != "proc":
-        raise b.error(f"{pointer}/type", f"{fstype} cannot be mounted on /proc", expected="proc", found=fstype)
-    if b.confined:
+        raise builder.error(f"{pointer}/type", f"{fstype} cannot be mounted on /proc", expected="proc", found=fstype)
+    if builder.confined:
         from .. import rootless
 
-        rootless.check_mount(b, pointer, destination, fstype, parsed)
+        rootless.check_mount(builder, pointer, destination, fstype, parsed)
     tmpfs = fstype == "tmpfs"
     reason = parsed.mount2_reason()
     late = tmpfs and bool(parsed.attr_set & c.MOUNT_ATTR_RDONLY) and (keep_writable or parsed.tmpcopyup)
-    target(b, pointer, destination, _target_flags(b, pointer, destination, fstype) | OPEN_DIRECTORY)
+    target(builder, pointer, destination, _target_flags(builder, pointer, destination, fstype) | OPEN_DIRECTORY)
     if reason:
-        _classic(b, pointer, destination, mount, parsed, reason, slot)
+        _classic(builder, pointer, destination, mount, parsed, reason, slot)
         return False
-    labels = _labels(b)
+    labels = _labels(builder)
     kept = _KEPT.get((destination, fstype))
-    if kept and not _covered_later(b, destination):
+    if kept and not _covered_later(builder, destination):
         kept = None
-    slot = b.slot(kept if kept and slot == "mount" else slot)
+    slot = builder.slot(kept if kept and slot == "mount" else slot)
     shape = (slot, mount.get("source"), late)
     args = parsed.made.get(shape)
     if args is None or labels is not None:
-        args = parsed.made[shape] = _parameters(b, mount, parsed, slot, labels, late=late)
-    b.again("new_filesystem", pointer, args)
+        args = parsed.made[shape] = _parameters(builder, mount, parsed, slot, labels, late=late)
+    builder.again("new_filesystem", pointer, args)
     if labels is not None:
-        labels.label_root(b, fstype, slot)
+        labels.label_root(builder, fstype, slot)
     if parsed.tmpcopyup:
-        b.init("copy_up", pointer, slot=slot, source="target")
+        builder.init("copy_up", pointer, slot=slot, source="target")
     if mapping is not None:
-        mapping.show(b, slot)
-    attributes.set_attributes(b, pointer, slot, parsed)
-    _attach(b, pointer, slot, parsed)
-    attributes.propagate(b, pointer, slot, parsed)
+        mapping.show(builder, slot)
+    attributes.set_attributes(builder, pointer, slot, parsed)
+    _attach(builder, pointer, slot, parsed)
+    attributes.propagate(builder, pointer, slot, parsed)
     if kept:
-        b.kept[destination] = slot  # one that is kept for its propagation is kept for this too
+        builder.kept[destination] = slot  # one that is kept for its propagation is kept for this too
     return late
 
 
 def _parameters(
-    b: Builder, mount: dict[str, Any], parsed: MountOptions, slot: str, labels: Any, *, late: bool
+    builder: Builder, mount: dict[str, Any], parsed: MountOptions, slot: str, labels: Any, *, late: bool
 ) -> dict[str, Any]:
     """The arguments of `new_filesystem`."""
     fstype = mount["type"]
@@ -247,7 +247,7 @@ def _parameters(
     entries = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
     config = [(key, value) for key, value, _ in entries]
     places: list[int | str | None] = [place for _, _, place in entries]
-    if labels is not None and (context := labels.mount_context(b, fstype, parsed)):
+    if labels is not None and (context := labels.mount_context(builder, fstype, parsed)):
         config.append(("context", context))
         places.append(labels.MOUNT_LABEL)
     if mount.get("source"):
@@ -263,18 +263,18 @@ def _parameters(
     }
 
 
-def _attach(b: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
-    b.again("attach", pointer, parsed.made.setdefault(slot, {"slot": slot, "target": "target"}))
+def _attach(builder: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
+    builder.again("attach", pointer, parsed.made.setdefault(slot, {"slot": slot, "target": "target"}))
 
 
-def _covered_later(b: Builder, destination: str) -> bool:
-    paths = (*(b.linux.get("maskedPaths") or ()), *(b.linux.get("readonlyPaths") or ()))
+def _covered_later(builder: Builder, destination: str) -> bool:
+    paths = (*(builder.linux.get("maskedPaths") or ()), *(builder.linux.get("readonlyPaths") or ()))
     return any(clean(path).startswith(destination + "/") for path in paths)
 
 
-def _labels(b: Builder) -> Any:
+def _labels(builder: Builder) -> Any:
     """The module that knows mountLabel, where there is one."""
-    if not b.linux.get("mountLabel"):
+    if not builder.linux.get("mountLabel"):
         return None
     from . import labels
 
@@ -282,17 +282,25 @@ def _labels(b: Builder) -> Any:
 
 
 def _classic(
-    b: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions, reason: str, slot: str
+    builder: Builder,
+    pointer: str,
+    destination: str,
+    mount: dict[str, Any],
+    parsed: MountOptions,
+    reason: str,
+    slot: str,
 ) -> None:
     if parsed.tmpcopyup:
-        raise b.error(pointer, f"tmpcopyup on {destination} cannot go with an option that needs mount(2): {reason}")
+        raise builder.error(
+            pointer, f"tmpcopyup on {destination} cannot go with an option that needs mount(2): {reason}"
+        )
     data = parsed.data_text
-    labels = _labels(b)
-    if labels is not None and (context := labels.mount_context(b, mount["type"], parsed)):
+    labels = _labels(builder)
+    if labels is not None and (context := labels.mount_context(builder, mount["type"], parsed)):
         data += ("," if data else "") + f'context="{context}"'
         if len(data.encode()) > o.MOUNT_DATA_MAX:
-            raise b.error(labels.MOUNT_LABEL, f"with it the options of {destination} are longer than a page")
-    b.init(
+            raise builder.error(labels.MOUNT_LABEL, f"with it the options of {destination} are longer than a page")
+    builder.init(
         "mount_classic",
         pointer,
         why=reason,
@@ -303,13 +311,21 @@ def _classic(
         data=data or None,
     )
     if parsed.propagation or parsed.rec_attr_set or parsed.rec_attr_clr:
-        b.init("open_path", pointer, slot=b.slot(slot), root="root", path=destination, flags=OPEN_DIRECTORY, like=None)
-        attributes.set_attributes(b, pointer, slot, parsed)
-        attributes.propagate(b, pointer, slot, parsed)
+        builder.init(
+            "open_path",
+            pointer,
+            slot=builder.slot(slot),
+            root="root",
+            path=destination,
+            flags=OPEN_DIRECTORY,
+            like=None,
+        )
+        attributes.set_attributes(builder, pointer, slot, parsed)
+        attributes.propagate(builder, pointer, slot, parsed)
 
 
 def _remount(
-    b: Builder,
+    builder: Builder,
     pointer: str,
     destination: str,
     parsed: MountOptions,
@@ -323,12 +339,12 @@ def _remount(
     """
     if not own:
         hostfs.refuse_data(pointer, destination, parsed, "the file system is the host's too")
-    b.init("open_path", pointer, slot=b.slot(slot), root="root", path=destination, flags=0, like=None)
+    builder.init("open_path", pointer, slot=builder.slot(slot), root="root", path=destination, flags=0, like=None)
     config = [(key, value) for key, value, _ in parsed.fsconfig()]
     if config and own:
         places = [place for _, _, place in parsed.fsconfig()]
-        b.init("reconfigure", pointer, slot=slot, options=config, places=places)
+        builder.init("reconfigure", pointer, slot=slot, options=config, places=places)
     if parsed.attr_set or parsed.attr_clr:
-        b.init("set_mount_attr", pointer, slot=slot, set=parsed.attr_set, clear=parsed.attr_clr)
-    attributes.set_attributes(b, pointer, slot, parsed)
-    attributes.propagate(b, pointer, slot, parsed)
+        builder.init("set_mount_attr", pointer, slot=slot, set=parsed.attr_set, clear=parsed.attr_clr)
+    attributes.set_attributes(builder, pointer, slot, parsed)
+    attributes.propagate(builder, pointer, slot, parsed)

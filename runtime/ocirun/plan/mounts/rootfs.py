@@ -13,146 +13,150 @@ if TYPE_CHECKING:
     from ..builder import Builder
 
 
-def enter_root(b: Builder) -> None:
+def enter_root(builder: Builder) -> None:
     """Make the root file system a mount of its own, in a mount namespace whose changes stay inside."""
-    if not b.own_mounts:
-        b.init("open_root", "/root/path", slot=b.slot("root"), path=b.rootfs)
+    if not builder.own_mounts:
+        builder.init("open_root", "/root/path", slot=builder.slot("root"), path=builder.rootfs)
         return
-    wanted = b.linux.get("rootfsPropagation") or ""
+    wanted = builder.linux.get("rootfsPropagation") or ""
     shared = wanted in ("shared", "rshared")
     # Slave by default: new mounts of the host still arrive, ours never leave.
     flags = c.MS_SHARED | c.MS_REC if shared else c.MS_SLAVE | c.MS_REC
     if wanted == "rprivate":
         flags = c.MS_PRIVATE | c.MS_REC
-    b.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
-    b.init("open_root", "/root/path", slot=b.slot("rootdir"), path=b.root_path)
+    builder.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
+    builder.init("open_root", "/root/path", slot=builder.slot("rootdir"), path=builder.root_path)
     if shared:
-        b.init(
+        builder.init(
             "privatize_parent",
             "/linux/rootfsPropagation",
             why="with a shared parent the container's mounts would reach the host",
             slot="rootdir",
         )
-    b.init("clone_mount", "/root/path", slot=b.slot("root"), source="rootdir", recursive=1)
-    b.init("attach", "/root/path", slot="root", target="rootdir")
+    builder.init("clone_mount", "/root/path", slot=builder.slot("root"), source="rootdir", recursive=1)
+    builder.init("attach", "/root/path", slot="root", target="rootdir")
 
 
-def copy_source(b: Builder, pointer: str, path: str, *, recursive: int, why: str, slot: str = "mount") -> bool:
+def copy_source(builder: Builder, pointer: str, path: str, *, recursive: int, why: str, slot: str = "mount") -> bool:
     """A detached copy of a mount of the host, in `slot`; returns whether the runtime has made it."""
-    b.slot(slot)
-    if b.user_namespace:
+    builder.slot(slot)
+    if builder.user_namespace:
         from .. import rootless
 
-        if rootless.sources_by_host(b):
+        if rootless.sources_by_host(builder):
             # The root of the user namespace may not be able to reach it.
-            b.init("receive_fd", pointer, why=why, slot=slot)
-            b.host("open_source", pointer, path=path, recursive=recursive)
+            builder.init("receive_fd", pointer, why=why, slot=slot)
+            builder.host("open_source", pointer, path=path, recursive=recursive)
             return True
         why = ""
-    b.init("clone_tree", pointer, why=why, slot=slot, path=path, recursive=recursive, root=None)
+    builder.init("clone_tree", pointer, why=why, slot=slot, path=path, recursive=recursive, root=None)
     return False
 
 
-def target(b: Builder, pointer: str, path: str, flags: int, like: str | None = None) -> None:
+def target(builder: Builder, pointer: str, path: str, flags: int, like: str | None = None) -> None:
     """Open `path` below the root into the slot ``target``."""
-    b.init("open_path", pointer, slot=b.slot("target"), root="root", path=path, flags=flags, like=like)
+    builder.init("open_path", pointer, slot=builder.slot("target"), root="root", path=path, flags=flags, like=like)
 
 
-def make_cwd(b: Builder) -> None:
+def make_cwd(builder: Builder) -> None:
     """The working directory is made if it is missing, as every peer does."""
-    cwd = b.process.get("cwd", "/")
+    cwd = builder.process.get("cwd", "/")
     if clean(cwd) != "/" and "/proc/" not in cwd:
-        b.init(
+        builder.init(
             "open_path",
             "/process/cwd",
-            slot=b.slot("target"),
+            slot=builder.slot("target"),
             root="root",
             path=cwd,
             flags=OPEN_CREATE | OPEN_DIRECTORY,
             like=None,
         )
-        b.init("close", "/process/cwd", slot="target")
+        builder.init("close", "/process/cwd", slot="target")
 
 
-def change_root(b: Builder) -> None:
+def change_root(builder: Builder) -> None:
     """From here on the container's root is "/"."""
-    if not b.own_mounts:
-        b.init("change_root", "/root/path", why="without a mount namespace there is only chroot", root="root")
+    if not builder.own_mounts:
+        builder.init("change_root", "/root/path", why="without a mount namespace there is only chroot", root="root")
         return
-    if b.request.no_pivot:
-        b.init("move_root", "/root/path", why="--no-pivot was given", root="root", top=b.slot("top"))
+    if builder.request.no_pivot:
+        builder.init("move_root", "/root/path", why="--no-pivot was given", root="root", top=builder.slot("top"))
         why = "a procfs or sysfs left under the root would let a user namespace mount one without masks"
-        b.init("send_fd", "/root/path", why=why, slot="top", keep=0)
+        builder.init("send_fd", "/root/path", why=why, slot="top", keep=0)
 
-        joined = c.CLONE_NEWNS | (c.CLONE_NEWUSER if b.user_namespace and not b.facts.privileged else 0)
-        b.host("hide_host_mounts", "/root/path", namespaces=joined)
-        b.init("change_root", "/root/path", root="root")
+        joined = c.CLONE_NEWNS | (c.CLONE_NEWUSER if builder.user_namespace and not builder.facts.privileged else 0)
+        builder.host("hide_host_mounts", "/root/path", namespaces=joined)
+        builder.init("change_root", "/root/path", root="root")
     else:
-        b.init("pivot", "/root/path", root="root")
-    _propagate_root(b, late=False)
+        builder.init("pivot", "/root/path", root="root")
+    _propagate_root(builder, late=False)
 
 
-def _propagate_root(b: Builder, *, late: bool) -> None:
+def _propagate_root(builder: Builder, *, late: bool) -> None:
     """The word for the root is for that mount alone: those in it have theirs already (`mounts.add_mounts`)."""
-    flag = PROPAGATION.get(b.linux.get("rootfsPropagation") or "", 0) & ~c.MS_REC
+    flag = PROPAGATION.get(builder.linux.get("rootfsPropagation") or "", 0) & ~c.MS_REC
     if flag and late == (flag == c.MS_UNBINDABLE):
-        b.init("propagate", "/linux/rootfsPropagation", path="/", flags=flag)
+        builder.init("propagate", "/linux/rootfsPropagation", path="/", flags=flag)
 
 
-def protect(b: Builder) -> None:
+def protect(builder: Builder) -> None:
     """Read-only root, read-only paths and masks: last, so that everything above could still be made."""
-    if (b.data.get("root") or {}).get("readonly"):
-        if not b.own_mounts:
-            raise b.error("/root/readonly", "needs a mount namespace: without one the host would be made read-only")
-        b.init("set_mount_attr", "/root/readonly", slot="root", set=c.MOUNT_ATTR_RDONLY)
-    for index, path in enumerate(b.linux.get("readonlyPaths") or ()):
-        b.init("make_readonly", f"/linux/readonlyPaths/{index}", **_place(b, path))
-    _mask(b)
-    if b.own_mounts:
-        _propagate_root(b, late=True)
+    if (builder.data.get("root") or {}).get("readonly"):
+        if not builder.own_mounts:
+            raise builder.error(
+                "/root/readonly", "needs a mount namespace: without one the host would be made read-only"
+            )
+        builder.init("set_mount_attr", "/root/readonly", slot="root", set=c.MOUNT_ATTR_RDONLY)
+    for index, path in enumerate(builder.linux.get("readonlyPaths") or ()):
+        builder.init("make_readonly", f"/linux/readonlyPaths/{index}", **_place(builder, path))
+    _mask(builder)
+    if builder.own_mounts:
+        _propagate_root(builder, late=True)
 
 
-def _place(b: Builder, path: str) -> dict[str, Any]:
+def _place(builder: Builder, path: str) -> dict[str, Any]:
     """Where a path is looked up: from the root, or from the mount on /proc or /sys that is on its way.
 
     ``within`` is where that mount stands, for those who read the plan.
     A neighbour who can rename in the root could put something else in the place of
     /proc while we cover what is in it, and then put it back.
     """
-    for destination, slot in b.kept.items():
+    for destination, slot in builder.kept.items():
         if clean(path).startswith(destination + "/"):
             return {"root": slot, "path": clean(path)[len(destination) :], "within": destination}
     return {"root": "root", "path": path}
 
 
-def _mask(b: Builder) -> None:
-    paths = b.linux.get("maskedPaths") or ()
+def _mask(builder: Builder) -> None:
+    paths = builder.linux.get("maskedPaths") or ()
     context = {}
-    if paths and b.linux.get("mountLabel"):
+    if paths and builder.linux.get("mountLabel"):
         from .labels import mount_context
 
-        context = {"label": mount_context(b, "tmpfs")}
+        context = {"label": mount_context(builder, "tmpfs")}
     done: set[str] = set()
     for index, path in enumerate(paths):
         if clean(path) in done:
             continue
         done.add(clean(path))
-        pointer, empty = f"/linux/maskedPaths/{index}", b.slot("empty")
-        b.init("mask", pointer, **_place(b, path), null="null", empty=empty, **context)
+        pointer, empty = f"/linux/maskedPaths/{index}", builder.slot("empty")
+        builder.init("mask", pointer, **_place(builder, path), null="null", empty=empty, **context)
 
 
-def open_null(b: Builder) -> None:
+def open_null(builder: Builder) -> None:
     """The host's /dev/null, opened while host paths can be named: the source of masks on files."""
-    if b.linux.get("maskedPaths"):
-        b.init("clone_tree", "/linux/maskedPaths", slot=b.slot("null"), path="/dev/null", recursive=0, root=None)
+    if builder.linux.get("maskedPaths"):
+        builder.init(
+            "clone_tree", "/linux/maskedPaths", slot=builder.slot("null"), path="/dev/null", recursive=0, root=None
+        )
 
 
-def console_target(b: Builder) -> None:
+def console_target(builder: Builder) -> None:
     """An empty file for the terminal, which must not be a link out of /dev."""
-    b.init(
+    builder.init(
         "open_path",
         "/process/terminal",
-        slot=b.slot("console"),
+        slot=builder.slot("console"),
         root="root",
         path="/dev/console",
         flags=OPEN_CREATE | OPEN_NOFOLLOW,
@@ -160,6 +164,6 @@ def console_target(b: Builder) -> None:
     )
 
 
-def source_path(b: Builder, source: str) -> str:
+def source_path(builder: Builder, source: str) -> str:
     """The source of a bind: absolute, or relative to the bundle."""
-    return join(b.request.bundle, source)
+    return join(builder.request.bundle, source)

@@ -46,9 +46,11 @@ class Environment:
         return DEFAULT_PATH
 
 
-def environment_of(b: Builder) -> Environment:
+def environment_of(builder: Builder) -> Environment:
     """That of the config's process."""
-    return Environment(b.process.get("env"), listen_fds=b.facts.listen_fds, tells_ready=bool(b.facts.notify_socket))
+    return Environment(
+        builder.process.get("env"), listen_fds=builder.facts.listen_fds, tells_ready=bool(builder.facts.notify_socket)
+    )
 
 
 def find_program(args: list[str], environment: Environment) -> Op:
@@ -57,31 +59,31 @@ def find_program(args: list[str], environment: Environment) -> Op:
     return Op("find_program", INIT, "/process/args", values)
 
 
-def become(b: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
+def become(builder: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
     """Everything between the change of root and `confine`; order matters (see the design page)."""
-    process = b.process
+    process = builder.process
     user = process.get("user") or {}
     uid, gid = identity.user_ids(user)
-    b.init("set_umask", "/process/user/umask", umask=_umask(b))
+    builder.init("set_umask", "/process/user/umask", umask=_umask(builder))
     if process.get("noNewPrivileges"):
-        b.init("no_new_privs", "/process/noNewPrivileges")
+        builder.init("no_new_privs", "/process/noNewPrivileges")
     if reset_affinity:
-        b.init("reset_affinity")
-    _scheduling(b)
-    masks = _capabilities(b)
-    b.init("drop_bounding", "/process/capabilities/bounding", keep=masks.bounding, last=b.facts.last_cap)
+        builder.init("reset_affinity")
+    _scheduling(builder)
+    masks = _capabilities(builder)
+    builder.init("drop_bounding", "/process/capabilities/bounding", keep=masks.bounding, last=builder.facts.last_cap)
     cwd = process.get("cwd", "/")
-    b.init("change_dir", "/process/cwd", path=cwd, tolerate=1)
+    builder.init("change_dir", "/process/cwd", path=cwd, tolerate=1)
     gids = identity.additional_gids(user)
-    if not b.groups:
+    if not builder.groups:
         from .. import rootless
 
-        rootless.check_groups(b)
+        rootless.check_groups(builder)
     else:
-        b.init("set_groups", "/process/user/additionalGids", gids=list(gids))
-    b.init("set_ids", "/process/user/uid", uid=uid, gid=gid)
-    loader, why = _loader(b)
-    b.init(
+        builder.init("set_groups", "/process/user/additionalGids", gids=list(gids))
+    builder.init("set_ids", "/process/user/uid", uid=uid, gid=gid)
+    loader, why = _loader(builder)
+    builder.init(
         "set_capabilities",
         "/process/capabilities",
         why=why,
@@ -90,41 +92,41 @@ def become(b: Builder, environment: Environment, *, reset_affinity: bool = True)
         inheritable=masks.inheritable,
         ambient=masks.ambient,
     )
-    b.init("change_dir", "/process/cwd", path=cwd, tolerate=0)
+    builder.init("change_dir", "/process/cwd", path=cwd, tolerate=0)
     if not process:
         return
-    if environment.needs_home or b.request.ahead:
-        b.init("find_home", "/process/env", uid=uid)
-    if not b.request.ahead:
-        b.ops.append(find_program(list(process["args"]), environment))
+    if environment.needs_home or builder.request.ahead:
+        builder.init("find_home", "/process/env", uid=uid)
+    if not builder.request.ahead:
+        builder.ops.append(find_program(list(process["args"]), environment))
 
 
-def _loader(b: Builder) -> tuple[int, str]:
+def _loader(builder: Builder) -> tuple[int, str]:
     """What capabilities loading the seccomp filter takes, besides those of the program, and why."""
-    if not b.linux.get("seccomp") or b.process.get("noNewPrivileges"):
+    if not builder.linux.get("seccomp") or builder.process.get("noNewPrivileges"):
         return 0, ""
     return _SYS_ADMIN, "CAP_SYS_ADMIN loads the seccomp filter, and execve drops it"
 
 
-def _umask(b: Builder) -> int:
-    umask = identity.umask(b.process.get("user"))
+def _umask(builder: Builder) -> int:
+    umask = identity.umask(builder.process.get("user"))
     return CALLERS_UMASK if umask is None else umask
 
 
-def _scheduling(b: Builder) -> None:
+def _scheduling(builder: Builder) -> None:
     if not (
-        b.process.get("scheduler")
-        or b.process.get("ioPriority")
-        or b.linux.get("personality")
-        or b.linux.get("memoryPolicy")
+        builder.process.get("scheduler")
+        or builder.process.get("ioPriority")
+        or builder.linux.get("personality")
+        or builder.linux.get("memoryPolicy")
     ):
         return
     from . import scheduling
 
-    wanted = scheduling.scheduler(b.process.get("scheduler"))
+    wanted = scheduling.scheduler(builder.process.get("scheduler"))
     if wanted is not None:
         size = _SCHED_ATTR.size
-        b.init(
+        builder.init(
             "set_scheduler",
             "/process/scheduler",
             attr=list(
@@ -140,48 +142,50 @@ def _scheduling(b: Builder) -> None:
                 )
             ),
         )
-    io = scheduling.io_priority(b.process.get("ioPriority"))
+    io = scheduling.io_priority(builder.process.get("ioPriority"))
     if io is not None:
         which, priority = io
-        b.init("set_io_priority", "/process/ioPriority", which=which, priority=priority)
-    persona = scheduling.personality(b.linux.get("personality"))
+        builder.init("set_io_priority", "/process/ioPriority", which=which, priority=priority)
+    persona = scheduling.personality(builder.linux.get("personality"))
     if persona is not None:
-        b.init("set_personality", "/linux/personality", persona=persona)
-    policy = scheduling.memory_policy(b.linux.get("memoryPolicy"))
+        builder.init("set_personality", "/linux/personality", persona=persona)
+    policy = scheduling.memory_policy(builder.linux.get("memoryPolicy"))
     if policy is not None:
         mode, nodes = policy
-        b.init("set_memory_policy", "/linux/memoryPolicy", mode=mode, nodes=scheduling.bit_set(nodes))
+        builder.init("set_memory_policy", "/linux/memoryPolicy", mode=mode, nodes=scheduling.bit_set(nodes))
 
 
-def _capabilities(b: Builder) -> identity.CapabilityMasks:
-    grantable = (1 << 64) - 1 if b.user_namespace else b.facts.capabilities
-    masks = identity.capabilities(b.process.get("capabilities"), last_cap=b.facts.last_cap, grantable=grantable)
-    b.warnings += masks.warnings
+def _capabilities(builder: Builder) -> identity.CapabilityMasks:
+    grantable = (1 << 64) - 1 if builder.user_namespace else builder.facts.capabilities
+    masks = identity.capabilities(
+        builder.process.get("capabilities"), last_cap=builder.facts.last_cap, grantable=grantable
+    )
+    builder.warnings += masks.warnings
     return masks
 
 
-def confine(b: Builder, status: str) -> None:
+def confine(builder: Builder, status: str) -> None:
     """The seccomp filter, and the limits that the process may set itself: last, so that set-up is not bound by them.
 
     status   of the container, for the listener of the filter
     """
-    if b.linux.get("seccomp"):
+    if builder.linux.get("seccomp"):
         from . import seccomp
 
-        seccomp.add_filter(b, status)
-    for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
-        if hard <= b.facts.hard_limits.get(resource, 0):
+        seccomp.add_filter(builder, status)
+    for index, (resource, soft, hard) in enumerate(identity.rlimits(builder.process.get("rlimits"))):
+        if hard <= builder.facts.hard_limits.get(resource, 0):
             pointer = f"/process/rlimits/{index}"
-            b.init("set_rlimit", pointer, resource=resource, soft=soft, hard=hard)
+            builder.init("set_rlimit", pointer, resource=resource, soft=soft, hard=hard)
 
 
-def limits(b: Builder) -> None:
+def limits(builder: Builder) -> None:
     """What only the runtime may set, on the finished process."""
-    for index, (resource, soft, hard) in enumerate(identity.rlimits(b.process.get("rlimits"))):
-        if hard > b.facts.hard_limits.get(resource, 0):
+    for index, (resource, soft, hard) in enumerate(identity.rlimits(builder.process.get("rlimits"))):
+        if hard > builder.facts.hard_limits.get(resource, 0):
             pointer = f"/process/rlimits/{index}"
             why = "only the runtime may raise a hard limit"
-            b.host("limit_process", pointer, why=why, resource=resource, soft=soft, hard=hard)
-    score = identity.oom_score_adj(b.process)
+            builder.host("limit_process", pointer, why=why, resource=resource, soft=soft, hard=hard)
+    score = identity.oom_score_adj(builder.process)
     if score is not None:
-        b.host("write_process", "/process/oomScoreAdj", file="oom_score_adj", value=str(score))
+        builder.host("write_process", "/process/oomScoreAdj", file="oom_score_adj", value=str(score))

@@ -46,15 +46,15 @@ _SYS_ADMIN = 21
 _LISTED = 8
 
 
-def compile_filter(b: Builder) -> None:
+def compile_filter(builder: Builder) -> None:
     """The operation that compiles the rules.  Raises UnsupportedError for what the kernel cannot do."""
-    block = b.linux["seccomp"]
-    if b.facts.seccomp_flags < 0:
+    block = builder.linux["seccomp"]
+    if builder.facts.seccomp_flags < 0:
         raise UnsupportedError(
             f"{PLACE}: the kernel has no seccomp filters, or does not let us use them", pointer=PLACE
         )
-    able = b.user_namespace or b.facts.capabilities >> _SYS_ADMIN & 1
-    if not b.process.get("noNewPrivileges") and not able:
+    able = builder.user_namespace or builder.facts.capabilities >> _SYS_ADMIN & 1
+    if not builder.process.get("noNewPrivileges") and not able:
         raise UnsupportedError(
             f"{PLACE}: loading a filter takes CAP_SYS_ADMIN, which the runtime does not have",
             pointer=PLACE,
@@ -64,7 +64,7 @@ def compile_filter(b: Builder) -> None:
     newer = ""
     if default[0] not in _PERMISSIVE and default != ["SCMP_ACT_ERRNO", ENOSYS]:
         newer = "ENOSYS"
-    b.host(
+    builder.host(
         "compile_seccomp",
         PLACE,
         why="a program goes on without system calls that are newer than the profile, if they give ENOSYS" * bool(newer),
@@ -99,36 +99,36 @@ def _rules(place: int, rule: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**out, "args": args} if args else out]
 
 
-def notifies(b: Builder) -> bool:
+def notifies(builder: Builder) -> bool:
     """Whether the filter needs a listener."""
-    return any(rule["action"] == NOTIFY for rule in b.linux["seccomp"].get("syscalls") or ())
+    return any(rule["action"] == NOTIFY for rule in builder.linux["seccomp"].get("syscalls") or ())
 
 
-def add_filter(b: Builder, status: str) -> None:
+def add_filter(builder: Builder, status: str) -> None:
     """The operations that load the filter, and send its listener away.
 
     status   of the container, for the listener
     """
-    listener = notifies(b)
-    flags, why = _flags(b, listener)
+    listener = notifies(builder)
+    flags, why = _flags(builder, listener)
     if not listener:
-        b.init("hold_seccomp", PLACE, why=why, filter=FILTER, flags=flags)
+        builder.init("hold_seccomp", PLACE, why=why, filter=FILTER, flags=flags)
         return
-    block = b.linux["seccomp"]
-    b.init("load_seccomp", PLACE, why=why, filter=FILTER, flags=flags | FLAG_NEW_LISTENER)
-    b.host(
+    block = builder.linux["seccomp"]
+    builder.init("load_seccomp", PLACE, why=why, filter=FILTER, flags=flags | FLAG_NEW_LISTENER)
+    builder.host(
         "pass_listener",
         f"{PLACE}/listenerPath",
-        socket=join(b.request.bundle, block["listenerPath"]),
+        socket=join(builder.request.bundle, block["listenerPath"]),
         metadata=block.get("listenerMetadata") or "",
         status=status,
     )
 
 
-def _flags(b: Builder, listener: bool) -> tuple[int, str]:
+def _flags(builder: Builder, listener: bool) -> tuple[int, str]:
     """The flags of seccomp(2), and why they are not those of the config."""
-    wanted = b.linux["seccomp"].get("flags")
-    known = b.facts.seccomp_flags
+    wanted = builder.linux["seccomp"].get("flags")
+    known = builder.facts.seccomp_flags
     if wanted is None:
         if known & FLAG_SPEC_ALLOW:
             return FLAG_SPEC_ALLOW, "without `flags` the choice is ours: no mitigation that slows the program down"
