@@ -165,7 +165,7 @@ def _place(op: Op) -> str:
 def _out_of_memory(op: Op, index: int, limit: str) -> StepError:
     return StepError(
         f"{limit}: too little memory for the container to start: "
-        f"container init was OOM-killed when it was to {render.phrase(op)}",
+        f"container init was OOM-killed in the step '{render.phrase(op)}'",
         index=index,
         actor="init",
         pointer=limit,
