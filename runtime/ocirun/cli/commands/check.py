@@ -23,9 +23,9 @@ Checks the config.json of a bundle, or FILE, or standard input if FILE is `-`, a
 each with its place as a JSON pointer, what was expected and what was found. Nothing is changed, and no
 privilege is needed.
 
-Errors are what `create` would refuse, also because this host or this version cannot do it. Warnings are what
-is probably not meant: keys that the spec does not have, options without effect. Notes tell where runc 1.1 and
-crun 1.8 read the same config in another way, and what a missing value is taken for.
+Errors are problems for which `create` refuses the config, also if only this host or this version cannot do it.
+Warnings are probable mistakes: keys that the spec does not have, options without effect. Notes tell where
+runc 1.1 and crun 1.8 read the same config differently, and which value stands for a missing one.
 
 The exit status is 1 if there are errors, and 0 otherwise.""",
     options=(

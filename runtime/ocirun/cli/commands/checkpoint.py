@@ -15,9 +15,9 @@ COMMAND = Command(
     summary="save the processes of a container to files",
     description="""\
 Saves all processes of the container ID, running or paused, by the program criu: `restore` makes them again,
-here or on another machine. The container is then gone, unless it is to be left running.
+here or on another machine. The container is gone after that, unless --leave-running is given.
 
-The root file system is not saved. Standard streams that are pipes are connected anew by `restore`.""",
+The root file system is not saved. If standard streams are pipes, `restore` connects them anew.""",
     options=(
         *COMMON,
         Option("leave-running", help="let the container go on"),

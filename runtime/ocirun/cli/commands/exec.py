@@ -18,7 +18,7 @@ COMMAND = Command(
     summary="run one more process in a container",
     description="""\
 Runs COMMAND in the namespaces and the cgroup of the container ID, which must be created or running. The
-process is like the container's own but for what the options change; with --process it is what FILE says.
+process is like the container's own, except for what the options change; with --process, FILE describes it.
 
 Unless detached, ocirun waits and exits with the status of the process (128+N for a death by signal N).
 Errors of ocirun itself give 255.""",

@@ -18,11 +18,11 @@ COMMAND = Command(
     description="""\
 Prints the plan made from config.json of the bundle and the facts of this host: every operation in its order,
 who does it, and the part of config.json it comes from. Nothing is changed, and no privilege is needed; but
-the plan is the one for the user who asks.
+the plan is for the user who calls this.
 
 With --host-facts the plan is for another host, the one where --print-host-facts has written FILE. It shows the
-cgroups, their files and values, or the properties of systemd's unit, as they would be there. The bundle is read
-here, and only config.json of it.
+cgroups, their files and values, or the properties of systemd's unit, as they would be there. Of the bundle
+only config.json is read, on this host.
 
 The options are those of `create`, as they change the plan.""",
     options=(

@@ -15,10 +15,10 @@ COMMAND = Command(
     arguments="ID [SIGNAL]",
     summary="send a signal to a container",
     description="""\
-Sends SIGNAL to the first process of the container ID. When it is left out, it is the signal that the annotation
+Sends SIGNAL to the first process of the container ID. Without SIGNAL it sends the one that the annotation
 org.opencontainers.image.stopSignal of config.json names, or TERM. SIGNAL is a number or a name, with or without
-SIG and in any case: 9, KILL, sigterm, RTMIN+3. The number 0 sends nothing and only asks whether that process is
-there. Before `start`, HUP, INT, QUIT, TERM and the signals of faults end the container.""",
+SIG, in upper or lower case: 9, KILL, sigterm, RTMIN+3. The number 0 sends nothing and only checks that the process
+exists. Before `start`, HUP, INT, QUIT, TERM and the signals of faults end the container.""",
     options=(
         Option("all", "a", help="send it to every process of the container"),
         Option("signal", kind=TEXT, metavar="SIGNAL", help="another way to give SIGNAL"),

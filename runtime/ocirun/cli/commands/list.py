@@ -15,7 +15,7 @@ COMMAND = Command(
     summary="list the containers",
     description="""\
 Lists the containers below the state root, also those that have stopped.
-A root that --root names must be there; the default one need not.""",
+A root that --root names must exist; the default one need not.""",
     options=(
         Option(
             "format",

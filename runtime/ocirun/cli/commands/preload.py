@@ -15,17 +15,18 @@ COMMAND = Command(
     description="""\
 Writes a started interpreter, with the modules that the commands need, to a file beside the package. From then on the
 program ocirun executes that file, which takes about a third of the time of starting Python. The file takes some 20 MiB.
-It is for its owner alone; for other users Python is started.
+Only its owner can use it; for other users Python is started.
 
-Nobody has to call this: a command that finds no such file, or one that does not fit any more, has it made after its own
-work, by a process of the lowest priority. It does so where only its caller can write: the package's directory is the
-caller's own, neither it nor one above it can be written by others, and it has 64 MiB left. An attempt that fails, and a
-file that no longer fits ten minutes after it was made, are left alone until these are over. `ocirun --version` says
-whether it is preloaded, and if not, why. With OCIRUN_PRELOAD=no in its environment a command makes nothing.
+Nobody has to call this. If a command finds no such file, or one that does not fit any more, it has the file made
+after its own work, by a process of the lowest priority. It does so only if nobody but its caller can write there:
+the package's directory belongs to the caller, others can write neither to it nor to those above, and 64 MiB are
+left. After a failed attempt, or after the making of a file, ten minutes pass until the next attempt. `ocirun
+--version` tells if ocirun is preloaded, and if not, why. With OCIRUN_PRELOAD=no in its environment a command makes
+nothing.
 
-The file is used as long as the libraries and modules that it was made from are unchanged, the processor is of the same
-kind, and the caller's limits (ulimit -v, ulimit -d) leave room for it. A preloaded interpreter has the same addresses
-and hash seed each time it runs.""",
+The file is used as long as its libraries and modules are unchanged, the processor is of the same kind, and the
+caller's limits (ulimit -v, ulimit -d) leave room for it. A preloaded interpreter has the same addresses and hash
+seed each time.""",
     options=(
         Option("force", help="make it anew, even if there is one that fits"),
         Option(
