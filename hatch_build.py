@@ -21,7 +21,7 @@ class CompiledParts(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called by hatchling before it collects the files of the wheel."""
+        """Build the parts; hatchling calls this before it collects the files of the wheel."""
         build = os.path.join(self.root, "csrc", "build.py")
         if version == "editable":
             self._run(build, "--in-tree")
@@ -48,7 +48,7 @@ class CompiledParts(BuildHookInterface[Any]):
         build_data["infer_tag"] = True
 
     def _commit(self, out: str) -> str:
-        """The path of a file that names the commit, for ``ocirun --version``; "" outside a checkout."""
+        """Return the path of a file that names the commit, for ``ocirun --version``; "" outside a checkout."""
         try:
             asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=self.root, check=False, capture_output=True)
         except OSError:

@@ -91,25 +91,25 @@ class Builder:
         self.executor = [f"-I{EXECUTOR}", f"-I{build}"]
 
     def operations(self) -> list[Path]:
-        """``operations.h`` and ``host_operations.h``: the operations of both sides and their arguments."""
+        """Return ``operations.h`` and ``host_operations.h``: the operations of both sides and their arguments."""
         headers = [self.build / "operations.h", self.build / "host_operations.h"]
         for header, text in zip(headers, (operations.init_operations(), operations.host_operations()), strict=True):
             _write_if_changed(header, text.encode("ascii"))
         return headers
 
     def helper(self) -> Path:
-        """The static program of the child."""
+        """Return the static program of the child."""
         sources = [CSRC / "helper.c", *_sources(EXECUTOR)]
         return self._compile(self.build / "helper", sources, [*FREESTANDING, *self.executor])
 
     def image(self) -> Path:
-        """``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
+        """Return ``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
         header = self.build / "helper_image.h"
         _write_if_changed(header, embed.image(self.helper().read_bytes()).encode())
         return header
 
     def module(self, target: Path) -> Path:
-        """The extension module, for the running interpreter."""
+        """Return the extension module, for the running interpreter."""
         self.image()
         glue = self._glue()
         flags = [
@@ -126,7 +126,7 @@ class Builder:
         return self._compile(target, sources, flags, extra=[self.build / "helper_image.h"])
 
     def launcher(self, target: Path, *, source_tree: Path | None = None, start: Path | None = None) -> Path:
-        """The program ``ocirun``; with `source_tree` one that uses that package directory.
+        """Return the program ``ocirun``; with `source_tree` one that uses that package directory.
 
         start   only with `source_tree`: the directory of the starter and the pack
         """
@@ -147,7 +147,7 @@ class Builder:
         return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
 
     def starter(self, target: Path) -> Path | None:
-        """The interpreter that starts quickly; None where the one to compile for has no shared library."""
+        """Return the interpreter that starts quickly; None where the one to compile for has no shared library."""
         of = self.target
         library = of.library()
         if not library:
@@ -162,17 +162,17 @@ class Builder:
         return self._compile(target, sources, flags, extra=[header], after=of.link(library))
 
     def stage(self, target: Path) -> Path:
-        """The program that starts the starter to be preloaded."""
+        """Return the program that starts the starter to be preloaded."""
         sources = [CSRC / "start" / "stage.c", EXECUTOR / "text.c"]
         return self._compile(target, sources, [*FREESTANDING, *self.executor])
 
     def pack(self, target: Path, package: Path, *, installed: bool) -> Path:
-        """The modules of a package directory in one file."""
+        """Return the modules of a package directory in one file."""
         _write_if_changed(target, pack.make(package, self.target.ext_suffix, installed=installed))
         return target
 
     def _glue(self) -> Path:
-        """The C code that cffi writes from ``native.cdef.h``."""
+        """Return the C code that cffi writes from ``native.cdef.h``."""
         cdef = MODULE / "native.cdef.h"
         glue = self.build / "native_glue.c"
         stamp = self.build / "native_glue.stamp"
@@ -197,7 +197,7 @@ class Builder:
         extra: Sequence[Path] = (),
         after: Sequence[str] = (),
     ) -> Path:
-        """One run of the compiler from sources to `target`, if anything changed.
+        """Run the compiler once, from sources to `target`, if anything changed.
 
         extra   files that the sources include, besides the headers of their folders
         after   words behind the sources
@@ -221,12 +221,12 @@ class Builder:
 
 
 def _sources(directory: Path) -> list[Path]:
-    """The C files of a directory."""
+    """Return the C files of a directory."""
     return sorted(directory.glob("*.c"))
 
 
 def _library() -> str:
-    """The path of the running interpreter's shared library, "" where it has none."""
+    """Return the path of the running interpreter's shared library, "" where it has none."""
     return HOST.library()
 
 
@@ -237,7 +237,7 @@ def _cffi_version() -> list[str]:
 
 
 def _digest(words: list[str], files: list[Path]) -> str:
-    """A hash over words and file contents."""
+    """Return a hash over words and file contents."""
     total = hashlib.sha256("\0".join(words).encode())
     for path in files:
         total.update(hashlib.sha256(path.read_bytes()).digest())
@@ -250,7 +250,7 @@ def _write_if_changed(path: Path, data: bytes) -> None:
 
 
 def build_in_tree(target: Target) -> None:
-    """Everything a checkout needs: ``runtime/ocirun/_native*.so`` and ``build/bin/ocirun``.
+    """Build everything a checkout needs: ``runtime/ocirun/_native*.so`` and ``build/bin/ocirun``.
 
     For another machine the program stays beside the other files, in ``build/ABI``.
     """
@@ -280,7 +280,9 @@ def _publish(launcher: Path) -> None:
 
 
 def build_out(out: Path) -> None:
-    """The files of a wheel, into `out`: the module, the launcher, the pack and those of the start that there can be."""
+    """Build the files of a wheel, into `out`: the module, the launcher,
+    the pack and those of the start that there can be.
+    """
     builder = Builder(out / "work", strict=False)
     builder.module(out / f"_native{EXT_SUFFIX}")
     builder.launcher(out / "ocirun")

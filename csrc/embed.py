@@ -15,7 +15,7 @@ BOOT = Path(__file__).resolve().parent / "start" / "boot.py"
 
 
 def array(name: str, data: bytes) -> str:
-    """The definition of ``static const unsigned char NAME[]``."""
+    """Return the definition of ``static const unsigned char NAME[]``."""
     rows = [",".join(str(byte) for byte in data[at : at + 24]) for at in range(0, len(data), 24)]
     return (
         f"static const unsigned char {name}[{len(data)}] __attribute__((aligned(16))) = {{\n"
@@ -25,13 +25,13 @@ def array(name: str, data: bytes) -> str:
 
 
 def image(helper: bytes) -> str:
-    """``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
+    """Return ``helper_image.h``: the helper's bytes as ``helper_image`` and ``helper_image_size``."""
     size = f"static const unsigned long helper_image_size = {len(helper)};\n"
     return "/* Made by csrc/build.py from the compiled helper. */\n" + array("helper_image", helper) + size
 
 
 def boot_text() -> str:
-    """``boot.h``: boot.py as a C string, for ``python -c``."""
+    """Return ``boot.h``: boot.py as a C string, for ``python -c``."""
     tree = pack.bare(BOOT.read_bytes(), BOOT.name)
     del tree.body[0]  # the docstring; comments are gone already
     lines = ast.unparse(tree).splitlines()
@@ -40,7 +40,7 @@ def boot_text() -> str:
 
 
 def start_modules() -> str:
-    """``start_modules.h``: the code of boot.py, and of the encodings that the interpreter reads at its start."""
+    """Return ``start_modules.h``: the code of boot.py, and of the encodings that the interpreter reads at its start."""
     modules = {"encodings": encodings, "aliases": encodings.aliases, "utf_8": encodings.utf_8}
     files = {name: Path(str(module.__file__)) for name, module in modules.items()}
     text = "/* Made by csrc/build.py from csrc/start/boot.py and the standard library. */\n"

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
 
 def init_operations() -> str:
-    """``operations.h``: what the helper runs."""
+    """Return ``operations.h``: what the helper runs."""
     # By its path: the package would want its compiled parts.
     return header("OCIRUN_OPS", runpy.run_path(str(OPS))["INIT_OPS"])
 
 
 def host_operations() -> str:
-    """``host_operations.h``: what the runtime runs."""
+    """Return ``host_operations.h``: what the runtime runs."""
     return header("OCIRUN_HOST_OPS", runpy.run_path(str(OPS))["HOST_CALLS"])
 
 
 def header(macro: str, table: Mapping[str, tuple[int, Fields]]) -> str:
-    """A header with the list of a table as the macro `macro`, and a structure for the arguments of each operation.
+    """Return a header with the list of a table as the macro `macro`,
+    and a structure for the arguments of each operation.
 
     table   number and arguments (name, kind) of each operation by its name
     """

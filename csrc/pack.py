@@ -55,7 +55,7 @@ class Module:
         self.code = marshal.dumps(_compile(self.tree, shown))
 
     def imports(self) -> Iterator[str]:
-        """The names that it imports when it is imported itself; of ``from a import b`` both ``a`` and ``a.b``."""
+        """Yield the names that it imports when it is imported itself; of ``from a import b`` both ``a`` and ``a.b``."""
         for node in self.tree.body:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -70,7 +70,7 @@ class Module:
 
 
 def make(package: Path, suffix: str, *, installed: bool) -> bytes:
-    """The pack of a package directory.
+    """Return the pack of a package directory.
 
     suffix      how the names of compiled modules end
     installed   for a place that is not known yet, whose files stay as they are
@@ -100,7 +100,7 @@ def make(package: Path, suffix: str, *, installed: bool) -> bytes:
 
 
 def _needs(name: str, found: dict[str, Module], done: dict[str, bool]) -> list[str]:
-    """A module and those of the pack that must be there before it, in the order in which they can be run.
+    """Return a module and those of the pack that must be there before it, in the order in which they can be run.
 
     done   for each module that has been met, whether it is complete by the end of the list
     """
@@ -120,12 +120,12 @@ def _needs(name: str, found: dict[str, Module], done: dict[str, bool]) -> list[s
 
 
 def code_of(path: Path, shown: str) -> bytes:
-    """The marshalled code of a file."""
+    """Return the marshalled code of a file."""
     return marshal.dumps(_compile(bare(path.read_bytes(), shown), shown))
 
 
 def bare(source: bytes, file: str) -> ast.Module:
-    """The syntax tree of a module without ``from __future__``."""
+    """Return the syntax tree of a module without ``from __future__``."""
     tree = ast.parse(source, file)
     tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
     return tree

@@ -25,7 +25,7 @@ class Target:
     """
 
     def __init__(self, root: str = "") -> None:
-        """Raises FileNotFoundError where `root` has no interpreter of this version."""
+        """Look for the interpreter.  Raises FileNotFoundError where `root` has none of this version."""
         self.root = root
         self._variables = _variables_below(root) if root else sysconfig.get_config_vars()
         self.ext_suffix = self.variable("EXT_SUFFIX")
@@ -49,35 +49,35 @@ class Target:
         self.own_interpreter = _interpreter(sys.prefix, self.python)
 
     def variable(self, name: str) -> str:
-        """One of sysconfig's variables."""
+        """Return one of sysconfig's variables."""
         return str(self._variables[name])
 
     def name(self, kind: str) -> str:
-        """The name of a file beside the compiled module: "_start.cpython-311-x86_64-linux-gnu"."""
+        """Return the name of a file beside the compiled module: "_start.cpython-311-x86_64-linux-gnu"."""
         return f"_{kind}{self.ext_suffix.removesuffix('.so')}"
 
     def library(self) -> str:
-        """The path of its shared library; "" where it has none, or it is not there to link with."""
+        """Return the path of its shared library; "" where it has none, or it is not there to link with."""
         if not self._variables.get("Py_ENABLE_SHARED"):
             return ""
         path = os.path.join(self.variable("LIBDIR"), self.variable("INSTSONAME"))
         return path if os.path.exists(self.root + path) else ""
 
     def link(self, library: str) -> list[str]:
-        """Flags that link a program with that library."""
+        """Return flags that link a program with that library."""
         # What the library itself needs is not looked for on this machine.
         foreign = ["-Wl,--allow-shlib-undefined"] if self.root else []
         return [self.root + library, f"-Wl,-rpath,{os.path.dirname(library)}", *foreign]
 
 
 def _interpreter(prefix: str, python: str) -> str:
-    """The path of this interpreter below `prefix`, under its exact name where it has one."""
+    """Return the path of this interpreter below `prefix`, under its exact name where it has one."""
     named = os.path.join(prefix, "bin", python)
     return named if os.path.exists(named) else os.path.realpath(sys.executable)
 
 
 def _variables_below(root: str) -> dict[str, Any]:
-    """What the interpreter of another system says of itself, in the file that sysconfig would read there."""
+    """Return what the interpreter of another system says of itself, in the file that sysconfig would read there."""
     version = ".".join(map(str, sys.version_info[:2]))
     found = sorted(Path(f"{root}/usr/lib/python{version}").glob("_sysconfigdata__*.py"))
     if not found:

@@ -63,7 +63,7 @@ class Importer:
         self.top = top
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
-        """The spec of a module that this importer has, else None."""
+        """Return the spec of a module that this importer has, else None."""
         part = self.modules.get(name)
         if part is None:
             return self._find_compiled(name) if name in self.compiled else None
@@ -125,7 +125,7 @@ class Importer:
         return None
 
     def create_module(self, spec: object) -> None:
-        """None: an ordinary module."""
+        """Return None: an ordinary module."""
 
     def exec_module(self, module: Any) -> None:
         """Run the code of a module of the pack."""
@@ -146,7 +146,7 @@ class Importer:
         self.path = path
 
     def files(self) -> list[str]:
-        """The files of the modules, where they are looked at."""
+        """Return the files of the modules, where they are looked at."""
         return [self._file(part) for part in self.modules.values() if part[4] >= 0]
 
 

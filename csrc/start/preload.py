@@ -57,7 +57,9 @@ def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
 
 
 def sources(importer: Any) -> list[str]:
-    """The files that the modules in memory come from, but for those that are mapped and those of the pack itself."""
+    """Return the files that the modules in memory come from,
+    but for those that are mapped and those of the pack itself.
+    """
     found = []
     for name, module in sys.modules.items():
         file = getattr(module, "__file__", None) or ""
@@ -113,7 +115,9 @@ def practise(place: str) -> None:
 
 
 def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
-    """A bundle in `place`, and below it the state of a container whose program is a process, be it gone or not."""
+    """Leave a bundle in `place`, and below it the state of a container whose program is a process,
+    be it gone or not.
+    """
     from ocirun.cgroup import choose, driver
     from ocirun.cli import template
     from ocirun.errors import OcirunError
@@ -149,7 +153,7 @@ def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
 
 
 def go_on(words: list[str], environ: list[bytes]) -> None:
-    """The command line of a process that executes the preloaded interpreter.
+    """Run the command line of a process that executes the preloaded interpreter.
 
     words     its arguments, as boot.py has them
     environ   its environment

@@ -118,7 +118,7 @@ async def run_in(
 
 @raises_ocirun_errors
 async def wait(container: Container, timeout: float | None = None) -> int | None:
-    """Until the first process of a container has ended; result and errors are those of `Container.wait`."""
+    """Wait until the first process of a container has ended; result and errors are those of `Container.wait`."""
     pidfd = container.open_pidfd()
     if pidfd < 0:
         return None
@@ -147,7 +147,7 @@ async def _watch(
 
 
 async def _readable(fd: int) -> None:
-    """Until a descriptor is ready for reading."""
+    """Wait until a descriptor is ready for reading."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 
@@ -164,7 +164,7 @@ async def _readable(fd: int) -> None:
 
 
 async def _thread(function: Callable[[], T]) -> T:
-    """The result of a function that is run in the loop's executor, to its end even if the task is cancelled."""
+    """Return the result of a function that is run in the loop's executor, to its end even if the task is cancelled."""
     future = asyncio.get_running_loop().run_in_executor(None, function)
     cancelled: asyncio.CancelledError | None = None
     while not future.done():

@@ -152,7 +152,7 @@ class Container(StoredContainer):
             os.close(directory)
 
     def base_process(self) -> dict[str, Any]:
-        """The ``process`` of the container's config, to be changed and given to `exec`."""
+        """Return the ``process`` of the container's config, to be changed and given to `exec`."""
         from .commands import exec as execute
 
         directory = self._directory()
@@ -201,7 +201,7 @@ class Container(StoredContainer):
             os.close(directory)
 
     def pids(self) -> list[int]:
-        """Its processes as we number them, in ascending order; none when it has stopped."""
+        """Return its processes as we number them, in ascending order; none when it has stopped."""
         if not records.may_have_processes(self._record):
             return []
         with self.cgroup as cgroup:
@@ -214,7 +214,9 @@ class Container(StoredContainer):
         return sorted(found)
 
     def stats(self) -> dict[str, Any]:
-        """What it uses now, in the shape of runc's stats events.  StateError, UnsupportedError without a cgroup."""
+        """Return what it uses now, in the shape of runc's stats events.
+        StateError, UnsupportedError without a cgroup.
+        """
         from .commands import events
 
         self._refuse_stopped(f"container with id {self.id} is not running")
@@ -222,7 +224,9 @@ class Container(StoredContainer):
             return events.data(cgroup, events.rdt_groups(self._record, self.root))
 
     def watch(self, interval: float) -> Iterator[dict[str, Any]]:
-        """Its events until it stops: lack of memory, and its `stats` every `interval` seconds.  Raises as `stats`."""
+        """Return its events until it stops: lack of memory, and its `stats` every `interval` seconds.
+        Raises as `stats`.
+        """
         from .commands import events
 
         return events.watch(self._record, self.root, self.cgroup, interval)
@@ -336,7 +340,7 @@ def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
 
 @raises_ocirun_errors
 def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: FactsFile | None = None) -> Plan:
-    """The plan that `create` would carry out, without touching anything.
+    """Return the plan that `create` would carry out, without touching anything.
 
     where   the host that it is for, see `hostfacts.read`; None for this one
     Raises ConfigError, UnsupportedError, UsageError, InvalidIdError.
@@ -350,7 +354,7 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: F
 
 @raises_ocirun_errors
 def read_process(path: str) -> dict[str, Any]:
-    """The process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
+    """Return the process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
     from .commands import exec as execute
 
     return execute.process_file(path)
@@ -358,7 +362,7 @@ def read_process(path: str) -> dict[str, Any]:
 
 @raises_ocirun_errors
 def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
-    """The states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
+    """Return the states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
 
     must_exist   the root itself, which the first container makes
     Raises HostError for a root that is not ours, or is missing and must exist.
@@ -370,7 +374,8 @@ def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = Fa
 
 @raises_ocirun_errors
 def list_ids(root: str, *, must_exist: bool = False) -> list[str]:
-    """The ids of a root that are taken, sorted, also those of damaged containers: nothing is read but their names.
+    """Return the ids of a root that are taken, sorted, also those of damaged containers:
+    nothing is read but their names.
 
     must_exist   as for `list_states`; raises the same
     """

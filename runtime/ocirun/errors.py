@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def errno_words(errno: int) -> str:
-    """The words for an errno, in the lower-case form that engines match.
+    """Return the words for an errno, in the lower-case form that engines match.
 
     The only place of the project where an errno becomes text.
     """
@@ -46,7 +46,7 @@ class Spelling:
 
 
 def option(name: str, value: str = "") -> str:
-    """An option for the reader of an error: ``--console-socket`` or ``console_socket``.
+    """Return an option for the reader of an error: ``--console-socket`` or ``console_socket``.
 
     name    as on the command line
     value   what is to be given with it, "" for a flag
@@ -58,7 +58,7 @@ def option(name: str, value: str = "") -> str:
 
 
 def with_force(command: str) -> str:
-    """A call with the option ``force`` for the reader of an error."""
+    """Return a call with the option ``force`` for the reader of an error."""
     return f"`{command} --force`" if Spelling.flags else f"`{command}(force=True)`"
 
 
@@ -95,11 +95,11 @@ class Problem:
         self.warning = warning
 
     def line(self) -> str:
-        """The problem as one line, pointer first."""
+        """Return the problem as one line, pointer first."""
         return f"{self.pointer}: {self.message}" if self.pointer else self.message
 
     def record(self) -> dict[str, object]:
-        """The problem as plain values, for JSON output."""
+        """Return the problem as plain values, for JSON output."""
         return {name: getattr(self, name) for name in ("pointer", "message", "expected", "found", "warning")}
 
     def __repr__(self) -> str:
@@ -151,14 +151,14 @@ class OcirunError(Exception):
         self.remedy = remedy or _LIMITS.get(errno, "")
 
     def line(self) -> str:
-        """The error as the one line that people and engines read."""
+        """Return the error as the one line that people and engines read."""
         text = self.message
         if self.remedy:
             text += f" ({self.remedy})"
         return text
 
     def record(self) -> dict[str, object]:
-        """The error as plain values, for ``--log-format json``."""
+        """Return the error as plain values, for ``--log-format json``."""
         fields = {
             "code": self.code,
             "pointer": self.pointer,

@@ -48,7 +48,7 @@ _IDMAP_WORDS = frozenset(word for word, (kind, _) in words.WORDS.items() if kind
 
 
 def features() -> dict[str, Any]:
-    """The document, as plain values."""
+    """Return the document, as plain values."""
     return {
         "ociVersionMin": OLDEST_SPEC,
         "ociVersionMax": SPEC_VERSION,
@@ -74,7 +74,7 @@ def _annotations() -> dict[str, str]:
 
 
 def mount_options() -> list[str]:
-    """Every word of mount options that is not meant for the file system."""
+    """Return every word of mount options that is not meant for the file system."""
     if accepts({"mounts": [_IDMAPPED]}):
         return words.KNOWN_OPTIONS
     return [word for word in words.KNOWN_OPTIONS if word not in _IDMAP_WORDS]
@@ -136,7 +136,7 @@ def _makes_groups(layout: Layout, *, manager: Manager | None = None) -> bool:
 
 
 def _seccomp() -> dict[str, Any]:
-    """What libseccomp of this host adds, as filters are compiled by it; the flags are also the kernel's."""
+    """Return what libseccomp of this host adds, as filters are compiled by it; the flags are also the kernel's."""
     library = _libseccomp()
     if library is None:
         return {"enabled": False}
@@ -159,13 +159,13 @@ def _libseccomp() -> Libseccomp | None:
 
 
 def _words(node: Any, key: str) -> list[str]:
-    """The words that config.json may have at a key of an object of the tables, or in an array there."""
+    """Return the words that config.json may have at a key of an object of the tables, or in an array there."""
     node = node[1][key]
     return list(node[1][1] if node[0] == _tables.LIST else node[1])
 
 
 def accepts(wanted: dict[str, Any]) -> bool:
-    """Whether a container is planned and not refused, on a host that has everything.
+    """Return whether a container is planned and not refused, on a host that has everything.
 
     wanted   what its config holds besides the least; ``process`` and ``linux`` are added to those blocks
     """

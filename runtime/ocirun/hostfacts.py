@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read(path: str) -> FactsFile:
-    """The host of a document that `gather` has made, for `explain`.
+    """Return the host of a document that `gather` has made, for `explain`.
 
     Raises HostError when the file cannot be read, UsageError for what is no such document.
     """
@@ -31,7 +31,7 @@ def read(path: str) -> FactsFile:
 
 
 def gather() -> dict[str, Any]:
-    """What a plan can depend on, of this host and this process, as `host.stated.Stated` reads it.
+    """Return what a plan can depend on, of this host and this process, as `host.stated.Stated` reads it.
 
     Raises HostError.
     """
@@ -90,7 +90,7 @@ def _cgroups() -> dict[str, Any]:
 
 
 def _unified(layout: Layout, top: str) -> dict[str, Any]:
-    """The groups of v2 from the top to our own, and those directly below these."""
+    """Return the groups of v2 from the top to our own, and those directly below these."""
     found: dict[str, Any] = {}
     for path in [top, *_down(top, layout.own_below("") or "")]:
         for group in (path, *procfile.directories(path)):
@@ -110,7 +110,7 @@ def _down(top: str, below: str) -> list[str]:
 
 
 def _writable(layout: Layout, controller: str) -> list[str]:
-    """The top of a hierarchy and the groups down to our own, as far as we may make others in them."""
+    """Return the top of a hierarchy and the groups down to our own, as far as we may make others in them."""
     mount = layout.mounts[controller]
     paths = [mount.path, *_down(mount.path, layout.own_below(controller) or "")]
     return [path for path in paths if not mount.readonly and cgroups.may_make(path)]

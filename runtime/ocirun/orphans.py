@@ -44,7 +44,7 @@ def cleanup(root: str = "", *, warn: Callable[[str], None] | None = None) -> lis
 
 
 def _is_orphan(root: str, container_id: str) -> bool:
-    """The run belonged to a process, and that one is gone."""
+    """Return whether the run belonged to a process, and that one is gone."""
     try:
         directory = store.open_container(root, container_id)
     except ContainerNotFoundError:

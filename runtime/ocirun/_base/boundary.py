@@ -24,7 +24,7 @@ _GENERATOR, _COROUTINE = 0x20, 0x80  # inspect.CO_GENERATOR, inspect.CO_COROUTIN
 
 
 def host_error(what: str, error: BaseException) -> HostError | None:
-    """The error for one that is not ours, None for one that the system has no part in.
+    """Return the error for one that is not ours, None for one that the system has no part in.
 
     what   what was asked for, such as ``start web``
     """
@@ -61,7 +61,7 @@ class _Border:
 
 
 def raises_ocirun_errors(function: Function) -> Function:
-    """A function of the API, whose errors are as promised."""
+    """Return a function of the API, whose errors are as promised."""
     plain: Any = function
     name = plain.__name__
     flags = plain.__code__.co_flags
@@ -87,7 +87,7 @@ def raises_ocirun_errors(function: Function) -> Function:
 
 
 def methods_raise_ocirun_errors(cls: type[T]) -> type[T]:
-    """A class of the API: `told` for every public method and property that it defines."""
+    """Return a class of the API: `told` for every public method and property that it defines."""
     for name, value in list(vars(cls).items()):
         if name.startswith("_") and name != "__init__":
             continue

@@ -35,7 +35,7 @@ def open_into(held: list[int], path: str, flags: int = 0) -> None:
 
 
 def read(path: str, size: int = _PAGE) -> bytes:
-    """The first `size` bytes of a file.  Raises OSError.
+    """Return the first `size` bytes of a file.  Raises OSError.
 
     A file of /proc that is no longer than a page comes whole in one read(2).
     """
@@ -49,7 +49,7 @@ def read(path: str, size: int = _PAGE) -> bytes:
 
 
 def text(path: str, size: int = _PAGE) -> str:
-    """The same as text; "" for a file that is not there or has no answer for us.  Raises HostError.
+    """Return the same as text; "" for a file that is not there or has no answer for us.  Raises HostError.
 
     size   more than a page is read to the end, as files with many lines come in parts; a file that is longer than
            that is an error, as half of it would be taken for the whole
@@ -87,7 +87,7 @@ def stat_or_close(fd: int) -> os.stat_result:
 
 
 def names(path: str) -> list[str]:
-    """The names in a directory, sorted; none where there is no directory for us.  Raises HostError."""
+    """Return the names in a directory, sorted; none where there is no directory for us.  Raises HostError."""
     try:
         return sorted(os.listdir(path))
     except OSError as error:
@@ -95,7 +95,9 @@ def names(path: str) -> list[str]:
 
 
 def directories(path: str) -> list[str]:
-    """The paths of the directories in one, sorted; none where there is no directory for us.  Raises HostError."""
+    """Return the paths of the directories in one, sorted; none where there is no directory for us.
+    Raises HostError.
+    """
     try:
         with os.scandir(path) as entries:
             return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -104,7 +106,7 @@ def directories(path: str) -> list[str]:
 
 
 def exists(path: str) -> bool:
-    """There is such a file.  Raises HostError where that cannot be told."""
+    """Return whether there is such a file.  Raises HostError where that cannot be told."""
     try:
         os.stat(path)
     except OSError as error:
@@ -115,7 +117,7 @@ def exists(path: str) -> bool:
 
 
 def unanswered(error: OSError, what: str, otherwise: T) -> T:
-    """`otherwise` where an error says that there is no answer for us.  Raises HostError for any other."""
+    """Return `otherwise` where an error says that there is no answer for us.  Raises HostError for any other."""
     if error.errno in GONE or error.errno in _SILENT:
         return otherwise
     raise HostError.from_os(f"read {what}", error, call="read") from None

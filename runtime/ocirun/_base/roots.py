@@ -14,7 +14,7 @@ _NAME = "ocirun"
 
 
 def default_root(environ: Mapping[str, str]) -> str:
-    """The state root when none is given.
+    """Return the state root when none is given.
 
     The rule of runc: ``$XDG_RUNTIME_DIR`` counts for ordinary users, and for
     root of a user namespace unless USER says root (rootless podman runs us
@@ -28,7 +28,7 @@ def default_root(environ: Mapping[str, str]) -> str:
 
 
 def in_user_namespace() -> bool:
-    """This process is in a user namespace that is not the initial one.
+    """Return whether this process is in a user namespace that is not the initial one.
 
     The initial one maps all ids, 0 to 2**32 - 2, to themselves (user_namespaces(7)); any other map tells
     a namespace.  One with that same map cannot be told from it, and its root may do with ids what the

@@ -53,7 +53,7 @@ RTMAX = 64
 
 
 def parse(text: str) -> int:
-    """The number of the signal that `text` names.
+    """Return the number of the signal that `text` names.
 
     text   a name with or without "SIG" in any case, ``RTMIN+n``, ``RTMAX-n``
            or a number from 0 to 64; 0 only asks whether the process is there,
@@ -76,7 +76,7 @@ STOP_SIGNAL = "org.opencontainers.image.stopSignal"
 
 
 def of_image(annotations: dict[str, str]) -> int:
-    """The signal that ends a container whose caller names none: that of its image, else SIGTERM.
+    """Return the signal that ends a container whose caller names none: that of its image, else SIGTERM.
 
     Raises UsageError for an annotation that names no signal.
     """
@@ -104,7 +104,7 @@ def _real_time(name: str) -> int:
 
 
 def name(number: int) -> str:
-    """The name of a signal with "SIG", such as ``SIGTERM`` or ``SIGRTMIN+2``; ``signal 99`` when it has none."""
+    """Return the name of a signal with "SIG", such as ``SIGTERM`` or ``SIGRTMIN+2``; ``signal 99`` when it has none."""
     for known, value in NUMBERS.items():
         if value == number:
             return f"SIG{known}"

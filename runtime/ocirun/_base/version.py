@@ -11,7 +11,7 @@ SPEC_VERSION = "1.3.0"
 
 
 def commit() -> str:
-    """The commit that the package was built from, or ``unknown``.
+    """Return the commit that the package was built from, or ``unknown``.
 
     The build of a wheel leaves it in a file ``COMMIT`` beside this module; a
     checkout has none.
@@ -24,7 +24,7 @@ def commit() -> str:
 
 
 def text() -> str:
-    """The lines of ``ocirun --version``.
+    """Return the lines of ``ocirun --version``.
 
     Docker takes the name and the number from the last line that holds the
     word "version", and the rest of the line that starts with "commit:";

@@ -23,7 +23,7 @@ _UNKNOWN = "is not a key of the spec"
 
 
 def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, thorough: bool = False) -> Audit:
-    """Everything there is to say about a config.
+    """Return everything there is to say about a config.
 
     raw       the bytes of the file
     path      where they are from, for people
@@ -73,7 +73,7 @@ def _with_hint(problem: Problem) -> Finding:
 
 
 def _mount_options(data: dict[str, Any]) -> list[Finding]:
-    """The option strings of every mount; `create` ends at the first mount that is wrong."""
+    """Return the option strings of every mount; `create` ends at the first mount that is wrong."""
     from ..plan.mounts import options as o
     from ..plan.mounts import words as mountwords
 
@@ -107,7 +107,7 @@ def _mount_options(data: dict[str, Any]) -> list[Finding]:
 def _on_this_host(
     raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, known: list[Finding]
 ) -> list[Finding]:
-    """What making the plan says, for a config that is right in itself."""
+    """Return what making the plan says, for a config that is right in itself."""
     from ..commands import planning
 
     said = {(finding.pointer, finding.severity) for finding in known}

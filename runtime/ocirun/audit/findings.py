@@ -39,12 +39,12 @@ class Finding:
 
     @classmethod
     def of(cls, problem: Problem, source: str) -> Finding:
-        """The finding that a Problem comes to."""
+        """Return the finding that a Problem comes to."""
         severity = WARNING if problem.warning else ERROR
         return cls(severity, source, problem.pointer, problem.message, expected=problem.expected, found=problem.found)
 
     def record(self) -> dict[str, str]:
-        """The finding as plain values, for JSON."""
+        """Return the finding as plain values, for JSON."""
         return {name: getattr(self, name) for name in ("severity", "source", "pointer", "message", "expected", "found")}
 
     def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class Audit:
         self.findings = sorted(findings, key=lambda finding: order.index(finding.severity))
 
     def count(self, severity: str) -> int:
-        """The number of findings of one severity."""
+        """Return the number of findings of one severity."""
         return sum(1 for finding in self.findings if finding.severity == severity)
 
     def strict(self) -> None:
@@ -76,7 +76,7 @@ class Audit:
                 finding.severity = ERROR
 
     def record(self) -> dict[str, object]:
-        """All of it as plain values, for JSON."""
+        """Return all of it as plain values, for JSON."""
         return {
             "path": self.path,
             "valid": not self.count(ERROR),

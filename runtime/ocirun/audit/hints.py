@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def hint(pointer: str) -> str:
-    """The words that help with the unknown key at `pointer`, or "".
+    """Return the words that help with the unknown key at `pointer`, or "".
 
     Three mistakes are common: another case, a slip of the finger, and the
     right key in the wrong object.
@@ -32,7 +32,7 @@ def hint(pointer: str) -> str:
 
 
 def _keys(pointer: str) -> list[str]:
-    """The keys that the spec has for the object at `pointer`."""
+    """Return the keys that the spec has for the object at `pointer`."""
     node: Node = SPEC
     for token in pointer.split("/")[1:]:
         kind = node[0]
@@ -48,7 +48,7 @@ def _keys(pointer: str) -> list[str]:
 
 
 def _places(node: Node, pointer: str) -> Iterator[str]:
-    """The pointers of all keys of the spec, ``*`` for the entries of arrays and maps."""
+    """Yield the pointers of all keys of the spec, ``*`` for the entries of arrays and maps."""
     if node[0] == OBJECT:
         for key, inner in node[1].items():
             yield f"{pointer}/{key}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def notes(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(pointer, note) for each; `data` is config.json as parsed, whatever it holds."""
+    """Yield (pointer, note) for each; `data` is config.json as parsed, whatever it holds."""
     process = data.get("process")
     if process is None:
         yield "/process", "is missing: `create` makes the container, and `start` has nothing to run"

@@ -37,7 +37,7 @@ _OPPOSITES = (("ro", "rw"), ("noexec", "exec"), ("nosuid", "suid"), ("nodev", "d
 
 
 def notes(data: object, problems: list[Problem]) -> Iterator[tuple[str, str]]:
-    """(pointer, note) for each place of `data` that has one.
+    """Yield (pointer, note) for each place of `data` that has one.
 
     data       config.json as parsed, whatever it holds
     problems   what config.check found in it, unknown keys included
@@ -61,7 +61,7 @@ def notes(data: object, problems: list[Problem]) -> Iterator[tuple[str, str]]:
 
 
 def on_text(reason: str) -> Iterator[tuple[str, str]]:
-    """The note on a file that is not JSON; `reason` is that of JsonError."""
+    """Yield the note on a file that is not JSON; `reason` is that of JsonError."""
     for words, note in PARSING:
         if words in reason:
             yield "", note
@@ -76,7 +76,7 @@ def _texts(value: object) -> list[tuple[int, str]]:
 
 
 def _on_problem(problem: Problem) -> Iterator[tuple[str, str]]:
-    """What was found wrong, and passes elsewhere."""
+    """Yield what was found wrong, and passes elsewhere."""
     message, pointer = problem.message, problem.pointer
     if "is not a key of the spec" in message and problem.expected:
         key = problem.expected

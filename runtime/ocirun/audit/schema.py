@@ -28,7 +28,7 @@ _UNSAID = (" levels", "without lone surrogates")
 
 
 def schema_text() -> bytes:
-    """The schema: from beside the package's modules when installed, from ``schemas/`` of a checkout.
+    """Return the schema: from beside the package's modules when installed, from ``schemas/`` of a checkout.
 
     Raises HostError if it is in neither place.
     """
@@ -43,7 +43,7 @@ def schema_text() -> bytes:
 
 
 def opinion(data: object) -> list[Finding]:
-    """Where the schema and the walk over the tables disagree; [] if they agree."""
+    """Return where the schema and the walk over the tables disagree; [] if they agree."""
     try:
         from jsonschema import Draft202012Validator  # noqa: F401
     except ImportError:
@@ -64,7 +64,7 @@ def opinion(data: object) -> list[Finding]:
 
 
 def _related(pointer: str, others: dict[str, str]) -> bool:
-    """Whether one of `others` is the same place, or around or inside it: a key that lacks has two addresses."""
+    """Return whether one of `others` is the same place, or around or inside it: a key that lacks has two addresses."""
     return any(
         pointer == other or pointer.startswith(f"{other}/") or other.startswith(f"{pointer}/") for other in others
     )
@@ -89,7 +89,7 @@ def _validator(schema: Any) -> Any:
 
 
 def _nullable(node: Any) -> Any:
-    """The schema with null allowed for each optional key, as its $comment says."""
+    """Return the schema with null allowed for each optional key, as its $comment says."""
     if isinstance(node, list):
         return [_nullable(item) for item in node]
     if not isinstance(node, dict):
@@ -105,7 +105,7 @@ def _nullable(node: Any) -> Any:
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    """``pattern``, whose ``$`` is the very end in JSON Schema, but before a last newline too in Python."""
+    """Check ``pattern``, whose ``$`` is the very end in JSON Schema, but before a last newline too in Python."""
     import re
 
     from jsonschema.exceptions import ValidationError
@@ -115,7 +115,7 @@ def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iter
 
 
 def _any_of(validator: Any, options: list[Any], instance: Any, _schema: Any) -> Iterator[Any]:
-    """``anyOf``; of keys of which one is required, a null one does not count."""
+    """Check ``anyOf``; of keys of which one is required, a null one does not count."""
     from jsonschema.exceptions import ValidationError
 
     if all("required" in option for option in options):

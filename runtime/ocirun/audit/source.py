@@ -9,12 +9,12 @@ from ..errors import HostError
 
 
 def file(path: str, *, bundle: str) -> bytes:
-    """The bytes of a regular file; `bundle` as of config.load.read.  Raises HostError, ConfigError."""
+    """Return the bytes of a regular file; `bundle` as of config.load.read.  Raises HostError, ConfigError."""
     return load.read(path, bundle=bundle)
 
 
 def standard_input() -> bytes:
-    """What is on standard input, one byte more than the limit at most.  Raises HostError."""
+    """Return what is on standard input, one byte more than the limit at most.  Raises HostError."""
     parts: list[bytes] = []
     size = 0
     try:

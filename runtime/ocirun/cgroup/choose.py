@@ -30,7 +30,7 @@ def new_driver(
     disabled: bool = False,
     of_unit: bool = False,
 ) -> Driver:
-    """The driver for a new container.
+    """Return the driver for a new container.
 
     cgroups_path   ``linux.cgroupsPath``, or ""
     manager        the instance of systemd that is to make the cgroup; None to make it ourselves
@@ -77,7 +77,7 @@ def new_driver(
 
 
 def recorded_driver(record: Any) -> Driver:
-    """The driver that `record` describes.  Raises StateDamagedError for anything it never wrote."""
+    """Return the driver that `record` describes.  Raises StateDamagedError for anything it never wrote."""
     kind = record.get("driver") if isinstance(record, dict) else None
     if kind == NONE:
         return Driver()
@@ -121,7 +121,7 @@ def _in_unit(
     *,
     rootless: bool,
 ) -> SystemdDriver:
-    """The driver for a unit, and in it the one for the files of its cgroup."""
+    """Return the driver for a unit, and in it the one for the files of its cgroup."""
     from .drivers.systemd import SystemdDriver
     from .settings import systemd
     from .systemd.unit import unit
@@ -143,7 +143,7 @@ def _in_unit(
 def _unified_group(
     layout: Layout, mount: Mount, cgroups_path: str, container_id: str, *, rootless: bool
 ) -> Driver | None:
-    """The driver for v2; None where a rootless caller may not make the group."""
+    """Return the driver for v2; None where a rootless caller may not make the group."""
     made = _v2(layout, mount, cgroups_path, container_id, rootless=rootless)
     return made if not rootless or layout.may_join(made.groups[0].below) else None
 

@@ -84,42 +84,42 @@ class Driver(NativeGroups):
     # Questions that the plan asks; they change nothing.
 
     def directories(self) -> list[tuple[str, str]]:
-        """(group name, absolute path) of every directory that `prepare` makes or takes over, in order."""
+        """Return (group name, absolute path) of every directory that `prepare` makes or takes over, in order."""
         return [(group.name, group.path) for group in self.groups]
 
     def joined_by_child(self) -> list[tuple[str, str]]:
-        """(group name, absolute path) of every group that the child joins by itself."""
+        """Return (group name, absolute path) of every group that the child joins by itself."""
         return self.directories() if self.joins else []
 
     def path(self, controller: str) -> str:
-        """The directory that has this controller.  Raises KeyError where the container has none."""
+        """Return the directory that has this controller.  Raises KeyError where the container has none."""
         return self.group(controller).path
 
     def group(self, controller: str) -> Group:
-        """The group that has this controller.  Raises KeyError where the container has none."""
+        """Return the group that has this controller.  Raises KeyError where the container has none."""
         for group in self.groups:
             if controller in group.controllers:
                 return group
         raise KeyError(controller)
 
     def available(self, controller: str, file: str = "") -> bool:
-        """The container has this controller and, where `file` is given, that file."""
+        """Return whether the container has this controller and, where `file` is given, that file."""
         if not any(controller in group.controllers for group in self.groups):
             return False
         return not file or self._layout is None or self._layout.has_file(controller, file)
 
     def hierarchies(self) -> list[Hierarchy]:
-        """What a mount of type ``cgroup`` shows."""
+        """Return what a mount of type ``cgroup`` shows."""
         return [paths.Hierarchy(group) for group in self.groups]
 
     def delegated(self) -> tuple[str, ...]:
-        """Files of the group that belong to the one to whom it is given."""
+        """Return files of the group that belong to the one to whom it is given."""
         from ..host import unified
 
         return unified.delegated_files()
 
     def record(self) -> dict[str, Any]:
-        """The driver as plain values, for the saved state; `from_record` is the way back."""
+        """Return the driver as plain values, for the saved state; `from_record` is the way back."""
         return {
             "driver": self.kind,
             "groups": [group.record() for group in self.groups],
@@ -131,12 +131,12 @@ class Driver(NativeGroups):
         }
 
     def unit_properties(self, settings: Sequence[Setting]) -> list[Property]:
-        """What systemd has to be told for the unit and these settings; only with a `unit`."""
+        """Return what systemd has to be told for the unit and these settings; only with a `unit`."""
         del settings
         return []
 
     def properties_of(self, settings: Sequence[Setting]) -> list[Property]:
-        """What systemd has to be told for these settings; only with a `unit`."""
+        """Return what systemd has to be told for these settings; only with a `unit`."""
         del settings
         return []
 
@@ -151,7 +151,7 @@ class Driver(NativeGroups):
         raise _no_unit(f"set {len(properties)} properties")
 
     def attach_point(self, pid: int, below: Mapping[str, str]) -> str | None:
-        """Where below the unit's group `attach` has to move another process; None where it joins without that.
+        """Return where below the unit's group `attach` has to move another process; None where it joins without that.
 
         pid     of the container's first process
         below   group name -> the path that the caller wants
@@ -185,21 +185,21 @@ class Driver(NativeGroups):
         """Write one setting.  Raises HostError naming file and value."""
 
     def read(self, controller: str, file: str) -> str:
-        """What a file of the group says.  Raises HostError naming it."""
+        """Return what a file of the group says.  Raises HostError naming it."""
         raise KeyError(f"{controller}: {file}")
 
     def apply(self, settings: Sequence[Setting]) -> None:
         """Write settings, in an order that the kernel accepts whatever the old values are."""
 
     def open_join(self, name: str, below: str = "") -> int:
-        """A descriptor for one group, to which a process writes "0" to join; the caller closes it.
+        """Return a descriptor for one group, to which a process writes "0" to join; the caller closes it.
 
         below   an existing group below it, as a path without ``..``; HostError if there is none
         """
         raise KeyError(f"{name}/{below}")
 
     def open_directory(self, below: str = "") -> int:
-        """The group's directory, or that of a group below, for CLONE_INTO_CGROUP; only where it `clones`."""
+        """Return the group's directory, or that of a group below, for CLONE_INTO_CGROUP; only where it `clones`."""
         raise KeyError(below)
 
     def follow(self, pid: int) -> str:
@@ -212,7 +212,9 @@ class Driver(NativeGroups):
         return ""
 
     def home(self, pid: int) -> tuple[str, str]:
-        """Where another process starts: path below the group, and why it is not the group itself; see V2Driver."""
+        """Return where another process starts: path below the group, and why it is not the group itself;
+        see V2Driver.
+        """
         del pid
         return "", ""
 
@@ -240,7 +242,7 @@ class Driver(NativeGroups):
         raise _no_group("resumed")
 
     def frozen(self) -> bool:
-        """The group is frozen, or on the way there."""
+        """Return whether the group is frozen, or on the way there."""
         return False
 
     def kill(self, signal: int, *, wait: float = 0.0) -> int:
@@ -253,15 +255,15 @@ class Driver(NativeGroups):
         return 0
 
     def pids(self) -> list[int]:
-        """Processes of the group and of groups below, in our pid namespace."""
+        """Return processes of the group and of groups below, in our pid namespace."""
         return []
 
     def usage(self) -> dict[str, int]:
-        """What was used, see `usage.read`; to be asked before `remove`."""
+        """Return what was used, see `usage.read`; to be asked before `remove`."""
         return {}
 
     def usage_now(self) -> dict[str, Any]:
-        """What is used now, in the shape of runc's stats events, see `usage.events`."""
+        """Return what is used now, in the shape of runc's stats events, see `usage.events`."""
         raise _no_group("measured")
 
     def watch(self) -> OomWatch | EventsWatch | None:

@@ -42,7 +42,7 @@ class Group:
         return f"{self.mount}/{self.below}" if self.below else self.mount
 
     def record(self) -> dict[str, Any]:
-        """The group as plain values."""
+        """Return the group as plain values."""
         return {
             "controllers": list(self.controllers),
             "mount": self.mount,
@@ -79,7 +79,7 @@ class Hierarchy:
 
 
 def parts(cgroups_path: str, container_id: str) -> tuple[bool, list[str]]:
-    """``cgroupsPath`` as (is absolute, names of the directories).
+    """Return ``cgroupsPath`` as (is absolute, names of the directories).
 
     Unset or empty: the container's id, relative.  Raises ConfigError for a
     path that climbs, names nothing, or cannot be a cgroup: the kernel refuses
@@ -100,7 +100,7 @@ def parts(cgroups_path: str, container_id: str) -> tuple[bool, list[str]]:
 
 
 def groups(layout: Layout, *, cgroups_path: str, container_id: str, only_writable: bool = False) -> list[Group]:
-    """The container's group in every v1 hierarchy that has a controller, and in systemd's own.
+    """Return the container's group in every v1 hierarchy that has a controller, and in systemd's own.
 
     An absolute path is relative to the mount points, any other to our own
     cgroup in each hierarchy, so that limits put on the runtime hold for the
@@ -127,7 +127,8 @@ def groups(layout: Layout, *, cgroups_path: str, container_id: str, only_writabl
 
 
 def beside(layout: Layout, *, cgroups_path: str, container_id: str, only_writable: bool = False) -> list[Group]:
-    """The container's group in a v2 hierarchy that is there besides those of v1, where systemd and BPF programs look.
+    """Return the container's group in a v2 hierarchy that is there besides those of v1,
+    where systemd and BPF programs look.
 
     None where that is read-only, or does not show our own group.
     only_writable   none where we may not put a process there
@@ -146,7 +147,7 @@ def beside(layout: Layout, *, cgroups_path: str, container_id: str, only_writabl
 
 
 def unified(layout: Layout, *, cgroups_path: str, container_id: str) -> str:
-    """Where the container's group is below the mount point of the v2 hierarchy.
+    """Return where the container's group is below the mount point of the v2 hierarchy.
 
     An absolute path is relative to the mount point, any other to the group
     above our own: ours has a process, us, and so can have no controllers for
@@ -165,7 +166,9 @@ _NO_NAMES = frozenset(("", ".", ".."))
 
 
 def group_from_record(record: Any) -> Group:
-    """A Group from what `Group.record` gave.  Raises StateDamagedError where it could lead out of a hierarchy."""
+    """Return a Group from what `Group.record` gave.
+    Raises StateDamagedError where it could lead out of a hierarchy.
+    """
     try:
         controllers, mount = record["controllers"], record["mount"]
         device, below = record["device"], record["below"]
@@ -180,7 +183,8 @@ def group_from_record(record: Any) -> Group:
 
 
 def owner_from_record(record: Any, names: set[str]) -> tuple[dict[str, int], str]:
-    """(name of a group -> inode, mark) of a driver's record; of an older one none, and then the path alone tells.
+    """Return (name of a group -> inode, mark) of a driver's record;
+    of an older one none, and then the path alone tells.
 
     names   of the groups whose inodes must be known
     Raises StateDamagedError.

@@ -69,7 +69,7 @@ class Call:
 
 
 def settings(values: Values) -> Settings:
-    """The settings that the global options `values` and the environment ask for.
+    """Return the settings that the global options `values` and the environment ask for.
 
     Raises UsageError for values that cannot be, HostError when a relative
     root has no current directory to start from.

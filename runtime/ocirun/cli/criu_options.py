@@ -45,7 +45,7 @@ _EMPTY = {"network": 0x40000000}
 
 
 def common(call: Call) -> dict[str, Any]:
-    """What CheckpointOptions and RestoreOptions are both given.  Raises UsageError."""
+    """Return what CheckpointOptions and RestoreOptions are both given.  Raises UsageError."""
     values = call.values
     empty = 0
     for kind in values.many("empty-ns"):

@@ -21,7 +21,7 @@ Start one with `ocirun run ID` in its bundle; ID is a name of your choice, uniqu
 
 
 def usage(command: Command | None) -> str:
-    """How `command`, or ocirun itself, is called, and where to read more; for after a mistake."""
+    """Return how `command`, or ocirun itself, is called, and where to read more; for after a mistake."""
     if command is None:
         return f"{_synopsis(None)}\n`ocirun --help` lists the commands and the global options.\n"
     return f"{_synopsis(command)}\n`ocirun {command.name} --help` shows the options.\n"
@@ -35,7 +35,7 @@ def _synopsis(command: Command | None) -> str:
 
 
 def general() -> str:
-    """The text of ``ocirun --help``."""
+    """Return the text of ``ocirun --help``."""
     commands = [(name, load(name)[0].summary) for name in COMMANDS]
     commands.append(("help [COMMAND]", "show help"))
     return "\n".join(
@@ -50,7 +50,7 @@ def general() -> str:
 
 
 def of(command: Command) -> str:
-    """The text of ``ocirun COMMAND --help``."""
+    """Return the text of ``ocirun COMMAND --help``."""
     return "\n".join(
         (
             f"ocirun {command.name}: {command.summary}\n",
@@ -62,7 +62,7 @@ def of(command: Command) -> str:
 
 
 def names(option: Option) -> str:
-    """The forms of an option, such as ``-b, --bundle DIR``."""
+    """Return the forms of an option, such as ``-b, --bundle DIR``."""
     short = [f"-{name}" for name in option.names if len(name) == 1]
     long = [f"--{name}" for name in option.names if len(name) > 1]
     return ", ".join(short + long) + (f" {option.metavar}" if option.metavar else "")
@@ -88,7 +88,7 @@ def _columns(rows: list[tuple[str, str]]) -> str:
 
 
 def _wrap(text: str, margin: int, width: int) -> str:
-    """`text` in lines that fit between `margin` and `width`; all lines but the first are indented."""
+    """Return `text` in lines that fit between `margin` and `width`; all lines but the first are indented."""
     lines, line = [], ""
     for word in text.split():
         if line and margin + len(line) + 1 + len(word) > width:

@@ -49,7 +49,7 @@ class Log:
 
     @classmethod
     def of(cls, given: Values) -> Log:
-        """The log that the global options ask for."""
+        """Return the log that the global options ask for."""
         return cls(given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug"))
 
     def failure(self, error: OcirunError) -> None:
@@ -131,7 +131,7 @@ def _json_record(level: str, message: str, fields: Mapping[str, object]) -> byte
 
 
 def _strict(text: str) -> str:
-    """`text` without lone surrogates, which strict JSON parsers refuse even as escapes."""
+    """Return `text` without lone surrogates, which strict JSON parsers refuse even as escapes."""
     if text.isascii():
         return text
     return "".join(visible(char) if 0xD800 <= ord(char) <= 0xDFFF else char for char in text)

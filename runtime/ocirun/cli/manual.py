@@ -107,14 +107,14 @@ _EXAMPLES = {
 
 
 def pages() -> dict[str, str]:
-    """File name -> text of every page."""
+    """Return file name -> text of every page."""
     commands = [load(name)[0] for name in COMMANDS]
     made = {f"ocirun-{command.name}.1": page(command) for command in commands}
     return {"ocirun.1": overview(commands), **made}
 
 
 def overview(commands: list[Command]) -> str:
-    """The page ocirun(1)."""
+    """Return the page ocirun(1)."""
     rows = [(f"ocirun-{command.name}(1)", f"{_capital(command.summary)}.") for command in commands]
     return _document(
         "ocirun",
@@ -132,7 +132,7 @@ def overview(commands: list[Command]) -> str:
 
 
 def page(command: Command) -> str:
-    """The page of one command."""
+    """Return the page of one command."""
     arguments = "".join(f".{_argument(word)}\n" for word in command.arguments.split())
     synopsis = f"{_CALL}.B {_plain(command.name)}\n.RI [ options ]\n{arguments}"
     if command.name in _OWN_STATUS:
@@ -192,7 +192,7 @@ def _options(options: tuple[Option, ...]) -> str:
 
 
 def _argument(word: str) -> str:
-    """The macro line for an argument such as ``ID``, ``[SIGNAL]`` or ``ARG...``."""
+    """Return the macro line for an argument such as ``ID``, ``[SIGNAL]`` or ``ARG...``."""
     name = word.strip("[].")
     # \\& after dots: roff takes them for the end of a sentence and widens the gap.
     if not name:  # "...]" on its own
@@ -220,12 +220,12 @@ def _capital(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` without meaning to roff."""
+    """Return `text` without meaning to roff."""
     return "".join(_ESCAPES.get(char, char) for char in text)
 
 
 def _text(text: str) -> str:
-    """A paragraph in lines, words in backticks bold; no line begins with a control character."""
+    """Return a paragraph in lines, words in backticks bold; no line begins with a control character."""
     bold = False
     out = []
     for part in " ".join(text.split()).split("`"):

@@ -54,7 +54,7 @@ CREATE_OPTIONS = (
 
 
 def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
-    """The options of a creation.
+    """Return the options of a creation.
 
     foreground   ocirun stays until the program ends, as ``run`` without ``--detach``
     """

@@ -33,7 +33,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def open_log(path: str) -> int:
-    """A descriptor for records at the end of the log.  Raises OSError, ValueError for a NUL in the path.
+    """Return a descriptor for records at the end of the log.  Raises OSError, ValueError for a NUL in the path.
 
     O_NONBLOCK so that a FIFO without a reader fails (ENXIO, fifo(7)) instead of waiting for one.
     """
@@ -72,7 +72,7 @@ def out(text: str) -> None:
 
 
 def encode(text: str) -> bytes:
-    """`text` as UTF-8; escaped bytes of file names (PEP 383) come back, other lone surrogates are spelt out."""
+    """Return `text` as UTF-8; escaped bytes of file names (PEP 383) come back, other lone surrogates are spelt out."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -80,7 +80,7 @@ def encode(text: str) -> bytes:
 
 
 def visible(text: str) -> str:
-    """`text` on one line and without anything that a terminal acts upon.
+    """Return `text` on one line and without anything that a terminal acts upon.
 
     Control characters, direction marks, line separators and bytes that are
     not UTF-8 become backslash escapes.
@@ -91,7 +91,7 @@ def visible(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` as a string literal in double quotes, as Go's ``%q`` makes it."""
+    """Return `text` as a string literal in double quotes, as Go's ``%q`` makes it."""
     return '"' + visible(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 

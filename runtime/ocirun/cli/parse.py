@@ -46,24 +46,24 @@ class Values:
         return next(option.default for option in self._options if option.names[0] == key)
 
     def flag(self, key: str) -> bool:
-        """The value of a FLAG option."""
+        """Return the value of a FLAG option."""
         return bool(self._value(key))
 
     def text(self, key: str) -> str:
-        """The value of a TEXT option."""
+        """Return the value of a TEXT option."""
         return str(self._value(key))
 
     def many(self, key: str) -> list[str]:
-        """The values of a MANY option, in order."""
+        """Return the values of a MANY option, in order."""
         return self.lists.get(key, [])
 
     def number(self, key: str) -> int:
-        """The value of a NUMBER option."""
+        """Return the value of a NUMBER option."""
         return int(self._value(key))
 
 
 def truth(text: str) -> bool | None:
-    """The boolean that `text` spells in Go's way, or None."""
+    """Return the boolean that `text` spells in Go's way, or None."""
     return _TRUTHS.get(text)
 
 

@@ -22,7 +22,7 @@ _DIGITS_MAX = 30
 
 
 def size(text: str, *, option: str) -> int:
-    """Bytes of a text such as ``64m``, ``1.5 GiB`` or ``-1`` for no limit; a unit is a power of 1024.
+    """Return bytes of a text such as ``64m``, ``1.5 GiB`` or ``-1`` for no limit; a unit is a power of 1024.
 
     option   its name, for the message
     Raises UsageError.  The forms are those of RAMInBytes of docker/go-units.
@@ -41,7 +41,7 @@ def size(text: str, *, option: str) -> int:
 
 
 def number(text: str, *, option: str, signed: bool = True) -> int:
-    """A decimal number of 64 bits.  Raises UsageError."""
+    """Return a decimal number of 64 bits.  Raises UsageError."""
     digits = text[1:] if signed and text[:1] in ("-", "+") else text
     if not _is_digits(digits):
         raise UsageError(f'option --{option}: "{text}" is not a decimal number')
@@ -52,7 +52,7 @@ def number(text: str, *, option: str, signed: bool = True) -> int:
 
 
 def duration(text: str, *, option: str) -> int:
-    """Nanoseconds of a text such as ``5s``, ``1m30s``, ``1.5h`` or ``500ms``; more than 0.
+    """Return nanoseconds of a text such as ``5s``, ``1m30s``, ``1.5h`` or ``500ms``; more than 0.
 
     Raises UsageError.  The forms are those of Go's time.ParseDuration.
     """
@@ -69,7 +69,7 @@ def duration(text: str, *, option: str) -> int:
 
 
 def _decimal(text: str, unit: int) -> int | None:
-    """`text`, digits with at most one dot, times `unit`, rounded down; None for anything else."""
+    """Return `text`, digits with at most one dot, times `unit`, rounded down; None for anything else."""
     whole, dot, part = text.partition(".")
     if not _is_digits(whole + part) or (dot and not (whole or part)):
         return None

@@ -94,7 +94,7 @@ class Command:
         self.failure = failure
 
     def counts(self) -> tuple[int, int]:
-        """The least and the greatest number of arguments."""
+        """Return the least and the greatest number of arguments."""
         words = self.arguments.split()
         return sum(1 for word in words if word[0] != "["), _MANY if "..." in self.arguments else len(words)
 

@@ -40,7 +40,7 @@ _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 
 def config(*, cgroup_namespace: bool) -> dict[str, Any]:
-    """A config for root.
+    """Return a config for root.
 
     cgroup_namespace   give the container a cgroup namespace, as is usual on cgroup v2
     """

@@ -71,7 +71,7 @@ def checkpoint(record: Record, cgroup: Driver, directory: int, options: Checkpoi
 
 
 def _ignore(_: str, __: int, fd: int) -> None:
-    """Nothing has to be done at any moment of a dump."""
+    """Do nothing, as nothing has to be done at any moment of a dump."""
     if fd >= 0:
         os.close(fd)
 
@@ -95,7 +95,7 @@ def _check(record: Record, directory: int, options: CheckpointOptions) -> None:
 
 
 def _check_parent(image: int, options: CheckpointOptions) -> None:
-    """CRIU takes a parent that is missing for none, and the next pre-dump would not be one."""
+    """Check the parent: CRIU takes a missing one for none, and the next pre-dump would not be one."""
     if not options.parent_path:
         return
     try:
@@ -147,7 +147,7 @@ def _options(
 
 
 def _freezer(cgroup: Driver) -> str:
-    """The cgroup by which all processes can be stopped at once, or ""."""
+    """Return the cgroup by which all processes can be stopped at once, or ""."""
     try:
         return cgroup.path("freezer")
     except KeyError:
@@ -156,7 +156,7 @@ def _freezer(cgroup: Driver) -> str:
 
 
 def _external_namespaces(record: Record, data: dict[str, Any]) -> list[str]:
-    """``net[INODE]:NAME`` for namespaces that somebody else has made.  Raises UnsupportedError for some."""
+    """Return ``net[INODE]:NAME`` for namespaces that somebody else has made.  Raises UnsupportedError for some."""
     found = []
     for index, entry in enumerate((data.get("linux") or {}).get("namespaces") or ()):
         kind = entry["type"]
@@ -171,7 +171,7 @@ def _external_namespaces(record: Record, data: dict[str, Any]) -> list[str]:
 
 
 def _streams(pid: int) -> list[str]:
-    """What standard input, output and error are: ``pipe:[17]``, ``/dev/null``."""
+    """Return what standard input, output and error are: ``pipe:[17]``, ``/dev/null``."""
     found = []
     for fd in range(3):
         try:

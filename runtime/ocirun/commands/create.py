@@ -31,7 +31,7 @@ _HOST_KINDS_LATER = ("poststart", "poststop")
 def create(
     container_id: str, root: str, options: CreateOptions, *, keeps_session: bool, config: Config | None = None
 ) -> tuple[Record, Session]:
-    """Everything up to the program's start.
+    """Return everything up to the program's start.
 
     keeps_session     the caller keeps the session and starts the program itself; else `start` comes from elsewhere
     config   in place of the bundle's config.json
@@ -45,7 +45,7 @@ def create(
 def planned(
     container_id: str, root: str, options: CreateOptions, *, keeps_session: bool, config: Config | None = None
 ) -> Session:
-    """What will do that, with nothing of it done yet; the parameters are those of `create`."""
+    """Return what will do that, with nothing of it done yet; the parameters are those of `create`."""
     store.check_id(container_id)
     if config is None:
         config = load.load(os.path.abspath(options.bundle or "."))
@@ -57,7 +57,7 @@ def planned(
 
 
 def session_of(container_id: str, options: CreateOptions, *, config: Config, plan: Plan, cgroup: Driver) -> Session:
-    """The session of a plan that makes a container, with nothing of it done yet."""
+    """Return the session of a plan that makes a container, with nothing of it done yet."""
     record = _record(config, container_id, cgroup, plan)
     record.own_keyring = not options.no_new_keyring
     session = Session(plan, record, cgroup)
@@ -77,7 +77,7 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
 
 
 def _device_programs(plan: Plan) -> dict[str, bytes]:
-    """What device rules become on cgroup v2, by the name of the bytes."""
+    """Return what device rules become on cgroup v2, by the name of the bytes."""
     found = {}
     for op in plan.ops:
         if op.name == "filter_devices":
@@ -109,7 +109,7 @@ def carry_out(session: Session, options: CreateOptions) -> None:
 
 
 def stopped(session: Session) -> None:
-    """The poststop hooks of a container that was not created.
+    """Run the poststop hooks of a container that was not created.
 
     runtime.md, "Lifecycle": a failed hook leads to destruction, and that to the poststop hooks.
     """
@@ -124,7 +124,7 @@ INTENT = frozenset(("config", "state", "spare", "caller"))
 
 
 def intent(record: Record, config: Config) -> dict[str, bytes]:
-    """What is written before anything is made: whoever finds the directory later knows what to remove."""
+    """Return what is written before anything is made: whoever finds the directory later knows what to remove."""
     state, spare = record.texts()
     return {
         "config": config.raw,
@@ -143,7 +143,7 @@ def _unknown_calls(names: list[str]) -> str:
 
 
 def tracer(path: str, warn: Callable[[str], None]) -> Trace | None:
-    """What writes a trace to `path`; None for "".  Raises HostError when that cannot be opened."""
+    """Return what writes a trace to `path`; None for "".  Raises HostError when that cannot be opened."""
     if not path:
         return None
     from ..execute.trace import Trace
@@ -179,7 +179,7 @@ def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Re
 
 
 def _late(plan: Plan) -> list[list[object]]:
-    """The operations that may fail after this process has gone, with what an error will name."""
+    """Return the operations that may fail after this process has gone, with what an error will name."""
     found: list[list[object]] = []
     args: object = []
     started = False
@@ -196,6 +196,6 @@ def _late(plan: Plan) -> list[list[object]]:
 
 
 def utc_now() -> str:
-    """This moment as RFC 3339 has it, always as long."""
+    """Return this moment as RFC 3339 has it, always of the same length."""
     now = time.time_ns()
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000)) + f".{now % 1_000_000_000:09d}Z"

@@ -79,7 +79,7 @@ def _remove_more(record: Record, directory: int) -> list[str]:
 
 
 def _kill(record: Record, cgroup: Driver) -> None:
-    """SIGKILL to init, and wait until it is gone; a frozen one is thawed."""
+    """Send SIGKILL to init, and wait until it is gone; a frozen one is thawed."""
     pidfd = records.open_init(record)
     if pidfd < 0:
         return
@@ -111,7 +111,7 @@ def _kill(record: Record, cgroup: Driver) -> None:
 
 
 def _poststop(record: Record, directory: int) -> tuple[list[tuple[str, int, dict[str, Any]]], list[str]]:
-    """The poststop hooks, read while the saved config is still there; or a warning that it is of no use."""
+    """Return the poststop hooks, read while the saved config is still there; or a warning that it is of no use."""
     if "poststop" not in record.hooks:
         return [], []
     from ..execute.hooks import late_hooks

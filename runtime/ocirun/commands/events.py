@@ -27,7 +27,7 @@ _POLL_MAX = (1 << 31) - 1
 
 
 def data(driver: Driver, groups: Groups | None = None) -> dict[str, Any]:
-    """The ``data`` of a stats event.
+    """Return the ``data`` of a stats event.
 
     groups   the container's groups of resctrl, see `rdt_groups`
     """
@@ -37,7 +37,7 @@ def data(driver: Driver, groups: Groups | None = None) -> dict[str, Any]:
 
 
 def rdt_groups(record: Record, root: str) -> Groups | None:
-    """The arguments of `resctrl.figures` for a container; None for one without `linux.intelRdt`.
+    """Return the arguments of `resctrl.figures` for a container; None for one without `linux.intelRdt`.
 
     root   the state root
     Raises ContainerNotFoundError when it is removed meanwhile.
@@ -59,7 +59,7 @@ def rdt_groups(record: Record, root: str) -> Groups | None:
 
 
 def watch(record: Record, root: str, cgroup: Driver, interval: float) -> Iterator[dict[str, Any]]:
-    """`events` of a container; the driver is closed at the end.
+    """Yield `events` of a container; the driver is closed at the end.
 
     root   the state root
     Raises StateError when it has stopped, HostError, UnsupportedError; all with the first event.
@@ -78,7 +78,7 @@ def watch(record: Record, root: str, cgroup: Driver, interval: float) -> Iterato
 def events(
     container_id: str, driver: Driver, pidfd: int, interval: float, groups: Groups | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Events until the container's first process ends.
+    """Yield events until the container's first process ends.
 
     pidfd      of that process; the caller closes it
     interval   seconds from one stats event to the next; the first comes after the first interval

@@ -45,7 +45,7 @@ def exec_process(record: Record, cgroup: Driver, directory: int, process: dict[s
 
 
 def session(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> Session:
-    """What will run a process in a container that is there, with nothing of it done yet.
+    """Return what will run a process in a container that is there, with nothing of it done yet.
 
     Raises StateError, ConfigError, UsageError, UnsupportedError.
     """
@@ -158,7 +158,7 @@ def _session(
 
 
 def foreign_namespaces(pid: int) -> frozenset[str] | None:
-    """The types of the namespaces of a process that are not ours; None where we may not see that.
+    """Return the types of the namespaces of a process that are not ours; None where we may not see that.
 
     Whoever calls `exec` may be elsewhere than the caller of `create` was, so the config alone cannot tell.
     """
@@ -173,7 +173,7 @@ def foreign_namespaces(pid: int) -> frozenset[str] | None:
 
 
 def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
-    """``--cgroup [CONTROLLER,...:]PATH`` as a path for each group.  Raises UsageError."""
+    """Return ``--cgroup [CONTROLLER,...:]PATH`` as a path for each group.  Raises UsageError."""
     found: dict[str, str] = {}
     names = {name: group for group in cgroup.groups for name in group.controllers}
     for text in wanted:
@@ -220,14 +220,14 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
 
 
 def base_process(directory: int, record: Record) -> dict[str, Any]:
-    """The process that flags of `exec` change: that of the container, without what belongs to its init."""
+    """Return the process that flags of `exec` change: that of the container, without what belongs to its init."""
     process: dict[str, Any] = dict(saved.config(directory, record.bundle).get("process") or {"cwd": "/"})
     process["terminal"] = False
     return process
 
 
 def process_file(path: str) -> dict[str, Any]:
-    """``--process FILE``.  Raises HostError, ConfigError."""
+    """Return ``--process FILE``.  Raises HostError, ConfigError."""
     from .._base import jsonio
 
     raw = _read(path)
@@ -241,7 +241,7 @@ def process_file(path: str) -> dict[str, Any]:
 
 
 def _read(path: str) -> bytes:
-    """All of a file, of a pipe too: shells give one for ``--process <(command)``."""
+    """Return all of a file, of a pipe too: shells give one for ``--process <(command)``."""
     parts: list[bytes] = []
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)

@@ -34,7 +34,7 @@ def plan(
     for_show: bool = False,
     where: Any = host,
 ) -> tuple[Plan, Driver]:
-    """The plan that makes a container of a config on a host, and its cgroup driver; changes nothing.
+    """Return the plan that makes a container of a config on a host, and its cgroup driver; changes nothing.
 
     where   answers what is asked about the host: the module `host.facts` for this one, a `FactsFile` for another
     Raises ConfigError, UnsupportedError, HostError.
@@ -57,7 +57,7 @@ def explain(
     config: Config | None = None,
     where: FactsFile | None = None,
 ) -> Plan:
-    """The plan alone; reads config.json, unless it is given, and facts; changes nothing.
+    """Return the plan alone; reads config.json, unless it is given, and facts; changes nothing.
 
     where   another host than this one
     """
@@ -74,7 +74,7 @@ def explain(
 def choose_driver(
     config: Config, container_id: str, options: CreateOptions, layout: Layout, where: Any = host
 ) -> Driver:
-    """The cgroup driver for a container, by its config, the options and the hierarchies of the host."""
+    """Return the cgroup driver for a container, by its config, the options and the hierarchies of the host."""
     from ..cgroup import choose
 
     manager = None
@@ -105,12 +105,12 @@ def _manager(where: Any) -> Manager:
 
 
 def is_rootless(options: CreateOptions, where: Any = host) -> bool:
-    """Cgroups are made only where we happen to be allowed to."""
+    """Return whether cgroups are made only where we happen to be allowed to."""
     return options.rootless == "true" or (options.rootless == "auto" and not where.privileged())
 
 
 def request(config: Config, container_id: str, root: str, options: CreateOptions, *, keeps_session: bool) -> Request:
-    """What the builder must know of the caller's wishes.  Raises UnsupportedError for an init that cannot be."""
+    """Return what the builder must know of the caller's wishes.  Raises UnsupportedError for an init that cannot be."""
     reason = "" if options.init is False else without_init(config.data)
     if reason and options.init:
         raise UnsupportedError(reason, pointer="/linux/namespaces", remedy="do without an init")
@@ -140,7 +140,7 @@ def add_warnings(made: Plan, config: Config) -> None:
 def create_facts(
     config: Config, options: CreateOptions, layout: Layout, *, for_show: bool = False, where: Any = host
 ) -> Facts:
-    """The facts that `create` needs of the host and this process."""
+    """Return the facts that `create` needs of the host and this process."""
     data: Any = config.data
     known = facts(
         layout,
@@ -158,7 +158,9 @@ def create_facts(
 
 
 def _is_root_closed(config: Config) -> bool:
-    """The root of the container's user namespace, if it has one, may not search all directories above its root."""
+    """Return whether the root of the container's user namespace, if it has one,
+    may not search all directories above its root.
+    """
     data: Any = config.data
     linux = data.get("linux") or {}
     if not any(entry["type"] == "user" for entry in linux.get("namespaces") or ()):
@@ -168,12 +170,12 @@ def _is_root_closed(config: Config) -> bool:
 
 
 def _host_id(maps: Any) -> int:
-    """What id 0 of a user namespace is outside, -1 where the maps do not say: of a namespace that is joined."""
+    """Return what id 0 of a user namespace is outside, -1 where the maps do not say: of a namespace that is joined."""
     return next((one["hostID"] for one in maps if one["containerID"] == 0), -1)
 
 
 def absolute(path: str) -> str:
-    """`path` from the root; "" stays."""
+    """Return `path` from the root; "" stays."""
     return os.path.abspath(path) if path else ""
 
 
@@ -186,7 +188,7 @@ def facts(
     activation: bool = True,
     where: Any = host,
 ) -> Facts:
-    """What the plan of a config must know; what few configs need is asked for those alone.
+    """Return what the plan of a config must know; what few configs need is asked for those alone.
 
     for_show     without the environment
     activation   with the sockets that were passed to this process (sd_listen_fds(3))
@@ -218,7 +220,9 @@ def facts(
 
 
 def _listen_fds() -> int:
-    """The number of sockets passed by socket activation, if they are meant for this process (sd_listen_fds(3))."""
+    """Return the number of sockets passed by socket activation,
+    if they are meant for this process (sd_listen_fds(3)).
+    """
     text, pid = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_PID", "")
     if not (text.isascii() and text.isdigit() and len(text) < 5) or pid != str(os.getpid()):
         return 0
@@ -239,7 +243,7 @@ def check_terminal(
     without: str = "set process.terminal to false",
     to_use: str = "set process.terminal to true and detach",
 ) -> None:
-    """A terminal needs somebody at its other end.  Raises UsageError.
+    """Check that a terminal has somebody at its other end.  Raises UsageError.
 
     process   an object like ``process`` of config.json
     here      this process stays, and is at the other end itself

@@ -99,7 +99,7 @@ def restore_container(container_id: str, root: str, options: RestoreOptions) -> 
 
 
 def _wait(session: Session, record: Record, root: str, options: RestoreOptions) -> int:
-    """In the foreground: until the container ends, which is then deleted; its exit code."""
+    """Wait in the foreground until the container ends, which is then deleted; return its exit code."""
     signals = foreground.forwarder()
     console = None
     try:

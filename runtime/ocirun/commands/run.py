@@ -81,7 +81,7 @@ def run_container(
 
 
 def _leave(session: Session, root: str, container_id: str, options: CreateOptions, *, keep: bool) -> None:
-    """After the program's end: the orphans, and the container unless it is kept.
+    """Clean up after the program's end: the orphans, and the container unless it is kept.
 
     The exit status is the program's by now, so what fails here is a warning.
     """
@@ -127,7 +127,7 @@ def delete(root: str, container_id: str) -> list[str]:
 
 
 def remove(root: str, record: Record, cgroup: Driver) -> list[str]:
-    """As `delete`, for a caller that has kept what the state says."""
+    """Do the same as `delete`, for a caller that has kept what the state says."""
     directory = _locked(root, record.container_id)
     if directory < 0:
         return []
@@ -138,7 +138,7 @@ def remove(root: str, record: Record, cgroup: Driver) -> list[str]:
 
 
 def _keep_usage(session: Session, root: str, container_id: str) -> None:
-    """What the program used, for `state`: a cgroup of systemd goes when it is empty."""
+    """Keep what the program used, for `state`: a cgroup of systemd goes when it is empty."""
     from ..state import store, usage
 
     try:
@@ -152,7 +152,7 @@ def _keep_usage(session: Session, root: str, container_id: str) -> None:
 
 
 def _locked(root: str, container_id: str) -> int:
-    """The container's directory, locked; -1 when somebody else has deleted it."""
+    """Return the container's directory, locked; -1 when somebody else has deleted it."""
     from ..state import store
 
     try:
@@ -170,7 +170,7 @@ def _locked(root: str, container_id: str) -> int:
 
 
 def poststart(session: Session, record: Record) -> None:
-    """The poststart hooks of a program that this process has started.  Raises HookError."""
+    """Run the poststart hooks of a program that this process has started.  Raises HookError."""
     if "poststart" not in record.hooks:
         return
     for index in session.hook_numbers("poststart"):
@@ -178,7 +178,7 @@ def poststart(session: Session, record: Record) -> None:
 
 
 def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
-    """Until the program ends: its exit code, or 128 plus the signal."""
+    """Wait until the program ends: its exit code, or 128 plus the signal."""
     import select
 
     pidfd = session.helper.pidfd
@@ -215,7 +215,7 @@ def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
 
 
 def _reap_orphans() -> None:
-    """As a subreaper this process has inherited what the container left behind."""
+    """Reap what the container left behind, and this process has inherited as a subreaper."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

@@ -103,14 +103,14 @@ def _let_go(record: Record, directory: int) -> None:
 
 
 def _late(record: Record) -> StateError:
-    """The error of a fifo that nobody reads."""
+    """Return the error of a fifo that nobody reads."""
     if records.is_alive(record):
         return StateError(_RUNNING, status=records.RUNNING)
     return StateError(_STOPPED, status=records.STOPPED)
 
 
 def _outcome(fifo: int, init: int, directory: int) -> Progress:
-    """What the init process has written when it has closed its end of the fifo: at execve, or at its death.
+    """Return what the init process has written when it has closed its end of the fifo: at execve, or at its death.
 
     Nothing has failed but what is told there; so what fails here is no failed start.
     """

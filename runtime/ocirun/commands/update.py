@@ -72,7 +72,7 @@ def update(directory: int, driver: Driver, wanted: object, *, source: str) -> li
 
 
 def checked(wanted: object, *, source: str) -> tuple[dict[str, Any], list[Problem]]:
-    """What the document asks for, and warnings.
+    """Return what the document asks for, and warnings.
 
     Device rules are left out: engines send their deny-all with every update,
     and the container keeps the rules that it has.  Keys may be in any case,
@@ -102,7 +102,7 @@ def _parsed(raw: bytes, source: str) -> Any:
 
 
 def _names(value: Any, node: Node) -> Any:
-    """`value` with the keys that differ from known ones in case only spelt as those; a copy."""
+    """Return `value` with the keys that differ from known ones in case only spelt as those; a copy."""
     if node[0] == LIST and isinstance(value, list):
         return [_names(item, node[1]) for item in value]
     if node[0] != OBJECT or not isinstance(value, dict):
@@ -118,7 +118,7 @@ def _names(value: Any, node: Node) -> Any:
 
 
 def _below(problem: Problem) -> Problem:
-    """The problem with a pointer into the document instead of config.json."""
+    """Return the problem with a pointer into the document instead of config.json."""
     pointer = problem.pointer.removeprefix(rules.PLACE)
     return Problem(pointer, problem.message, expected=problem.expected, found=problem.found, warning=problem.warning)
 
@@ -131,7 +131,7 @@ def _refused(problems: Iterable[Problem], source: str) -> ConfigError:
 
 
 def _asked(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without what is unknown or unset."""
+    """Return the document without what is unknown or unset."""
     result: dict[str, Any] = {}
     known: Node = RESOURCES
     for key, value in document.items():
@@ -151,7 +151,7 @@ def _set(block: dict[str, Any], node: Node, unset: tuple[str, ...]) -> dict[str,
 
 
 def merged(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The limits after an update.
+    """Return the limits after an update.
 
     Arrays keep the entries for other devices, page sizes and interfaces.
     Memory without a limit ends a limit of memory and swap too.
@@ -179,7 +179,7 @@ def _merge(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def saved(directory: int) -> dict[str, Any]:
-    """The limits that a container has: those of its last update, or of its config.
+    """Return the limits that a container has: those of its last update, or of its config.
 
     Raises StateDamagedError.
     """
@@ -207,7 +207,7 @@ def saved(directory: int) -> dict[str, Any]:
 def _settings(
     driver: Driver, old: dict[str, Any], new: dict[str, Any], given: dict[str, Any]
 ) -> tuple[list[Setting], list[Problem]]:
-    """What to write, and warnings: all that is given, and what else comes out differently."""
+    """Return what to write, and warnings: all that is given, and what else comes out differently."""
     settings, warnings = _translated(driver, {key: new[key] if key in _JOINED else given[key] for key in given})
     try:
         before = set(_values(_translated(driver, {key: old[key] for key in _JOINED if key in given and key in old})[0]))
@@ -234,7 +234,7 @@ def _values(settings: Iterable[Setting]) -> list[tuple[str, str, str]]:
 
 
 def _refuse_below_usage(driver: Driver, memory: dict[str, Any]) -> None:
-    """``checkBeforeUpdate`` of the spec, where the kernel does not look by itself."""
+    """Carry out ``checkBeforeUpdate`` of the spec, where the kernel does not look by itself."""
     limit = memory["limit"]
     if driver.refuses or limit < 0 or not memory.get("checkBeforeUpdate"):
         return

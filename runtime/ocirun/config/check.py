@@ -33,7 +33,7 @@ ELSEWHERE = {
 
 
 def check(data: object, *, unknown: bool = False) -> list[Problem]:
-    """All that is wrong with a config; an entry with ``warning`` set does not stop it from being used.
+    """Return all that is wrong with a config; an entry with ``warning`` set does not stop it from being used.
 
     data      config.json as parsed; it is not changed
     unknown   also warn about keys that the spec does not have
@@ -47,14 +47,14 @@ def check(data: object, *, unknown: bool = False) -> list[Problem]:
 
 
 def structure(data: object) -> list[Problem]:
-    """What is wrong with the values one by one: exactly what ``schemas/config.schema.json`` says."""
+    """Return what is wrong with the values one by one: exactly what ``schemas/config.schema.json`` says."""
     walk = Walk()
     walk.root(data)
     return walk.report.problems
 
 
 def part_is_sound(data: dict[str, Any], key: str) -> bool:
-    """Whether the values below one key of the document are right one by one, whatever is wrong elsewhere."""
+    """Return whether the values below one key of the document are right one by one, whatever is wrong elsewhere."""
     walk = Walk()
     if data.get(key) is not None:
         try:
@@ -65,7 +65,7 @@ def part_is_sound(data: dict[str, Any], key: str) -> bool:
 
 
 def checked(data: object) -> list[Problem]:
-    """Like ``check``, for a caller that owns `data`: keys that are null are taken out of it."""
+    """Do the same as ``check``, for a caller that owns `data`: keys that are null are taken out of it."""
     walk = Walk()
     walk.root(data)
     for parent, key in walk.nulls:
@@ -76,7 +76,7 @@ def checked(data: object) -> list[Problem]:
 
 
 def checked_parts(data: dict[str, Any], parts: Iterable[str]) -> list[Problem]:
-    """Like ``checked``, for a config of which only `parts` are not known to be right.
+    """Do the same as ``checked``, for a config of which only `parts` are not known to be right.
 
     parts   paths of keys such as ``process/args``, each there in `data`
     The rules look at the whole config, as one value may contradict another.
@@ -106,7 +106,7 @@ def _rules(data: Any, report: Report) -> None:
 
 
 def without(value: Any, nulls: list[tuple[dict[str, Any], str]]) -> Any:
-    """`value` itself, or a copy of it without the keys in `nulls`, if there are any."""
+    """Return `value` itself, or a copy of it without the keys in `nulls`, if there are any."""
     if not nulls:
         return value
     gone = {(id(parent), key) for parent, key in nulls}
@@ -217,7 +217,7 @@ class Walk:
 
 
 def scalar(value: Any, node: Node) -> str:
-    """What a value without parts should have been by `node`, in words, or "" if it is right.
+    """Return what a value without parts should have been by `node`, in words, or "" if it is right.
 
     Types are exact: True is no number, and neither are 1.0 and "1".
     """
@@ -243,7 +243,7 @@ def scalar(value: Any, node: Node) -> str:
 
 
 def words(node: Node) -> str:
-    """What the tables expect, for people."""
+    """Return what the tables expect, for people."""
     kind = node[0]
     if kind == STR:
         return "a string" if node[1] == "text" else FORMS[node[1]][1]
@@ -257,7 +257,7 @@ def words(node: Node) -> str:
 
 
 def _plain(value: list[Any]) -> bool:
-    """Whether `value` holds only strings of ASCII characters without NUL: one pass in C for the usual case."""
+    """Return whether `value` holds only strings of ASCII characters without NUL: one pass in C for the usual case."""
     try:
         text = "\n".join(value)
     except TypeError:
@@ -266,7 +266,7 @@ def _plain(value: list[Any]) -> bool:
 
 
 def too_deep(value: object, levels: int) -> bool:
-    """Whether `value` has more than `levels` levels of arrays and objects."""
+    """Return whether `value` has more than `levels` levels of arrays and objects."""
     level = [value]
     while level:
         inner: list[object] = []

@@ -98,7 +98,7 @@ def from_values(data: Mapping[str, Any], *, bundle: str, path: str) -> Config:
 
 
 def with_parts(config: Config, data: dict[str, Any], parts: Iterable[str]) -> Config:
-    """A checked config with other values in some places.
+    """Return a checked config with other values in some places.
 
     data    its values with the new ones; objects that have not changed may be those of `config`
     parts   paths of keys such as ``process/args``: what is new, and owned by the caller
@@ -122,7 +122,7 @@ def _as_json(data: Mapping[str, Any], path: str) -> bytes:
 
 
 def read(path: str, *, bundle: str = "") -> bytes:
-    """The bytes of a regular file of at most SIZE_LIMIT bytes.
+    """Return the bytes of a regular file of at most SIZE_LIMIT bytes.
 
     path     the file
     bundle   the directory to name instead if that is what is missing

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def clean(text: str) -> str:
-    """What is wrong with the characters of `text`, or "".
+    """Return what is wrong with the characters of `text`, or "".
 
     A NUL would end the string in every system call; half of a surrogate pair
     has no UTF-8 form, so it could not be handed to the kernel at all.
@@ -79,7 +79,7 @@ FORMS: dict[str, tuple[Callable[[str], bool], str]] = {
 
 
 def numbers(text: str, *, most: int) -> str:
-    """What is wrong with a list of CPUs or memory nodes such as ``0-3,7``, or "".
+    """Return what is wrong with a list of CPUs or memory nodes such as ``0-3,7``, or "".
 
     most   the largest number allowed
     Spaces around an entry are allowed, as the kernel allows them (bitmap_parselist).

@@ -14,7 +14,7 @@ class TooManyError(Exception):
 
 
 def describe(value: object) -> str:
-    """`value` in words for a message: scalars in full as far as they are short, containers by kind."""
+    """Return `value` in words for a message: scalars in full as far as they are short, containers by kind."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -66,7 +66,7 @@ class Report:
             self.problems.append(Problem(pointer, message, expected=expected, found=found, warning=True))
 
     def sound(self, *pointers: str) -> bool:
-        """Whether the values at `pointers` have no fault in them or around them.
+        """Return whether the values at `pointers` have no fault in them or around them.
 
         A rule that reads several values runs only if each of them is sound: it
         needs no tests of types then, and one mistake is not reported twice.

@@ -20,7 +20,7 @@ _IPC = ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_
 
 
 def path(key: str) -> str:
-    """The file of a parameter, relative to /proc/sys; "" if the key cannot name one.
+    """Return the file of a parameter, relative to /proc/sys; "" if the key cannot name one.
 
     key   ``net.ipv4.ip_forward`` or ``net/ipv4/ip_forward``.  The separator that
           comes first is the one, and the other one stands for the first inside
@@ -38,7 +38,7 @@ def path(key: str) -> str:
 
 
 def namespace(file: str) -> str:
-    """The type of namespace that holds `file`, a result of ``path``; "" if the whole host shares it."""
+    """Return the type of namespace that holds `file`, a result of ``path``; "" if the whole host shares it."""
     top, _, rest = file.partition("/")
     if top == "net" and rest:
         return "network"

@@ -87,15 +87,15 @@ class Context:
         return self._side
 
     def encoded(self) -> Encoded:
-        """What the two sides are given."""
+        """Return what the two sides are given."""
         return Encoded(self.plan, self.made, encoder=self.encoder, after_start=self.after_start)
 
     def plan_after_start(self) -> encode.AfterStart:
-        """What follows the start of a run that is one call."""
+        """Return what follows the start of a run that is one call."""
         return encoded.plan_after_start(self.plan, self.record, self.cgroup)
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
-        """What was used, from the texts of the files of `whole_course`."""
+        """Return what was used, from the texts of the files of `whole_course`."""
         return self.cgroup.usage_from(texts)
 
     def give_plan(self) -> None:
@@ -138,11 +138,11 @@ class Context:
         return self._side is not None and bool(self._side.native.created)
 
     def below(self, controller: str) -> str:
-        """The group below the container's that is to be joined in a hierarchy, "" for the container's own."""
+        """Return the group below the container's that is to be joined in a hierarchy, "" for the container's own."""
         return self.sub_groups.get(controller, "")
 
     def run_hook(self, index: int) -> None:
-        """One hook of the runtime's namespaces."""
+        """Run one hook of the runtime's namespaces."""
         from .hooks import hooks
 
         if self.progress_name and self._has_helper and self.helper.progress_fd >= 0:
@@ -151,7 +151,7 @@ class Context:
         hooks.run_of(self.record, self.plan.ops[index], index, pid)
 
     def hook_numbers(self, kind: str) -> list[int]:
-        """The operations that are hooks of a kind."""
+        """Return the operations that are hooks of a kind."""
         return [
             index
             for index, op in enumerate(self.plan.ops)

@@ -43,7 +43,7 @@ class Encoded:
         self.has_init = any(op.name == "fork_program" for op in plan.ops)
 
     def copy(self) -> Encoded:
-        """The same in an object of its own."""
+        """Return the same in an object of its own."""
         other = Encoded.__new__(Encoded)
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))
@@ -51,7 +51,9 @@ class Encoded:
 
 
 def plan_after_start(plan: Plan, record: Record, cgroup: Driver) -> encode.AfterStart:
-    """What follows the start of a run that is one call: also its removal, if nothing in that decides or talks."""
+    """Return what follows the start of a run that is one call:
+    also its removal, if nothing in that decides or talks.
+    """
     plain = "poststop" not in record.hooks and record.host_mounts is None and cgroup.unit is None
     if not plain or any(op.name == "make_rdt_group" for op in plan.ops):
         return encode.AfterStart()
@@ -59,5 +61,7 @@ def plan_after_start(plan: Plan, record: Record, cgroup: Driver) -> encode.After
 
 
 def milliseconds(timeout: float | None) -> int:
-    """A time-out in seconds for struct host; 0 is no limit, and so are more nanoseconds than a signed word has."""
+    """Return a time-out in seconds for struct host;
+    0 is no limit, and so are more nanoseconds than a signed word has.
+    """
     return max(1, int(timeout * 1000)) if timeout is not None and timeout <= 1e9 else 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def of(session: Context, index: int, progress: Progress) -> OcirunError:
-    """The error of the operation `index`, or of the runtime's part in a barrier of the helper."""
+    """Return the error of the operation `index`, or of the runtime's part in a barrier of the helper."""
     ops = session.plan.ops
     op = ops[index] if index < len(ops) else None
     call = spawn.call_name(progress.call)
@@ -39,7 +39,9 @@ def of(session: Context, index: int, progress: Progress) -> OcirunError:
 
 
 def _turn(call: str, error: OSError) -> HostError:
-    """The runtime's part in a barrier: a message, an answer, the second process of a helper; or what is held before."""
+    """Return the runtime's part in a barrier: a message, an answer, the second process of a helper;
+    or what is held before.
+    """
     number = error.errno or 0
     if number == EPROTO:
         return HostError("the init helper sent a message that the plan does not have")
@@ -55,7 +57,7 @@ def _turn(call: str, error: OSError) -> HostError:
 
 
 def _course(call: str, error: OSError) -> HostError:
-    """After the creation: the program's streams, its time, its end."""
+    """Return the error of a failure after the creation: the program's streams, its time, its end."""
     if call == "waitid":
         return HostError.from_os("exit status of the first process", error, call=call, remedy=spawn.LOST)
     if call in ("sendmsg", "recvmsg"):

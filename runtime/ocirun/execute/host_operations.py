@@ -26,7 +26,7 @@ _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2), Linux 4.11
 
 
 def open_init(context: Context, pid: int, slot: str) -> None:
-    """A pidfd of the container's init, known to be the one that the state tells of."""
+    """Open a pidfd of the container's init, known to be the one that the state tells of."""
     from ..state import record
 
     fd = record.open_init(context.record)
@@ -36,14 +36,14 @@ def open_init(context: Context, pid: int, slot: str) -> None:
 
 
 def make_notify_socket(context: Context, directory: str) -> None:
-    """The socket to which the container says that it is ready."""
+    """Make the socket to which the container says that it is ready."""
     from .streams import notify
 
     context.notify = notify.listen(context.directory)
 
 
 def compile_seccomp(context: Context, filter: str, **rules: Any) -> None:
-    """The filter, from the cache if it was made before."""
+    """Compile the filter, or take it from the cache if it was made before."""
     from .seccomp import filter_cache
 
     program = filter_cache.compiled(context.directory, rules)
@@ -82,7 +82,7 @@ def open_namespace(context: Context, path: str, type: str, slot: str, not_own_fo
 
 
 def make_cgroup(context: Context, controller: str, path: str) -> None:
-    """All directories of the driver at once; the later ones find their work done."""
+    """Make all directories of the driver at once; the later ones find their work done."""
     if not context.cgroup_made:
         context.cgroup_made = True
         context.undo.append(context.remove_cgroup)
@@ -94,7 +94,7 @@ def make_cgroup(context: Context, controller: str, path: str) -> None:
 
 
 def start_unit(context: Context, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
-    """The unit with the helper in it; what is recorded before tells a later `delete` of it."""
+    """Start the unit with the helper in it; what is recorded before tells a later `delete` of it."""
     context.cgroup_made = True
     context.cgroup.check()
     context.record.cgroup = context.cgroup.record()
@@ -104,27 +104,27 @@ def start_unit(context: Context, unit: str, slice: str, instance: str, propertie
 
 
 def set_unit(context: Context, unit: str, properties: list[Any]) -> None:
-    """Limits that come last."""
+    """Set limits that come last."""
     context.cgroup.set(properties)
 
 
 def attach_unit(context: Context, unit: str, below: str) -> None:
-    """Another process of the container."""
+    """Attach another process of the container."""
     context.cgroup.attach(context.helper.pid, below)
 
 
 def place_process(context: Context) -> None:
-    """The helper into all hierarchies, by the runtime."""
+    """Put the helper into all hierarchies, by the runtime."""
     context.cgroup.place(context.helper.pid)
 
 
 def write_cgroup(context: Context, controller: str, path: str, file: str, value: str) -> None:
-    """One limit."""
+    """Write one limit."""
     context.cgroup.write(controller, file, value)
 
 
 def make_rdt_group(context: Context, path: str, schemata: list[str], existing: int) -> None:
-    """A resctrl group, or a look at the one that is there."""
+    """Make a resctrl group, or compare the one that is there."""
     from . import rdt
 
     with BlockSigint():
@@ -132,41 +132,41 @@ def make_rdt_group(context: Context, path: str, schemata: list[str], existing: i
 
 
 def join_rdt_group(context: Context, path: str) -> None:
-    """The finished process becomes a task of a resctrl group."""
+    """Make the finished process a task of a resctrl group."""
     from . import rdt
 
     rdt.join(path, context.helper.pid)
 
 
 def enable_controllers(context: Context, path: str, controllers: list[str], others: list[str]) -> None:
-    """Controllers for the groups below one."""
+    """Switch on controllers for the groups below one."""
     context.cgroup.enable(path, controllers, others)
 
 
 def filter_devices(context: Context, path: str, rules: list[str], program: str) -> None:
-    """The program that decides on devices."""
+    """Attach the program that decides on devices."""
     context.cgroup.filter_devices("\n".join(rules))
 
 
 def give_cgroup(context: Context, path: str, uid: int, files: list[str]) -> None:
-    """The container's user owns its cgroup."""
+    """Give the cgroup to the container's user."""
     context.cgroup.give(uid, files)
 
 
 def start_in_cgroup(context: Context, path: str) -> None:
-    """The directory for CLONE_INTO_CGROUP, kept until `spawn`."""
+    """Open the directory for CLONE_INTO_CGROUP, kept until `spawn`."""
     context.side.native.start_in = context.cgroup.open_directory(context.below(UNIFIED))
 
 
 def open_cgroup(context: Context, controller: str, path: str, slot: str) -> None:
-    """The file by which the helper joins one hierarchy."""
+    """Open the file by which the helper joins one hierarchy."""
     context.fds[slot] = context.cgroup.open_join(controller, context.below(controller))
 
 
 def write_id_maps(
     context: Context, uid_map: str, gid_map: str, uid_program: str, gid_program: str, setgroups: str
 ) -> None:
-    """uid_map and gid_map of the helper, through the host's procfs or by newuidmap and newgidmap."""
+    """Write uid_map and gid_map of the helper, through the host's procfs or by newuidmap and newgidmap."""
     from .ids import idmaps
 
     # Groups first: newuidmap takes the right to write them away from nobody, but the order is usual.
@@ -175,14 +175,14 @@ def write_id_maps(
 
 
 def make_nodes(execution: Context, nodes: list[list[Any]], context: str | None) -> None:
-    """The devices of a container in a user namespace, handed to the helper with the answer."""
+    """Make the devices of a container in a user namespace, handed to the helper with the answer."""
     from .ids import nodes as making
 
     execution.side.native.answer = making.make_nodes(execution.helper.pid, nodes, context)
 
 
 def make_user_namespace(context: Context, uid_map: str, gid_map: str) -> None:
-    """A user namespace that holds a mapping, kept until the next one is made."""
+    """Make a user namespace that holds a mapping, kept until the next one is made."""
     from .ids import idmount
 
     old = context.fds.pop("mapping", -1)
@@ -200,14 +200,14 @@ def idmap_mount(context: Context, path: str, by: str, recursive: int) -> None:
 
 
 def hide_host_mounts(context: Context, namespaces: int) -> None:
-    """After --no-pivot the host's mounts are under the root still."""
+    """Hide the host's mounts, which after --no-pivot are under the root still."""
     from .mounts import hiding
 
     hiding.hide_host_mounts(context.helper, context.side.native.message, namespaces)
 
 
 def move_device(context: Context, device: str, name: str) -> None:
-    """A network device of the host becomes one of the container."""
+    """Move a network device of the host into the container."""
     from .net import netdevices
 
     with BlockSigint():
@@ -215,7 +215,7 @@ def move_device(context: Context, device: str, name: str) -> None:
 
 
 def pass_console(context: Context, socket: str) -> None:
-    """The terminal's master goes to the caller's socket, or stays here for a foreground run."""
+    """Send the terminal's master to the caller's socket, or keep it here for a foreground run."""
     master = context.side.native.message
     context.side.native.message = -1
     if not socket:
@@ -230,33 +230,33 @@ def pass_console(context: Context, socket: str) -> None:
 
 
 def pass_pidfd(context: Context, socket: str) -> None:
-    """A pidfd of the init process for the caller."""
+    """Send a pidfd of the init process to the caller."""
     from .streams import sockets
 
     sockets.send_descriptor(socket, context.helper.pidfd, b"pidfd")
 
 
 def pass_listener(context: Context, socket: str, metadata: str, status: str) -> None:
-    """The listener of the seccomp filter for whoever answers its questions."""
+    """Send the listener of the seccomp filter to whoever answers its questions."""
     from .seccomp import listener
 
     listener.send(context, socket, metadata, status)
 
 
 def restore_processes(context: Context, external: list[list[str]]) -> None:
-    """The processes of a checkpoint, by CRIU."""
+    """Restore the processes of a checkpoint, by CRIU."""
     from .criu import restoration
 
     restoration.make_processes(context, external, pass_console)
 
 
 def record_state(context: Context, status: str) -> None:
-    """From here on other commands know the init process."""
+    """Record the state: from here on other commands know the init process."""
     context.save_process()
 
 
 def write_pid_file(context: Context, path: str) -> None:
-    """Digits and nothing else, complete from the first moment."""
+    """Write the pid file: digits and nothing else, complete from the first moment."""
     directory, name = os.path.split(path)
     fd = os.open(directory or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # The directory may be everybody's, who must not be able to have made this name before.

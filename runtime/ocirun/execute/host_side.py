@@ -57,7 +57,7 @@ class HostSide:
         self.native.record, self.native.memory = self._record, memory
 
     def lend(self, content: bytes) -> Any:
-        """The address of bytes that live as long as this."""
+        """Return the address of bytes that live as long as this."""
         address = ffi.from_buffer(content)
         self._keep.append((content, address))
         return address
@@ -74,11 +74,11 @@ class HostSide:
         return turn
 
     def progress(self) -> records.Progress:
-        """What failed, and when each operation began."""
+        """Return what failed, and when each operation began."""
         return records.Progress(bytes(ffi.buffer(self._record)))
 
     def inodes(self, count: int) -> list[int]:
-        """Those of the groups that it has made, 0 for one that it has not."""
+        """Return those of the groups that it has made, 0 for one that it has not."""
         return [lib.ocirun_host_inode(self.native, number) for number in range(count)]
 
     def let_directory_go(self) -> None:
@@ -92,7 +92,7 @@ class HostSide:
         lib.ocirun_host_let_go(self.native)
 
     def commit(self) -> None:
-        """What was made stays, when this is freed."""
+        """Commit: what was made stays when this is freed."""
         lib.ocirun_host_commit(self.native)
 
     def take_back(self) -> int:
@@ -101,18 +101,18 @@ class HostSide:
         return left
 
     def allow(self, seconds: float) -> None:
-        """After the program was killed for its time: come back in so many seconds.  Raises HostError."""
+        """Allow so many seconds after the program was killed for its time, then come back.  Raises HostError."""
         result = lib.ocirun_host_allow(self.native, int(seconds * 1000))
         if result < 0:
             raise HostError.from_os("timer", OSError(-result, ""), call="timerfd_settime")
 
     def output(self, number: int) -> tuple[bytes, bool]:
-        """(what is kept of standard output, 0, or error, 1; there was more)."""
+        """Return (what is kept of standard output, 0, or error, 1; there was more)."""
         stream = self.native.output[number]
         return bytes(ffi.buffer(stream.kept, stream.size)) if stream.size else b"", bool(stream.cut)
 
     def usage_texts(self) -> list[str]:
-        """What `read_usage` has read: the text of each file, "" for one that the kernel has not."""
+        """Return what `read_usage` has read: the text of each file, "" for one that the kernel has not."""
         raw = bytes(ffi.buffer(self.native.usage, self.native.usage_size))
         texts, at = [], 0
         while at < len(raw):
@@ -153,14 +153,14 @@ class Slots:
         return fd
 
     def get(self, name: str, missing: int) -> int:
-        """The descriptor, or `missing`."""
+        """Return the descriptor, or `missing`."""
         if name not in self._numbers:
             return self._own.get(name, missing)
         fd: int = self._side.native.slot[self._numbers[name]]
         return missing if fd < 0 else fd
 
     def pop(self, name: str, missing: int) -> int:
-        """The descriptor, which is the caller's from now on, or `missing`."""
+        """Return the descriptor, which is the caller's from now on, or `missing`."""
         if name not in self._numbers:
             return self._own.pop(name, missing)
         fd = self.get(name, missing)

@@ -101,7 +101,7 @@ class CreateOptions:
         self.trace = trace
 
     def replace(self, **changes: Any) -> CreateOptions:
-        """A copy with other values for some of the names above."""
+        """Return a copy with other values for some of the names above."""
         copy = CreateOptions()
         for name in self.__slots__:
             setattr(copy, name, changes[name] if name in changes else getattr(self, name))
@@ -172,4 +172,4 @@ class ExecOptions:
 
 
 def _silent(text: str) -> None:
-    """Warnings go nowhere unless the caller takes them."""
+    """Drop a warning, as the caller takes none."""

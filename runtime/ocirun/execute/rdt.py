@@ -68,7 +68,7 @@ def join(path: str, pid: int) -> None:
 
 
 def groups(data: dict[str, Any], container_id: str) -> list[str]:
-    """The groups that a container of this config can have made; none where resctrl is not mounted any more."""
+    """Return the groups that a container of this config can have made; none where resctrl is not mounted any more."""
     top, block = resctrl.mount_point(), (data.get("linux") or {}).get("intelRdt")
     if not top or block is None:
         return []
@@ -127,7 +127,7 @@ class Change:
 
 
 def mismatch(text: str, lines: Sequence[str]) -> str:
-    """The first of `lines` with a value that the schemata `text` does not have, "" if it has all of them.
+    """Return the first of `lines` with a value that the schemata `text` does not have, "" if it has all of them.
 
     The kernel pads names and numbers, and the order is its own, so values are compared as numbers.
     """
@@ -141,7 +141,7 @@ def mismatch(text: str, lines: Sequence[str]) -> str:
 
 
 def _parsed(line: str) -> tuple[str, dict[str, int | str]]:
-    """``L3:0=7f0;1=1f`` as ("L3", {"0": 0x7f0, "1": 0x1f}); what is no number stays a text."""
+    """Return ``L3:0=7f0;1=1f`` as ("L3", {"0": 0x7f0, "1": 0x1f}); what is no number stays a text."""
     name, _, rest = line.partition(":")
     name = name.strip()
     values: dict[str, int | str] = {}
@@ -176,7 +176,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _last_words() -> str:
-    """What resctrl says about the last write that it refused."""
+    """Return what resctrl says about the last write that it refused."""
     try:
         with open(f"{resctrl.mount_point()}/info/last_cmd_status", encoding="utf-8", errors="replace") as file:
             words = file.read(4096).strip()

@@ -48,13 +48,13 @@ _MEMORY_LIMITS = tuple(
 
 
 def memory_limit(plan: Plan) -> str:
-    """The pointer of the memory limit that a plan sets, "" for none."""
+    """Return the pointer of the memory limit that a plan sets, "" for none."""
     pointers = {op.pointer for op in plan.ops}
     return next((pointer for pointer in _MEMORY_LIMITS if pointer in pointers), "")
 
 
 def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) -> StepError:
-    """The error of a helper that stopped; see from_progress.
+    """Return the error of a helper that stopped; see from_progress.
 
     oom   the kernel has killed in the container's cgroup for lack of memory
     """
@@ -104,7 +104,7 @@ def _holding(plan: Plan, index: int, slot: int) -> tuple[str, str]:
 
 
 def from_progress(op: Op, index: int, progress: Progress, ended: int, holding: tuple[str, str] = ("", "")) -> StepError:
-    """The error of a helper that stopped at operation `op`, number `index`.
+    """Return the error of a helper that stopped at operation `op`, number `index`.
 
     ended    its exit code, or minus the signal that ended it
     holding  name of the slot that the failed call used, and what that slot held
@@ -136,7 +136,7 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int, holding: t
 
 
 def _directory(op: Op, index: int, progress: Progress) -> StepError:
-    """Engines show these words of runc to their users."""
+    """Return the error of a missing directory in runc's words, which engines show to their users."""
     words = "it is outside of the container" if progress.fault == OUTSIDE_ROOT else errno_words(progress.errno)
     return StepError(
         f'{op.pointer}: chdir to cwd ("{op.args["path"]}") failed: {words}',
@@ -150,7 +150,7 @@ def _directory(op: Op, index: int, progress: Progress) -> StepError:
 
 
 def _pointer(op: Op, progress: Progress) -> str:
-    """The config value that is to blame: for a refused file system option that very string."""
+    """Return the config value that is to blame: for a refused file system option that very string."""
     places = op.args.get("places") or ()
     if progress.fault == OPTION and progress.detail < len(places) and places[progress.detail] is not None:
         place = places[progress.detail]
@@ -186,7 +186,7 @@ def _killed(op: Op, index: int, ended: int) -> StepError:
 
 
 def _object(op: Op, progress: Progress, holding: tuple[str, str]) -> str:
-    """What the failed call acted on; "" where the phrase of the operation says it already."""
+    """Return what the failed call acted on; "" where the phrase of the operation says it already."""
     slot, held = holding
     text = progress.object if progress.object != "." else ""
     if slot == "root" and text:
@@ -232,13 +232,13 @@ def _reason(op: Op, progress: Progress, holding: tuple[str, str]) -> tuple[str, 
 
 
 def _kernel_log(output: str) -> str:
-    """The kernel's own words about a mount: lines of ``e tmpfs: Bad value for 'size'``."""
+    """Return the kernel's own words about a mount: lines of ``e tmpfs: Bad value for 'size'``."""
     lines = [line[2:].strip() for line in output.splitlines() if line[:2] in ("e ", "w ", "i ")]
     return "; ".join(line for line in lines if line)
 
 
 def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) -> HookError:
-    """The error of a hook, whichever side ran it."""
+    """Return the error of a hook, whichever side ran it."""
     output = progress.output.strip()
     path, call = op.args["path"], call_name(progress.call)
     code = -1
@@ -319,7 +319,7 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
 
 
 def host_error(op: Op, index: int, error: OcirunError | OSError) -> OcirunError:
-    """An error of a host operation, with the operation's address, and the pointer in front."""
+    """Return an error of a host operation, with the operation's address, and the pointer in front."""
     failure = _addressed(op, index, error)
     if failure.pointer and not failure.message.startswith(failure.pointer):
         failure.message = f"{failure.pointer}: {failure.message}"

@@ -109,7 +109,7 @@ class Session(Context):
             self.record.pid, self.record.start_time = self._side.native.pid, self._side.native.start_time
 
     def _ask(self, index: int) -> None:
-        """One operation that the interpreter does."""
+        """Carry out one operation that the interpreter does."""
         from . import host_operations
 
         op = self.plan.ops[index]
@@ -125,7 +125,7 @@ class Session(Context):
             raise report.host_error(op, index, error) from None
 
     def why(self, error: BaseException) -> BaseException:
-        """What to tell the user: the helper's own account, if it is the one that stopped."""
+        """Return what to tell the user: the helper's own account, if it is the one that stopped."""
         if not self._has_helper or not isinstance(error, (HelperEnded, HostError)):
             return error
         if isinstance(error, HostError) and (error.call not in ("sendmsg", "recvmsg") or error.errno not in _HELPERS):
@@ -143,7 +143,7 @@ class Session(Context):
         return report.from_plan(self.plan, helper.progress(), ended, oom=oom)
 
     def _out_of_memory(self) -> bool:
-        """The kernel has killed in the container's cgroup for lack of memory."""
+        """Return whether the kernel has killed in the container's cgroup for lack of memory."""
         try:
             return self.cgroup.usage().get("oom_kills", 0) > 0
         except HostError:

@@ -25,14 +25,14 @@ DEATH = 5.0
 
 
 def checked(result: int, what: str, call: str, *, pointer: str = "") -> int:
-    """`result` of a native call, or HostError for a negative errno."""
+    """Return `result` of a native call, or HostError for a negative errno."""
     if result < 0:
         raise HostError(f"{what}: {errno_words(-result)}", call=call, errno=-result, pointer=pointer)
     return result
 
 
 def call_name(number: int) -> str:
-    """The name of a system call the helper can make, or ""; the number comes from it and may be anything."""
+    """Return the name of a system call the helper can make, or ""; the number comes from it and may be anything."""
     if number > 0xFFFF:
         return ""
     name: str = ffi.string(lib.ocirun_call_name(number)).decode("ascii")
@@ -57,7 +57,7 @@ class Helper:
         self.claim = 0  # the pid of the second process, which is ours to reap whether it was adopted or not
 
     def hear(self, idle: Callable[[Helper], bool] | None = None) -> tuple[int, int, int] | None:
-        """(operation number, value, descriptor or -1) of the next message; None when the helper closed its end.
+        """Return (operation number, value, descriptor or -1) of the next message; None when the helper closed its end.
 
         idle   called while no message comes, four times a second; False ends the waiting with None
         Raises HostError for a message that is not one, KeyboardInterrupt as it comes.
@@ -80,7 +80,7 @@ class Helper:
         checked(lib.ocirun_answer(self.sync, index, value, fd), "answer to the init helper", "sendmsg")
 
     def progress(self) -> record.Progress:
-        """What the helper has written so far."""
+        """Return what the helper has written so far."""
         size = os.fstat(self.progress_fd).st_size
         return record.Progress(os.pread(self.progress_fd, size, 0))
 
@@ -112,7 +112,7 @@ class Helper:
         self.adopted = 1
 
     def adopt_late(self, fork: int) -> None:
-        """After a failure: go on with the second process if it has come meanwhile, so that it is ended and reaped too.
+        """Go on, after a failure, with the second process if it has come meanwhile, so that it is ended and reaped too.
 
         fork   number of the operation that makes it
         """
@@ -272,7 +272,7 @@ def start(
 
 
 def remedy(errno: int, flags: int) -> str:
-    """What may help where the helper was not started, or ""."""
+    """Return what may help where the helper was not started, or ""."""
     if errno in (EPERM, ENOSPC, EUSERS) and flags & CLONE_NEWUSER:
         return "user namespaces may be locked: see the sysctls user.max_user_namespaces and those of the distribution"
     if errno == EPERM:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def paused() -> StateError:
-    """The error of a container that is paused; engines match the words."""
+    """Return the error of a container that is paused; engines match the words."""
     text = f"cannot exec in a paused container (use {option('ignore-paused')} to override)"
     return StateError(text, status=record.PAUSED)
 
@@ -52,7 +52,7 @@ class Stall:
         self._moved = self._stopped = self._ended = 0.0
 
     def __call__(self, helper: Helper) -> bool:
-        """False when the helper has ended, and no other process goes on in its place.
+        """Return False when the helper has ended, and no other process goes on in its place.
 
         Raises StateError when the container was paused meanwhile, HostError on a signal of the caller,
         for a helper that stays stopped, and for one that does not get on.

@@ -67,7 +67,7 @@ class Trace:
 
 
 def _rows(plan: Plan, progress: Progress | None, actor: str) -> list[tuple[int, str, int, int]]:
-    """(number of the operation, actor, begin, end) in nanoseconds."""
+    """Return (number of the operation, actor, begin, end) in nanoseconds."""
     rows = []
     stamps = [(index, begin) for index, begin in (progress.stamps if progress else ()) if begin]
     for place, (index, begin) in enumerate(stamps):

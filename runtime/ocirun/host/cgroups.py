@@ -91,13 +91,13 @@ class Layout:
             self.mode = V2 if unified is not None else V1 if mounts else NONE
 
     def values(self) -> list[object]:
-        """All that was read at once, to be compared."""
+        """Return all that was read at once, to be compared."""
         mounts = [(name, *map(mount.__getattribute__, Mount.__slots__)) for name, mount in self.mounts.items()]
         unified = self.unified and [*map(self.unified.__getattribute__, Mount.__slots__)]
         return [self.mode, mounts, unified, self.own]
 
     def hierarchies(self) -> list[Mount]:
-        """The v1 hierarchies, each once, in the order of ``mounts``."""
+        """Return the v1 hierarchies, each once, in the order of ``mounts``."""
         result: list[Mount] = []
         for mount in self.mounts.values():
             if mount not in result:
@@ -105,13 +105,13 @@ class Layout:
         return result
 
     def mount(self, controller: str) -> Mount:
-        """Where a controller is; "" is v2.  Raises KeyError."""
+        """Return where a controller is; "" is v2.  Raises KeyError."""
         if not controller and self.unified is not None:
             return self.unified
         return self.mounts[controller]
 
     def own_below(self, controller: str) -> str | None:
-        """Our own cgroup relative to the mount point, such as "" or "a/b"; None where it is not visible there.
+        """Return our own cgroup relative to the mount point, such as "" or "a/b"; None where it is not visible there.
 
         controller   as in `mount`
         """
@@ -129,7 +129,7 @@ class Layout:
         return own[len(root) :].strip("/")
 
     def has_file(self, controller: str, file: str) -> bool:
-        """A cgroup of this controller has `file`: a fact of the kernel and of its options.
+        """Return whether a cgroup of this controller has `file`: a fact of the kernel and of its options.
 
         Looked up in a cgroup that is not the root, since the root lacks most
         limits; where there is no other cgroup yet, the answer is True.
@@ -140,7 +140,7 @@ class Layout:
         return not known or file in known
 
     def file_names(self, controller: str) -> frozenset[str]:
-        """The files of a group of this controller; empty where there is no group to look at."""
+        """Return the files of a group of this controller; empty where there is no group to look at."""
         known = self._files.get(controller)
         if known is None:
             mount = self.mounts.get(controller)
@@ -154,19 +154,21 @@ class Layout:
         return known
 
     def reach(self, below: str) -> Reach:
-        """What a v2 group `below` the mount point can have; KeyError without v2."""
+        """Return what a v2 group `below` the mount point can have; KeyError without v2."""
         from . import unified
 
         return unified.reach(self.mount("").path, below)
 
     def may_join(self, below: str) -> bool:
-        """We may make this v2 group and put processes there."""
+        """Return whether we may make this v2 group and put processes there."""
         from . import unified
 
         return unified.may_join(self, below)
 
     def writable(self, controller: str, below: str) -> bool:
-        """We may make the cgroup `below` (relative to the mount point): asked of its nearest existing ancestor."""
+        """Return whether we may make the cgroup `below` (relative to the mount point):
+        asked of its nearest existing ancestor.
+        """
         mount = self.mounts[controller]
         if mount.readonly:
             return False
@@ -177,17 +179,17 @@ class Layout:
 
 
 def may_make(path: str) -> bool:
-    """We may make groups in the group at `path`."""
+    """Return whether we may make groups in the group at `path`."""
     return os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def read_layout() -> Layout:
-    """The layout of this process's mount and cgroup namespaces.  Raises HostError without /proc."""
+    """Return the layout of this process's mount and cgroup namespaces.  Raises HostError without /proc."""
     return parse(text("/proc/self/mountinfo"), text("/proc/self/cgroup"))
 
 
 def parse(mountinfo: str, cgroup: str) -> Layout:
-    """The layout from the texts of the two files."""
+    """Return the layout from the texts of the two files."""
     own = parse_own(cgroup)
     v1: dict[str, Mount] = {}
     unified: Mount | None = None
@@ -205,7 +207,7 @@ def parse(mountinfo: str, cgroup: str) -> Layout:
 
 
 def parse_own(text: str) -> dict[str, str]:
-    """/proc/PID/cgroup: controller -> path; the key "" is the v2 hierarchy."""
+    """Return /proc/PID/cgroup: controller -> path; the key "" is the v2 hierarchy."""
     own: dict[str, str] = {}
     for line in text.split("\n"):
         number, _, rest = line.partition(":")
@@ -221,7 +223,9 @@ def parse_own(text: str) -> dict[str, str]:
 
 
 def parse_mounts(text: str) -> list[tuple[str, Mount]]:
-    """The cgroup mounts of a mountinfo text as (file system type, Mount), without those that a later one covers."""
+    """Return the cgroup mounts of a mountinfo text as (file system type, Mount),
+    without those that a later one covers.
+    """
     found: dict[str, tuple[str, Mount]] = {}
     for line in text.split("\n"):
         # Spaces in paths are escaped, so the separator is never part of one.
@@ -257,14 +261,16 @@ def unescape(text: str) -> str:
 
 
 def _rank(mount: Mount, own: str) -> tuple[bool, bool, int, bool]:
-    """How well a mount serves, lowest first: writable, shows our own cgroup, shows most, is at the usual place."""
+    """Return how well a mount serves, lowest first:
+    writable, shows our own cgroup, shows most, is at the usual place.
+    """
     root = mount.root.rstrip("/")
     visible = own == root or own.startswith(root + "/")
     return mount.readonly, not visible, len(root), not mount.path.startswith(_USUAL_PLACE)
 
 
 def text(path: str) -> str:
-    """A file of /proc, with its bytes as surrogates where they are no UTF-8.  Raises HostError."""
+    """Return a file of /proc, with its bytes as surrogates where they are no UTF-8.  Raises HostError."""
     held: list[int] = []
     try:
         procfile.open_into(held, path)
@@ -281,6 +287,6 @@ def text(path: str) -> str:
 
 
 def _file_names(mount: Mount) -> frozenset[str]:
-    """Names of the files in some cgroup below the mount's root; empty where there is none."""
+    """Return names of the files in some cgroup below the mount's root; empty where there is none."""
     child = next(iter(procfile.directories(mount.path)), "" if mount.root == "/" else mount.path)
     return frozenset(procfile.names(child)) if child else frozenset()

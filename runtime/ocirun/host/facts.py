@@ -19,13 +19,13 @@ CAP_SYS_ADMIN = 21
 
 
 def last_capability() -> int:
-    """The highest capability number of the kernel (Linux 3.2: /proc/sys/kernel/cap_last_cap)."""
+    """Return the highest capability number of the kernel (Linux 3.2: /proc/sys/kernel/cap_last_cap)."""
     text = procfile.text("/proc/sys/kernel/cap_last_cap").strip()
     return int(text) if text.isdigit() else 40  # CAP_CHECKPOINT_RESTORE, Linux 5.9: below our kernel floor
 
 
 def own_capabilities() -> tuple[int, int]:
-    """(permitted, bounding) capability masks of this process.  Raises HostError."""
+    """Return (permitted, bounding) capability masks of this process.  Raises HostError."""
     permitted = bounding = 0
     try:
         status = procfile.read("/proc/self/status", 1 << 16)
@@ -46,7 +46,7 @@ _SEEN_SIZE = 1 << 18
 
 
 def seen(path: str) -> list[object] | None:
-    """What the facts are read from, and a file beside, as plain values: where they are equal, so are the facts.
+    """Return what the facts are read from, and a file beside, as plain values: where they are equal, so are the facts.
 
     In one call without the interpreter, which beside busy threads is waited for after each.
     path   the file, whose bytes come first
@@ -71,7 +71,7 @@ def seen(path: str) -> list[object] | None:
 
 
 def privileged() -> bool:
-    """This process has CAP_SYS_ADMIN in the initial user namespace."""
+    """Return whether this process has CAP_SYS_ADMIN in the initial user namespace."""
     if os.geteuid() != 0 or in_user_namespace():
         return False
     permitted, _ = own_capabilities()
@@ -79,7 +79,7 @@ def privileged() -> bool:
 
 
 def may_search(path: str, uid: int, gid: int) -> bool:
-    """A user without capabilities may search the directories above `path`, as far as their modes tell.
+    """Return whether a user without capabilities may search the directories above `path`, as far as their modes tell.
 
     True where one is missing, which whoever uses the path says. False where nobody knows: with the caller's own
     rights no right is wanting.
@@ -95,13 +95,13 @@ def may_search(path: str, uid: int, gid: int) -> bool:
 
 
 def _searches(directory: os.stat_result, uid: int, gid: int) -> bool:
-    """By the class that the user is in, as the kernel does."""
+    """Decide by the class that the user is in, as the kernel does."""
     bit = 0o100 if directory.st_uid == uid else 0o010 if directory.st_gid == gid else 0o001
     return bool(directory.st_mode & bit)
 
 
 def hard_limits() -> dict[int, int]:
-    """The hard resource limits of this process by number (getrlimit(2)), infinity as 2**64 - 1."""
+    """Return the hard resource limits of this process by number (getrlimit(2)), infinity as 2**64 - 1."""
     import resource
 
     limits = {}
@@ -112,7 +112,9 @@ def hard_limits() -> dict[int, int]:
 
 
 def seccomp_flags() -> int:
-    """The flags of seccomp(2) that the kernel knows, as a mask; -1 without filters, or where we may not use them."""
+    """Return the flags of seccomp(2) that the kernel knows, as a mask;
+    -1 without filters, or where we may not use them.
+    """
     from .._native import lib
 
     if lib.ocirun_seccomp_flag(0) != 1:
@@ -126,45 +128,45 @@ def seccomp_flags() -> int:
 
 
 def has_keyrings() -> bool:
-    """The kernel has the key retention service."""
+    """Return whether the kernel has the key retention service."""
     return procfile.exists("/proc/keys")
 
 
 def apparmor_file() -> str:
-    """The file below /proc/PID that takes an AppArmor profile, "" where AppArmor is off."""
+    """Return the file below /proc/PID that takes an AppArmor profile, "" where AppArmor is off."""
     from . import security
 
     return security.apparmor_file()
 
 
 def selinux() -> bool:
-    """SELinux is on."""
+    """Return whether SELinux is on."""
     from . import security
 
     return security.selinux()
 
 
 def resctrl_mount() -> str:
-    """Where resctrl is mounted, or ""."""
+    """Return where resctrl is mounted, or ""."""
     from . import resctrl
 
     return resctrl.mount_point()
 
 
 def caller() -> Caller:
-    """The facts about a caller that is not root of the host."""
+    """Return the facts about a caller that is not root of the host."""
     from . import users
 
     return users.caller()
 
 
 def environment() -> tuple[str, ...]:
-    """The environment of this process as ``KEY=value``, undecodable bytes as surrogates."""
+    """Return the environment of this process as ``KEY=value``, undecodable bytes as surrogates."""
     return tuple(os.fsdecode(key + b"=" + value) for key, value in os.environb.items())
 
 
 def cgroup_layout() -> Layout:
-    """The cgroup hierarchies of this host."""
+    """Return the cgroup hierarchies of this host."""
     from .cgroups import read_layout
 
     return read_layout()

@@ -46,7 +46,7 @@ class FactsFile:
     """
 
     def __init__(self, document: Any, path: str) -> None:
-        """Raises UsageError for what is no such document.
+        """Check the document.  Raises UsageError for what is none.
 
         path   where it is from, for messages
         """
@@ -63,7 +63,7 @@ class FactsFile:
         return bool(self._value("/privileged", bool))
 
     def own_capabilities(self) -> tuple[int, int]:
-        """(permitted, bounding)."""
+        """Return (permitted, bounding)."""
         return self._number("/permitted"), self._number("/bounding")
 
     def last_capability(self) -> int:
@@ -97,11 +97,11 @@ class FactsFile:
         return str(self._value("/resctrl", str))
 
     def environment(self) -> tuple[str, ...]:
-        """Nobody knows what the caller there has."""
+        """Return nothing, as nobody knows what the caller there has."""
         return ()
 
     def caller(self) -> Caller:
-        """The facts about a caller that is not root."""
+        """Return the facts about a caller that is not root."""
         from .users import Caller
 
         values = dict(self._value("/caller", dict))
@@ -123,14 +123,14 @@ class FactsFile:
         return pair[0], pair[1]
 
     def systemd(self, *, user: bool) -> tuple[int, str] | None:
-        """(version, cgroup) of an instance of systemd, None where none runs."""
+        """Return (version, cgroup) of an instance of systemd, None where none runs."""
         place = f"/systemd/{'user' if user else 'system'}"
         if self._find(place) is None:
             return None
         return self._number(f"{place}/version"), str(self._value(f"{place}/controlGroup", str))
 
     def cgroup_layout(self) -> Layout:
-        """The hierarchies, which never look at this host."""
+        """Return the hierarchies, which never look at this host."""
         mountinfo = "\n".join(self._texts("/cgroups/mountinfo"))
         own = "\n".join(self._texts("/cgroups/own"))
         names = self._value("/cgroups/files", dict)

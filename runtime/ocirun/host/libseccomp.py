@@ -76,12 +76,12 @@ class Libseccomp:
         self.native: int = self._calls["seccomp_arch_native"]()
 
     def architecture(self, word: str) -> int:
-        """The token of ``SCMP_ARCH_X86``, 0 if it is not known."""
+        """Return the token of ``SCMP_ARCH_X86``, 0 if it is not known."""
         token: int = self._calls["seccomp_arch_resolve_name"](word.removeprefix("SCMP_ARCH_").lower().encode())
         return token
 
     def filters(self, word: str) -> bool:
-        """Whether a filter of this machine can be one for an architecture too; not with another byte order."""
+        """Return whether a filter of this machine can be one for an architecture too; not with another byte order."""
         token = self.architecture(word)
         target = self.filter(ACTIONS["SCMP_ACT_ALLOW"])
         try:
@@ -90,17 +90,17 @@ class Libseccomp:
             target.close()
 
     def number(self, name: bytes) -> int:
-        """The number of a system call for `Filter.add`, or UNKNOWN_CALL."""
+        """Return the number of a system call for `Filter.add`, or UNKNOWN_CALL."""
         number: int = self._calls["seccomp_syscall_resolve_name"](name)
         return number
 
     def number_on(self, architecture: int, name: bytes) -> int:
-        """The number of a system call on an architecture; negative if it has none."""
+        """Return the number of a system call on an architecture; negative if it has none."""
         number: int = self._calls["seccomp_syscall_resolve_name_arch"](architecture, name)
         return number
 
     def filter(self, default: int) -> Filter:
-        """A filter without rules.  Raises HostError for an action that the kernel lacks."""
+        """Return a filter without rules.  Raises HostError for an action that the kernel lacks."""
         context = self._calls["seccomp_init"](default)
         if not context:
             raise HostError("the kernel does not have this action", call="seccomp_init")
@@ -119,7 +119,7 @@ class Filter:
         self._calls["seccomp_release"](self._context)
 
     def add_architecture(self, token: int) -> int:
-        """0, or minus an errno."""
+        """Return 0, or minus an errno."""
         result: int = self._calls["seccomp_arch_add"](self._context, token)
         return result
 
@@ -128,7 +128,7 @@ class Filter:
         self._calls["seccomp_attr_set"](self._context, _OPTIMIZE, _BINARY_TREE)
 
     def add(self, action: int, number: int, count: int, conditions: Any) -> int:
-        """A rule; 0, or minus an errno."""
+        """Return a rule; 0, or minus an errno."""
         result: int = self._calls["seccomp_rule_add_array"](self._context, action, number, count, conditions)
         return result
 
@@ -140,7 +140,7 @@ class Filter:
 
 
 def conditions(args: list[list[Any]]) -> Any:
-    """An array for `Filter.add` of (index, operator, value, second value) each."""
+    """Return an array for `Filter.add` of (index, operator, value, second value) each."""
     array = ffi.new("struct scmp_arg_cmp[]", max(len(args), 1))
     for target, (index, operator, value, two) in zip(array, args, strict=False):
         target.arg, target.op, target.datum_a, target.datum_b = index, OPERATORS[operator], value, two
@@ -148,7 +148,7 @@ def conditions(args: list[list[Any]]) -> Any:
 
 
 def load() -> Libseccomp:
-    """The library, loaded once.  Raises HostError."""
+    """Return the library, loaded once.  Raises HostError."""
     global _loaded
     if _loaded is None:
         _loaded = Libseccomp()

@@ -6,7 +6,7 @@ from .._base import procfile
 
 
 def descendants(pid: int) -> list[int]:
-    """The process and all below it that are there, parents first.
+    """Return the process and all below it that are there, parents first.
 
     In a pid namespace that includes those whose parents have died, as its
     first process takes them over (pid_namespaces(7)).

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def mount_point(mountinfo: str = "/proc/self/mountinfo") -> str:
-    """The first place where all of a resctrl file system can be seen, "" if there is none.
+    """Return the first place where all of a resctrl file system can be seen, "" if there is none.
 
     mountinfo   a file as proc_pid_mountinfo(5) describes it
     """
@@ -24,7 +24,8 @@ def mount_point(mountinfo: str = "/proc/self/mountinfo") -> str:
 
 
 def usage(top: str, group: str, monitored: str) -> dict[str, Any]:
-    """What resctrl says of a group, with the names that runc has in its events; parts that there are not are left out.
+    """Return what resctrl says of a group, with the names that runc has in its events;
+    parts that there are not are left out.
 
     top         where resctrl is mounted
     group       directory of the group
@@ -57,7 +58,7 @@ _FACTS = ("cbm_mask", "min_cbm_bits", "bandwidth_gran", "delay_linear", "min_ban
 
 
 def _about(directory: str) -> dict[str, Any]:
-    """What a directory below ``info`` tells: a bit mask as its text, all else as numbers."""
+    """Return what a directory below ``info`` tells: a bit mask as its text, all else as numbers."""
     found: dict[str, Any] = {}
     for name in _FACTS:
         value = _text(f"{directory}/{name}") if name == "cbm_mask" else _number(f"{directory}/{name}")
@@ -72,7 +73,7 @@ def _line(group: str, resource: str) -> str:
 
 
 def _number(path: str) -> int | None:
-    """A number in a file; None for none: "Unavailable", or "Error", as resctrl says."""
+    """Return a number in a file; None for none: "Unavailable", or "Error", as resctrl says."""
     text = _text(path)
     return int(text) if text.isascii() and text.isdigit() else None
 

@@ -9,7 +9,7 @@ from .._base import procfile
 
 
 def apparmor_file(top: str = "") -> str:
-    """The file below /proc/PID that takes the profile for the next execve, "" where AppArmor is off.
+    """Return the file below /proc/PID that takes the profile for the next execve, "" where AppArmor is off.
 
     Since Linux 5.8 it has a file of its own; the one before that may be another module's.
     """
@@ -20,6 +20,8 @@ def apparmor_file(top: str = "") -> str:
 
 
 def selinux(top: str = "") -> bool:
-    """SELinux is on: its file system is there, and a policy, without which every process is called "kernel"."""
+    """Return whether SELinux is on: its file system is there, and a policy,
+    without which every process is called "kernel".
+    """
     current = procfile.text(f"{top}/proc/thread-self/attr/current").rstrip("\0\n")
     return procfile.exists(f"{top}/sys/fs/selinux/enforce") and current not in ("", "kernel")

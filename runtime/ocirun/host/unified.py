@@ -38,27 +38,27 @@ class Groups:
     """What can be asked about the groups of a hierarchy, each by its absolute path."""
 
     def exists(self, path: str) -> bool:
-        """There is such a group."""
+        """Return whether there is such a group."""
         return _exists(path)
 
     def controllers(self, path: str) -> list[str]:
-        """What could be switched on there for the groups below, in the order of the kernel."""
+        """Return what could be switched on there for the groups below, in the order of the kernel."""
         return _words(f"{path}/cgroup.controllers")
 
     def enabled(self, path: str) -> list[str]:
-        """What is switched on there for the groups below."""
+        """Return what is switched on there for the groups below."""
         return _words(f"{path}/cgroup.subtree_control")
 
     def may_enable(self, path: str) -> bool:
-        """We may switch more on."""
+        """Return whether we may switch more on."""
         return _may_enable(path)
 
     def may_make(self, path: str) -> bool:
-        """We may make groups there."""
+        """Return whether we may make groups there."""
         return _access(path, os.W_OK | os.X_OK)
 
     def may_move(self, path: str) -> bool:
-        """We may move processes between the groups below."""
+        """Return whether we may move processes between the groups below."""
         return _access(f"{path}/cgroup.procs", os.W_OK)
 
 
@@ -66,7 +66,7 @@ HERE = Groups()
 
 
 def reach(top: str, below: str, groups: Groups = HERE) -> Reach:
-    """The controllers for the group `below` the mount point `top`, and what must be done for them.
+    """Return the controllers for the group `below` the mount point `top`, and what must be done for them.
 
     A group above that is not ours to change, or that holds processes ("no
     internal processes"), gives what is switched on in it already.
@@ -90,7 +90,7 @@ def reach(top: str, below: str, groups: Groups = HERE) -> Reach:
 
 
 def may_join(layout: Layout, below: str, groups: Groups = HERE) -> bool:
-    """We may make the group and move processes from our own group there.
+    """Return whether we may make the group and move processes from our own group there.
 
     For that the kernel wants write access to ``cgroup.procs`` of the nearest
     group above both (cgroup_attach_permissions).
@@ -114,13 +114,13 @@ def may_join(layout: Layout, below: str, groups: Groups = HERE) -> bool:
 
 
 def delegated_files() -> tuple[str, ...]:
-    """The files of a group that belong to the one to whom it is given."""
+    """Return the files of a group that belong to the one to whom it is given."""
     text = procfile.text(_DELEGATE, _SIZE)
     return tuple(text.split()) if text else _DELEGATED
 
 
 def file_names(top: str, controller: str) -> frozenset[str]:
-    """Names of the files that a controller gives to groups directly below `top`; empty where no group has it."""
+    """Return names of the files that a controller gives to groups directly below `top`; empty where no group has it."""
     prefix = f"{controller}."
     for group in procfile.directories(top):
         found = frozenset(name for name in procfile.names(group) if name.startswith(prefix))

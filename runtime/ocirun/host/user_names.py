@@ -8,7 +8,7 @@ from .._base import procfile
 
 
 def user_name(uid: int) -> str:
-    """The name of a user of this host, or the number without one.
+    """Return the name of a user of this host, or the number without one.
 
     /etc/passwd is looked at first, as runc does: the C library first reads how names are to be looked up, and
     asks a cache that is hardly ever there.

@@ -84,7 +84,7 @@ class Caller:
 
 
 def caller() -> Caller:
-    """The facts about this process."""
+    """Return the facts about this process."""
     uid, gid = os.geteuid(), os.getegid()
     name = _user_name(uid)
     elsewhere = _has_subid_service(_read("/etc/nsswitch.conf"))
@@ -112,12 +112,14 @@ def caller() -> Caller:
 
 
 def allows_setgroups(process: str) -> bool:
-    """setgroups(2) is allowed in the user namespace of a process (Linux 3.19), given by its name in /proc."""
+    """Return whether setgroups(2) is allowed in the user namespace of a process (Linux 3.19),
+    given by its name in /proc.
+    """
     return _read(f"/proc/{process}/setgroups").strip() != "deny"
 
 
 def lock(*, namespaces: str, unprivileged: str, apparmor: str, profile: str) -> tuple[str, str]:
-    """(why no user namespace can be made, remedy) from the texts of four files, "" for one that is missing.
+    """Return (why no user namespace can be made, remedy) from the texts of four files, "" for one that is missing.
 
     namespaces     user.max_user_namespaces (Linux 4.9)
     unprivileged   kernel.unprivileged_userns_clone, a patch of Debian and others
@@ -138,13 +140,15 @@ def lock(*, namespaces: str, unprivileged: str, apparmor: str, profile: str) -> 
 
 
 def id_map(text: str) -> list[Span]:
-    """The ids inside, as (first, count), of a uid_map or gid_map."""
+    """Return the ids inside, as (first, count), of a uid_map or gid_map."""
     lines = [line.split() for line in text.splitlines()]
     return [(int(fields[0]), int(fields[2])) for fields in lines if len(fields) == 3]
 
 
 def ranges(text: str, name: str, uid: int) -> list[Span]:
-    """The ranges of a user in subuid(5) or subgid(5), as (first, count); lines that make no sense are passed over."""
+    """Return the ranges of a user in subuid(5) or subgid(5), as (first, count);
+    lines that make no sense are passed over.
+    """
     found = []
     for line in text.splitlines():
         fields = line.strip().split(":")
@@ -154,7 +158,7 @@ def ranges(text: str, name: str, uid: int) -> list[Span]:
 
 
 def _has_subid_service(text: str) -> bool:
-    """nsswitch.conf names another source of subordinate ids than the files."""
+    """Return whether nsswitch.conf names another source of subordinate ids than the files."""
     for line in text.splitlines():
         key, _, rest = line.partition("#")[0].partition(":")
         if key.strip() == "subid":

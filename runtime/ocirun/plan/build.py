@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> Plan:
-    """The plan for a checked config on a host.
+    """Return the plan for a checked config on a host.
 
     data      config.json, as ``config.load`` returns it
     facts     of the host and the caller
@@ -39,7 +39,7 @@ def build(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) 
 
 
 def finished(builder: Builder) -> Plan:
-    """What the builder has collected, as a plan.
+    """Return what the builder has collected, as a plan.
 
     Raises ConfigError where it would change a namespace that is not the container's own.
     """
@@ -59,14 +59,14 @@ _CHANGES = {
 
 
 def changed_namespace(op: Op) -> str:
-    """The type of the namespace that an operation changes, "" for none."""
+    """Return the type of the namespace that an operation changes, "" for none."""
     if op.name == "write_proc":
         return sysctl.namespace(op.args["path"].removeprefix("sys/")) or "host"
     return _CHANGES.get(op.name, "")
 
 
 def _hold_to_own_namespaces(builder: Builder) -> None:
-    """Whatever the rules let through, no operation changes a namespace of the host.
+    """Check that no operation changes a namespace of the host, whatever the rules let through.
 
     One that is made is the container's own. Of one that is joined, only the runtime that opens it can tell.
     """
@@ -91,7 +91,7 @@ def need_process(builder: Builder) -> None:
 
 
 def _kept_descriptors(builder: Builder) -> list[int]:
-    """Descriptors from 3 that go to the program: socket activation's, then --preserve-fds.
+    """Return descriptors from 3 that go to the program: socket activation's, then --preserve-fds.
 
     Only those that came through execve: a hole in the range must not be filled with one of our own.
     """
@@ -116,7 +116,7 @@ def without_init(data: Any) -> str:
 
 
 def _prepare(builder: Builder) -> None:
-    """What the host does before there is a process."""
+    """Plan what the host does before there is a process."""
     builder.reserve()
     if builder.linux.get("seccomp"):
         from .process import seccomp
@@ -142,7 +142,7 @@ def _prepare(builder: Builder) -> None:
 
 
 def _names(builder: Builder) -> None:
-    """In the new namespaces: keys, names, sysctls."""
+    """Plan keys, names and sysctls, in the new namespaces."""
     if builder.facts.keyrings and not builder.request.no_new_keyring:
         if builder.process.get("selinuxLabel"):
             from .mounts import labels
@@ -164,7 +164,7 @@ def _names(builder: Builder) -> None:
 
 
 def _file_system(builder: Builder) -> None:
-    """The root file system and all that is made below it."""
+    """Plan the root file system and all that is made below it."""
     rootfs.enter_root(builder)
     rootfs.open_null(builder)
     mounts.add_mounts(builder)
@@ -177,7 +177,7 @@ def _file_system(builder: Builder) -> None:
 
 
 def _change_root(builder: Builder) -> None:
-    """Hooks, the change of root, the standard streams, and what turns read-only."""
+    """Plan hooks, the change of root, the standard streams, and what turns read-only."""
     if any(hooks.hooks(builder, kind) for kind in ("prestart", "createRuntime", "createContainer")):
         # Hooks take their time, and may ask for the state.
         builder.init("sync")
@@ -197,7 +197,7 @@ def _change_root(builder: Builder) -> None:
 
 
 def _program(builder: Builder) -> None:
-    """Labels, credentials, directory, environment, the program."""
+    """Plan labels, credentials, directory, environment, the program."""
     if builder.process.get("apparmorProfile") or builder.process.get("selinuxLabel"):
         from .mounts import labels
 
@@ -206,7 +206,7 @@ def _program(builder: Builder) -> None:
 
 
 def _ready(builder: Builder) -> None:
-    """Limits, `ready`, what the host does then, and the wait for `start`."""
+    """Plan limits, `ready`, what the host does then, and the wait for `start`."""
     program.confine(builder, "creating")
     builder.init("ready", detach=1 if builder.request.detach else 0)
     program.limits(builder)
@@ -228,7 +228,7 @@ def _ready(builder: Builder) -> None:
 
 
 def _notify_mount(builder: Builder) -> None:
-    """The directory with the socket that stands for the caller's NOTIFY_SOCKET, read-only in the container."""
+    """Plan the mount of the socket that stands for the caller's NOTIFY_SOCKET, read-only in the container."""
     builder.init(
         "clone_tree", slot=builder.slot("mount"), path=f"{builder.request.directory}/notify", recursive=0, root=None
     )
@@ -258,7 +258,7 @@ def _console(builder: Builder) -> None:
 
 
 def _finish(builder: Builder) -> None:
-    """The program, and the hooks that follow it in `start` and in `delete`.
+    """Plan the program, and the hooks that follow it in `start` and in `delete`.
 
     Without ``process`` there is no program, which only `start` may be told (runtime-spec runtime.md, Start).
     """

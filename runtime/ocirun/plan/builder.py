@@ -223,7 +223,7 @@ class Builder:
         return self.user_namespace or not self.facts.privileged
 
     def destination(self, mount: dict[str, Any]) -> str:
-        """Where a mount goes, below the root."""
+        """Return where a mount goes, below the root."""
         return below(self.rootfs, mount["destination"])
 
     def host(self, name: str, pointer: str = "", /, *, why: str = "", **args: Any) -> None:
@@ -253,20 +253,20 @@ class Builder:
         return name
 
     def slot(self, name: str) -> str:
-        """A slot of the helper's own; made at first use, so ask only after all inherited ones."""
+        """Return a slot of the helper's own; made at first use, so ask only after all inherited ones."""
         self.asked.append((name, False))
         if name not in self.slots:
             self.slots.append(name)
         return name
 
     def error(self, pointer: str, message: str, *, expected: str = "", found: str = "") -> ConfigError:
-        """A ConfigError of one problem, to be raised."""
+        """Return a ConfigError of one problem, to be raised."""
         problem = Problem(pointer, message, expected=expected, found=found)
         return ConfigError([problem], path=join(self.request.bundle, "config.json"))
 
 
 def below(rootfs: str, destination: str) -> str:
-    """Where a mount goes, below the root.
+    """Return where a mount goes, below the root.
 
     Engines of the first years gave the path on the host: what begins with that of the root loses this part.
     """
@@ -277,14 +277,14 @@ def below(rootfs: str, destination: str) -> str:
 
 
 def join(base: str, path: str) -> str:
-    """`path` below `base`, cleaned of ``.``, ``..`` and double slashes as text; no file is looked at."""
+    """Return `path` below `base`, cleaned of ``.``, ``..`` and double slashes as text; no file is looked at."""
     if path.startswith("/"):
         return clean(path)
     return clean(f"{base}/{path}")
 
 
 def clean(path: str) -> str:
-    """An absolute path without ``.``, ``..``, empty components and a trailing slash, as text."""
+    """Return an absolute path without ``.``, ``..``, empty components and a trailing slash, as text."""
     if path[:1] == "/" and path[-1] != "/" and "//" not in path and "/." not in path:
         return path  # as nearly all are
     parts: list[str] = []

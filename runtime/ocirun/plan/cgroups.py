@@ -46,7 +46,7 @@ def make_cgroup(builder: Builder) -> None:
 
 
 def _resources(data: dict[str, Any], own: int) -> dict[str, Any]:
-    """``linux.resources``, in which a ``pids.limit`` of 0 is a limit only from version 1.3 of the specification.
+    """Return ``linux.resources``, in which a ``pids.limit`` of 0 is a limit only from version 1.3 of the specification.
 
     Before, the key had to be there, and 0 stood for none: so podman writes it for --pids-limit=-1.
     own   how many processes of ours are in the container besides those of the config
@@ -61,7 +61,7 @@ def _resources(data: dict[str, Any], own: int) -> dict[str, Any]:
 
 
 def _furnish(builder: Builder) -> None:
-    """All that is done with a group that exists: controllers, limits, ownership."""
+    """Plan all that is done with a group that exists: controllers, limits, ownership."""
     _enable(builder)
     for setting in builder.settings:
         _write(builder, setting)
@@ -70,7 +70,7 @@ def _furnish(builder: Builder) -> None:
 
 
 def _enable(builder: Builder) -> None:
-    """On v2 a group has the controllers that are switched on in the one above."""
+    """Switch controllers on: on v2 a group has those that are switched on in the one above."""
     needed = {setting.controller for setting in (*builder.settings, *builder.late_settings)}
     for path, controllers in builder.cgroup.enabling:
         builder.host(
@@ -84,7 +84,7 @@ def _enable(builder: Builder) -> None:
 
 
 def _give(builder: Builder) -> None:
-    """The group belongs to the container's user where the container may write to it.
+    """Give the group to the container's user where the container may write to it.
 
     That is (config-linux.md, "Cgroup ownership"): on v2, in a cgroup namespace of its own, with the hierarchy
     mounted at its usual place and not read-only.
@@ -113,7 +113,7 @@ def _shows_groups(builder: Builder, mount: dict[str, Any]) -> bool:
 
 
 def mapped(mappings: Iterable[dict[str, int]], inside: int) -> int | None:
-    """The id outside for one in the container; None where it has none."""
+    """Return the id outside for one in the container; None where it has none."""
     for entry in mappings:
         first, size = entry["containerID"], entry["size"]
         if first <= inside < first + size:
@@ -148,12 +148,14 @@ def enter_unit(builder: Builder) -> None:
 
 
 def _is_late(setting: translation.Setting) -> bool:
-    """A quota would slow the set-up down, and a small pids.max would forbid its hooks and forks."""
+    """Return whether a setting waits: a quota would slow the set-up down,
+    a small pids.max would forbid its hooks and forks.
+    """
     return setting.late or setting.file == "pids.max"
 
 
 def write_late(builder: Builder) -> None:
-    """Settings that would hinder the set-up, once it is done."""
+    """Plan settings that would hinder the set-up, once it is done."""
     if builder.cgroup.unit and builder.late_settings:
         properties = builder.cgroup.properties_of(builder.late_settings)
         builder.host(

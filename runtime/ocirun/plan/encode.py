@@ -108,7 +108,7 @@ def _arguments(
 
 
 def encode(plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
-    """The bytes of `plan` for the helper.
+    """Return the bytes of `plan` for the helper.
 
     made   what host operations have made for arguments of the kind "made", by name
     Raises ConfigError when the plan is larger than 1 GiB.
@@ -154,7 +154,7 @@ class Shared:
         self._data = b"".join(data.parts)
 
     def encode(self, plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:
-        """As the function `encode`, with less work for each operation of `plan` that is one of ours."""
+        """Do the same as the function `encode`, with less work for each operation of `plan` that is one of ours."""
         if plan.slots[: len(self._slots)] != self._slots:
             return encode(plan, made)
         slots: dict[str, int] = {}
@@ -191,22 +191,22 @@ def _header(plan: Plan, size: int, count: int, ops_at: int) -> bytes:
 
 
 def fd_base(plan: Plan) -> int:
-    """The descriptor of slot 0 in the child: above everything the program keeps."""
+    """Return the descriptor of slot 0 in the child: above everything the program keeps."""
     return keep_limit(plan)
 
 
 def keep_limit(plan: Plan) -> int:
-    """Descriptors below this number stay open at execve."""
+    """Return descriptors below this number stay open at execve."""
     return max(plan.keep, default=2) + 1
 
 
 def init_count(plan: Plan) -> int:
-    """How many operations the helper runs; the size of its time stamp table."""
+    """Return how many operations the helper runs; the size of its time stamp table."""
     return sum(1 for op in plan.ops if op.actor == INIT)
 
 
 def host_batches(plan: Plan) -> tuple[list[int], dict[int, list[int]]]:
-    """The host operations before `spawn`, and those behind each barrier, by number of the barrier."""
+    """Return the host operations before `spawn`, and those behind each barrier, by number of the barrier."""
     first: list[int] = []
     batches: dict[int, list[int]] = {}
     current = first
@@ -225,7 +225,7 @@ def patched(
     slots: Sequence[str],
     made: Mapping[str, bytes],
 ) -> bytes:
-    """Encoded operations with other arguments for some; what these refer to goes behind the rest.
+    """Return encoded operations with other arguments for some; what these refer to goes behind the rest.
 
     changes   name and arguments, in the order of the operations; each is the next one of its name
     table     INIT_OPS or HOST_CALLS
@@ -264,7 +264,7 @@ class AfterStart:
 
 
 def host(plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None = None) -> bytes:
-    """The bytes of the host's side of `plan`: its operations, and between them the turns of the two sides.
+    """Return the bytes of the host's side of `plan`: its operations, and between them the turns of the two sides.
 
     made    the bytes of arguments of the kind "made", by name
     after_start  of a run that is one call; None where the caller watches the program itself
@@ -285,7 +285,9 @@ def host(plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None =
 def _host_steps(
     plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None
 ) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """(number in the plan, name in HOST_CALLS, arguments); what is no operation has the number behind the last."""
+    """Yield (number in the plan, name in HOST_CALLS, arguments);
+    what is no operation has the number behind the last.
+    """
     own = len(plan.ops)
     first, batches = host_batches(plan)
     if any(op.name == "reserve_state" for op in plan.ops):

@@ -39,7 +39,7 @@ def build_exec(
     join_why: str = "",
     attach: str | None = None,
 ) -> Plan:
-    """The plan for a process in a container.
+    """Return the plan for a process in a container.
 
     data           the container's config, with ``process`` replaced by the process to run
     pid            of the container's init
@@ -133,7 +133,7 @@ def _own_keyring(builder: Builder) -> bool:
 
 
 def _mask(text: str, key: str) -> list[int]:
-    """A list of processors as the bytes of a cpu_set_t."""
+    """Return a list of processors as the bytes of a cpu_set_t."""
     from .process.scheduling import bit_set, cpu_list
 
     return bit_set(cpu_list(text, pointer=f"/process/execCPUAffinity/{pointer_token(key)}"))

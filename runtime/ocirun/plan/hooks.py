@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def hooks(builder: Builder, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """(pointer, hook) for each hook of a kind, in order."""
+    """Return (pointer, hook) for each hook of a kind, in order."""
     entries = (builder.data.get("hooks") or {}).get(kind) or ()
     return [(f"/hooks/{kind}/{index}", hook) for index, hook in enumerate(entries)]
 
 
 def host_hooks(builder: Builder, kind: str, status: str) -> None:
-    """Hooks that the runtime starts in its own namespaces, with the bundle as working directory."""
+    """Plan hooks that the runtime starts in its own namespaces, with the bundle as working directory."""
     for index, (pointer, hook) in enumerate(hooks(builder, kind)):
         builder.host(
             "host_hook",
@@ -35,7 +35,7 @@ def host_hooks(builder: Builder, kind: str, status: str) -> None:
 
 
 def init_hooks(builder: Builder, kind: str, status: str, *, env: list[str] | None, cwd: str | None) -> None:
-    """Hooks that the helper starts in the container's namespaces.
+    """Plan hooks that the helper starts in the container's namespaces.
 
     env   for hooks without one: the caller's for createContainer, whose path means the host's files, and
           None, the program's with its HOME, for startContainer
@@ -56,7 +56,7 @@ def init_hooks(builder: Builder, kind: str, status: str, *, env: list[str] | Non
 
 
 def state_halves(builder: Builder, status: str) -> tuple[str, str]:
-    """The state JSON (runtime-spec runtime.md "State") before and after the pid, which the helper fills in."""
+    """Return the state JSON (runtime-spec runtime.md "State") before and after the pid, which the helper fills in."""
     head = jsonio.dumps({"ociVersion": SPEC_VERSION, "id": builder.request.container_id, "status": status})
     tail = jsonio.dumps({"bundle": builder.request.bundle, "annotations": builder.data.get("annotations") or {}})
     return head[:-1] + ',"pid":', "," + tail[1:]

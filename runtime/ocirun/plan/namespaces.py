@@ -27,7 +27,7 @@ _JOIN_ORDER = ("network", "ipc", "uts", "cgroup", "time", "pid", "mount")
 
 
 def staged(builder: Builder) -> str:
-    """Why two processes are needed, or ""."""
+    """Return why two processes are needed, or ""."""
     if "pid" in builder.joined:
         return "a pid namespace that is joined holds for children only"
     if "time" in builder.new:
@@ -42,7 +42,7 @@ def staged(builder: Builder) -> str:
 
 
 def open_joined(builder: Builder) -> None:
-    """The host opens and checks each namespace file, before anything is made.
+    """Have the host open and check each namespace file, before anything is made.
 
     Which of them must not be the host's own is known when the plan is complete (`build.finished`).
     """
@@ -56,7 +56,7 @@ def open_joined(builder: Builder) -> None:
 
 
 def enter(builder: Builder) -> None:
-    """From `spawn` to a process that is in all its namespaces but a new cgroup one."""
+    """Plan the way from `spawn` to a process that is in all its namespaces but a new cgroup one."""
     why = staged(builder)
     flags = 0
     for kind in builder.new:
@@ -92,7 +92,7 @@ def enter(builder: Builder) -> None:
 
 
 def _move_devices(builder: Builder) -> None:
-    """Before the hooks and the sysctls, which may be about these devices."""
+    """Move the devices before the hooks and the sysctls, which may be about them."""
     builder.init("sync")
     for device, settings in builder.linux["netDevices"].items():
         builder.host(
@@ -136,7 +136,7 @@ def _join(builder: Builder, kind: str) -> None:
 
 
 def _map_ids(builder: Builder) -> None:
-    """The runtime writes the maps from outside, by itself or by the programs of shadow-utils."""
+    """Have the runtime write the maps from outside, by itself or by the programs of shadow-utils."""
     from . import rootless
 
     way = rootless.maps(builder)
@@ -155,17 +155,17 @@ def _map_ids(builder: Builder) -> None:
 
 
 def _become_root(builder: Builder) -> None:
-    """Root of the new user namespace, without the caller's groups where they can be given up."""
+    """Become root of the new user namespace, without the caller's groups where they can be given up."""
     builder.init("become_root", builder.new["user"], drop_groups=1 if builder.groups else 0)
 
 
 def map_lines(entries: Any) -> str:
-    """The text of uid_map or gid_map, as user_namespaces(7) describes it."""
+    """Return the text of uid_map or gid_map, as user_namespaces(7) describes it."""
     return "".join(f"{e['containerID']} {e['hostID']} {e['size']}\n" for e in entries)
 
 
 def _offset_lines(offsets: dict[str, Any]) -> str:
-    """The text of /proc/PID/timens_offsets: clock, seconds, nanoseconds."""
+    """Return the text of /proc/PID/timens_offsets: clock, seconds, nanoseconds."""
     return "".join(
         f"{clock} {values.get('secs', 0)} {values.get('nanosecs', 0)}\n" for clock, values in sorted(offsets.items())
     )

@@ -282,7 +282,7 @@ class Op:
         return f"Op({self.actor} {self.name} {self.args} {self.pointer})"
 
     def record(self) -> dict[str, Any]:
-        """The operation as plain values."""
+        """Return the operation as plain values."""
         record: dict[str, Any] = {"op": self.name, "actor": self.actor, "args": self.args}
         if self.pointer:
             record["pointer"] = self.pointer
@@ -311,7 +311,7 @@ class Plan:
         self.warnings = warnings
 
     def record(self) -> dict[str, Any]:
-        """The plan as plain values, the form of ``explain --json`` and of the golden files."""
+        """Return the plan as plain values, the form of ``explain --json`` and of the golden files."""
         return {
             "ops": [op.record() for op in self.ops],
             "slots": self.slots,

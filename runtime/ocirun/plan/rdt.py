@@ -34,19 +34,19 @@ def make_group(builder: Builder) -> None:
 
 
 def join(builder: Builder) -> None:
-    """The process becomes a task of the groups: of the monitoring group second, as that is below the other."""
+    """Make the process a task of the groups: of the monitoring group second, as that is below the other."""
     builder.host("join_rdt_group", PLACE, path=group(builder))
     if builder.linux["intelRdt"].get("enableMonitoring"):
         builder.host("join_rdt_group", f"{PLACE}/enableMonitoring", path=monitor(builder))
 
 
 def group(builder: Builder) -> str:
-    """The directory of the group.  Raises UnsupportedError."""
+    """Return the directory of the group.  Raises UnsupportedError."""
     return directory(builder.facts.resctrl, builder.linux["intelRdt"], builder.request.container_id)
 
 
 def directory(top: str, block: Mapping[str, Any], container_id: str) -> str:
-    """``closID`` below `top`, where resctrl is mounted; `top` itself for "/"; by default the container's id.
+    """Return ``closID`` below `top`, where resctrl is mounted; `top` itself for "/"; by default the container's id.
 
     Raises UnsupportedError where it is not mounted.
     """
@@ -61,12 +61,12 @@ def directory(top: str, block: Mapping[str, Any], container_id: str) -> str:
 
 
 def monitor(builder: Builder) -> str:
-    """The directory of the monitoring group."""
+    """Return the directory of the monitoring group."""
     return f"{group(builder)}/mon_groups/{builder.request.container_id}"
 
 
 def schemata(block: Mapping[str, Any]) -> list[str]:
-    """The lines for the file ``schemata``, in the order in which the spec combines them."""
+    """Return the lines for the file ``schemata``, in the order in which the spec combines them."""
     cache, bandwidth = block.get("l3CacheSchema") or "", block.get("memBwSchema") or ""
     lines = [line for line in cache.split("\n") if line and not (bandwidth and line.startswith("MB:"))]
     if bandwidth:

@@ -162,7 +162,7 @@ _PHRASES = {
 
 
 def phrase(op: Op) -> str:
-    """What an operation does, in a few words, without a final stop."""
+    """Return what an operation does, in a few words, without a final stop."""
     if op.name == "open_path" and op.pointer == "/process/cwd":
         return f"open the working directory {op.args['path']}"
     return _PHRASES[op.name].format_map(_Args(op.args))
@@ -200,13 +200,13 @@ def flag_words(value: int) -> str:
 
 
 def propagation_words(value: int) -> str:
-    """Propagation flags of mount(2) as the words of the spec."""
+    """Return propagation flags of mount(2) as the words of the spec."""
     recursive = "r" if value & c.MS_REC else ""
     return next((recursive + word for bit, word in _PROPAGATION if value & bit), "")
 
 
 def details(op: Op) -> str:
-    """The arguments that the phrase does not show, ``name=value`` each."""
+    """Return the arguments that the phrase does not show, ``name=value`` each."""
     if op.name == "compile_seccomp":
         from .process import seccomp
 
@@ -264,7 +264,7 @@ def _value(op: str, name: str, value: Any) -> str:
 
 
 def capability_words(mask: int) -> str:
-    """A capability set as names without CAP_, ``all`` and ``none`` for the extremes."""
+    """Return a capability set as names without CAP_, ``all`` and ``none`` for the extremes."""
     names = [name for name, number in c.CAPABILITIES.items() if mask >> number & 1]
     if not names:
         return "none"
@@ -274,12 +274,12 @@ def capability_words(mask: int) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan as a numbered list: number, actor, what, details, and where in config.json it comes from."""
+    """Return the plan as a numbered list: number, actor, what, details, and where in config.json it comes from."""
     return "".join(lines(plan))
 
 
 def lines(plan: Plan) -> Iterator[str]:
-    """`text` line by line: a plan may have a million operations."""
+    """Yield `text` line by line: a plan may have a million operations."""
     width = max((len(op.pointer) for op in plan.ops), default=0)
     width = min(width, 34)
     yield f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what\n"
@@ -295,7 +295,7 @@ def lines(plan: Plan) -> Iterator[str]:
 
 
 def json(plan: Plan) -> str:
-    """The plan as JSON; see Plan.record."""
+    """Return the plan as JSON; see Plan.record."""
     return jsonio.dumps_pretty(plan.record()) + "\n"
 
 

@@ -33,7 +33,7 @@ def build_restore(
     keep: dict[str, int],
     external: list[tuple[str, str]],
 ) -> Plan:
-    """The plan for a checked config.
+    """Return the plan for a checked config.
 
     program    path of CRIU
     keep       descriptors that CRIU gets, by what they are; ``socket`` is the one by which it is spoken with
@@ -75,7 +75,7 @@ def build_restore(
 
 
 def _root(builder: Builder) -> None:
-    """The root file system as a mount, and nothing of it outside of the helper's namespace."""
+    """Plan the root file system as a mount, and nothing of it outside of the helper's namespace."""
     builder.init("propagate", path="/", flags=c.MS_SLAVE | c.MS_REC)
     builder.init("open_root", "/root/path", slot=builder.slot("rootdir"), path=builder.rootfs)
     builder.init("clone_mount", "/root/path", slot=builder.slot("root"), source="rootdir", recursive=1)
@@ -83,7 +83,7 @@ def _root(builder: Builder) -> None:
 
 
 def _mount_points(builder: Builder, external: dict[str, str]) -> None:
-    """What is to be mounted in the root file system itself; all else is in mounts that CRIU makes first."""
+    """Plan what is to be mounted in the root file system itself; all else is in mounts that CRIU makes first."""
     places = [builder.destination(mount) for mount in builder.data.get("mounts") or ()]
     for index, place in enumerate(places):
         if any(place.startswith(other + "/") for other in places):
@@ -100,7 +100,7 @@ def _mount_points(builder: Builder, external: dict[str, str]) -> None:
 
 
 def _source(builder: Builder, index: int) -> str:
-    """The source of a bind, "" for another mount."""
+    """Return the source of a bind, "" for another mount."""
     mount = builder.data["mounts"][index]
     words = {word for option in mount.get("options") or () for word in option.split(",")}
     return join(builder.request.bundle, mount.get("source") or "") if words & {"bind", "rbind"} else ""

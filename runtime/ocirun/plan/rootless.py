@@ -62,7 +62,7 @@ class Maps:
 
 
 def maps(builder: Builder) -> Maps:
-    """The way to write the maps.  Raises UnsupportedError where there is none."""
+    """Return the way to write the maps.  Raises UnsupportedError where there is none."""
     uids, gids = builder.linux.get("uidMappings") or (), builder.linux.get("gidMappings") or ()
     for lines, kind in ((uids, "uid"), (gids, "gid")):
         if not any(line["containerID"] == 0 for line in lines):
@@ -97,7 +97,7 @@ def _is_own(lines: Sequence[Any], own: int) -> bool:
 
 
 def _exist(lines: Sequence[Any], known: Iterable[tuple[int, int]], kind: str) -> None:
-    """Ids of the host side are counted in the caller's own user namespace, where not all need exist."""
+    """Check ids of the host side: they are counted in the caller's own user namespace, where not all need exist."""
     for index, line in enumerate(lines):
         if not _within(line["hostID"], line["size"], known):
             pointer = f"/linux/{kind}Mappings/{index}/hostID"
@@ -134,7 +134,7 @@ def _program(
 
 
 def _within(first: int, count: int, spans: Iterable[tuple[int, int]]) -> bool:
-    """`first` and the `count` - 1 ids after it are all in the spans, which may touch."""
+    """Return whether `first` and the `count` - 1 ids after it are all in the spans, which may touch."""
     end = first + count
     for start, size in sorted(spans):
         if start <= first < start + size:
@@ -181,7 +181,7 @@ def check_mount(builder: Builder, pointer: str, destination: str, fstype: str, p
 
 
 def _ids(builder: Builder) -> dict[str, list[tuple[int, int]]] | None:
-    """The ids that exist in the container's user namespace; None where that is not known."""
+    """Return the ids that exist in the container's user namespace; None where that is not known."""
     if "user" in builder.new:
         maps = (("uid", builder.linux.get("uidMappings") or ()), ("gid", builder.linux.get("gidMappings") or ()))
         return {kind: [(line["containerID"], line["size"]) for line in lines] for kind, lines in maps}
@@ -191,7 +191,9 @@ def _ids(builder: Builder) -> dict[str, list[tuple[int, int]]] | None:
 
 
 def sources_by_host(builder: Builder) -> bool:
-    """The runtime may copy mounts by itself: open_tree(2) asks for CAP_SYS_ADMIN over its mount namespace."""
+    """Return whether the runtime may copy mounts by itself:
+    open_tree(2) asks for CAP_SYS_ADMIN over its mount namespace.
+    """
     if builder.facts.privileged or builder.facts.caller is None:
         return builder.facts.privileged
     return builder.facts.caller.owns_mounts and bool(builder.facts.capabilities >> _CAP_SYS_ADMIN & 1)

@@ -75,7 +75,7 @@ class Template:
         self._open_places = [place for place, op in enumerate(b.ops) if self._open[id(op)]]
 
     def fill(self, container_id: str, data: dict[str, Any], differs: frozenset[str]) -> Plan:
-        """The plan for a container.
+        """Return the plan for a container.
 
         data      its config, checked
         differs   the PARTS of it that are not those of the template

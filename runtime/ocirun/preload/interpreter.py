@@ -46,15 +46,15 @@ class Place:
         self.trees = sys.path[_OWN_PATHS:]
 
     def name(self, kind: str) -> str:
-        """The name of one of the files."""
+        """Return the name of one of the files."""
         return f"{kind}.{self._suffix}"
 
     def file(self, kind: str) -> str:
-        """The path of one of the files."""
+        """Return the path of one of the files."""
         return f"{self.directory}/{self.name(kind)}"
 
     def open(self) -> int:
-        """A descriptor of their directory.  Raises HostError."""
+        """Return a descriptor of their directory.  Raises HostError."""
         try:
             return os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -94,7 +94,7 @@ def remove(place: Place) -> bool:
 
 
 def note(place: Place) -> str:
-    """The line that is in place of the preloaded interpreter, "" for none.  Raises HostError."""
+    """Return the line that is in place of the preloaded interpreter, "" for none.  Raises HostError."""
     path = place.file(PRELOADED)
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -150,7 +150,8 @@ def write(place: Place, directory: int) -> int:
 
 
 def locked(place: Place, *, wait: bool = True) -> int:
-    """A descriptor of the directory, locked against others like this one, and without what killed ones have left there.
+    """Return a descriptor of the directory, locked against others like this one,
+    and without what killed ones have left there.
 
     wait   for one that has it locked; otherwise -1 is given then
 

@@ -30,7 +30,7 @@ _REASONS = {
 
 
 def told(start: str) -> str:
-    """What `ocirun --version` says of the preloaded interpreter: ``yes`` or ``no (why)``.
+    """Return what `ocirun --version` says of the preloaded interpreter: ``yes`` or ``no (why)``.
 
     start   the launcher's word
     """
@@ -106,7 +106,7 @@ def make_idly(place: Place) -> None:
 
 
 def hindrance(place: Place) -> str:
-    """Why it is not made, though it would help; "" if it is.  Raises HostError."""
+    """Return why it is not made, though it would help; "" if it is.  Raises HostError."""
     try:
         if not os.path.samefile(place.directory, os.path.dirname(__file__)):
             return "in a checkout `./dev build` makes it"
@@ -145,7 +145,8 @@ def _too_soon(place: Place) -> str:
 
 
 def _others(directory: str) -> str:
-    """Whether somebody else than the caller and root has a say in what is in a directory, "" if not.  Raises OSError.
+    """Return whether somebody else than the caller and root has a say in what is in a directory, "" if not.
+    Raises OSError.
 
     Who may write to a directory can put another in the place of one in it, unless it is sticky (inode(7)).
     """

@@ -33,17 +33,17 @@ class ExecRun(ProgramRun):
         super().__init__("", output_limit)
 
     def _what_follows(self, session: Session) -> encode.AfterStart:
-        """The program's end."""
+        """Return the program's end."""
         del session
         return encode.AfterStart()
 
     def _is_removed(self, session: Session) -> bool:
-        """Nothing was made but the program."""
+        """Return True, as nothing was made but the program."""
         del session
         return True
 
     def _kill(self, session: Session) -> None:
-        """SIGKILL to the program."""
+        """Send SIGKILL to the program."""
 
     def _usage(self, session: Session) -> dict[str, int]:
         del session
@@ -63,7 +63,7 @@ def exec_factory(
     cwd: str | None = None,
     user: tuple[int, int] | None = None,
 ) -> Factory:
-    """What starts the program of an `ExecRun`; see `Container.run`."""
+    """Return what starts the program of an `ExecRun`; see `Container.run`."""
     directory = store.open_container(root, record.container_id)
     try:
         own = execute.base_process(directory, record) if process is None else {**process, "terminal": False}

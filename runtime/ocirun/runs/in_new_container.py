@@ -27,7 +27,7 @@ _ids = (0, 0, count())
 
 
 def new_id() -> str:
-    """An id for a container that nobody else names; always as long."""
+    """Return an id for a container that nobody else names; always as long."""
     global _ids
     pid, first, numbers = _ids
     if pid != os.getpid():
@@ -42,7 +42,7 @@ _kept: dict[tuple[object, ...], Config | Preparation] = {}
 
 
 def _prepared(key: tuple[object, ...], config: Config, options: CreateOptions) -> Preparation | None:
-    """What is ready for a config that was run before; None for one that was not, or not on this host as it is.
+    """Return what is ready for a config that was run before; None for one that was not, or not on this host as it is.
 
     key   what else the plan hangs on
     """
@@ -75,7 +75,7 @@ def container_factory(
     init: bool | None,
     **own: Unpack[Overrides],
 ) -> Factory:
-    """What creates the container of one run, for a `ProgramRun`; an error of the config is raised here."""
+    """Return what creates the container of one run, for a `ProgramRun`; an error of the config is raised here."""
     path, where = os.path.abspath(bundle or "."), root or default_root(os.environ)
     key = (path, where, init, config is None)
     kept = _kept.get(key) if config is None else None

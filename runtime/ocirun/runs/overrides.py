@@ -37,7 +37,7 @@ _PERIOD = 100_000
 
 
 def read_config(bundle: str, config: Mapping[str, Any] | None) -> Config:
-    """The config of a bundle, or `config` in its place, checked and without a terminal.
+    """Return the config of a bundle, or `config` in its place, checked and without a terminal.
 
     bundle   absolute path
     Raises ConfigError, HostError.
@@ -61,7 +61,7 @@ def with_overrides(
     pids: int | None = None,
     cpus: float | None = None,
 ) -> tuple[Config, frozenset[str]]:
-    """A config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
+    """Return a config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
 
     `config` itself stays as it is.  Raises ConfigError for what is wrong with the new parts.
     """
@@ -93,7 +93,7 @@ def with_overrides(
 
 
 def _owned(value: Any, pointer: str, config: Config) -> Any:
-    """A copy that shares nothing with the caller's: what is checked once must not change after."""
+    """Return a copy that shares nothing with the caller's: what is checked once must not change after."""
     try:
         return jsonio.loads(jsonio.dumps(value).encode("ascii"))
     except (TypeError, ValueError, jsonio.JsonError) as error:
@@ -101,7 +101,7 @@ def _owned(value: Any, pointer: str, config: Config) -> Any:
 
 
 def _limits(resources: dict[str, Any], memory: int | None, pids: int | None, cpus: float | None) -> dict[str, Any]:
-    """Limits as ``linux.resources``; each replaces what the config says of it."""
+    """Return limits as ``linux.resources``; each replaces what the config says of it."""
     resources = dict(resources)
     if memory is not None:
         resources["memory"] = {**(resources.get("memory") or {}), "limit": memory, "swap": memory}

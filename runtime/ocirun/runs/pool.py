@@ -117,11 +117,11 @@ class Pool:
         return self._turns
 
     def new_run(self, output_limit: int) -> PooledRun:
-        """The course of one run, for whoever watches it."""
+        """Return the course of one run, for whoever watches it."""
         return PooledRun(self.root, output_limit, self._current())
 
     def factory(self, args: Sequence[str] | None, env: Mapping[str, str] | None) -> _Factory:
-        """What gives a container its program; what is wrong with the parameters is raised here."""
+        """Return what gives a container its program; what is wrong with the parameters is raised here."""
         config, _ = overrides.with_overrides(self._base, args=args, env=env)
         process: Any = config.data.get("process") or {}
         return _Factory(self._current(), list(process.get("args") or ()), process.get("env"))
@@ -182,7 +182,7 @@ class _Shelf:
         self._thread.start()
 
     def take(self) -> tuple[PreparedSession, bool]:
-        """A container that waits for a program, from now on the caller's; and whether it was ready."""
+        """Return a container that waits for a program, from now on the caller's; and whether it was ready."""
         try:
             session = self.ready.popleft()
         except IndexError:
@@ -191,7 +191,7 @@ class _Shelf:
         return session, True
 
     def give(self, session: PreparedSession) -> None:
-        """A container whose program has ended, to be removed."""
+        """Take a container whose program has ended, to be removed."""
         if self._jobs.qsize() > _BEHIND * self._size or not self._open:
             _remove(session)
         else:
@@ -287,7 +287,7 @@ class PooledRun(ProgramRun):
         return super()._failed(session, error)
 
     def close(self) -> None:
-        """As `ProgramRun.close`; what is only to be removed goes to the thread that does that."""
+        """Do the same as `ProgramRun.close`; what is only to be removed goes to the thread that does that."""
         session = self._session
         if self._removed and isinstance(session, PreparedSession):
             self._session = None

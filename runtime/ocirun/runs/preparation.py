@@ -73,7 +73,7 @@ class Preparation:
         self._made: dict[str, bytes] = {}
 
     def is_unchanged(self) -> bool:
-        """The file of the config, the host and this process are as they were.
+        """Return whether the file of the config, the host and this process are as they were.
 
         Where they are not, `holds_for` may still say that nothing of it matters.
         """
@@ -84,7 +84,8 @@ class Preparation:
         return not any(one["type"] == "user" for one in namespaces) and host.seen(self.config.path) == self._seen
 
     def holds_for(self, config: Config) -> bool:
-        """What was read then is what is read now: the config, the host, this process; so the plan would be the same.
+        """Return whether what was read then is read now: the config, the host, this process;
+        so the plan would be the same.
 
         Raises HostError.
         """
@@ -94,13 +95,13 @@ class Preparation:
         return facts.caller is None and _known(facts) == self._known
 
     def plan(self, container_id: str, config: Config, differs: frozenset[str]) -> Plan:
-        """The plan of one container; see `create`."""
+        """Return the plan of one container; see `create`."""
         plan = self._template.fill(container_id, _data(config), differs)
         planning.add_warnings(plan, config)
         return plan
 
     def session(self, container_id: str, config: Config, differs: frozenset[str]) -> Session:
-        """What will make one container, as `create.planned`.
+        """Return what will make one container, as `create.planned`.
 
         config    its config, checked
         differs   the parts of it (template.PARTS) that are not those of `self.config`
@@ -123,11 +124,11 @@ class Preparation:
         return session
 
     def ahead(self, container_id: str) -> PreparedSession:
-        """What will make one container of the config as it is."""
+        """Return what will make one container of the config as it is."""
         return PreparedSession(self, container_id)
 
     def _program(self, config: Config) -> Op | None:
-        """The operation with the program of a config; None where others of the plan depend on it too."""
+        """Return the operation with the program of a config; None where others of the plan depend on it too."""
         process = _data(config).get("process") or {}
         environment = Environment(process.get("env"))
         if environment.needs_home != any(op.name == "find_home" for op in self._template.plan.ops):
@@ -135,7 +136,7 @@ class Preparation:
         return find_program(list(process["args"]), environment)
 
     def whole(self, container_id: str, config: Config | None = None, differs: frozenset[str] = frozenset()) -> Session:
-        """The session of a container, made without what is ready."""
+        """Return the session of a container, made without what is ready."""
         config = config or self.config
         cgroup = planning.choose_driver(config, container_id, self._options, self._layout)
         plan = self.plan(container_id, config, differs)
@@ -149,7 +150,9 @@ class Preparation:
         return self._course
 
     def stream_uid(self) -> int:
-        """Whose the streams of a program are that comes later, as the host numbers it; 0: they stay as they are."""
+        """Return whose the streams of a program are that comes later, as the host numbers it;
+        0: they stay as they are.
+        """
         if self._stream_uid < 0:
             linux = _data(self.config).get("linux") or {}
             op = next((op for op in self._template.plan.ops if op.name == "fix_stdio"), None)
@@ -163,7 +166,7 @@ class Preparation:
         return self._cgroup.usage_from(texts)
 
     def ready(self, after_start: encode.AfterStart | None) -> _Ready:
-        """The bytes for `after_start`, made at the first call."""
+        """Return the bytes for `after_start`, made at the first call."""
         key = (os.getpid(), after_start)
         found = self._ready.get(key)
         if found is None:
@@ -177,7 +180,9 @@ class Preparation:
             self._ready = {}
 
     def _is_plain(self, config: Config, container_id: str) -> bool:
-        """The cgroups are those of the plan, with another id: see `_fits`; with v1 root may write to all of them."""
+        """Return whether the cgroups are those of the plan, with another id: see `_fits`;
+        with v1 root may write to all of them.
+        """
         prepared = self._cgroup
         if self._options.rootless != "false" or prepared.unit is not None:
             return False
@@ -188,7 +193,7 @@ class Preparation:
         )
 
     def _fits(self, cgroup: Driver, container_id: str) -> bool:
-        """The cgroup is the prepared one with another id.
+        """Return whether the cgroup is the prepared one with another id.
 
         It is not where the id cannot stand as it is (a unit's name has no "+"), where an ordinary user may write
         to other hierarchies than before, or where a group above has lost controllers.
@@ -222,7 +227,7 @@ class _Ready:
         self.encoded = session.encoded()
 
     def with_program(self, config: Config, program: Op) -> Encoded:
-        """The same with another program, and with what is written down of it."""
+        """Return the same with another program, and with what is written down of it."""
         found = self.encoded.copy()
         found.init = encode.patched(found.init, [(program.name, program.args)], INIT_OPS, self.slots, {})
         record = self.record.copy()
@@ -320,7 +325,7 @@ class PreparedSession(Session):
 
 
 def _known(facts: Facts) -> list[Any]:
-    """Facts as plain values, to be compared."""
+    """Return facts as plain values, to be compared."""
     return [*(getattr(facts, name) for name in Facts.__slots__ if name != "layout"), *facts.layout.values()]
 
 

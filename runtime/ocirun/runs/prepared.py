@@ -77,12 +77,12 @@ class Prepared:
         return poll_loop.watch(ProgramRun(self.root, output_limit), make, stdin=stdin, timeout=timeout)
 
     def plan(self, container_id: str = "", **own: Unpack[Overrides]) -> Plan:
-        """The plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
+        """Return the plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
         config, differs = overrides.with_overrides(self.base, **own)
         return self._preparation.plan(container_id or new_id(), config, differs)
 
     def factory(self, container_id: str = "", **own: Unpack[Overrides]) -> Factory:
-        """What creates the container of one run, for a `ProgramRun`; what is wrong with `own` is raised here."""
+        """Return what creates the container of one run, for a `ProgramRun`; what is wrong with `own` is raised here."""
         config, differs = overrides.with_overrides(self.base, **own)
         name = container_id or new_id()
         return lambda: self._preparation.session(name, config, differs)

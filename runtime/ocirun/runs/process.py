@@ -34,7 +34,7 @@ class Process:
         self._code: int | None = None
 
     def fileno(self) -> int:
-        """A pidfd, ready for reading when the process has ended; -1 once that was waited for."""
+        """Return a pidfd, ready for reading when the process has ended; -1 once that was waited for."""
         return self._pidfd
 
     def wait(self, timeout: float | None = None) -> int | None:

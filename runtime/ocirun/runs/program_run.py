@@ -79,7 +79,7 @@ class ProgramRun:
             session.side.allow(KILL_LIMIT)
 
     def _failed(self, session: Session, error: BaseException) -> BaseException:
-        """What to tell the user.  A container that was not created is taken back, and gone."""
+        """Return what to tell the user.  A container that was not created is taken back, and gone."""
         if session.created:
             return session.why(error)
         self._session = None
@@ -95,11 +95,11 @@ class ProgramRun:
         return self._session
 
     def fileno(self) -> int:
-        """A descriptor that is ready when `go_on` has something to do."""
+        """Return a descriptor that is ready when `go_on` has something to do."""
         return int(self._open.side.native.epoll)
 
     def kill(self) -> None:
-        """SIGKILL to the program, and to everything in a container of its own."""
+        """Send SIGKILL to the program, and to everything in a container of its own."""
         import _signal
 
         session = self._open
@@ -112,7 +112,7 @@ class ProgramRun:
             raise HostError.from_os(f"kill {session.helper.pid}", error, call="pidfd_send_signal") from None
 
     def outcome(self) -> Outcome:
-        """What became of the program, once all is DONE."""
+        """Return what became of the program, once all is DONE."""
         session = self._open
         native = session.side.native
         (out, out_cut), (err, err_cut) = session.side.output(0), session.side.output(1)
@@ -154,7 +154,7 @@ class ProgramRun:
         return session.cgroup.usage()
 
     def _is_removed(self, session: Session) -> bool:
-        """Nothing is left of it."""
+        """Return whether nothing is left of it."""
         native = session.side.native
         return _all_in_c(session) and not native.unread and not native.left
 
@@ -171,6 +171,6 @@ class ProgramRun:
 
 
 def _all_in_c(session: Session) -> bool:
-    """The host's side has made all of the container, and so can take it back."""
+    """Return whether the host's side has made all of the container, and so can take it back."""
     course = session.after_start
     return course is not None and course.removes and not session.side.native.asked

@@ -15,7 +15,7 @@ _own = (0, 0)
 
 
 def link_text(boot: str) -> str:
-    """What says in the state directory of a run that it belongs to this process.
+    """Return what says in the state directory of a run that it belongs to this process.
 
     boot   id of this boot of the kernel
     """

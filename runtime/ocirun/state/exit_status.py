@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def open_pidfd(record: Record) -> int:
-    """A pidfd of the first process, also of one that has ended and that nobody has waited for; -1 when it is gone.
+    """Return a pidfd of the first process, also of one that has ended and that nobody has waited for;
+    -1 when it is gone.
 
     It is ready for reading as soon as the process has ended.  The caller closes it.
     Raises StateError for a container that is still being created.
@@ -24,7 +25,7 @@ def open_pidfd(record: Record) -> int:
 
 
 def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
-    """Until the process of a pidfd has ended.  Raises TimeoutError after `timeout` seconds."""
+    """Wait until the process of a pidfd has ended.  Raises TimeoutError after `timeout` seconds."""
     import select
 
     waiter = select.poll()
@@ -36,7 +37,7 @@ def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
 
 
 def status(pidfd: int, *, keep: bool = True) -> int | None:
-    """The exit code of an ended process, or 128 plus the signal that ended it.
+    """Return the exit code of an ended process, or 128 plus the signal that ended it.
 
     None where the kernel does not tell us: only the parent may ask, and only until somebody has waited for it.
     keep   the process stays there, to be asked again

@@ -45,7 +45,7 @@ _NAMES, _KINDS = tuple(_TYPES), tuple(_TYPES.values())
 
 
 def look(root: int, container_id: str) -> tuple[dict[str, Any], bytes] | None:
-    """The values of a record but for ``cgroup`` and ``late``, and the text in the braces of ``cgroup``.
+    """Return the values of a record but for ``cgroup`` and ``late``, and the text in the braces of ``cgroup``.
 
     None where it takes `record.load` to say more.
 
@@ -68,7 +68,7 @@ def look(root: int, container_id: str) -> tuple[dict[str, Any], bytes] | None:
 
 
 def read_name(root: int, container_id: str, name: str, size: int) -> bytes:
-    """The first bytes of a file in the container's directory, none where that cannot be read.  As `look`."""
+    """Return the first bytes of a file in the container's directory, none where that cannot be read.  As `look`."""
     try:
         fd = os.open(f"{container_id}/{name}", _READ, dir_fd=root)
     except OSError:
@@ -82,7 +82,7 @@ def read_name(root: int, container_id: str, name: str, size: int) -> bytes:
 
 
 def parse(raw: bytes, container_id: str) -> tuple[dict[str, Any], bytes] | None:
-    """As `look`, of the bytes of ``state.json``."""
+    """Do the same as `look`, on the bytes of ``state.json``."""
     first, _, rest = raw.partition(b',"cgroup":{')
     cgroup, _, rest = rest.rpartition(b'},"container_id":"')
     second, _, rest = rest.partition(b',"late":[[')

@@ -20,7 +20,7 @@ _DEAD = ("", "Z", "X", "x")
 
 
 def process_stat(pid: int) -> tuple[str, int]:
-    """(state letter, start time) of a process from /proc/PID/stat; ("", 0) when it is gone.
+    """Return (state letter, start time) of a process from /proc/PID/stat; ("", 0) when it is gone.
 
     Raises HostError where that cannot be told.
     """
@@ -39,7 +39,7 @@ def process_stat(pid: int) -> tuple[str, int]:
 
 
 def is_there(pid: int) -> bool:
-    """There is a process of that number, whatever /proc shows."""
+    """Return whether there is a process of that number, whatever /proc shows."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -53,7 +53,7 @@ _boot = ""
 
 
 def boot_id() -> str:
-    """The id of this boot of the kernel, "" where it is not told.  Raises HostError."""
+    """Return the id of this boot of the kernel, "" where it is not told.  Raises HostError."""
     global _boot
     if not _boot:
         _boot = procfile.text("/proc/sys/kernel/random/boot_id").strip()
@@ -61,18 +61,18 @@ def boot_id() -> str:
 
 
 def of_other_boot(record: Record) -> bool:
-    """Another boot of the kernel has made it: its process is gone, whatever has its number now."""
+    """Return whether another boot of the kernel has made it: its process is gone, whatever has its number now."""
     now = boot_id()
     return bool(record.boot_id and now) and record.boot_id != now
 
 
 def is_alive(record: Record) -> bool:
-    """The init process of the record is there, is the same one, and is no zombie.  Raises HostError."""
+    """Return whether the init process of the record is there, is the same one, and is no zombie.  Raises HostError."""
     return record.pid > 1 and not of_other_boot(record) and is_same(record.pid, record.start_time)
 
 
 def may_have_processes(record: Record) -> bool:
-    """A process of the container may be there: the first one, or one that its end has not ended.
+    """Return whether a process of the container may be there: the first one, or one that its end has not ended.
 
     In a pid namespace of its own no process outlives the first (pid_namespaces(7)): whoever is in its cgroup then is
     somebody else.
@@ -81,7 +81,7 @@ def may_have_processes(record: Record) -> bool:
 
 
 def is_same(pid: int, start_time: int, *, ended: bool = False) -> bool:
-    """The process of that number is there and began at that time (see Record).  Raises HostError.
+    """Return whether the process of that number is there and began at that time (see Record).  Raises HostError.
 
     ended   also one that has ended, and that nobody has waited for
     """
@@ -90,7 +90,7 @@ def is_same(pid: int, start_time: int, *, ended: bool = False) -> bool:
 
 
 def open_init(record: Record, *, ended: bool = False) -> int:
-    """A pidfd of the init process, or -1 when it is gone.  Raises HostError where that cannot be told.
+    """Return a pidfd of the init process, or -1 when it is gone.  Raises HostError where that cannot be told.
 
     ended   also of one that has ended, and that nobody has waited for
     Opened first, compared after: no reuse of the number can slip in.
@@ -116,7 +116,7 @@ def open_init(record: Record, *, ended: bool = False) -> int:
 
 
 def end_init(record: Record) -> bool:
-    """SIGKILL to the init process; False when there is none.  Raises HostError."""
+    """Send SIGKILL to the init process; return False when there is none.  Raises HostError."""
     import _signal
 
     pidfd = open_init(record)

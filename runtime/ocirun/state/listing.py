@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def states(root: str, *, warn: Callable[[str], None], must_exist: bool) -> list[dict[str, Any]]:
-    """The documents, by id; see `container.list_states`."""
+    """Return the documents, by id; see `container.list_states`."""
     ids = store.ids(root, must_exist=must_exist)
     if not ids:
         return []
@@ -67,7 +67,7 @@ class Listing:
         os.close(self._fd)
 
     def state(self, container_id: str) -> dict[str, Any]:
-        """The state of one container.  Raises as `Container.load`, and HostError."""
+        """Return the state of one container.  Raises as `Container.load`, and HostError."""
         seen = glance.look(self._fd, container_id) if container_id in self._directories else None
         status = self._status(container_id, *seen) if seen else ""
         if not seen or not status:
@@ -78,7 +78,7 @@ class Listing:
         return document(container_id, seen[0], status, self._owners[owner])
 
     def _status(self, container_id: str, values: dict[str, Any], cgroup_text: bytes) -> str:
-        """The status, "" where more is needed for it than a glance."""
+        """Return the status, "" where more is needed for it than a glance."""
         pid: int = values["pid"]
         if pid <= 1:
             return ""

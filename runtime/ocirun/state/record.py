@@ -46,12 +46,12 @@ PROGRESS_SIZE = _PROGRESS.size + PROGRESS_OUTPUT + PROGRESS_OBJECT
 
 
 def progress_header(stamps: int) -> bytes:
-    """The first bytes of a fresh progress record with room for `stamps` time stamps."""
+    """Return the first bytes of a fresh progress record with room for `stamps` time stamps."""
     return _PROGRESS.pack(PROGRESS_MAGIC, 0, 0, 0, 0, 0, 0, 0, 0, stamps, 0, 0, 0)
 
 
 def progress_bytes(stamps: int) -> int:
-    """The size of a progress record in bytes."""
+    """Return the size of a progress record in bytes."""
     return PROGRESS_SIZE + stamps * _STAMP.size
 
 
@@ -61,7 +61,9 @@ _OWN = Struct("<I")
 
 
 def names_bytes(ops: list[Op]) -> bytes:
-    """What stands behind the helper's part of a progress record: the names and pointers of a plan's operations."""
+    """Return what stands behind the helper's part of a progress record:
+    the names and pointers of a plan's operations.
+    """
     text = "\n".join([f"{op.name} {op.pointer}" for op in ops])
     return _OWN.pack(0) + text.encode("utf-8", "surrogateescape")
 
@@ -204,18 +206,18 @@ class Record:
         return any(entry[1] == "execute" for entry in self.late)
 
     def late_op(self, number: int) -> tuple[int, Op]:
-        """The operation behind `wait_start` of that number; the last one if there is none."""
+        """Return the operation behind `wait_start` of that number; the last one if there is none."""
         from ..plan.ops import INIT, Op
 
         entry = next((entry for entry in self.late if entry[0] == number), self.late[-1])
         return entry[0], Op(entry[1], INIT, entry[2], entry[3])
 
     def copy(self) -> Record:
-        """The same in an object of its own."""
+        """Return the same in an object of its own."""
         return Record(**{name: getattr(self, name) for name in self.__slots__})
 
     def texts(self) -> tuple[str, str]:
-        """(content of state.json, text of the link `spare`, "" where it would be too long for one)."""
+        """Return (content of state.json, text of the link `spare`, "" where it would be too long for one)."""
         values = {name: getattr(self, name) for name in self.__slots__}
         values["format"] = FORMAT
         state = jsonio.dumps(values)
@@ -267,7 +269,9 @@ def _damaged(reason: str) -> StateDamagedError:
 
 
 def load_spare(directory: int, container_id: str) -> Record | None:
-    """What the link beside state.json tells: process, cgroup, what else is on the host.  None without a good one."""
+    """Return what the link beside state.json tells: process, cgroup, what else is on the host.
+    None without a good one.
+    """
     try:
         values = jsonio.loads(os.fsencode(os.readlink("spare", dir_fd=directory)))
     except OSError as error:
@@ -316,7 +320,7 @@ def _add_late(record: Record, directory: int) -> None:
 
 
 def _of_this_boot(record: Record) -> Record:
-    """Another boot took its cgroups, resctrl groups and mounts along: what has their names now is somebody else's."""
+    """Forget what another boot took along: cgroups, resctrl groups and mounts; their names are somebody else's now."""
     if of_other_boot(record):
         record.cgroup = {"driver": "none"}
         record.rdt = []
@@ -325,7 +329,7 @@ def _of_this_boot(record: Record) -> Record:
 
 
 def _wrong(values: dict[str, Any]) -> str:
-    """What is wrong with values of a record, "" for nothing; those that are not there are not looked at."""
+    """Return what is wrong with values of a record, "" for nothing; those that are not there are not looked at."""
     for name, kind in _KINDS.items():
         if name in values and type(values[name]) is not kind:
             return f"{name} has the wrong type"
@@ -341,7 +345,9 @@ def _wrong(values: dict[str, Any]) -> str:
 
 
 def _is_late(entries: list[Any] | None) -> bool:
-    """What late_op and the words of an error read; a plan has at least one such operation, `wait_start`."""
+    """Return whether late_op and the words of an error read it;
+    a plan has at least one such operation, `wait_start`.
+    """
     return entries is None or (bool(entries) and all(type(entry) is list and _is_late_op(entry) for entry in entries))
 
 
@@ -385,7 +391,7 @@ _SPARE = (
 
 
 def load_progress(directory: int) -> Progress:
-    """The progress record; one with phase 0 when it is missing."""
+    """Return the progress record; one with phase 0 when it is missing."""
     try:
         return Progress(store.read_file(directory, "progress"))
     except OSError as error:
@@ -395,17 +401,17 @@ def load_progress(directory: int) -> Progress:
 
 
 def whole_phase(raw: bytes) -> int | None:
-    """The phase in the first PROGRESS_SIZE bytes of a progress record, None where there are less."""
+    """Return the phase in the first PROGRESS_SIZE bytes of a progress record, None where there are less."""
     return _PROGRESS.unpack_from(raw)[1] if len(raw) >= PROGRESS_SIZE else None
 
 
 def status(record: Record, progress: Progress) -> str:
-    """creating, created, running or stopped; whether it is paused only the cgroup knows."""
+    """Return creating, created, running or stopped; whether it is paused only the cgroup knows."""
     return of_phase(progress.phase) if is_alive(record) else STOPPED
 
 
 def of_phase(phase: int) -> str:
-    """The status of a container whose first process is alive."""
+    """Return the status of a container whose first process is alive."""
     if phase in (PHASE_CREATED, PHASE_STARTING):
         return CREATED
     if phase == PHASE_SETUP:

@@ -14,7 +14,7 @@ FILE = "config.json"
 
 
 def config(directory: int, bundle: str) -> dict[str, Any]:
-    """The content of the container's config.json, to be changed as the caller likes.
+    """Return the content of the container's config.json, to be changed as the caller likes.
 
     Raises StateDamagedError when it is missing or is no config any more, HostError when it cannot be read.
     """

@@ -42,12 +42,12 @@ NO_FILE = (*procfile.GONE, 21, 40)
 
 
 def remedy() -> str:
-    """What to do about a damaged state."""
+    """Return what to do about a damaged state."""
     return f"{with_force('delete')} removes the container all the same"
 
 
 def check_id(container_id: str) -> str:
-    """The id itself, if it is one.
+    """Return the id itself, if it is one.
 
     Raises InvalidIdError unless it has 1 to 255 letters of ``A-Za-z0-9_+-.`` and is neither ``.`` nor ``..``.
     """
@@ -64,7 +64,7 @@ def check_id(container_id: str) -> str:
 
 
 def open_root(root: str, *, create: bool = False) -> int:
-    """A descriptor of the state root.
+    """Return a descriptor of the state root.
 
     Raises HostError when it cannot be opened or made, or belongs to or can be written by someone else:
     then anybody could tell us which processes to kill.
@@ -130,7 +130,7 @@ def reserve(root: str, container_id: str) -> int:
 
 
 def open_container(root: str, container_id: str) -> int:
-    """A descriptor of the container's directory.
+    """Return a descriptor of the container's directory.
 
     Raises ContainerNotFoundError when there is none (also when the root is missing), InvalidIdError,
     StateDamagedError for a file in its place.
@@ -179,12 +179,12 @@ def lock(directory: int, limit: float = 10.0) -> bool:
 
 
 def is_removed(directory: int) -> bool:
-    """The directory behind this descriptor has been removed."""
+    """Return whether the directory behind this descriptor has been removed."""
     return os.fstat(directory).st_nlink == 0
 
 
 def read_file(directory: int, name: str) -> bytes:
-    """The bytes of a file in the container's directory; OSError as it comes."""
+    """Return the bytes of a file in the container's directory; OSError as it comes."""
     fd = os.open(name, _READ, dir_fd=directory)
     try:
         parts = []
@@ -233,7 +233,7 @@ def write_link(directory: int, name: str, text: str) -> None:
 
 
 def read_link(directory: int, name: str) -> str:
-    """The text of a symbolic link, "" where there is none.  Raises HostError."""
+    """Return the text of a symbolic link, "" where there is none.  Raises HostError."""
     try:
         return os.readlink(name, dir_fd=directory)
     except OSError as error:
@@ -273,7 +273,7 @@ def remove(root: str, container_id: str) -> None:
 
 
 def remove_directory(path: str) -> None:
-    """As `remove`, by the absolute path of the directory."""
+    """Do the same as `remove`, by the absolute path of the directory."""
     root, _, container_id = path.rpartition("/")
     remove(root or "/", container_id)
 
@@ -302,7 +302,9 @@ def _empty(fd: int) -> None:
 
 
 def ids(root: str, *, must_exist: bool = False) -> list[str]:
-    """All container ids of a root, sorted; none of one that does not exist, unless it must.  Raises HostError."""
+    """Return all container ids of a root, sorted; none of one that does not exist, unless it must.
+    Raises HostError.
+    """
     try:
         fd = open_root(root)
     except HostError as error:

@@ -24,7 +24,7 @@ _SHOWN = ("pid", "bundle", "rootfs", "created", "annotations")
 
 
 def document(container_id: str, values: dict[str, Any], status: str, owner: str) -> dict[str, Any]:
-    """A container's state as `state` prints it.
+    """Return a container's state as `state` prints it.
 
     values   of its record, by name
     owner    the user's name
@@ -59,7 +59,7 @@ class StoredContainer:
 
     @classmethod
     def load(cls, container_id: str, *, root: str) -> Self:
-        """The container of that id.
+        """Return the container of that id.
 
         Raises ContainerNotFoundError, InvalidIdError, StateDamagedError.
         """
@@ -90,7 +90,7 @@ class StoredContainer:
         return store.open_container(self.root, self.id)
 
     def _locked(self, *, force: bool = False) -> int:
-        """`_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
+        """Return `_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
 
         force   end a creation that holds the lock, and go on without it if it is not given back soon: the
                 creation may be waiting for a hook, and the hook for us
@@ -109,7 +109,7 @@ class StoredContainer:
         return directory
 
     def status(self) -> str:
-        """creating, created, running, paused or stopped."""
+        """Return creating, created, running, paused or stopped."""
         directory = self._directory()
         try:
             if not self._record.pid and not store.lock(directory, 0):
@@ -127,7 +127,7 @@ class StoredContainer:
         return status
 
     def open_pidfd(self) -> int:
-        """A pidfd of its first process, ready for reading when that has ended; -1 when that is gone.
+        """Return a pidfd of its first process, ready for reading when that has ended; -1 when that is gone.
 
         The caller closes it.  Raises StateError while the container is being created.
         """
@@ -155,7 +155,7 @@ class StoredContainer:
             os.close(pidfd)
 
     def usage(self) -> Usage:
-        """What it has used so far, also after it has stopped, and by the handle that has deleted it."""
+        """Return what it has used so far, also after it has stopped, and by the handle that has deleted it."""
         from .usage import Usage
 
         try:
@@ -176,7 +176,7 @@ class StoredContainer:
             self._used = cgroup.usage() or used.load(directory)
 
     def state(self, *, details: bool = True) -> dict[str, Any]:
-        """The state as the OCI spec and runc print it.
+        """Return the state as the OCI spec and runc print it.
 
         details   with two things that they do not know.  While the container is being created, ``operation``
                   tells how far that is: ``number`` in the plan, ``name`` and ``pointer`` into the config.  Of a

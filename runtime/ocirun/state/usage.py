@@ -27,7 +27,7 @@ class Usage:
         self.pids_peak = used.get("pids_peak")
 
     def record(self) -> dict[str, int | float]:
-        """What is known, by the names of the state document."""
+        """Return what is known, by the names of the state document."""
         values = {
             "memoryPeak": self.memory_peak,
             "oomKills": self.oom_kills,
@@ -47,7 +47,7 @@ def save(directory: int, used: dict[str, int]) -> None:
 
 
 def load(directory: int) -> dict[str, int]:
-    """What was kept, {} if nothing was."""
+    """Return what was kept, {} if nothing was."""
     try:
         values = jsonio.loads(store.read_file(directory, FILE))
     except OSError as error:

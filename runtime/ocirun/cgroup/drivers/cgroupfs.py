@@ -46,7 +46,7 @@ class Cgroupfs(Driver):
         self._taken: list[tuple[Group, str]] = []
 
     def plain(self) -> list[tuple[str, str, tuple[int, int], int]]:
-        """As `Driver.plain`: all of them, where their file systems are known."""
+        """See `Driver.plain`: all of them, where their file systems are known."""
         if not all(group.device for group in self.groups):
             return []
         found = []
@@ -56,7 +56,7 @@ class Cgroupfs(Driver):
         return found
 
     def made(self, inodes: Sequence[int]) -> None:
-        """As `Driver.made`."""
+        """See `Driver.made`."""
         there = [(group, inode) for group, inode in zip(self.groups, inodes, strict=True) if inode]
         self.checked, self.found = True, set()
         self._made = [group for group, _ in there]
@@ -122,12 +122,12 @@ class Cgroupfs(Driver):
             left = again
 
     def read(self, controller: str, file: str) -> str:
-        """What a file of the group says."""
+        """Return what a file of the group says."""
         group = self.group(controller)
         return guarded(f"read {file} of", group, lambda: tree.read_file(self._directory(group), file))
 
     def available(self, controller: str, file: str = "") -> bool:
-        """As `Driver.available`; a driver from a record asks the group itself."""
+        """See `Driver.available`; a driver from a record asks the group itself."""
         if not super().available(controller, file):
             return False
         if not file or self._layout is not None:
@@ -136,7 +136,7 @@ class Cgroupfs(Driver):
         return fd is None or tree.has(fd, file)
 
     def open_join(self, name: str, below: str = "") -> int:
-        """The file of one group in which a process writes "0" to join."""
+        """Return the file of one group in which a process writes "0" to join."""
         group = self.group(name)
         file = "cgroup.procs" if name == UNIFIED else self.join_file
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -146,7 +146,7 @@ class Cgroupfs(Driver):
         return guarded(f"join {below} of", group, lambda: tree.open_below(top, below, file, flags))
 
     def _open_directory(self, group: Group, below: str) -> int:
-        """A group's directory, or that of one below it; the caller closes it."""
+        """Return a group's directory, or that of one below it; the caller closes it."""
         top = self._directory(group)
         if not below:
             return os.dup(top)
@@ -227,7 +227,7 @@ class Cgroupfs(Driver):
         return group.name not in self.found
 
     def _existing(self, group: Group) -> int | None:
-        """The group's directory, held open; None where it is gone, or another one has its path."""
+        """Return the group's directory, held open; None where it is gone, or another one has its path."""
         fd = self._fds.get(group.name)
         if fd is None:
             fd = tree.open_group(group)
@@ -244,7 +244,7 @@ class Cgroupfs(Driver):
         return fd
 
     def _is_same(self, fd: int, group: Group) -> bool:
-        """The group that was made or taken over for this container, and that nobody has taken over since."""
+        """Return whether the group was made or taken over for this container, and nobody has taken it over since."""
         inode = self.inodes.get(group.name, 0)
         if not inode:
             return tree.has(fd, "cgroup.procs")
@@ -275,7 +275,7 @@ class Cgroupfs(Driver):
         tree.write_file(self._directory(self.group(controller)), file, value)
 
     def refused(self, controller: str, file: str, value: str, error: OSError) -> HostError:
-        """As `Driver.refused`."""
+        """See `Driver.refused`."""
         from ..settings.translation import Setting
 
         return self._refused(Setting(controller, file, value, ""), error)
@@ -306,7 +306,7 @@ class Cgroupfs(Driver):
     # What differs.
 
     def _look_at(self, group: Group) -> int:
-        """What is to be looked at besides, before the group is made: bits of LOOK_."""
+        """Return what is to be looked at besides, before the group is made: bits of LOOK_."""
         return LOOK_UNIFIED if group.name == UNIFIED else 0
 
     def _furnish(self, group: Group) -> None:
@@ -317,6 +317,6 @@ class Cgroupfs(Driver):
         raise NotImplementedError
 
     def _remedy(self, setting: Setting, number: int) -> str:
-        """What may help where the kernel refused a setting with this errno, or ""."""
+        """Return what may help where the kernel refused a setting with this errno, or ""."""
         del setting, number
         return ""

@@ -15,26 +15,29 @@ class NativeGroups:
     __slots__ = ()
 
     def plain(self) -> list[tuple[str, str, tuple[int, int], int]]:
-        """(group name, absolute path, device of its file system, LOOK_ bits) of each group that may simply be made.
+        """Return (group name, absolute path, device of its file system,
+        LOOK_ bits) of each group that may simply be made.
 
         None where `check` and `prepare` are to decide.
         """
         return []
 
     def made(self, inodes: Sequence[int]) -> None:
-        """All groups of `plain` were made for this container, in this order, with these inodes; 0: not yet."""
+        """Note that all groups of `plain` were made for this container, in this order, with these inodes;
+        0: not yet.
+        """
         if inodes:
             raise KeyError(f"{inodes}")
 
     def refused(self, controller: str, file: str, value: str, error: OSError) -> HostError:
-        """The error of a setting that the kernel has refused to somebody who wrote it for this driver."""
+        """Return the error of a setting that the kernel has refused to somebody who wrote it for this driver."""
         return HostError.from_os(f"write {value!a} to {file} of {controller}", error, call="write")
 
     def usage_files(self) -> list[str]:
-        """Path of a group and name of a file in it, in turn, of what is told of a program that has ended."""
+        """Return path of a group and name of a file in it, in turn, of what is told of a program that has ended."""
         return []
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
-        """What `usage` gives of that, from the texts of `usage_files`, "" for one that the kernel has not."""
+        """Return what `usage` gives of that, from the texts of `usage_files`, "" for one that the kernel has not."""
         del texts
         return {}

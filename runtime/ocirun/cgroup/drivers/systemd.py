@@ -44,12 +44,12 @@ _REMEDIES = {
 
 
 def connect(*, user: bool) -> Bus:
-    """A connection to an instance of systemd.  Raises UnsupportedError where there is none, HostError."""
+    """Return a connection to an instance of systemd.  Raises UnsupportedError where there is none, HostError."""
     return Bus(addresses(user=user, environ=os.environ, uid=_uid_outside()))
 
 
 def find_manager(*, user: bool) -> Manager:
-    """The facts about an instance of systemd.  Raises UnsupportedError where none runs, HostError."""
+    """Return the facts about an instance of systemd.  Raises UnsupportedError where none runs, HostError."""
     if not procfile.exists(_BOOTED):
         raise UnsupportedError(
             "systemd does not run on this host, so it cannot make the cgroup",
@@ -65,7 +65,7 @@ def find_manager(*, user: bool) -> Manager:
 
 
 def version_number(text: str) -> int:
-    """252 of ``252.39-1~deb12u1``, ``v252`` or ``systemd 252``; 0 for anything else."""
+    """Return 252 of ``252.39-1~deb12u1``, ``v252`` or ``systemd 252``; 0 for anything else."""
     digits = ""
     for letter in text:
         if letter.isascii() and letter.isdigit():
@@ -76,7 +76,7 @@ def version_number(text: str) -> int:
 
 
 def _uid_outside() -> int:
-    """Our uid in the parent of our user namespace: /run/user has that one."""
+    """Return our uid in the parent of our user namespace: /run/user has that one."""
     uid = os.geteuid()
     for line in procfile.text("/proc/self/uid_map", 1 << 16).splitlines():
         first, outside, count = (int(word) for word in line.split())
@@ -107,7 +107,7 @@ class SystemdDriver(Delegating):
         self.clones = inner.clones and not unit.user
 
     def record(self) -> dict[str, Any]:
-        """The driver as plain values."""
+        """Return the driver as plain values."""
         return {
             "driver": SYSTEMD,
             "unit": self.unit.record(),
@@ -117,12 +117,12 @@ class SystemdDriver(Delegating):
         }
 
     def unit_properties(self, settings: Sequence[Setting]) -> list[Property]:
-        """The properties of the unit with these settings, as `start` takes them; pure."""
+        """Return the properties of the unit with these settings, as `start` takes them; pure."""
         own = {name for name, _, _ in self._properties}
         return [*self._properties, *(one for one in self.properties_of(settings) if one[0] not in own)]
 
     def properties_of(self, settings: Sequence[Setting]) -> list[Property]:
-        """The properties that stand for settings; pure."""
+        """Return the properties that stand for settings; pure."""
         return properties(settings, version=self.version)
 
     # Verbs of the unit.
@@ -153,7 +153,7 @@ class SystemdDriver(Delegating):
         self.prepare()
 
     def _start(self, bus: Bus, wanted: list[Any]) -> str:
-        """The job that starts the unit; a failed one of that name, which nobody uses, is cleared away first."""
+        """Return the job that starts the unit; a failed one of that name, which nobody uses, is cleared away first."""
         for attempt in range(2):
             try:
                 answer = bus.manager("StartTransientUnit", "ssa(sv)a(sa(sv))", self.unit.name, "fail", wanted, [])
@@ -174,7 +174,7 @@ class SystemdDriver(Delegating):
         raise HostError(f"the unit {self.unit.name} stays failed", pointer=units.POINTER)
 
     def _verify(self, pid: int) -> None:
-        """The process must be where the plan has said, since limits are written there."""
+        """Check that the process is where the plan has said, since limits are written there."""
         if self.unit.is_slice:
             return
         own = _own_groups(pid)
@@ -220,7 +220,7 @@ class SystemdDriver(Delegating):
         return why
 
     def attach_point(self, pid: int, below: Mapping[str, str]) -> str | None:
-        """A user's instance may move processes where the user alone may not: out of a session.
+        """Return the group to which systemd has to move a process: a user's instance may move it out of a session.
 
         And where v2 is there besides v1, systemd counts processes by a hierarchy that is none of our groups.
         """
@@ -288,7 +288,7 @@ class SystemdDriver(Delegating):
     # Questions to systemd.
 
     def _current(self, bus: Bus) -> str:
-        """The id of the present run of the unit, "" where there is none."""
+        """Return the id of the present run of the unit, "" where there is none."""
         try:
             path = self._text(bus.manager("GetUnit", "s", self.unit.name))
             value = bus.get(path, "Unit", "InvocationID")
@@ -331,7 +331,7 @@ class SystemdDriver(Delegating):
 
 
 def _own_groups(pid: int) -> dict[str, str]:
-    """Controller -> the cgroup of a process, "" for v2."""
+    """Return controller -> the cgroup of a process, "" for v2."""
     from ...host.cgroups import parse_own
 
     try:

@@ -49,15 +49,15 @@ class V1Driver(Cgroupfs):
         self.clones = any(group.name == UNIFIED for group in groups)
 
     def joined_by_child(self) -> list[tuple[str, str]]:
-        """The groups of v1."""
+        """Return the groups of v1."""
         return [(name, path) for name, path in super().joined_by_child() if name != UNIFIED]
 
     def hierarchies(self) -> list[Hierarchy]:
-        """Those of v1."""
+        """Return those of v1."""
         return [paths.Hierarchy(group) for group in self.groups if group.name != UNIFIED]
 
     def open_directory(self, below: str = "") -> int:
-        """The group of v2, or one below it, for CLONE_INTO_CGROUP."""
+        """Return the group of v2, or one below it, for CLONE_INTO_CGROUP."""
         return self._open_directory(self.group(UNIFIED), below)
 
     def home(self, pid: int) -> tuple[str, str]:
@@ -105,7 +105,7 @@ class V1Driver(Cgroupfs):
             raise HostError(f"cgroup {group.path} stays frozen, since {above} is", call="write", errno=errno.EBUSY)
 
     def frozen(self) -> bool:
-        """The freezer's state is anything but THAWED; False where the group is gone."""
+        """Return whether the freezer's state is anything but THAWED; False where the group is gone."""
         from ..files import freezer
 
         if not self.available("freezer"):
@@ -123,7 +123,7 @@ class V1Driver(Cgroupfs):
         return self._kill([fd], signal, group, wait)
 
     def pids(self) -> list[int]:
-        """The processes, as the freezer hierarchy lists them."""
+        """Return the processes, as the freezer hierarchy lists them."""
         from ..files import members
 
         group = self._members_group()
@@ -137,11 +137,11 @@ class V1Driver(Cgroupfs):
         return v1.read_usage(self._tops())
 
     def usage_files(self) -> list[str]:
-        """As `Driver.usage_files`."""
+        """See `Driver.usage_files`."""
         return [word for controller, file in self._usage_places() for word in (self.path(controller), file)]
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
-        """As `Driver.usage_from`."""
+        """See `Driver.usage_from`."""
         from ..usage import v1
 
         return v1.from_texts(dict(zip(self._usage_places(), texts, strict=True)))
@@ -186,7 +186,7 @@ class V1Driver(Cgroupfs):
         return self.group("freezer")
 
     def _tops(self) -> dict[str, int]:
-        """Controller -> the group's directory, for those that are there."""
+        """Return controller -> the group's directory, for those that are there."""
         tops: dict[str, int] = {}
         for group in self.groups:
             fd = self._existing(group)
@@ -195,7 +195,7 @@ class V1Driver(Cgroupfs):
         return tops
 
     def watch(self) -> OomWatch | None:
-        """By an eventfd; None without a memory hierarchy."""
+        """Watch by an eventfd; None without a memory hierarchy."""
         from ..files.oom import OomWatch
 
         if not self.available("memory"):

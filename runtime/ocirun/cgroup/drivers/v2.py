@@ -77,7 +77,7 @@ class V2Driver(Cgroupfs):
             os.close(fd)
 
     def available(self, controller: str, file: str = "") -> bool:
-        """As `Driver.available`; a driver from a record asks the group itself."""
+        """See `Driver.available`; a driver from a record asks the group itself."""
         if not super().available(controller, file):
             return False
         if self._layout is not None or controller == paths.UNIFIED:
@@ -86,7 +86,7 @@ class V2Driver(Cgroupfs):
         return fd is None or controller in tree.read_file(fd, "cgroup.controllers").split()
 
     def open_directory(self, below: str = "") -> int:
-        """The group's directory, or one below it, for CLONE_INTO_CGROUP; the caller closes it."""
+        """Return the group's directory, or one below it, for CLONE_INTO_CGROUP; the caller closes it."""
         return self._open_directory(self.groups[0], below)
 
     def home(self, pid: int) -> tuple[str, str]:
@@ -119,13 +119,13 @@ class V2Driver(Cgroupfs):
         v2_files.thaw(self._directory(group), group.path)
 
     def frozen(self) -> bool:
-        """The group is frozen or on the way there, by itself or one above."""
+        """Return whether the group is frozen or on the way there, by itself or one above."""
         (group,) = self.groups
         fd = self._existing(group)
         return fd is not None and guarded("read", group, lambda: v2_files.frozen(fd))
 
     def kill(self, signal: int, *, wait: float = 0.0) -> int:
-        """SIGKILL by ``cgroup.kill``, which no fork escapes and a frozen process feels; else one by one."""
+        """Send SIGKILL by ``cgroup.kill``, which no fork escapes and a frozen process feels; else one by one."""
         from ..files import members
 
         (group,) = self.groups
@@ -141,7 +141,7 @@ class V2Driver(Cgroupfs):
         return count
 
     def pids(self) -> list[int]:
-        """The processes of the group and of those below."""
+        """Return the processes of the group and of those below."""
         from ..files import members
 
         (group,) = self.groups
@@ -156,13 +156,13 @@ class V2Driver(Cgroupfs):
         return {} if fd is None else v2.usage(fd)
 
     def usage_files(self) -> list[str]:
-        """As `Driver.usage_files`."""
+        """See `Driver.usage_files`."""
         from ..usage import v2
 
         return [word for file in v2.TOLD_FILES for word in (self.groups[0].path, file)]
 
     def usage_from(self, texts: Sequence[str]) -> dict[str, int]:
-        """As `Driver.usage_from`."""
+        """See `Driver.usage_from`."""
         from ..usage import v2
 
         return v2.usage_from(dict(zip(v2.TOLD_FILES, texts, strict=True)))
@@ -174,7 +174,7 @@ class V2Driver(Cgroupfs):
         return v2.usage_now(self._directory(self.groups[0]))
 
     def watch(self) -> EventsWatch | None:
-        """By ``memory.events``; None without the memory controller."""
+        """Watch by ``memory.events``; None without the memory controller."""
         from ..files.oom import EventsWatch
 
         if not self.available("memory"):

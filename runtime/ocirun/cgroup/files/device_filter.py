@@ -31,7 +31,7 @@ _JUMP = 0x05
 
 
 def assemble(rules: str) -> bytes:
-    """The program for such lines.
+    """Return the program for such lines.
 
     The last rule that has a letter of the access decides on that letter, and
     what no rule allows is denied; so the program looks at the last rule first.
@@ -132,7 +132,7 @@ def _attached(directory: int, path: str, found: list[int]) -> None:
 
 
 def _name(fd: int, path: str) -> bytes:
-    """The name of a program (struct bpf_prog_info: at 64, 16 bytes)."""
+    """Return the name of a program (struct bpf_prog_info: at 64, 16 bytes)."""
     from ..._native import ffi
 
     info = ffi.new("char[]", 80)

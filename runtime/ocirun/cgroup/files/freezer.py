@@ -22,7 +22,9 @@ _RETRY_AFTER = 0.25
 
 
 def state(fd: int) -> str:
-    """THAWED, FREEZING or FROZEN, by this group or one above; "" in the root, which has no state, and if it is gone."""
+    """Return THAWED, FREEZING or FROZEN, by this group or one above;
+    "" in the root, which has no state, and if it is gone.
+    """
     try:
         return tree.read_file(fd, "freezer.state")
     except OSError as error:
@@ -88,7 +90,7 @@ def thaw_all(fd: int) -> bool:
 
 
 def frozen_ancestor(fd: int, path: str) -> str:
-    """The path of the group nearest above that is frozen itself, or "".
+    """Return the path of the group nearest above that is frozen itself, or "".
 
     fd, path   a group's directory; neither is changed
     """

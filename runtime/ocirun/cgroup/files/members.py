@@ -30,7 +30,7 @@ _PAUSE_MAX = 0.02
 
 
 def pids(tops: Sequence[int]) -> list[int]:
-    """Processes in the directories `tops` and below, each once.
+    """Return processes in the directories `tops` and below, each once.
 
     The dead that nobody has reaped are not listed by the kernel, and those
     outside our pid namespace are listed as 0, which is left out.

@@ -18,7 +18,9 @@ WHY = "the container's own cgroup is gone, and its first process is in this one"
 
 
 def places(groups: Sequence[Group], pid: int) -> list[Group]:
-    """For each group the one of the same hierarchy in which a process is.  Raises HostError where that is not seen."""
+    """Find for each group the one of the same hierarchy in which a process is.
+    Raises HostError where that is not seen.
+    """
     layout = cgroups.parse(cgroups.text("/proc/self/mountinfo"), cgroups.text(f"/proc/{pid}/cgroup"))
     found = []
     for group in groups:

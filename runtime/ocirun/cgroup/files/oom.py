@@ -46,11 +46,11 @@ class OomWatch:
             raise
 
     def fileno(self) -> int:
-        """The descriptor to poll for `events`."""
+        """Return the descriptor to poll for `events`."""
         return self._event
 
     def happened(self) -> bool:
-        """Memory ran out since the last call; does not wait."""
+        """Return whether memory ran out since the last call; does not wait."""
         try:
             os.eventfd_read(self._event)
         except BlockingIOError:
@@ -90,11 +90,11 @@ class EventsWatch:
         return number(os.pread(self._fd, 4096, 0).decode("ascii", "replace"), "oom_kill") or 0
 
     def fileno(self) -> int:
-        """The descriptor to poll for `events`."""
+        """Return the descriptor to poll for `events`."""
         return self._fd
 
     def happened(self) -> bool:
-        """The OOM killer has killed since the last call; does not wait."""
+        """Return whether the OOM killer has killed since the last call; does not wait."""
         try:
             count = self._kills()
         except OSError as error:

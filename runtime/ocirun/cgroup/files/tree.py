@@ -30,7 +30,7 @@ _MAKE_PAUSE = 0.0002
 
 
 def open_mount(group: Group) -> int:
-    """The directory where the group's hierarchy is mounted.
+    """Return the directory where the group's hierarchy is mounted.
 
     Raises HostError where another file system is there now: a wrong mount
     namespace, or a mount on top.
@@ -47,7 +47,7 @@ def open_mount(group: Group) -> int:
 
 
 def enter(fd: int, name: str) -> int | None:
-    """The directory `name` below `fd`, or None where there is none."""
+    """Return the directory `name` below `fd`, or None where there is none."""
     try:
         return os.open(name, DIRECTORY, dir_fd=fd)
     except OSError as error:
@@ -57,7 +57,7 @@ def enter(fd: int, name: str) -> int | None:
 
 
 def open_group(group: Group) -> int | None:
-    """The group's directory, or None where it does not exist."""
+    """Return the group's directory, or None where it does not exist."""
     fd, left = open_nearest(group)
     if left:
         os.close(fd)
@@ -66,7 +66,7 @@ def open_group(group: Group) -> int | None:
 
 
 def open_nearest(group: Group) -> tuple[int, list[str]]:
-    """The group's directory or its nearest existing ancestor, and the names that are missing below that."""
+    """Return the group's directory or its nearest existing ancestor, and the names that are missing below that."""
     fd = open_mount(group)
     names = group.below.split("/") if group.below else []
     for index, name in enumerate(names):
@@ -83,7 +83,7 @@ def open_nearest(group: Group) -> tuple[int, list[str]]:
 
 
 def open_parent(group: Group) -> tuple[int, str] | None:
-    """The directory above the group's, and the group's name in it; None where that does not exist."""
+    """Return the directory above the group's, and the group's name in it; None where that does not exist."""
     fd, left = open_nearest(group)
     if len(left) > 1:
         os.close(fd)
@@ -167,7 +167,7 @@ def _make_one(fd: int, name: str) -> tuple[int, bool]:
 
 
 def has(fd: int, file: str) -> bool:
-    """The directory has a file of this name."""
+    """Return whether the directory has a file of this name."""
     try:
         os.stat(file, dir_fd=fd, follow_symlinks=False)
     except OSError as error:
@@ -178,7 +178,7 @@ def has(fd: int, file: str) -> bool:
 
 
 def figure(fd: int, file: str) -> str:
-    """A file as `read`, "" where the kernel has no such figure.  Raises HostError where that cannot be told."""
+    """Return a file as `read`, "" where the kernel has no such figure.  Raises HostError where that cannot be told."""
     try:
         return read_file(fd, file)
     except OSError as error:
@@ -186,7 +186,7 @@ def figure(fd: int, file: str) -> str:
 
 
 def files(fd: int) -> list[str]:
-    """The names in a directory, sorted; none where it is gone.  Raises HostError."""
+    """Return the names in a directory, sorted; none where it is gone.  Raises HostError."""
     try:
         return sorted(os.listdir(fd))
     except OSError as error:
@@ -194,7 +194,7 @@ def files(fd: int) -> list[str]:
 
 
 def open_below(fd: int, path: str, file: str, flags: int) -> int:
-    """A file in a group below `fd`, opened name by name so that nothing can lead out; OSError as it comes."""
+    """Return a file in a group below `fd`, opened name by name so that nothing can lead out; OSError as it comes."""
     here = os.dup(fd)
     try:
         for name in path.split("/"):
@@ -211,7 +211,7 @@ def open_below(fd: int, path: str, file: str, flags: int) -> int:
 
 
 def read_file(fd: int, file: str) -> str:
-    """A file of the directory, without the newline at its end."""
+    """Return a file of the directory, without the newline at its end."""
     handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     try:
         parts = []
@@ -232,7 +232,9 @@ def write_file(fd: int, file: str, value: str) -> None:
 
 
 def walk(top: int) -> Iterator[int]:
-    """Every directory from `top` down, parents first; each descriptor is valid until the next one is asked for."""
+    """Yield every directory from `top` down, parents first;
+    each descriptor is valid until the next one is asked for.
+    """
     yield top
     names = subdirectories(top)
     if not names:
@@ -287,7 +289,7 @@ def remove(parent: int, name: str) -> bool:
 
 
 def subdirectories(fd: int) -> list[str]:
-    """Names of the groups directly below."""
+    """Return names of the groups directly below."""
     # kernfs counts only directories as links (kernfs_refresh_inode), so most listings can be spared.
     if os.fstat(fd).st_nlink <= 2:
         return []

@@ -23,12 +23,12 @@ _OWN_WORDS = {errno.ENOENT: "there is no such file in this cgroup", errno.EACCES
 
 
 def words(number: int) -> str:
-    """The words for an errno that came from a cgroup file."""
+    """Return the words for an errno that came from a cgroup file."""
     return _OWN_WORDS.get(number) or errno_words(number)
 
 
 def guarded(what: str, group: Group, call: Callable[[], T]) -> T:
-    """The result of `call`; its OSError as a HostError that names the group."""
+    """Return the result of `call`; its OSError as a HostError that names the group."""
     try:
         return call()
     except OSError as error:
@@ -54,7 +54,7 @@ _MARK = "trusted.ocirun"
 
 
 def mark(fd: int) -> str:
-    """Who has taken the group over, "" where nobody has."""
+    """Return who has taken the group over, "" where nobody has."""
     try:
         return os.getxattr(fd, _MARK).decode("ascii", "replace")
     except OSError as error:
@@ -85,7 +85,7 @@ def fill_cpuset(parent: int, child: int) -> None:
 
 
 def refuse_members(fd: int, group: Group) -> None:
-    """HostError where the group or one below it has processes."""
+    """Raise HostError where the group or one below it has processes."""
     from . import members
 
     count = len(guarded("list", group, lambda: members.pids([fd])))
@@ -96,7 +96,7 @@ def refuse_members(fd: int, group: Group) -> None:
 
 
 def refuse_frozen(fd: int, group: Group, missing: Sequence[str]) -> None:
-    """HostError where a process that joins would freeze.
+    """Raise HostError where a process that joins would freeze.
 
     fd, missing   the group's directory or the nearest above, and the names missing below that
     """

@@ -20,7 +20,7 @@ _THREADED = frozenset(("cpu", "cpuset", "perf_event", "pids"))
 
 
 def kind(fd: int) -> str:
-    """``cgroup.type``: domain, domain threaded, domain invalid, threaded; "" for the root of the hierarchy."""
+    """Return ``cgroup.type``: domain, domain threaded, domain invalid, threaded; "" for the root of the hierarchy."""
     try:
         return tree.read_file(fd, "cgroup.type")
     except FileNotFoundError:
@@ -28,7 +28,7 @@ def kind(fd: int) -> str:
 
 
 def domain_only(fd: int) -> bool:
-    """No process may be in the group, but only in those below ("no internal processes")."""
+    """Return whether no process may be in the group, but only in those below ("no internal processes")."""
     try:
         on = tree.read_file(fd, "cgroup.subtree_control").split()
         return bool(set(on) - _THREADED) or kind(fd) not in ("", "domain", "domain threaded")
@@ -39,7 +39,7 @@ def domain_only(fd: int) -> bool:
 
 
 def group_of(pid: int) -> str:
-    """The v2 cgroup of a process as our cgroup namespace shows it.  Raises HostError."""
+    """Return the v2 cgroup of a process as our cgroup namespace shows it.  Raises HostError."""
     from ...host.cgroups import parse_own
 
     try:
@@ -95,7 +95,7 @@ def _plus(names: Sequence[str]) -> str:
 
 
 def event(fd: int, name: str) -> bool:
-    """A line of ``cgroup.events``: populated or frozen; False in the root and in a group that is gone."""
+    """Read a line of ``cgroup.events``: populated or frozen; False in the root and in a group that is gone."""
     try:
         return f"{name} 1" in tree.read_file(fd, "cgroup.events").split("\n")
     except OSError as error:
@@ -105,7 +105,7 @@ def event(fd: int, name: str) -> bool:
 
 
 def frozen(fd: int) -> bool:
-    """The group is frozen, or is on the way there."""
+    """Return whether the group is frozen, or is on the way there."""
     return event(fd, "frozen") or _own_freeze(fd)
 
 
@@ -119,7 +119,7 @@ def _own_freeze(fd: int) -> bool:
 
 
 def frozen_above(fd: int) -> bool:
-    """Some group above is frozen: whatever joins would stop at once."""
+    """Return whether some group above is frozen: whatever joins would stop at once."""
     device = os.fstat(fd).st_dev
     here = os.dup(fd)
     try:
@@ -223,7 +223,7 @@ def _wait(fd: int, reached: Callable[[], bool], limit: float) -> bool:
 
 
 def give(fd: int, uid: int, files: Sequence[str]) -> None:
-    """chown the directory and those of the files that exist."""
+    """Change the owner of the directory, and of those of the files that exist."""
     os.chown(fd, uid, -1)
     for name in files:
         try:

@@ -19,7 +19,7 @@ _RUNNABLE = ("domain", "domain threaded")
 
 
 def refuse_unusable(fd: int, group: Group, missing: Sequence[str]) -> None:
-    """HostError where a process that joins would freeze, and for a group that cannot hold processes.
+    """Raise HostError where a process that joins would freeze, and for a group that cannot hold processes.
 
     fd, missing   the group's directory or the nearest above, and the names missing below that
     """
@@ -38,7 +38,7 @@ def refuse_unusable(fd: int, group: Group, missing: Sequence[str]) -> None:
 
 
 def home(fd: int | None, group: Group, pid: int) -> tuple[str, str]:
-    """Where another process of the container can start: (path below the group, why it is not the group itself).
+    """Return where another process of the container can start: (path below the group, why it is not the group itself).
 
     fd    the group's directory, None where it is gone
     pid   of the container's first process

@@ -26,7 +26,7 @@ _THROTTLES = (
 
 
 def block_io(block: Mapping[str, Any], result: Translation) -> None:
-    """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
+    """Translate all of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
     _weight(result, _WEIGHT_FILES, block.get("weight") or 0, "", "blockIO/weight")
     _weight(result, ("blkio.leaf_weight",), block.get("leafWeight") or 0, "", "blockIO/leafWeight")
     for index, entry in enumerate(block.get("weightDevice") or ()):

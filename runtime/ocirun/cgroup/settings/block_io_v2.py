@@ -24,7 +24,7 @@ _THROTTLES = (
 
 
 def block_io(block: Mapping[str, Any], result: Translation) -> None:
-    """All of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
+    """Translate all of the block.  A weight of 0 is unset, a rate of 0 lifts the limit."""
     _weight(result, block.get("weight") or 0, "", "blockIO/weight")
     _no_leaf(result, block, "blockIO")
     for index, entry in enumerate(block.get("weightDevice") or ()):
@@ -41,7 +41,7 @@ def block_io(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def _weight(result: Translation, weight: int, prefix: str, at: str) -> None:
-    """The weight as BFQ takes it, or stretched to the range of io.weight."""
+    """Add the weight as BFQ takes it, or stretched to the range of io.weight."""
     if not weight or result.outside(at, weight, *WEIGHT):
         return
     if not result.available("io", ""):

@@ -28,7 +28,7 @@ _CPU_LIST = frozenset("0123456789,-:/ ")
 
 
 def memory_numbers(block: Mapping[str, Any], result: Translation) -> tuple[int, int, int] | None:
-    """(limit, limit of memory and swap together, reservation), 0 for unset; None where one is below -1."""
+    """Return (limit, limit of memory and swap together, reservation), 0 for unset; None where one is below -1."""
     limit, swap = block.get("limit") or 0, block.get("swap") or 0
     reservation = block.get("reservation") or 0
     for key, value in (("limit", limit), ("swap", swap), ("reservation", reservation)):
@@ -50,13 +50,13 @@ def memory_numbers(block: Mapping[str, Any], result: Translation) -> tuple[int, 
 
 
 def swappiness_of(block: Mapping[str, Any]) -> int | None:
-    """``memory.swappiness``, None for unset: engines written in Go send an unsigned -1 for that."""
+    """Return ``memory.swappiness``, None for unset: engines written in Go send an unsigned -1 for that."""
     swappiness = block.get("swappiness")
     return None if swappiness in (-1, _UNSET) else swappiness
 
 
 def memory_ignored(block: Mapping[str, Any], result: Translation) -> None:
-    """What the kernel has given up."""
+    """Warn of settings that the kernel has given up."""
     if block.get("kernel"):
         result.warn("memory/kernel", "is ignored: the kernel has no separate limit for its own memory any more")
     if block.get("useHierarchy") is False:
@@ -64,7 +64,7 @@ def memory_ignored(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def burst_fits(burst: int, quota: int, result: Translation) -> bool:
-    """``cpu.burst`` is not above the quota, and in the kernel's range; else a problem is added."""
+    """Return whether ``cpu.burst`` is not above the quota, and in the kernel's range; else a problem is added."""
     if 0 < quota < burst:
         result.problem("cpu/burst", f"{burst} is above cpu/quota, {quota}", expected=f"at most {quota}", found=burst)
         return False
@@ -72,7 +72,7 @@ def burst_fits(burst: int, quota: int, result: Translation) -> bool:
 
 
 def cpu_sets(block: Mapping[str, Any], result: Translation) -> None:
-    """``cpu.cpus`` and ``cpu.mems``: lists of processors and memory nodes."""
+    """Translate ``cpu.cpus`` and ``cpu.mems``: lists of processors and memory nodes."""
     for key in ("cpus", "mems"):
         text = block.get(key) or ""
         if not text:
@@ -86,7 +86,7 @@ def cpu_sets(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def cpu_file(result: Translation, file: str, value: str, at: str) -> None:
-    """A file that not every kernel has: idle since 5.15, real-time groups and bandwidth by configuration."""
+    """Add a file that not every kernel has: idle since 5.15, real-time groups and bandwidth by configuration."""
     if not result.available("cpu", "") or result.available("cpu", file):
         result.add("cpu", file, value, at, lifts=value == "0")
     elif value != "0":
@@ -94,7 +94,7 @@ def cpu_file(result: Translation, file: str, value: str, at: str) -> None:
 
 
 def pids(block: Mapping[str, Any], result: Translation) -> None:
-    """``pids``: tasks; 0 allows no fork, below 0 is no limit."""
+    """Translate ``pids``: tasks; 0 allows no fork, below 0 is no limit."""
     limit = block.get("limit")
     if limit is not None:
         value = str(limit) if 0 <= limit <= _PIDS_MAX else "max"
@@ -102,7 +102,7 @@ def pids(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def huge_pages(block: Sequence[Mapping[str, Any]], result: Translation, end: str) -> None:
-    """``hugepageLimits``: bytes of each page size, both in use and, where the kernel counts them, reserved.
+    """Translate ``hugepageLimits``: bytes of each page size, in use and, where the kernel counts them, reserved.
 
     end   of the file's name, behind the size
     """
@@ -127,7 +127,7 @@ def huge_pages(block: Sequence[Mapping[str, Any]], result: Translation, end: str
 
 
 def page_size(text: str) -> str:
-    """A page size in the form of the kernel's file names (``2048KB`` is ``2MB``), or "" for what is none."""
+    """Return a page size in the form of the kernel's file names (``2048KB`` is ``2MB``), or "" for what is none."""
     digits, unit = text[:-2], text[-2:-1]
     if not text.endswith("B") or unit not in _SIZE_UNITS or not (digits.isascii() and digits.isdigit()):
         return ""
@@ -143,7 +143,7 @@ def page_size(text: str) -> str:
 
 
 def rdma(block: Mapping[str, Mapping[str, Any]], result: Translation) -> None:
-    """``rdma``: handles and objects of each RDMA device."""
+    """Translate ``rdma``: handles and objects of each RDMA device."""
     for name, limits in block.items():
         at = f"rdma/{pointer_token(name)}"
         if not result.one_word(at, name, "the name of an RDMA device"):

@@ -71,12 +71,12 @@ class Rule:
         return self.type == "a" and self.major == self.minor == ANY and self.access == "rwm"
 
     def numbers(self) -> list[_Key]:
-        """(type, major, minor), once for each type that is meant."""
+        """Return (type, major, minor), once for each type that is meant."""
         return [(kind, self.major, self.minor) for kind in ("bc" if self.type == "a" else self.type)]
 
 
 def parse(rules: Sequence[Mapping[str, Any]], result: Translation) -> list[Rule]:
-    """The rules of the config; problems go to the sheet."""
+    """Return the rules of the config; problems go to the sheet."""
     parsed: list[Rule] = []
     for index, entry in enumerate(rules):
         at = f"devices/{index}"
@@ -97,14 +97,16 @@ def parse(rules: Sequence[Mapping[str, Any]], result: Translation) -> list[Rule]
 
 
 def v2(rules: Sequence[Mapping[str, Any]], result: Translation) -> None:
-    """One setting that holds all rules, the defaults after them, for an eBPF program."""
+    """Add one setting that holds all rules, the defaults after them, for an eBPF program."""
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, result)]
     parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
     result.add(UNIFIED, DEVICE_FILTER, program_lines(parsed), "devices")
 
 
 def program_lines(rules: Sequence[Rule]) -> str:
-    """The rules as lines ``allow c 1:3 rwm``, first to last; those that a later one replaces whole are left out."""
+    """Return the rules as lines ``allow c 1:3 rwm``, first to last;
+    those that a later one replaces whole are left out.
+    """
     lines: list[str] = []
     for rule in rules:
         if rule.everything:
@@ -115,7 +117,7 @@ def program_lines(rules: Sequence[Rule]) -> str:
 
 
 def v1(rules: Sequence[Mapping[str, Any]], result: Translation) -> None:
-    """Writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
+    """Add writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, result)]
     # What comes before a rule for everything has no effect any more.
     del parsed[: max(index for index, rule in enumerate(parsed) if rule.everything)]
@@ -165,7 +167,7 @@ def _take(exceptions: _Exceptions, key: _Key, rule: Rule, result: Translation) -
 
 
 def _overlapping(key: _Key, exceptions: Iterable[_Key]) -> list[_Key]:
-    """Exceptions that share some device with the key but are not covered by it."""
+    """Return exceptions that share some device with the key but are not covered by it."""
     return [
         other
         for other in exceptions
@@ -177,7 +179,7 @@ def _overlapping(key: _Key, exceptions: Iterable[_Key]) -> list[_Key]:
 
 
 def _wider(key: _Key) -> list[_Key]:
-    """The keys with wildcards that match all that this one matches, and more."""
+    """Return the keys with wildcards that match all that this one matches, and more."""
     kind, major, minor = key
     keys = ((kind, ANY, minor), (kind, major, ANY), (kind, ANY, ANY))
     return [wider for wider in keys if wider != key]
@@ -188,7 +190,7 @@ def _ordered(letters: frozenset[str]) -> str:
 
 
 def number(value: int) -> str:
-    """A device number as the kernel writes it: ``*`` for all."""
+    """Return a device number as the kernel writes it: ``*`` for all."""
     return "*" if value == ANY else str(value)
 
 

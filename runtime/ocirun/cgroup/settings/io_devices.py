@@ -17,7 +17,9 @@ _UINT64_MAX = (1 << 64) - 1
 
 
 def rates(block: Mapping[str, Any], key: str, result: Translation) -> dict[str, tuple[int, str]]:
-    """MAJOR:MINOR -> (rate, place below the resources) of one array; of two entries for a device the last counts."""
+    """Return MAJOR:MINOR -> (rate, place below the resources) of one array;
+    of two entries for a device the last counts.
+    """
     found: dict[str, tuple[int, str]] = {}
     for index, entry in enumerate(block.get(key) or ()):
         at = f"blockIO/{key}/{index}"
@@ -28,7 +30,7 @@ def rates(block: Mapping[str, Any], key: str, result: Translation) -> dict[str, 
 
 
 def device(entry: Mapping[str, Any], result: Translation, at: str) -> str:
-    """MAJOR:MINOR of an entry, or "" and a problem."""
+    """Return MAJOR:MINOR of an entry, or "" and a problem."""
     major, minor = entry.get("major") or 0, entry.get("minor") or 0
     if result.outside(f"{at}/major", major, 0, _MAJOR_MAX) or result.outside(f"{at}/minor", minor, 0, _MINOR_MAX):
         return ""

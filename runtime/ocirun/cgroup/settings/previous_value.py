@@ -23,7 +23,7 @@ _KEYED = {
 
 
 def previous(setting: Setting, text: str) -> Setting:
-    """The setting that undoes `setting`.
+    """Return the setting that undoes `setting`.
 
     text   what the file said before it was written
     """

@@ -66,7 +66,7 @@ _V1_RATES = {
 def unit_properties(
     unit: Unit, manager: Manager, *, container_id: str, unified: bool, annotations: Mapping[str, str]
 ) -> list[Property]:
-    """The properties of the unit itself: (name, D-Bus signature, value).
+    """Return the properties of the unit itself: (name, D-Bus signature, value).
 
     unified       the host has cgroup v2
     annotations   of config.json; ``org.systemd.property.NAME`` adds a property, or changes one of ours
@@ -94,7 +94,7 @@ def unit_properties(
 
 
 def annotated(annotations: Mapping[str, str]) -> list[Property]:
-    """The properties that annotations ask for, by the rules of runc.
+    """Return the properties that annotations ask for, by the rules of runc.
 
     The value is GVariant text.  A name in ``Sec`` takes seconds and stands for the property in ``USec``.
     """
@@ -138,7 +138,7 @@ def _annotation(name: str, text: str) -> Property:
 
 
 def properties(settings: Iterable[Setting], *, version: int, period: int = 0) -> list[Property]:
-    """The properties that say what these settings of cgroup files say.
+    """Return the properties that say what these settings of cgroup files say.
 
     version   of systemd; a property that it does not have yet is left out, and the file alone is written
     period    of the CPU quota in microseconds, where a v1 quota comes without one; 0 for the default
@@ -173,7 +173,8 @@ def properties(settings: Iterable[Setting], *, version: int, period: int = 0) ->
 
 
 def _amount(value: str) -> int | None:
-    """A number as the files of cgroups take it, K to E for powers of 1024; None for what `unified` has otherwise.
+    """Return a number as the files of cgroups take it, K to E for powers of 1024;
+    None for what `unified` has otherwise.
 
     The property is left out then: the file alone is written, and the kernel has the word.
     """
@@ -207,7 +208,7 @@ def _quota(files: Mapping[str, str], version: int, period: int) -> list[Property
 
 
 def _rates(settings: Iterable[Setting]) -> list[Property]:
-    """Throttles, by device; systemd looks the device up by the link that udev makes for each."""
+    """Return throttles, by device; systemd looks the device up by the link that udev makes for each."""
     found: dict[str, list[tuple[str, int]]] = {}
     for setting in settings:
         device, _, rest = setting.value.partition(" ")
@@ -229,7 +230,7 @@ def _is_number(text: str) -> bool:
 
 
 def cpu_mask(text: str) -> list[int]:
-    """A list such as ``0-3,7`` as the bytes of a bit mask; empty for an empty or an unusual one."""
+    """Return a list such as ``0-3,7`` as the bytes of a bit mask; empty for an empty or an unusual one."""
     mask = 0
     for part in text.replace("\n", ",").split(","):
         first, dash, last = part.strip().partition("-")

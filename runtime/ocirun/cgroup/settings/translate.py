@@ -33,7 +33,7 @@ def translate(
     available: Available,
     devices: bool = True,
 ) -> tuple[list[Setting], list[Problem]]:
-    """Settings, in the order to write them, and warnings, for a driver of this `kind`.
+    """Return settings, in the order to write them, and warnings, for a driver of this `kind`.
 
     devices  write the device rules; False for an update, which leaves them, and where they cannot be enforced
     Raises ConfigError with every problem.  Without any resources there still
@@ -52,7 +52,7 @@ def v2(
     available: Available,
     devices: bool = True,
 ) -> tuple[list[Setting], list[Problem]]:
-    """`translate` for cgroup v2."""
+    """Translate for cgroup v2."""
     resources = resources or {}
     sheet = Translation(available, pointer)
     if devices:
@@ -70,7 +70,7 @@ def v1(
     available: Available,
     devices: bool = True,
 ) -> tuple[list[Setting], list[Problem]]:
-    """`translate` for cgroup v1."""
+    """Translate for cgroup v1."""
     resources = resources or {}
     sheet = Translation(available, pointer)
     if devices:
@@ -82,7 +82,7 @@ def v1(
 
 
 def none(resources: Mapping[str, Any] | None, *, pointer: str = POINTER) -> tuple[list[Setting], list[Problem]]:
-    """`translate` for a container without a cgroup: every limit is refused."""
+    """Translate for a container without a cgroup: every limit is refused."""
     resources = resources or {}
     sheet = Translation(_nothing, pointer)
     if resources.get("devices"):

@@ -44,7 +44,7 @@ class Setting:
         return self.file in LATE_FILES
 
     def fields(self) -> tuple[str, str, str, str]:
-        """(controller, file, value, pointer)"""
+        """Return (controller, file, value, pointer)"""
         return self.controller, self.file, self.value, self.pointer
 
     def __eq__(self, other: object) -> bool:
@@ -73,7 +73,7 @@ class Translation:
         self.warnings: list[Problem] = []
 
     def add(self, controller: str, file: str, value: str, at: str, *, lifts: bool = False) -> None:
-        """A write; a problem where the controller is missing.
+        """Add a write; a problem where the controller is missing.
 
         at     the pointer below ours, such as ``cpu/idle``
         lifts  the value is "no limit", which needs no controller
@@ -84,15 +84,15 @@ class Translation:
             self.missing(controller, at)
 
     def missing(self, controller: str, at: str) -> None:
-        """A problem: the controller is not there."""
+        """Add a problem: the controller is not there."""
         self.problem(at, f"needs the cgroup controller {controller}, which the container does not have on this host")
 
     def problem(self, at: str, message: str, *, expected: str = "", found: object = "") -> None:
-        """A problem that stops the container."""
+        """Add a problem that stops the container."""
         self.problems.append(Problem(f"{self.pointer}/{at}", message, expected=expected, found=str(found)))
 
     def warn(self, at: str, message: str) -> None:
-        """A problem that does not."""
+        """Add a problem that does not stop the container."""
         self.warnings.append(Problem(f"{self.pointer}/{at}", message, warning=True))
 
     def outside(self, at: str, value: int, low: int, high: int, unit: str = "") -> bool:
@@ -104,7 +104,7 @@ class Translation:
         return True
 
     def one_word(self, at: str, text: str, what: str) -> bool:
-        """`text` can stand in a line of words; else a problem is added."""
+        """Return whether `text` can stand in a line of words; else a problem is added."""
         strange = any(char <= " " or char in "/\x7f" or char.isspace() for char in text)
         if text and len(text) < 256 and not strange:
             return True
@@ -119,7 +119,7 @@ class Translation:
                 part(block, self)
 
     def result(self) -> tuple[list[Setting], list[Problem]]:
-        """(settings, warnings); raises ConfigError where there is a problem."""
+        """Return (settings, warnings); raises ConfigError where there is a problem."""
         if self.problems:
             raise ConfigError(self.problems)
         return self.settings, self.warnings

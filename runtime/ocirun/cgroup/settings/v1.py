@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def memory(block: Mapping[str, Any], result: Translation) -> None:
-    """``memory``: bytes, -1 for no limit."""
+    """Translate ``memory``: bytes, -1 for no limit."""
     numbers = memory_numbers(block, result)
     if numbers is None:
         return
@@ -70,7 +70,7 @@ def _memory_behaviour(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def cpu(block: Mapping[str, Any], result: Translation) -> None:
-    """``cpu``: shares, bandwidth in microseconds, real-time bandwidth, CPU and node lists."""
+    """Translate ``cpu``: shares, bandwidth in microseconds, real-time bandwidth, CPU and node lists."""
     shares, idle = block.get("shares") or 0, block.get("idle")
     if idle is not None and result.outside("cpu/idle", idle, 0, 1):
         idle = None
@@ -111,12 +111,12 @@ def _realtime(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def hugepages(block: Sequence[Mapping[str, Any]], result: Translation) -> None:
-    """``hugepageLimits``."""
+    """Translate ``hugepageLimits``."""
     huge_pages(block, result, "limit_in_bytes")
 
 
 def network(block: Mapping[str, Any], result: Translation) -> None:
-    """``network``: the class of packets and their priority on each interface."""
+    """Translate ``network``: the class of packets and their priority on each interface."""
     class_id = block.get("classID") or 0
     if class_id and not result.outside("network/classID", class_id, 0, (1 << 32) - 1):
         result.add("net_cls", "net_cls.classid", str(class_id), "network/classID")
@@ -132,7 +132,7 @@ def network(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def block_io(block: Any, result: Translation) -> None:
-    """``blockIO``, which few configs have."""
+    """Translate ``blockIO``, which few configs have."""
     from . import block_io_v1 as weights
 
     weights.block_io(block, result)

@@ -22,7 +22,7 @@ _NO_LIMITS = ("cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.freeze", 
 
 
 def memory(block: Mapping[str, Any], result: Translation) -> None:
-    """``memory``: bytes, -1 for no limit; swap is counted apart from memory here."""
+    """Translate ``memory``: bytes, -1 for no limit; swap is counted apart from memory here."""
     numbers = common.memory_numbers(block, result)
     if numbers is None:
         return
@@ -59,12 +59,12 @@ def _maximum(value: int) -> str:
 
 
 def _without(at: str, value: object, result: Translation) -> None:
-    """A problem: v2 has nothing of the kind."""
+    """Add a problem: v2 has nothing of the kind."""
     result.problem(at, "has no counterpart on cgroup v2, which this host has", expected="absent", found=value)
 
 
 def cpu(block: Mapping[str, Any], result: Translation) -> None:
-    """``cpu``: shares, bandwidth in microseconds, CPU and node lists."""
+    """Translate ``cpu``: shares, bandwidth in microseconds, CPU and node lists."""
     shares, idle = block.get("shares") or 0, block.get("idle")
     if idle is not None and result.outside("cpu/idle", idle, 0, 1):
         idle = None
@@ -83,7 +83,9 @@ def cpu(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def weight(shares: int) -> int:
-    """``cpu.weight`` (1 to 10000) for ``cpu.shares`` (2 to 262144), where 1024 is 100 as both are the default."""
+    """Return ``cpu.weight`` (1 to 10000) for ``cpu.shares`` (2 to 262144),
+    where 1024 is 100 as both are the default.
+    """
     if shares <= common.SHARES[0]:
         return 1
     if shares >= common.SHARES[1]:
@@ -110,12 +112,12 @@ def _bandwidth(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def hugepages(block: Sequence[Mapping[str, Any]], result: Translation) -> None:
-    """``hugepageLimits``."""
+    """Translate ``hugepageLimits``."""
     common.huge_pages(block, result, "max")
 
 
 def network(block: Mapping[str, Any], result: Translation) -> None:
-    """``network``: v2 has neither net_cls nor net_prio."""
+    """Refuse ``network``: v2 has neither net_cls nor net_prio."""
     if block.get("classID"):
         _without("network/classID", block["classID"], result)
     for index, entry in enumerate(block.get("priorities") or ()):
@@ -123,14 +125,14 @@ def network(block: Mapping[str, Any], result: Translation) -> None:
 
 
 def block_io(block: Any, result: Translation) -> None:
-    """``blockIO``, which few configs have."""
+    """Translate ``blockIO``, which few configs have."""
     from . import block_io_v2
 
     block_io_v2.block_io(block, result)
 
 
 def unified(block: Mapping[str, str], result: Translation) -> None:
-    """``unified``: file and text as they are, one write for each line; last, as it overrides the rest."""
+    """Translate ``unified``: file and text as they are, one write for each line; last, as it overrides the rest."""
     from ..._base.jsonio import pointer_token
 
     for file, text in block.items():

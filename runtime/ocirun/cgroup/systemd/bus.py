@@ -44,7 +44,7 @@ class BusError(Exception):
 
 
 def addresses(*, user: bool, environ: Mapping[str, str], uid: int) -> list[tuple[str, bool]]:
-    """Where an instance of systemd can be reached, best first: (path of a socket, it is a bus).
+    """Return where an instance of systemd can be reached, best first: (path of a socket, it is a bus).
 
     The system's instance is at fixed places, whatever the environment says.  An abstract socket has a NUL in
     front.
@@ -60,7 +60,7 @@ def addresses(*, user: bool, environ: Mapping[str, str], uid: int) -> list[tuple
 
 
 def _unix_paths(text: str) -> list[str]:
-    """The sockets in a D-Bus address list; other transports are passed over."""
+    """Return the sockets in a D-Bus address list; other transports are passed over."""
     paths = []
     for entry in text.split(";"):
         transport, _, rest = entry.partition(":")
@@ -104,12 +104,12 @@ class Bus:
             raise
 
     def manager(self, member: str, signature: str = "", *body: Any) -> tuple[Any, ...]:
-        """A method of systemd's manager object.  Raises BusError for an error as the answer."""
+        """Return a method of systemd's manager object.  Raises BusError for an error as the answer."""
         address = DBusAddress("/org/freedesktop/systemd1", _NAME, _MANAGER)
         return self._call(address, member, signature, *body)
 
     def get(self, path: str, interface: str, name: str) -> Any:
-        """A property of an object, without its type."""
+        """Return a property of an object, without its type."""
         address = DBusAddress(path, _NAME, "org.freedesktop.DBus.Properties")
         answer = self._call(address, "Get", "ss", f"{_NAME}.{interface}", name)
         if len(answer) != 1 or not isinstance(answer[0], tuple) or len(answer[0]) != 2:
@@ -149,7 +149,7 @@ class Bus:
         return HostError(f"D-Bus at {self._where()}: what came is no answer of systemd: {what}", call="recvmsg")
 
     def _authenticate(self) -> None:
-        """EXTERNAL without a name: the other end takes the credentials that the kernel tells it.
+        """Authenticate by EXTERNAL without a name: the other end takes the credentials that the kernel tells it.
 
         So a user namespace, in which we have another uid than outside, does not matter.
         """
@@ -201,7 +201,7 @@ class Bus:
             self._jobs[body[1]] = body[3]
 
     def _receive(self, what: str) -> Message:
-        """The next message."""
+        """Return the next message."""
         head = self._exactly(16, what)
         try:
             order = {b"l": "<", b"B": ">"}[head[:1]]
@@ -257,7 +257,7 @@ _NOBODY = (2, 13, 20, 111)
 
 
 def _connected(places: list[tuple[str, bool]], limit: float) -> tuple[socket.socket, str, bool]:
-    """The first place where somebody listens.  Raises UnsupportedError where nobody does."""
+    """Return the first place where somebody listens.  Raises UnsupportedError where nobody does."""
     reasons = []
     for path, is_bus in places:
         made = None

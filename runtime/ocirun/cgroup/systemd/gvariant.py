@@ -44,7 +44,7 @@ _WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 
 
 def parse(text: str) -> tuple[str, Any]:
-    """(signature, value) of a text.  Raises ValueError with the reason.
+    """Return (signature, value) of a text.  Raises ValueError with the reason.
 
     Arrays and tuples come as lists and tuples, dictionaries as dicts, variants as (signature, value).
     """
@@ -62,7 +62,7 @@ class _Reader:
         self.at = 0
 
     def skip(self) -> str:
-        """The next letter that is not blank, or ""."""
+        """Return the next letter that is not blank, or ""."""
         while self.text[self.at : self.at + 1] in tuple(_BLANKS):
             self.at += 1
         return self.text[self.at : self.at + 1]
@@ -79,7 +79,7 @@ class _Reader:
         return self.text[start : self.at]
 
     def value(self, wanted: str, depth: int) -> tuple[str, Any]:
-        """One value; `wanted` is the type that it must have, "" for the one it has by itself."""
+        """Return one value; `wanted` is the type that it must have, "" for the one it has by itself."""
         if depth > _DEPTH:
             raise ValueError("is nested too deeply")
         letter = self.skip()
@@ -105,7 +105,7 @@ class _Reader:
         return _plain(word, wanted, self.text[self.at :])
 
     def signature(self) -> str:
-        """The type behind an ``@``: one complete type."""
+        """Return the type behind an ``@``: one complete type."""
         start = self.at
         self.complete(0)
         return self.text[start : self.at]
@@ -226,7 +226,7 @@ def _agreed(found: str, wanted: str) -> str:
 
 
 def _members(types: str) -> list[str]:
-    """The complete types in a row of them."""
+    """Return the complete types in a row of them."""
     reader, members = _Reader(types), []
     while reader.at < len(types):
         members.append(reader.signature())
@@ -234,7 +234,7 @@ def _members(types: str) -> list[str]:
 
 
 def _plain(word: str, wanted: str, rest: str) -> tuple[str, Any]:
-    """A boolean or a number."""
+    """Return a boolean or a number."""
     if word in ("true", "false"):
         return _agreed("b", wanted), word == "true"
     if not word:

@@ -76,7 +76,7 @@ class Unit:
         return "user" if self.user else "system"
 
     def record(self) -> dict[str, Any]:
-        """The unit as plain values; `unit_from_record` is the way back."""
+        """Return the unit as plain values; `unit_from_record` is the way back."""
         return {"name": self.name, "slice": self.slice, "user": self.user, "group": self.group}
 
     def __eq__(self, other: object) -> bool:
@@ -90,7 +90,7 @@ class Unit:
 
 
 def unit(cgroups_path: str, container_id: str, manager: Manager) -> Unit:
-    """The unit that ``cgroupsPath`` names; without one ``ocirun-ID.scope`` in the default slice.
+    """Return the unit that ``cgroupsPath`` names; without one ``ocirun-ID.scope`` in the default slice.
 
     The default slice is ``system.slice``, and ``user.slice`` in a user's instance; ``-`` is the root
     slice.  A name that ends in ``.slice`` stands for itself, without prefix.
@@ -125,7 +125,7 @@ def unit(cgroups_path: str, container_id: str, manager: Manager) -> Unit:
 
 
 def unit_from_record(record: Any) -> Unit:
-    """A Unit from what `Unit.record` gave.  Raises StateDamagedError for what cannot be one."""
+    """Return a Unit from what `Unit.record` gave.  Raises StateDamagedError for what cannot be one."""
     try:
         name, parent, user, group = (record[key] for key in ("name", "slice", "user", "group"))
         if type(user) is not bool or not all(isinstance(text, str) for text in (name, parent, group)):
@@ -140,7 +140,9 @@ def unit_from_record(record: Any) -> Unit:
 
 
 def slice_path(slice: str) -> list[str]:
-    """The directories of a slice: ``a-b.slice`` is in ``a.slice``; none for the root slice.  Raises ConfigError."""
+    """Return the directories of a slice: ``a-b.slice`` is in ``a.slice``; none for the root slice.
+    Raises ConfigError.
+    """
     if slice == ROOT_SLICE:
         return []
     stem, dot, suffix = slice.rpartition(".")
@@ -156,7 +158,7 @@ def slice_path(slice: str) -> list[str]:
 
 
 def escape(name: str) -> str:
-    """The directory of a unit: its name, with ``_`` before it where it could be taken for a file."""
+    """Return the directory of a unit: its name, with ``_`` before it where it could be taken for a file."""
     first = name.partition(".")[0]
     if name[:1] in ("_", ".") or name in _FILES or ("." in name and first in _CONTROLLERS):
         return "_" + name

@@ -60,25 +60,25 @@ class Files:
         self._tops = tops
 
     def text(self, name: str) -> str:
-        """A file, which starts with the name of its controller."""
+        """Return a file, which starts with the name of its controller."""
         top = self._tops.get(name.partition(".")[0])
         return "" if top is None else tree.figure(top, name)
 
     def number(self, name: str, key: str = "") -> int:
-        """A number of a file, as `usage.number` finds it."""
+        """Return a number of a file, as `usage.number` finds it."""
         text = self.text(name)
         if not key and text[:1] == "-":
             return -(number(text[1:]) or 0)
         return number(text, key) or 0
 
     def names(self, controller: str) -> list[str]:
-        """All files of a controller's group."""
+        """Return all files of a controller's group."""
         top = self._tops.get(controller)
         return [] if top is None else tree.files(top)
 
 
 def read_event(tops: Mapping[str, int]) -> dict[str, Any]:
-    """What is used now; `tops` as in `Files`.
+    """Return what is used now; `tops` as in `Files`.
 
     Times are in nanoseconds, sizes in bytes.  A memory limit that is not set
     is a number near 2**63, a pids limit that is not set is left out.
@@ -123,7 +123,7 @@ def _cpuset(files: Files) -> dict[str, Any]:
 
 
 def numbers(text: str) -> list[int]:
-    """The numbers of a list as the kernel writes it, such as ``0-2,5`` (bitmap_print_to_pagebuf)."""
+    """Return the numbers of a list as the kernel writes it, such as ``0-2,5`` (bitmap_print_to_pagebuf)."""
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
@@ -161,7 +161,7 @@ def _blkio(files: Files, sources: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def devices(text: str) -> list[dict[str, Any]]:
-    """The lines ``MAJOR:MINOR [OPERATION] VALUE`` of a blkio file; its totals are left out."""
+    """Return the lines ``MAJOR:MINOR [OPERATION] VALUE`` of a blkio file; its totals are left out."""
     entries = []
     for line in text.split("\n"):
         words = line.replace(":", " ").split()
@@ -186,5 +186,5 @@ def _hugetlb(files: Files) -> dict[str, Any]:
 
 
 def filled(entries: dict[str, Any]) -> dict[str, Any]:
-    """Without what is zero or empty, as ``omitempty`` of Go's encoding/json leaves it out."""
+    """Leave out what is zero or empty, as ``omitempty`` of Go's encoding/json does."""
     return {name: value for name, value in entries.items() if value}

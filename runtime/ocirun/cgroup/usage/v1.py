@@ -28,7 +28,7 @@ _SOURCES = (
 
 
 def read_usage(tops: Mapping[str, int]) -> dict[str, int]:
-    """The figures that this kernel gives; what it does not give is left out.
+    """Return the figures that this kernel gives; what it does not give is left out.
 
     tops   controller -> descriptor of the container's directory
     Names end in their unit; ``pids_limit`` is -1 for none, and
@@ -52,7 +52,7 @@ TOLD = frozenset(("memory_peak_bytes", "cpu_ns", "pids_peak", "oom_kills", "unde
 
 
 def files(controllers: Container[str], names: Container[str] | None = None) -> list[tuple[str, str]]:
-    """(controller, file) of each file that is read for these controllers.
+    """Return (controller, file) of each file that is read for these controllers.
 
     names   of the figures, None for all
     """
@@ -61,7 +61,7 @@ def files(controllers: Container[str], names: Container[str] | None = None) -> l
 
 
 def from_texts(texts: Mapping[tuple[str, str], str]) -> dict[str, int]:
-    """The figures in the texts of files; ``oom_kills`` is that of the group without those below."""
+    """Return the figures in the texts of files; ``oom_kills`` is that of the group without those below."""
     result: dict[str, int] = {}
     for controller, file, key, name in _SOURCES:
         value = number(texts.get((controller, file), ""), key)
@@ -74,7 +74,7 @@ def from_texts(texts: Mapping[tuple[str, str], str]) -> dict[str, int]:
 
 
 def number(text: str, key: str = "") -> int | None:
-    """A number from a cgroup file: its whole text ("max" is -1), or the value of a line ``KEY VALUE``."""
+    """Return a number from a cgroup file: its whole text ("max" is -1), or the value of a line ``KEY VALUE``."""
     if not key:
         return -1 if text == "max" else int(text) if text.isdigit() else None
     for line in text.split("\n"):

@@ -69,7 +69,7 @@ class _Files:
 
 
 def usage(top: int) -> dict[str, int]:
-    """The figures that this kernel gives, groups below included; limits of -1 are none.
+    """Return the figures that this kernel gives, groups below included; limits of -1 are none.
 
     top   the group's directory
     """
@@ -77,7 +77,7 @@ def usage(top: int) -> dict[str, int]:
 
 
 def usage_from(texts: Mapping[str, str]) -> dict[str, int]:
-    """As `usage`, from the texts of files; "" for one that the kernel has not."""
+    """Return the same as `usage`, from the texts of files; "" for one that the kernel has not."""
     result = {}
     for file, key, name, factor in _USAGE:
         value = number(texts.get(file, ""), key)
@@ -87,7 +87,7 @@ def usage_from(texts: Mapping[str, str]) -> dict[str, int]:
 
 
 def usage_now(top: int) -> dict[str, Any]:
-    """The ``data`` of a stats event; `top` as in `usage`.
+    """Return the ``data`` of a stats event; `top` as in `usage`.
 
     Times are in nanoseconds, sizes in bytes.  A limit that is not set is
     2**64 - 1, a pids limit that is not set is left out.  Swap is told with
@@ -141,7 +141,7 @@ def _entry(files: _Files, prefix: str, failures: int) -> dict[str, int]:
 
 
 def _blkio(files: _Files) -> dict[str, Any]:
-    """io.stat: ``MAJOR:MINOR key=value ...``, one line for each device."""
+    """Read io.stat: ``MAJOR:MINOR key=value ...``, one line for each device."""
     lines = []
     for line in files.text("io.stat").split("\n"):
         numbers_, *words = line.split() or [""]
@@ -171,7 +171,9 @@ def _hugetlb(files: _Files) -> dict[str, Any]:
 
 
 def _pressure(files: _Files, controller: str) -> dict[str, Any]:
-    """How long tasks waited (Documentation/accounting/psi.rst), as ``psi``; nothing where the kernel does not count."""
+    """Return how long tasks waited (Documentation/accounting/psi.rst), as ``psi``;
+    nothing where the kernel does not count.
+    """
     found: dict[str, Any] = {}
     for line in files.text(f"{controller}.pressure").split("\n"):
         kind, *words = line.split() or [""]

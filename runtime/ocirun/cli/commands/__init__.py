@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 
 def load(name: str) -> tuple[Command, Callable[[Call], int]]:
-    """The entry and the function of the command `name`, a key of COMMANDS."""
+    """Return the entry and the function of the command `name`, a key of COMMANDS."""
     module: Any = __import__(f"ocirun.cli.commands.{COMMANDS[name]}", fromlist=("COMMAND", "execute"))
     return module.COMMAND, module.execute

@@ -79,7 +79,7 @@ def execute(call: Call) -> int:
 
 
 def _read(call: Call) -> tuple[bytes, str, str]:
-    """The bytes of the config, its name for people, the absolute path of its bundle."""
+    """Return the bytes of the config, its name for people, the absolute path of its bundle."""
     from ocirun.audit.source import file, standard_input
 
     given = call.values.arguments[0] if call.values.arguments else ""
@@ -95,7 +95,7 @@ def _read(call: Call) -> tuple[bytes, str, str]:
 
 
 def report(result: Audit, *, colour: bool) -> str:
-    """The findings for people: grouped, the pointers in a column; `colour` with the sequences of ECMA-48."""
+    """Return the findings for people: grouped, the pointers in a column; `colour` with the sequences of ECMA-48."""
     from ocirun.audit.findings import PEERS
     from ocirun.audit.peers import SEEN_WITH
 
@@ -130,7 +130,7 @@ def _rows(findings: list[Finding], *, colour: bool) -> str:
 
 
 def _wrapped(finding: Finding) -> list[str]:
-    """The message, and what it does not say itself."""
+    """Return the message, and what it does not say itself."""
     from ocirun.audit.findings import CONFIG, PEERS
 
     message = finding.message

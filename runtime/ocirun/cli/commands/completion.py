@@ -52,24 +52,24 @@ class Kind:
 
 
 def commands() -> list[Command]:
-    """The entries of all commands, in the order of help."""
+    """Return the entries of all commands, in the order of help."""
     return [load(name)[0] for name in COMMANDS]
 
 
 def shown(options: tuple[Option, ...]) -> list[Option]:
-    """The options that are not hidden."""
+    """Return the options that are not hidden."""
     return [option for option in options if not option.hidden]
 
 
 def of_option(option: Option) -> Kind:
-    """What the value of an option can be; NOTHING for a flag."""
+    """Return what the value of an option can be; NOTHING for a flag."""
     if option.kind == FLAG:
         return Kind(NOTHING)
     return Kind(WORDS, option.choices) if option.choices else Kind(_BY_METAVAR.get(option.metavar, NOTHING))
 
 
 def of_arguments(command: Command) -> list[Kind]:
-    """What the arguments of a command can be, one by one."""
+    """Return what the arguments of a command can be, one by one."""
     kinds = []
     for word in command.arguments.split():
         name = word.strip("[].")
@@ -83,12 +83,12 @@ def of_arguments(command: Command) -> list[Kind]:
 
 
 def global_options() -> list[Option]:
-    """The global options that are not hidden."""
+    """Return the global options that are not hidden."""
     return shown(GLOBALS)
 
 
 def script(shell: str) -> str:
-    """The completion script for a shell.  Raises UsageError for one that is not in SHELLS."""
+    """Return the completion script for a shell.  Raises UsageError for one that is not in SHELLS."""
     if shell not in SHELLS:
         raise UsageError(f'completion: no script for the shell "{shell}"', remedy=f"there are {', '.join(SHELLS)}")
     writer: Any = __import__(f"ocirun.cli.completion.{shell}", fromlist=("script",))

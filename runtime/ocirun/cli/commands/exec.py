@@ -124,14 +124,14 @@ def _identity(process: dict[str, Any], call: Call) -> None:
 
 
 def _id(text: str, whole: str) -> int:
-    """Decimal digits and nothing else: int() would take signs, blanks and underscores."""
+    """Return decimal digits and nothing else: int() would take signs, blanks and underscores."""
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 2**32 - 1):
         raise UsageError(f"user {whole!a}: ids are decimal numbers below 4294967295")
     return int(text)
 
 
 def _capabilities(process: dict[str, Any], names: list[str]) -> None:
-    """Added to bounding, effective and permitted; to ambient only what is inheritable already.
+    """Add to bounding, effective and permitted; to ambient only what is inheritable already.
 
     Inheritable ones would let programs with file capabilities give away more than was asked for.
     """

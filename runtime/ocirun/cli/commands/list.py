@@ -59,7 +59,7 @@ def execute(call: Call) -> int:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows in aligned columns; the last column is not filled up."""
+    """Return rows in aligned columns; the last column is not filled up."""
     widths = [max(_CELL_MIN, max(map(len, column)) + _CELL_GAP) for column in zip(*rows, strict=True)]
     line = "".join([f"%-{width}s" for width in widths[:-1]]) + "%s\n"
     return "".join([line % tuple(row) for row in rows])

@@ -57,7 +57,7 @@ def execute(call: Call) -> int:
 
 
 def rows(text: str, pids: Collection[int]) -> str:
-    """The head and the rows of `pids` of a table that ps wrote.
+    """Return the head and the rows of `pids` of a table that ps wrote.
 
     Raises HostError where there is no column PID, or no number in it.
     """
@@ -82,7 +82,7 @@ def rows(text: str, pids: Collection[int]) -> str:
 
 
 def run_ps(arguments: Sequence[str]) -> str:
-    """What ps prints.  Raises HostError when it cannot be started, OcirunError with its words when it fails."""
+    """Return what ps prints.  Raises HostError when it cannot be started, OcirunError with its words when it fails."""
     reader, writer = os.pipe()
     errors = os.memfd_create("ps-errors", os.MFD_CLOEXEC)
     try:

@@ -112,7 +112,7 @@ def execute(call: Call) -> int:
 
 
 def limits(values: Values) -> dict[str, Any]:
-    """The resources that the options ask for.  Raises UsageError."""
+    """Return the resources that the options ask for.  Raises UsageError."""
     document: dict[str, Any] = {}
     for name in values.given:
         text = values.text(name)
@@ -134,7 +134,7 @@ def limits(values: Values) -> dict[str, Any]:
 
 
 def schemata(values: Values) -> list[str]:
-    """The lines for the resctrl group of the container.  Raises UsageError."""
+    """Return the lines for the resctrl group of the container.  Raises UsageError."""
     lines = []
     for name, start in (("l3-cache-schema", "L3"), ("mem-bw-schema", "MB:")):
         line = values.text(name)
@@ -146,7 +146,7 @@ def schemata(values: Values) -> list[str]:
 
 
 def _read(file: str) -> bytes:
-    """All of a file, of any kind.  Raises HostError, UsageError."""
+    """Return all of a file, of any kind.  Raises HostError, UsageError."""
     fd = 0
     try:
         if file != "-":

@@ -99,7 +99,7 @@ complete -F _ocirun ocirun
 
 
 def script() -> str:
-    """The script."""
+    """Return the script."""
     tables = [("", c.global_options()), *((command.name, c.shown(command.options)) for command in c.commands())]
     parts = {
         "VALUES": "".join(_values(name, options) for name, options in tables),

@@ -60,7 +60,7 @@ complete -c ocirun -f
 
 
 def script() -> str:
-    """The script."""
+    """Return the script."""
     commands = c.commands()
     tables = [c.global_options(), *(c.shown(command.options) for command in commands)]
     valued = {name for options in tables for option in options if option.kind != FLAG for name in option.names}

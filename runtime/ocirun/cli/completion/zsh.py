@@ -54,7 +54,7 @@ fi
 
 
 def script() -> str:
-    """The script."""
+    """Return the script."""
     rows = [(command.name, command.summary) for command in c.commands()]
     rows.append(("help", "show help"))
     parts = {

@@ -94,7 +94,7 @@ class Row:
             self.write_rate = max(self.written - before.written, 0) / seconds
 
     def record(self) -> dict[str, Any]:
-        """The row as plain values, the form of ``ocirun top --json``."""
+        """Return the row as plain values, the form of ``ocirun top --json``."""
         return {
             "id": self.id,
             "status": self.status,
@@ -121,7 +121,7 @@ class Sampler:
         self._moment = 0.0
 
     def sample(self) -> list[Row]:
-        """All containers now, in the order of their ids.
+        """Return all containers now, in the order of their ids.
 
         One that vanishes meanwhile is left out; one with a damaged state has the status ``damaged``.
         Raises HostError when the root cannot be read.
@@ -158,10 +158,10 @@ def _stats(container: Container, status: str) -> dict[str, Any] | None:
 
 
 def _sum(entries: Any, operation: str) -> int:
-    """The bytes of all devices; the kernel's words for the operations differ in their case."""
+    """Return the bytes of all devices; the kernel's words for the operations differ in their case."""
     return sum(entry.get("value", 0) for entry in entries if str(entry.get("op", "")).lower() == operation)
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))

@@ -55,7 +55,7 @@ def show(sampler: Sampler, interval: float, count: int, key: str) -> None:
 
 
 def frame(rows: list[Row], key: str, columns: int, height: int) -> list[str]:
-    """The lines of one picture: a summary, the table, how many do not fit, the keys."""
+    """Return the lines of one picture: a summary, the table, how many do not fit, the keys."""
     name = top_table.ORDERS[key][0]
     table = top_table.lines(top_table.ordered(rows, key), width=columns)
     room = max(height - 3, 1)
@@ -105,7 +105,7 @@ class _Screen:
 
     @staticmethod
     def size() -> tuple[int, int]:
-        """Columns and lines; 80 and 24 where the terminal does not know."""
+        """Return columns and lines; 80 and 24 where the terminal does not know."""
         found = os.get_terminal_size(1)
         return found.columns or 80, found.lines or 24
 
@@ -115,7 +115,7 @@ class _Screen:
         write_all(1, encode(_HOME + f"{_REST_OF_LINE}\r\n".join(picture) + _REST_OF_LINE + _REST_OF_SCREEN))
 
     def wait(self, seconds: float) -> str | None:
-        """Until something is typed, the size changes or the time is over: the letters, None to end."""
+        """Wait until something is typed, the size changes or the time is over: the letters, None to end."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         poll.register(self._reader, select.POLLIN)
@@ -134,7 +134,7 @@ class _Screen:
         return ""
 
     def _stop(self) -> None:
-        """^Z: the shell gets its terminal as it was; after `fg` we go on."""
+        """Stop for ^Z: the shell gets its terminal as it was; after `fg` we go on."""
         self._give_back()
         os.kill(os.getpid(), signal.SIGSTOP)
         self._take()

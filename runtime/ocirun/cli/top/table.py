@@ -27,13 +27,13 @@ _ID_LEAST = 8
 
 
 def ordered(rows: Iterable[Row], key: str) -> list[Row]:
-    """Rows in the order of a key of ORDERS; those that use nothing keep the order of their ids, at the end."""
+    """Return rows in the order of a key of ORDERS; those that use nothing keep the order of their ids, at the end."""
     _, value = ORDERS[key]
     return sorted(rows, key=lambda row: (-value(row), row.status in ("stopped", "damaged", "unknown"), row.id))
 
 
 def lines(rows: list[Row], *, width: int = 0) -> list[str]:
-    """The head and a line for each row.
+    """Return the head and a line for each row.
 
     width   columns of the screen; ids are cut, then columns left out at the right, until it is enough.  0 for
             any width
@@ -76,7 +76,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def summary(rows: list[Row], processors: int) -> str:
-    """One line about all of them."""
+    """Return one line about all of them."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
@@ -90,17 +90,17 @@ def summary(rows: list[Row], processors: int) -> str:
 
 
 def decimal(value: float | None) -> str:
-    """One digit behind the point, "-" for None."""
+    """Return one digit behind the point, "-" for None."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def count(value: int | None) -> str:
-    """A whole number, "-" for None."""
+    """Return a whole number, "-" for None."""
     return "-" if value is None else str(value)
 
 
 def size(value: float | None) -> str:
-    """Bytes by powers of 1024, three digits or so, "-" for None."""
+    """Return bytes by powers of 1024, three digits or so, "-" for None."""
     if value is None:
         return "-"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

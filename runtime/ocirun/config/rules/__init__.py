@@ -51,7 +51,9 @@ def check(data: dict[str, Any], report: Report) -> None:
 
 
 def _needs_resources(resources: object) -> bool:
-    """Whether there is anything that rules/resources.py looks at; most configs have only memory, cpu and pids."""
+    """Return whether there is anything that rules/resources.py looks at;
+    most configs have only memory, cpu and pids.
+    """
     if not isinstance(resources, dict):
         return False
     cpu = resources.get("cpu")

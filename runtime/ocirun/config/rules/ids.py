@@ -79,7 +79,7 @@ def mapping(lines: list[dict[str, int]], pointer: str, report: Report) -> bool:
 
 
 def _covered(lines: list[dict[str, int]], kind: str, data: dict[str, Any], report: Report) -> None:
-    """The ids of the process must exist in its user namespace, or the calls that set them fail with EINVAL."""
+    """Check that the ids of the process exist in its user namespace, or the calls that set them fail with EINVAL."""
     if "process" not in data or not report.sound("/process/user"):
         return
     user = data["process"].get("user") or {}

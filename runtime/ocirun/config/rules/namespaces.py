@@ -16,7 +16,7 @@ CLOCKS = ("monotonic", "boottime")
 
 
 def entry(linux: dict[str, Any], kind: str, report: Report) -> dict[str, Any] | None:
-    """The entry of type `kind` in linux.namespaces; None if there is none or the list is not sound."""
+    """Return the entry of type `kind` in linux.namespaces; None if there is none or the list is not sound."""
     if report.sound("/linux/namespaces"):
         for namespace in linux.get("namespaces", ()):
             if namespace["type"] == kind:
@@ -26,7 +26,7 @@ def entry(linux: dict[str, Any], kind: str, report: Report) -> dict[str, Any] | 
 
 
 def given(linux: dict[str, Any], kind: str, report: Report) -> bool:
-    """Whether there is an entry of type `kind`; also True if the list is not sound and so says nothing."""
+    """Return whether there is an entry of type `kind`; also True if the list is not sound and so says nothing."""
     return not report.sound("/linux/namespaces") or entry(linux, kind, report) is not None
 
 

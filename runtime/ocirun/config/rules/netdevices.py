@@ -40,7 +40,7 @@ def check(linux: dict[str, Any], report: Report) -> None:
 
 
 def valid(name: str) -> bool:
-    """Whether the kernel takes `name` for a network device, dev_valid_name() of net/core/dev.c."""
+    """Return whether the kernel takes `name` for a network device, dev_valid_name() of net/core/dev.c."""
     if name in ("", ".", "..") or len(name.encode()) > NAME_LIMIT:
         return False
     return not any(character in "/:" or character.isspace() for character in name)

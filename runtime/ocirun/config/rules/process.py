@@ -82,7 +82,7 @@ def _capabilities(sets: dict[str, Any], report: Report) -> None:
 
 
 def _scheduler(scheduler: dict[str, Any], report: Report) -> None:
-    """sched(7) and sched_setattr(2): which attribute goes with which policy, and its range."""
+    """Check by sched(7) and sched_setattr(2) which attribute goes with which policy, and its range."""
     policy = scheduler["policy"]
     place = "/process/scheduler"
     nice = scheduler.get("nice", 0)
@@ -106,7 +106,9 @@ def _scheduler(scheduler: dict[str, Any], report: Report) -> None:
 
 
 def _deadline(scheduler: dict[str, Any], report: Report) -> None:
-    """The kernel wants 1024 ns <= runtime <= deadline <= period < 2**63, with a period of 0 for the deadline."""
+    """Check that 1024 ns <= runtime <= deadline <= period < 2**63, as the kernel wants,
+    with a period of 0 for the deadline.
+    """
     least = 1024
     for key in ("runtime", "deadline", "period"):
         value = scheduler.get(key, 0)
@@ -119,7 +121,9 @@ def _deadline(scheduler: dict[str, Any], report: Report) -> None:
 
 
 def _io_priority(priority: dict[str, Any], report: Report) -> None:
-    """ioprio_set(2): IOPRIO_CLASS_IDLE has one level; in the others the 0 of a missing one would be the highest."""
+    """Check the priority: IOPRIO_CLASS_IDLE has one level;
+    in the others the 0 of a missing one would be the highest.
+    """
     if "priority" not in priority and priority["class"] != "IOPRIO_CLASS_IDLE":
         text = f"is required for {priority['class']}"
         report.add("/process/ioPriority/priority", text, expected="an integer from 0 to 7")

@@ -22,7 +22,7 @@ def check(linux: dict[str, Any], report: Report) -> None:
 
 
 def _intel_rdt(rdt: dict[str, Any], report: Report) -> None:
-    """config-linux.md, "IntelRdt"; a group is a directory of resctrl, so its name is one path component."""
+    """Check by config-linux.md, "IntelRdt"; a group is a directory of resctrl, so its name is one path component."""
     place = "/linux/intelRdt"
     group = rdt.get("closID", "")
     if group in (".", "..") or ("/" in group and group != "/"):
@@ -39,7 +39,7 @@ def _intel_rdt(rdt: dict[str, Any], report: Report) -> None:
 
 
 def _memory_policy(policy: dict[str, Any], report: Report) -> None:
-    """set_mempolicy(2): which modes take nodes, and which flags go together."""
+    """Check by set_mempolicy(2) which modes take nodes, and which flags go together."""
     place = "/linux/memoryPolicy"
     mode, nodes, flags = policy["mode"], policy.get("nodes", ""), policy.get("flags", ())
     if mode in ("MPOL_DEFAULT", "MPOL_LOCAL"):

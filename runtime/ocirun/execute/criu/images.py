@@ -27,7 +27,7 @@ _OWN = ("proc", "sysfs", "mqueue")
 
 
 def open_directory(path: str, *, create: bool) -> int:
-    """A directory of images or of logs.  Raises HostError; one that anybody may write to is refused.
+    """Return a directory of images or of logs.  Raises HostError; one that anybody may write to is refused.
 
     CRIU follows links in it, and its images are as good as the processes.
     """
@@ -82,7 +82,7 @@ def check_way_in(directory: int, path: str, data: dict[str, Any]) -> None:
 
 
 def _mapped_root(data: dict[str, Any]) -> int:
-    """The host's number of group 0 in the container's new user namespace; -1 without one."""
+    """Return the host's number of group 0 in the container's new user namespace; -1 without one."""
     for entry in (data.get("linux") or {}).get("gidMappings") or ():
         if entry["containerID"] == 0:
             return int(entry["hostID"])
@@ -109,7 +109,7 @@ def save(directory: int, name: str, value: Any) -> None:
 
 
 def read_image(directory: int, name: str) -> Any:
-    """One of our files; None without it, or if it is none.  Whoever uses it looks at each value."""
+    """Return one of our files; None without it, or if it is none.  Whoever uses it looks at each value."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
@@ -125,7 +125,7 @@ def read_image(directory: int, name: str) -> Any:
 
 
 def external_mounts(inside: list[Mount], host: list[Mount], groups: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """The mounts of a container that show what is the host's, and where on the host that is.
+    """Return the mounts of a container that show what is the host's, and where on the host that is.
 
     inside, host   as the container's init and as we see them
     groups         (name, path) of the container's cgroups

@@ -130,4 +130,4 @@ class RestoreOptions(_Common):
 
 
 def _silent(text: str) -> None:
-    """Warnings go nowhere unless the caller takes them."""
+    """Drop a warning, as the caller takes none."""

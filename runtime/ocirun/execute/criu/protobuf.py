@@ -20,7 +20,7 @@ _FIXED = {1: 8, 5: 4}
 
 
 def encode(message: Mapping[str, Any], table: Table) -> bytes:
-    """The bytes of a message; fields that are None are left out."""
+    """Return the bytes of a message; fields that are None are left out."""
     parts = []
     for name, value in message.items():
         number, kind = table[name]
@@ -36,7 +36,9 @@ def encode(message: Mapping[str, Any], table: Table) -> bytes:
 
 
 def decode(raw: bytes, table: Table) -> dict[str, Any]:
-    """The known fields of a message; of a repeated one the last.  Raises ValueError for anything that is none."""
+    """Return the known fields of a message; of a repeated one the last.
+    Raises ValueError for anything that is none.
+    """
     names = {number: (name, kind) for name, (number, kind) in table.items()}
     found: dict[str, Any] = {}
     at = 0

@@ -61,7 +61,9 @@ class Restoration:
             os.set_inheritable(fd, True)
 
     def external(self, cgroup: Driver) -> list[tuple[str, str]]:
-        """(mount point, path on the host) of the mounts that show what is the host's: by the config where it tells."""
+        """Return (mount point, path on the host) of the mounts that show what is the host's:
+        by the config where it tells.
+        """
         binds = _binds(self.data, self.options.bundle)
         groups = dict(cgroup.directories())
         found: dict[str, str] = dict(binds)
@@ -91,7 +93,7 @@ class Restoration:
 
 
 def _host_node(data: dict[str, Any], path: str) -> str:
-    """The host's node for a device of a container in a user namespace: CRIU binds it, as it makes none there.
+    """Return the host's node for a device of a container in a user namespace: CRIU binds it, as it makes none there.
 
     Raises HostError where the host has another one of that path, or none.
     """
@@ -204,7 +206,7 @@ def _request(context: Context, restoration: Restoration, external: list[list[str
 
 
 def _cgroup_roots(pid: int) -> list[dict[str, Any]]:
-    """The groups of CRIU, which are those of the container, as the places for the saved ones."""
+    """Return the groups of CRIU, which are those of the container, as the places for the saved ones."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
         words = [line.rstrip("\n").split(":", 2) for line in file]
     return [{"ctrl": name.removeprefix("name=") or None, "path": path} for _, name, path in words]

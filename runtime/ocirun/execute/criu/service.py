@@ -100,7 +100,9 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def find_criu(program: str = "") -> str:
-    """The path of the program, by PATH if none is given; engines may call without one.  Raises UnsupportedError."""
+    """Return the path of the program, by PATH if none is given; engines may call without one.
+    Raises UnsupportedError.
+    """
     name = program or "criu"
     if "/" in name:
         places = [name]
@@ -124,7 +126,7 @@ def _is_program(path: str) -> bool:
 
 
 def shared_options(options: CheckpointOptions | RestoreOptions, data: dict[str, Any]) -> dict[str, Any]:
-    """What a dump and a restore are told in the same words.
+    """Return what a dump and a restore are told in the same words.
 
     data   config.json
     """
@@ -209,7 +211,7 @@ class Connection:
             self.said = -1
 
     def version(self) -> tuple[int, int]:
-        """Its version.  Raises UnsupportedError for one that is too old."""
+        """Return its version.  Raises UnsupportedError for one that is too old."""
         found = self._ask({"type": VERSION, "keep_open": True}).get("version") or {}
         version = found.get("major_number", 0), found.get("minor_number", 0)
         if version < OLDEST:
@@ -218,7 +220,7 @@ class Connection:
         return version
 
     def can(self, feature: str) -> bool:
-        """Whether CRIU and this kernel have ``mem_track`` or ``lazy_pages``."""
+        """Return whether CRIU and this kernel have ``mem_track`` or ``lazy_pages``."""
         answer = self._ask({"type": FEATURE_CHECK, "keep_open": True, "features": {feature: True}})
         return bool((answer.get("features") or {}).get(feature))
 
@@ -277,7 +279,7 @@ class Connection:
 
 
 def failure(what: str, answer: dict[str, Any], directory: int, log: str, path: str) -> HostError:
-    """The error of a request that failed, with the end of the log.
+    """Return the error of a request that failed, with the end of the log.
 
     directory, log   of the log
     path             of the log, for the remedy
@@ -292,7 +294,7 @@ def failure(what: str, answer: dict[str, Any], directory: int, log: str, path: s
 
 
 def log_tail(directory: int, name: str) -> str:
-    """The last lines of a log that say Error, else its very last ones, without their times, as one line."""
+    """Return the last lines of a log that say Error, else its very last ones, without their times, as one line."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
@@ -308,13 +310,13 @@ def log_tail(directory: int, name: str) -> str:
 
 
 def _without_time(line: str) -> str:
-    """``(00.012345)    42: Error ...`` without what stands in parentheses in front."""
+    """Return ``(00.012345)    42: Error ...`` without what stands in parentheses in front."""
     line = line.strip()
     return line.partition(")")[2].strip() if line.startswith("(0") else line
 
 
 def cgroup_mode(pid: int) -> str:
-    """How CRIU deals with cgroups if nobody says: soft, as runc has it, where that does the host no harm.
+    """Return how CRIU deals with cgroups if nobody says: soft, as runc has it, where that does the host no harm.
 
     Where a process is in the root of a hierarchy CRIU would take all of the host's groups for the container's,
     and make them again on restore. V2, also besides v1, it mounts anew for that, which takes the options of the
@@ -325,7 +327,7 @@ def cgroup_mode(pid: int) -> str:
 
 
 def mode_for(text: str) -> str:
-    """`cgroup_mode` for the text of /proc/PID/cgroup."""
+    """Return `cgroup_mode` for the text of /proc/PID/cgroup."""
     lines = [line.split(":", 2) for line in text.splitlines()]
     unified = any(line[1:2] == [""] for line in lines)
     return "ignore" if unified or any(path == "/" for _, _, path in lines) else "soft"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def state_json(container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
-    """The state that a hook reads (runtime-spec runtime.md "State")."""
+    """Return the state that a hook reads (runtime-spec runtime.md "State")."""
     state: dict[str, Any] = {"ociVersion": SPEC_VERSION, "id": container_id, "status": status}
     if pid:
         state["pid"] = pid
@@ -86,7 +86,7 @@ def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError
 
 
 def _end(helper: spawn.Helper) -> None:
-    """The hook dies with its helper, by the death signal."""
+    """End the helper; the hook dies with it, by the death signal."""
     import _signal
 
     try:

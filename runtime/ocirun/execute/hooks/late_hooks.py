@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def saved(record: Record, directory: int, kind: str) -> list[tuple[str, int, dict[str, Any]]]:
-    """(kind, index, hook) of the config as it was at create; none of a kind that the record does not have.
+    """Return (kind, index, hook) of the config as it was at create; none of a kind that the record does not have.
 
     Raises StateDamagedError, HostError.
     """

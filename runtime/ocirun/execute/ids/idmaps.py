@@ -76,7 +76,7 @@ def _by_program(pid: int, path: str, text: str, pointer: str) -> None:
 
 
 def _run(argv: list[str], output: int) -> int:
-    """The exit code of a program; what it says goes to `output`, a pipe with room for that."""
+    """Return the exit code of a program; what it says goes to `output`, a pipe with room for that."""
     actions = [(os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
     child = os.posix_spawn(
         argv[0],

@@ -27,7 +27,7 @@ _REMEDIES = {
 
 
 def user_namespace(uid_map: str, gid_map: str) -> int:
-    """A descriptor of a new user namespace with these maps, and no process in it.
+    """Return a descriptor of a new user namespace with these maps, and no process in it.
 
     Raises HostError.
     """

@@ -18,7 +18,7 @@ _WHAT = "a tmpfs for devices"
 
 
 def make_nodes(pid: int, nodes: list[list[Any]], context: str | None) -> int:
-    """A descriptor of a mount with a node named by its number for each of `nodes`.
+    """Return a descriptor of a mount with a node named by its number for each of `nodes`.
 
     pid    a process in the user namespace whose ids are meant
     nodes  pointer, path, mode with type, major, minor, uid and gid of each
@@ -58,7 +58,7 @@ def _map(pid: int, name: str) -> list[tuple[int, int, int]]:
 
 
 def _outside(lines: list[tuple[int, int, int]], number: int, key: str, path: str, pointer: str) -> int:
-    """The id on the host for one in the container."""
+    """Return the id on the host for one in the container."""
     for inside, outside, size in lines:
         if inside <= number < inside + size:
             return outside + number - inside

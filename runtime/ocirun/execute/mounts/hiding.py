@@ -60,7 +60,7 @@ class _Left:
         self.mounts = [mount for mount in seen if mount.number not in inside and mount.number != self.top]
 
     def removable(self) -> list[Mount]:
-        """Those that a path leads to, and that take all others with them.
+        """Return those that a path leads to, and that take all others with them.
 
         Raises HostError where the host would lose its mount too.
         """
@@ -80,7 +80,7 @@ class _Left:
         return found
 
     def revealing(self) -> list[Mount]:
-        """Each procfs and sysfs that is whole."""
+        """Return each procfs and sysfs that is whole."""
         return [
             mount
             for mount in self.mounts
@@ -88,7 +88,7 @@ class _Left:
         ]
 
     def _upper(self, mount: Mount) -> Mount | None:
-        """What is mounted on the root directory of a mount."""
+        """Return what is mounted on the root directory of a mount."""
         return next((one for one in self.mounts if one.parent == mount.number and one.point == mount.point), None)
 
 

@@ -15,13 +15,13 @@ _NO_MOUNT = (2, 22)
 
 
 def below(rootfs: str) -> list[tuple[int, str]]:
-    """(mount id, mount point) of all mounts below a directory of this mount namespace, oldest first."""
+    """Return (mount id, mount point) of all mounts below a directory of this mount namespace, oldest first."""
     prefix = os.path.realpath(rootfs) + "/"
     return [(mount.number, mount.point) for mount in mountinfo.mounts() if mount.point.startswith(prefix)]
 
 
 def ids_below(rootfs: str) -> list[int]:
-    """The ids of the mounts below a directory."""
+    """Return the ids of the mounts below a directory."""
     return [mount_id for mount_id, _ in below(rootfs)]
 
 

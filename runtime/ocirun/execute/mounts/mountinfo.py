@@ -30,7 +30,7 @@ class Mount:
 
 
 def mounts(pid: str | int = "self") -> list[Mount]:
-    """The mounts that a process sees, in the order of mounting.  OSError as it comes."""
+    """Return the mounts that a process sees, in the order of mounting.  OSError as it comes."""
     # No other sign but "\n" ends a line: a name may hold a carriage return.
     with open(f"/proc/{pid}/mountinfo", "rb") as file:
         return [Mount(os.fsdecode(line)) for line in file.read().split(b"\n") if line]

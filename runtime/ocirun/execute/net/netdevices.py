@@ -60,14 +60,16 @@ class Device:
 
 
 def _flags(address: bytes) -> int:
-    """IFA_F_* of an address: eight of them in its head, all in an attribute."""
+    """Return IFA_F_* of an address: eight of them in its head, all in an attribute."""
     found = nl.attributes(address[nl.ADDRESS.size :])
     flags: int = nl.U32.unpack(found[_FLAGS])[0] if _FLAGS in found else nl.ADDRESS.unpack_from(address)[2]
     return flags
 
 
 def _moves(address: bytes) -> bool:
-    """Permanent ones of global scope (config-linux.md); all others are made anew by the kernel or their owner."""
+    """Return whether an address is permanent and global (config-linux.md);
+    the kernel or their owner make all others anew.
+    """
     return nl.ADDRESS.unpack_from(address)[3] == 0 and bool(_flags(address) & _PERMANENT)
 
 
@@ -145,7 +147,7 @@ class _Move:
         self.device = Device(self.outside, name)
 
     def there(self) -> None:
-        """Into the container.  Raises NetlinkError."""
+        """Move it into the container.  Raises NetlinkError."""
         device = self._known()
         self.index = self._change(self.outside, self.inside, device.index, self._there, self._name)
         final = _name(self.inside, self.index)
@@ -154,7 +156,7 @@ class _Move:
         self.inside.change(nl.NEWLINK, nl.LINK.pack(0, self.index, _UP, _UP), {})
 
     def back(self) -> None:
-        """Where it was, as it was; nothing if it never left.  Raises NetlinkError."""
+        """Move it back where it was, as it was; do nothing if it never left.  Raises NetlinkError."""
         device = self._known()
         # Move and new name are one request but two steps of the kernel: the second may have failed alone.
         left = not self.index and self._tried and not _has_index(self.outside, device.index)
@@ -173,7 +175,7 @@ class _Move:
             self.outside.change(nl.NEWLINK, nl.LINK.pack(0, index, _UP, _UP), {})
 
     def try_back(self) -> str:
-        """`back` after a failure; what to add to its message, if the device cannot be brought back."""
+        """Return `back` after a failure; what to add to its message, if the device cannot be brought back."""
         if self.device is None:
             return ""
         try:
@@ -220,7 +222,7 @@ def _has_index(socket: nl.Netlink, index: int) -> bool:
 
 
 def _index(socket: nl.Netlink, name: str) -> int:
-    """The index of a device, 0 if there is none of that name."""
+    """Return the index of a device, 0 if there is none of that name."""
     try:
         answer = socket.ask(nl.GETLINK, nl.LINK.pack(0, 0, 0, 0), {_IFNAME: nl.attribute_text(name)})
     except nl.NetlinkError as error:

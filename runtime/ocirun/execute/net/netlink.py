@@ -66,11 +66,11 @@ class Netlink:
         self._socket.close()
 
     def ask(self, kind: int, head: bytes, attributes: dict[int, bytes] | None = None, *, dump: bool = False) -> bytes:
-        """The first answer to a question.  Raises NetlinkError."""
+        """Return the first answer to a question.  Raises NetlinkError."""
         return next(iter(self._talk(kind, _REQUEST | (_DUMP if dump else 0), head, attributes or {})), b"")
 
     def all(self, kind: int, head: bytes) -> list[bytes]:
-        """Every answer to a question.  Raises NetlinkError."""
+        """Return every answer to a question.  Raises NetlinkError."""
         return list(self._talk(kind, _REQUEST | _DUMP, head, {}))
 
     def change(self, kind: int, head: bytes, attributes: dict[int, bytes], *, new: bool = False) -> None:
@@ -110,7 +110,9 @@ def _packed(number: int, value: bytes) -> bytes:
 
 
 def _raise(part: bytes, flags: int) -> None:
-    """The NetlinkError of an answer, with the words that the kernel adds since Linux 4.12; nothing for success."""
+    """Raise the NetlinkError of an answer, with the words that the kernel adds since Linux 4.12;
+    do nothing for success.
+    """
     (code,) = Struct("=i").unpack_from(part)
     if code == 0:
         return
@@ -123,7 +125,7 @@ def _raise(part: bytes, flags: int) -> None:
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """The attributes in `data`, by number."""
+    """Return the attributes in `data`, by number."""
     found = {}
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
@@ -136,5 +138,5 @@ def attributes(data: bytes) -> dict[int, bytes]:
 
 
 def attribute_text(value: str) -> bytes:
-    """A name as an attribute holds it."""
+    """Return a name as an attribute holds it."""
     return value.encode() + b"\0"

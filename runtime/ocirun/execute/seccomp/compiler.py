@@ -32,7 +32,7 @@ _TREE_FROM = 32
 
 
 def compile_rules(default: list[Any], architectures: list[str], rules: list[dict[str, Any]], newer: str) -> Program:
-    """The filter of an operation `compile_seccomp`; its arguments.
+    """Return the filter of an operation `compile_seccomp`; its arguments.
 
     Raises UnsupportedError for what libseccomp or the kernel does not know, ConfigError for rules that cannot
     go together, HostError without libseccomp.
@@ -51,7 +51,7 @@ def compile_rules(default: list[Any], architectures: list[str], rules: list[dict
 
 
 def _tokens(library: libseccomp.Libseccomp, architectures: list[str]) -> dict[str, int]:
-    """The architectures by name, the machine's own first: it is always meant."""
+    """Return the architectures by name, the machine's own first: it is always meant."""
     tokens = {"native": library.native}
     for index, word in enumerate(architectures):
         token = library.architecture(word)
@@ -121,7 +121,7 @@ def _export(target: libseccomp.Filter) -> bytes:
 
 
 def _last_numbers(library: libseccomp.Libseccomp, tokens: list[int], numbers: dict[str, int]) -> dict[int, int]:
-    """The highest number that the profile knows, by architecture."""
+    """Return the highest number that the profile knows, by architecture."""
     last = {}
     names = [name.encode() for name, number in numbers.items() if number != libseccomp.UNKNOWN_CALL]
     for token in tokens:
@@ -132,7 +132,7 @@ def _last_numbers(library: libseccomp.Libseccomp, tokens: list[int], numbers: di
 
 
 def _newer_code(last: dict[int, int]) -> bytes:
-    """Instructions for the front of a filter: ENOSYS for numbers above those that the profile names.
+    """Return instructions for the front of a filter: ENOSYS for numbers above those that the profile names.
 
     Whoever wrote the profile had not heard of such a call, and so has not decided anything.  Denied with
     EPERM, as the default of most profiles has it, libraries take the call for forbidden and give up; with

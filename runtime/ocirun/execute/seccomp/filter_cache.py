@@ -33,7 +33,7 @@ _SIZE_LIMIT = 1 << 20
 
 
 def compiled(directory: int, args: dict[str, Any]) -> Program:
-    """The filter of an operation `compile_seccomp`, from the cache or made now.
+    """Return the filter of an operation `compile_seccomp`, from the cache or made now.
 
     directory   of a container, in the state root
     args        of the operation
@@ -57,7 +57,7 @@ def compiled(directory: int, args: dict[str, Any]) -> Program:
 
 
 def _name(args: dict[str, Any]) -> str:
-    """A hash over all that decides what the filter is: the rules, the library, the kernel, this program."""
+    """Return a hash over all that decides what the filter is: the rules, the library, the kernel, this program."""
     host = os.uname()
     parts = (
         [args[key] for key in ("default", "architectures", "rules", "newer")],
@@ -67,7 +67,7 @@ def _name(args: dict[str, Any]) -> str:
 
 
 def _open_cache(directory: int) -> int:
-    """The directory of the cache, made if it is missing; -1 if it is not to be trusted, or cannot be had."""
+    """Return the directory of the cache, made if it is missing; -1 if it is not to be trusted, or cannot be had."""
     try:
         root = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
@@ -95,7 +95,7 @@ def _ours(fd: int) -> bool:
 
 
 def _read(cache: int, name: str) -> Program | None:
-    """An entry; None if there is none, or one that is not to be believed."""
+    """Return an entry; None if there is none, or one that is not to be believed."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=cache)
     except OSError:

@@ -31,7 +31,7 @@ def send(context: Context, path: str, metadata: str, status: str) -> None:
 
 
 def process_state(context: Context, metadata: str, status: str) -> str:
-    """The JSON of the message; ``pid`` is the process of the filter, that of ``state`` is init."""
+    """Return the JSON of the message; ``pid`` is the process of the filter, that of ``state`` is init."""
     record = context.record
     init = record.pid or context.helper.pid
     state = hooks.state_json(record.container_id, status, init, record.bundle, record.annotations)

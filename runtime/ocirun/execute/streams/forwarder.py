@@ -30,14 +30,14 @@ class Forwarder:
                 continue
 
     def take(self) -> list[int]:
-        """The numbers of the signals that came since the last call, each as often as it came."""
+        """Return the numbers of the signals that came since the last call, each as often as it came."""
         try:
             return [number for number in os.read(self.fd, 65536) if number != 17]
         except BlockingIOError:
             return []
 
     def peek(self) -> list[int]:
-        """As `take`, but they stay."""
+        """Return the same as `take`, but they stay."""
         numbers = self.take()
         if numbers:
             os.write(self._write, bytes(numbers))
@@ -63,4 +63,4 @@ class Forwarder:
 
 
 def _ignore(number: int, frame: object) -> None:
-    """The wake-up descriptor has taken the number already."""
+    """Do nothing: the wake-up descriptor has taken the number already."""

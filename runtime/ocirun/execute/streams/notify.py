@@ -64,7 +64,7 @@ def wait_ready(listener: Any, pidfd: int, target: str, main_pid: int) -> bool:
 
 
 def in_start(directory: int) -> Any:
-    """The socket again, for `start`; None for a container that was created without NOTIFY_SOCKET."""
+    """Return the socket again, for `start`; None for a container that was created without NOTIFY_SOCKET."""
     if not os.environ.get("NOTIFY_SOCKET"):
         return None
     try:
@@ -95,7 +95,7 @@ def send(target: str, main_pid: int) -> None:
 
 
 def wait_started(listener: Any, record: Record) -> None:
-    """`wait_ready` for the first process of a container; the listener is closed."""
+    """Do `wait_ready` for the first process of a container; the listener is closed."""
     pidfd = records.open_init(record)
     if pidfd >= 0:
         wait_ready(listener, pidfd, os.environ["NOTIFY_SOCKET"], record.pid)

@@ -107,7 +107,7 @@ class Relay:
                 self._to_output = b""
 
     def drain(self) -> None:
-        """The last words of a program that has ended."""
+        """Copy the last words of a program that has ended."""
         while True:
             if not self._to_output:
                 self._to_output = self._read_master()
@@ -152,7 +152,7 @@ def _leave_newlines(settings: list[Any]) -> None:
 
 
 def _raw(settings: list[Any]) -> None:
-    """Raw mode as cfmakeraw(3), but with output processing."""
+    """Set raw mode as cfmakeraw(3), but with output processing."""
     import termios
 
     settings[0] &= ~(

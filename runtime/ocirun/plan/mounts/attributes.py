@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def set_attributes(builder: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
-    """The recursive words first, so that ``rrw,ro`` ends read-only."""
+    """Set the recursive words first, so that ``rrw,ro`` ends read-only."""
     locked = builder.confined
     if parsed.rec_attr_set or parsed.rec_attr_clr:
         builder.init(
@@ -32,7 +32,7 @@ def set_attributes(builder: Builder, pointer: str, slot: str, parsed: MountOptio
 
 
 def propagate(builder: Builder, pointer: str, slot: str, parsed: MountOptions) -> None:
-    """The propagation words of a mount, when it is attached; with ``unbindable`` among them at the very end."""
+    """Plan the propagation words of a mount, when it is attached; with ``unbindable`` among them at the very end."""
     if any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation):
         builder.late_propagation.append((pointer, slot, parsed.propagation))
     else:

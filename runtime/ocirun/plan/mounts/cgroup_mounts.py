@@ -23,7 +23,7 @@ _FLAGS = OPEN_CREATE | OPEN_DIRECTORY | OPEN_NOT_PROC
 
 
 def mount_cgroups(builder: Builder, pointer: str, destination: str, parsed: MountOptions, slot: str) -> None:
-    """On v2 the hierarchy itself; on v1 one mount for each, in a tmpfs.
+    """Plan on v2 the hierarchy itself; on v1 one mount for each, in a tmpfs.
 
     In a cgroup namespace of its own the container may mount the hierarchies itself; without one only its
     own directory is bound, so that nothing above it can be seen.
@@ -68,7 +68,7 @@ def mount_cgroups(builder: Builder, pointer: str, destination: str, parsed: Moun
 def _mount_unified(
     builder: Builder, pointer: str, destination: str, parsed: MountOptions, attributes: int, slot: str
 ) -> None:
-    """The v2 hierarchy: in a new cgroup namespace it begins at the container's group, else that group is bound."""
+    """Plan the v2 hierarchy: in a new cgroup namespace it begins at the container's group, else that group is bound."""
     if "cgroup" not in builder.new and not builder.cgroup.groups:
         raise builder.error(
             pointer,

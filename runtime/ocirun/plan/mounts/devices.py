@@ -67,7 +67,7 @@ class _Device:
 
 
 def make_devices(builder: Builder) -> None:
-    """Default and configured devices, and the links of /dev; none of them if /dev is the host's."""
+    """Plan default and configured devices, and the links of /dev; none of them if /dev is the host's."""
     foreign = any(
         builder.destination(mount) == "/dev" and _is_bind(mount) for mount in builder.data.get("mounts") or ()
     )
@@ -99,7 +99,7 @@ def make_devices(builder: Builder) -> None:
 
 
 def _wanted(builder: Builder, foreign: bool) -> list[_Device]:
-    """Those that are not there already, as the host's /dev is or as the runtime itself makes them."""
+    """Return those that are not there already, as the host's /dev is or as the runtime itself makes them."""
     listed = {clean(device["path"]) for device in builder.linux.get("devices") or ()}
     found = []
     if not foreign:
@@ -136,7 +136,7 @@ def _make(builder: Builder, device: _Device) -> None:
 
 
 def _receive_nodes(builder: Builder, devices: list[_Device]) -> None:
-    """One mount with all nodes, attached while they are bound from it: before Linux 6.15 nothing else is copied.
+    """Plan one mount with all nodes, attached while they are bound from it: before Linux 6.15 nothing else is copied.
 
     It stands on the root, where it is in nobody's way: what is below the root is looked up from the slot.
     """

@@ -65,7 +65,7 @@ class Mapping:
 def mapping(
     builder: Builder, pointer: str, destination: str, mount: dict[str, Any], parsed: MountOptions
 ) -> Mapping | None:
-    """The mapping of a mount that asks for one: its own mappings win over the container's user namespace.
+    """Return the mapping of a mount that asks for one: its own mappings win over the container's user namespace.
 
     None where the mount has that mapping without us: made in the container's user namespace, a file system
     stores ids as they are there, and the kernel refuses to map it by that namespace again.

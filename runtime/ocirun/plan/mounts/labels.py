@@ -27,12 +27,12 @@ MOUNT_LABEL = "/linux/mountLabel"
 
 
 def wanted(builder: Builder) -> bool:
-    """Whether the program has a label."""
+    """Return whether the program has a label."""
     return bool(builder.process.get("apparmorProfile") or builder.process.get("selinuxLabel"))
 
 
 def for_program(builder: Builder) -> None:
-    """AppArmor profile and SELinux context, for execve(2); needs the slot ``proc``.
+    """Plan AppArmor profile and SELinux context, for execve(2); needs the slot ``proc``.
 
     Raises UnsupportedError where the host does not have the module.
     """
@@ -50,7 +50,7 @@ def for_program(builder: Builder) -> None:
 
 
 def for_keyring(builder: Builder) -> None:
-    """The session keyring gets the context of the program; execve(2) ends that.  Needs the slot ``proc``."""
+    """Give the session keyring the context of the program; execve(2) ends that.  Needs the slot ``proc``."""
     label = builder.process.get("selinuxLabel")
     if label:
         pointer = "/process/selinuxLabel"
@@ -59,7 +59,7 @@ def for_keyring(builder: Builder) -> None:
 
 
 def mount_context(builder: Builder, fstype: str, parsed: MountOptions | None = None) -> str:
-    """The context of ``linux.mountLabel`` for a new file system, or "".
+    """Return the context of ``linux.mountLabel`` for a new file system, or "".
 
     "" for types that take none, and where the options of the mount say more than mountLabel does.
     Raises UnsupportedError where the host has no SELinux.
@@ -74,7 +74,7 @@ def mount_context(builder: Builder, fstype: str, parsed: MountOptions | None = N
 
 
 def label_root(builder: Builder, fstype: str, slot: str) -> None:
-    """The root of an mqueue, which takes no option for it but an extended attribute."""
+    """Label the root of an mqueue, which takes no option for it but an extended attribute."""
     if fstype == "mqueue" and builder.linux.get("mountLabel"):
         builder.init("set_file_label", MOUNT_LABEL, slot=slot, label=builder.linux["mountLabel"])
 

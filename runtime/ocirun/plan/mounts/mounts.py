@@ -43,7 +43,7 @@ _KEPT = {("/proc", "proc"): "mount_proc", ("/sys", "sysfs"): "mount_sys"}
 
 
 def add_mounts(builder: Builder) -> None:
-    """All of ``mounts``, in the order of the config."""
+    """Plan all of ``mounts``, in the order of the config."""
     mounts = builder.data.get("mounts") or ()
     destinations = [builder.destination(mount) for mount in mounts]
     late: list[tuple[str, str]] = []
@@ -112,7 +112,7 @@ def add_mounts(builder: Builder) -> None:
 
 
 def finish_readonly(builder: Builder) -> None:
-    """Now that devices, links and inner mount points are made, the read-only ones become so."""
+    """Turn mounts read-only that had to wait until devices, links and inner mount points were made."""
     for pointer, slot in builder.late_readonly:
         builder.init("set_mount_attr", pointer, slot=slot, set=c.MOUNT_ATTR_RDONLY)
         if slot not in (other for _, other, _ in builder.late_propagation):
@@ -120,7 +120,9 @@ def finish_readonly(builder: Builder) -> None:
 
 
 def finish_propagation(builder: Builder) -> None:
-    """Last of all: nothing can be copied out of an unbindable mount, as paths in it turn read-only by a copy."""
+    """Plan this last of all: nothing can be copied out of an unbindable mount,
+    as paths in it turn read-only by a copy.
+    """
     for pointer, slot, words in builder.late_propagation:
         attributes.propagate_now(builder, pointer, slot, words)
         builder.init("close", pointer, slot=slot)
@@ -138,7 +140,7 @@ def _has_mount_below(builder: Builder, destination: str, later: list[str]) -> bo
 
 
 def _target_flags(builder: Builder, pointer: str, destination: str, fstype: str) -> int:
-    """What must hold of the mount point."""
+    """Return what must hold of the mount point."""
     if fstype in _PSEUDO:
         return OPEN_CREATE | OPEN_DIRECTORY | OPEN_PLAIN
     if destination in PROC_FILES:
@@ -199,7 +201,7 @@ def _filesystem(
     *,
     keep_writable: bool,
 ) -> bool:
-    """A new file system.  Returns whether it must turn read-only later."""
+    """Add a new file system.  Returns whether it must turn read-only later."""
     fstype = mount["type"]
     if destination == "/proc" and fstype != "proc":
         raise builder.error(f"{pointer}/type", f"{fstype} cannot be mounted on /proc", expected="proc", found=fstype)
@@ -241,7 +243,7 @@ def _filesystem(
 def _parameters(
     builder: Builder, mount: dict[str, Any], parsed: MountOptions, slot: str, labels: Any, *, late: bool
 ) -> dict[str, Any]:
-    """The arguments of `new_filesystem`."""
+    """Return the arguments of `new_filesystem`."""
     fstype = mount["type"]
     tmpfs = fstype == "tmpfs"
     entries = [entry for entry in parsed.fsconfig() if not (tmpfs and entry[0] in ("ro", "rw"))]
@@ -273,7 +275,7 @@ def _covered_later(builder: Builder, destination: str) -> bool:
 
 
 def _labels(builder: Builder) -> Any:
-    """The module that knows mountLabel, where there is one."""
+    """Return the module that knows mountLabel, where there is one."""
     if not builder.linux.get("mountLabel"):
         return None
     from . import labels

@@ -139,14 +139,14 @@ class MountOptions:
         return f"MountOptions({', '.join(f'{name}={value!r}' for name, value in shown if value)})"
 
     def data_value(self, key: str) -> tuple[bool, str | None]:
-        """Whether the filesystem data has `key`, and its last value (None for a word without ``=``)."""
+        """Return whether the filesystem data has `key`, and its last value (None for a word without ``=``)."""
         for name, value in reversed(self.data):
             if name == key:
                 return True, value
         return False, None
 
     def fsconfig(self) -> list[tuple[str, str | None, int]]:
-        """The parameters for fsconfig(2): (key, string or None for FSCONFIG_SET_FLAG, option index).
+        """Return the parameters for fsconfig(2): (key, string or None for FSCONFIG_SET_FLAG, option index).
 
         Superblock words come first.  The clearing ones (``rw``, ``async``) are among them: harmless for
         a new filesystem, needed when one is reconfigured.
@@ -156,11 +156,13 @@ class MountOptions:
         return words
 
     def superblock_words(self) -> list[tuple[str, int]]:
-        """(word, option index) of those that set a flag of the file system which no mount has: all but ``ro``."""
+        """Return (word, option index) of those that set a flag of the file system which no mount has:
+        all but ``ro``.
+        """
         return [(word, index) for flag, (word, index, on) in self._superblock.items() if on and flag != c.MS_RDONLY]
 
     def mount2_reason(self) -> str:
-        """Why only mount(2) can carry these options, or "" if fsconfig(2) can."""
+        """Return why only mount(2) can carry these options, or "" if fsconfig(2) can."""
         if self.sb_set & _NO_FSCONFIG_WORD:
             name = "silent" if self.sb_set & c.MS_SILENT else "iversion"
             return f"fsconfig(2) has no word for {name}"
@@ -317,7 +319,7 @@ def parse(options: Sequence[str], *, pointer: str, destination: str = "", fstype
 
 
 def bind_attrs(options: MountOptions, *, userns: bool) -> tuple[int, int, int]:
-    """What mount_setattr(2) has to change on a fresh bind mount: (attr_set, attr_clr, deny_clear).
+    """Return what mount_setattr(2) has to change on a fresh bind mount: (attr_set, attr_clr, deny_clear).
 
     With no attribute named the mount keeps all flags of its source.  As soon as one is named, those of
     ro, nosuid, nodev, noexec and nosymfollow that are not named are cleared.  The access time class changes
@@ -343,7 +345,7 @@ def bind_attrs(options: MountOptions, *, userns: bool) -> tuple[int, int, int]:
 
 
 def suggestion(word: str) -> str:
-    """``did you mean "nosuid"?`` for a word that the kernel refused, or ""."""
+    """Return ``did you mean "nosuid"?`` for a word that the kernel refused, or ""."""
     known = w.closest(word.partition("=")[0])
     return f'did you mean "{known}"?' if known else ""
 
@@ -371,5 +373,5 @@ def _on(destination: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """`text` quoted, on one line, in ASCII and not too long."""
+    """Return `text` quoted, on one line, in ASCII and not too long."""
     return ascii(text if len(text) <= 60 else text[:57] + "...")

@@ -38,7 +38,7 @@ def enter_root(builder: Builder) -> None:
 
 
 def copy_source(builder: Builder, pointer: str, path: str, *, recursive: int, why: str, slot: str = "mount") -> bool:
-    """A detached copy of a mount of the host, in `slot`; returns whether the runtime has made it."""
+    """Take a detached copy of a mount of the host, in `slot`; return whether the runtime has made it."""
     builder.slot(slot)
     if builder.user_namespace:
         from .. import rootless
@@ -59,7 +59,7 @@ def target(builder: Builder, pointer: str, path: str, flags: int, like: str | No
 
 
 def make_cwd(builder: Builder) -> None:
-    """The working directory is made if it is missing, as every peer does."""
+    """Make the working directory if it is missing, as every peer does."""
     cwd = builder.process.get("cwd", "/")
     if clean(cwd) != "/" and "/proc/" not in cwd:
         builder.init(
@@ -75,7 +75,7 @@ def make_cwd(builder: Builder) -> None:
 
 
 def change_root(builder: Builder) -> None:
-    """From here on the container's root is "/"."""
+    """Change the root: from here on the container's root is "/"."""
     if not builder.own_mounts:
         builder.init("change_root", "/root/path", why="without a mount namespace there is only chroot", root="root")
         return
@@ -93,14 +93,14 @@ def change_root(builder: Builder) -> None:
 
 
 def _propagate_root(builder: Builder, *, late: bool) -> None:
-    """The word for the root is for that mount alone: those in it have theirs already (`mounts.add_mounts`)."""
+    """Set the word for the root on that mount alone: those in it have theirs already (`mounts.add_mounts`)."""
     flag = PROPAGATION.get(builder.linux.get("rootfsPropagation") or "", 0) & ~c.MS_REC
     if flag and late == (flag == c.MS_UNBINDABLE):
         builder.init("propagate", "/linux/rootfsPropagation", path="/", flags=flag)
 
 
 def protect(builder: Builder) -> None:
-    """Read-only root, read-only paths and masks: last, so that everything above could still be made."""
+    """Plan read-only root, read-only paths and masks: last, so that everything above could still be made."""
     if (builder.data.get("root") or {}).get("readonly"):
         if not builder.own_mounts:
             raise builder.error(
@@ -115,7 +115,7 @@ def protect(builder: Builder) -> None:
 
 
 def _place(builder: Builder, path: str) -> dict[str, Any]:
-    """Where a path is looked up: from the root, or from the mount on /proc or /sys that is on its way.
+    """Return where a path is looked up: from the root, or from the mount on /proc or /sys that is on its way.
 
     ``within`` is where that mount stands, for those who read the plan.
     A neighbour who can rename in the root could put something else in the place of
@@ -144,7 +144,7 @@ def _mask(builder: Builder) -> None:
 
 
 def open_null(builder: Builder) -> None:
-    """The host's /dev/null, opened while host paths can be named: the source of masks on files."""
+    """Open the host's /dev/null while host paths can be named: the source of masks on files."""
     if builder.linux.get("maskedPaths"):
         builder.init(
             "clone_tree", "/linux/maskedPaths", slot=builder.slot("null"), path="/dev/null", recursive=0, root=None
@@ -152,7 +152,7 @@ def open_null(builder: Builder) -> None:
 
 
 def console_target(builder: Builder) -> None:
-    """An empty file for the terminal, which must not be a link out of /dev."""
+    """Make an empty file for the terminal, which must not be a link out of /dev."""
     builder.init(
         "open_path",
         "/process/terminal",
@@ -165,5 +165,5 @@ def console_target(builder: Builder) -> None:
 
 
 def source_path(builder: Builder, source: str) -> str:
-    """The source of a bind: absolute, or relative to the bundle."""
+    """Return the source of a bind: absolute, or relative to the bundle."""
     return join(builder.request.bundle, source)

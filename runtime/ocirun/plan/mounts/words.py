@@ -101,7 +101,7 @@ KNOWN_OPTIONS: list[str] = sorted(WORDS)
 
 
 def split(option: str) -> Iterator[str]:
-    """The words of one option string; engines sometimes join several with commas.  Empty words are left out.
+    """Yield the words of one option string; engines sometimes join several with commas.  Empty words are left out.
 
     Raises ValueError for a label whose quote is not closed.
     """
@@ -140,7 +140,7 @@ def _escaped(text: str, index: int) -> bool:
 
 
 def parameter(word: str) -> tuple[str, str | None]:
-    """A word of filesystem data as (key, value or None); a label loses its quotes, as fsconfig(2) wants it."""
+    """Return a word of filesystem data as (key, value or None); a label loses its quotes, as fsconfig(2) wants it."""
     key, equals, value = word.partition("=")
     if not equals:
         return key, None
@@ -150,7 +150,7 @@ def parameter(word: str) -> tuple[str, str | None]:
 
 
 def closest(word: str) -> str:
-    """The known word that `word` was probably meant to be, or "".  For error texts only: it is slow."""
+    """Return the known word that `word` was probably meant to be, or "".  For error texts only: it is slow."""
     limit = min(2, len(word) // 3)
     if len(word) > 24 or not limit:
         return ""
@@ -159,7 +159,7 @@ def closest(word: str) -> str:
 
 
 def _distance(left: str, right: str) -> int:
-    """Edits between two words, a swap of neighbours counted as one."""
+    """Count the edits between two words, a swap of neighbours as one."""
     before: list[int] = []
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):

@@ -62,7 +62,7 @@ def capabilities(
     grantable: int = _ALL,
     pointer: str = "/process/capabilities",
 ) -> CapabilityMasks:
-    """The five sets of ``process.capabilities``; all empty when the block is absent.
+    """Return the five sets of ``process.capabilities``; all empty when the block is absent.
 
     last_cap    the highest capability the kernel knows (/proc/sys/kernel/cap_last_cap)
     grantable   mask of what the runtime may hand on: its own permitted and bounding set, or all ones
@@ -118,7 +118,7 @@ def capabilities(
 def rlimits(
     items: Sequence[Mapping[str, Any]] | None, *, pointer: str = "/process/rlimits"
 ) -> list[tuple[int, int, int]]:
-    """``process.rlimits`` as (resource, soft, hard) for prlimit(2); 2**64 - 1 is RLIM_INFINITY.
+    """Return ``process.rlimits`` as (resource, soft, hard) for prlimit(2); 2**64 - 1 is RLIM_INFINITY.
 
     Raises ConfigError for an unknown or repeated type, a value outside 64 bits, or soft above hard.
     """
@@ -147,7 +147,7 @@ def rlimits(
 
 
 def user_ids(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") -> tuple[int, int]:
-    """(uid, gid) of ``process.user`` in the container's user namespace; 0 where absent.
+    """Return (uid, gid) of ``process.user`` in the container's user namespace; 0 where absent.
 
     Raises ConfigError outside 0 .. 2**32 - 2: the last number means "no change" to setresuid(2).
     """
@@ -160,7 +160,7 @@ def user_ids(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") 
 
 
 def additional_gids(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") -> tuple[int, ...]:
-    """The whole supplementary group list for setgroups(2), as it stands: the kernel sorts it, and takes doubles.
+    """Return the whole supplementary group list for setgroups(2), as it stands: the kernel sorts it, and takes doubles.
 
     Empty when ``additionalGids`` is absent: it must be set all the same, or the caller's groups stay.
     """
@@ -181,7 +181,7 @@ def _id_problem(number: int, pointer: str) -> Problem | None:
 
 
 def umask(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") -> int | None:
-    """``process.user.umask``, or None where absent.  A JSON number is decimal: 18 is 0o022."""
+    """Return ``process.user.umask``, or None where absent.  A JSON number is decimal: 18 is 0o022."""
     value: int | None = (user or {}).get("umask")
     if value is not None and not 0 <= value <= 0o777:
         message = f"{value} is not a umask: in JSON it is a decimal number from 0 to 511 (0o777)"
@@ -190,7 +190,7 @@ def umask(user: Mapping[str, Any] | None, *, pointer: str = "/process/user") -> 
 
 
 def oom_score_adj(process: Mapping[str, Any] | None, *, pointer: str = "/process") -> int | None:
-    """``process.oomScoreAdj``, or None where absent: then the value of the caller stays."""
+    """Return ``process.oomScoreAdj``, or None where absent: then the value of the caller stays."""
     value: int | None = (process or {}).get("oomScoreAdj")
     if value is not None and not -1000 <= value <= 1000:
         message = f"{value} is outside -1000 .. 1000"
@@ -199,7 +199,7 @@ def oom_score_adj(process: Mapping[str, Any] | None, *, pointer: str = "/process
 
 
 def environment(env: Sequence[str] | None, *, pointer: str = "/process/env") -> tuple[list[str], bool]:
-    """``process.env`` with each variable once, and whether HOME is still to be added.
+    """Return ``process.env`` with each variable once, and whether HOME is still to be added.
 
     The last entry of a name wins and keeps its place.  An empty HOME counts as unset and takes earlier
     ones with it, as in runc.  Values may hold anything but a NUL, newlines too.
@@ -230,7 +230,7 @@ def environment(env: Sequence[str] | None, *, pointer: str = "/process/env") -> 
 
 
 def with_listen_fds(env: Sequence[str], count: int) -> list[str]:
-    """`env` plus LISTEN_FDS and LISTEN_PID for `count` inherited sockets, in place of earlier ones.
+    """Return `env` plus LISTEN_FDS and LISTEN_PID for `count` inherited sockets, in place of earlier ones.
 
     sd_listen_fds(3) compares LISTEN_PID with its own pid: 1, the container's first process.
     """
@@ -241,5 +241,5 @@ def with_listen_fds(env: Sequence[str], count: int) -> list[str]:
 
 
 def expand_clone_flags(flags: int) -> list[str]:
-    """The namespace types in a word of CLONE_NEW* flags, in the order of the OCI spec's list."""
+    """Return the namespace types in a word of CLONE_NEW* flags, in the order of the OCI spec's list."""
     return [kind for kind, flag in c.NAMESPACE_FLAGS.items() if flags & flag]

@@ -39,7 +39,7 @@ class Environment:
         self.entries = entries
 
     def search_path(self) -> str:
-        """Where a program without a slash is looked for."""
+        """Return where a program without a slash is looked for."""
         for entry in reversed(self.entries):
             if entry.startswith("PATH="):
                 return entry[5:]
@@ -47,20 +47,20 @@ class Environment:
 
 
 def environment_of(builder: Builder) -> Environment:
-    """That of the config's process."""
+    """Return that of the config's process."""
     return Environment(
         builder.process.get("env"), listen_fds=builder.facts.listen_fds, tells_ready=bool(builder.facts.notify_socket)
     )
 
 
 def find_program(args: list[str], environment: Environment) -> Op:
-    """The operation that looks for the program, and makes ready what execve(2) takes."""
+    """Return the operation that looks for the program, and makes ready what execve(2) takes."""
     values = {"args": args, "env": environment.entries, "search": environment.search_path()}
     return Op("find_program", INIT, "/process/args", values)
 
 
 def become(builder: Builder, environment: Environment, *, reset_affinity: bool = True) -> None:
-    """Everything between the change of root and `confine`; order matters (see the design page)."""
+    """Plan everything between the change of root and `confine`; order matters (see the design page)."""
     process = builder.process
     user = process.get("user") or {}
     uid, gid = identity.user_ids(user)
@@ -102,7 +102,7 @@ def become(builder: Builder, environment: Environment, *, reset_affinity: bool =
 
 
 def _loader(builder: Builder) -> tuple[int, str]:
-    """What capabilities loading the seccomp filter takes, besides those of the program, and why."""
+    """Return what capabilities loading the seccomp filter takes, besides those of the program, and why."""
     if not builder.linux.get("seccomp") or builder.process.get("noNewPrivileges"):
         return 0, ""
     return _SYS_ADMIN, "CAP_SYS_ADMIN loads the seccomp filter, and execve drops it"
@@ -165,7 +165,8 @@ def _capabilities(builder: Builder) -> identity.CapabilityMasks:
 
 
 def confine(builder: Builder, status: str) -> None:
-    """The seccomp filter, and the limits that the process may set itself: last, so that set-up is not bound by them.
+    """Plan the seccomp filter, and the limits that the process may set itself:
+    last, so that they do not bind the set-up.
 
     status   of the container, for the listener of the filter
     """
@@ -180,7 +181,7 @@ def confine(builder: Builder, status: str) -> None:
 
 
 def limits(builder: Builder) -> None:
-    """What only the runtime may set, on the finished process."""
+    """Plan what only the runtime may set, on the finished process."""
     for index, (resource, soft, hard) in enumerate(identity.rlimits(builder.process.get("rlimits"))):
         if hard > builder.facts.hard_limits.get(resource, 0):
             pointer = f"/process/rlimits/{index}"

@@ -48,7 +48,7 @@ class Scheduler:
         self.period = period
 
     def fields(self) -> tuple[int, int, int, int, int, int, int]:
-        """(policy, flags, nice, priority, runtime, deadline, period), the order of struct sched_attr."""
+        """Return (policy, flags, nice, priority, runtime, deadline, period), the order of struct sched_attr."""
         return self.policy, self.flags, self.nice, self.priority, self.runtime, self.deadline, self.period
 
     def __eq__(self, other: object) -> bool:
@@ -62,7 +62,7 @@ class Scheduler:
 
 
 def scheduler(block: Mapping[str, Any] | None, *, pointer: str = "/process/scheduler") -> Scheduler | None:
-    """``process.scheduler`` for sched_setattr(2), or None where absent."""
+    """Return ``process.scheduler`` for sched_setattr(2), or None where absent."""
     if block is None:
         return None
     name = block.get("policy", "")
@@ -135,7 +135,7 @@ def _times(wanted: Scheduler, name: str, pointer: str) -> list[Problem]:
 
 
 def io_priority(block: Mapping[str, Any] | None, *, pointer: str = "/process/ioPriority") -> tuple[int, int] | None:
-    """``process.ioPriority`` as (which, ioprio) for ioprio_set(2), or None where absent.
+    """Return ``process.ioPriority`` as (which, ioprio) for ioprio_set(2), or None where absent.
 
     `which` is IOPRIO_WHO_PGRP: the runtime-spec speaks of the process group.
     """
@@ -154,7 +154,7 @@ def io_priority(block: Mapping[str, Any] | None, *, pointer: str = "/process/ioP
 
 
 def personality(block: Mapping[str, Any] | None, *, pointer: str = "/linux/personality") -> int | None:
-    """``linux.personality`` as the word for personality(2), or None where absent.
+    """Return ``linux.personality`` as the word for personality(2), or None where absent.
 
     The runtime-spec defines no value for ``flags``, so any entry is a problem.
     """
@@ -173,7 +173,7 @@ def personality(block: Mapping[str, Any] | None, *, pointer: str = "/linux/perso
 
 
 def memory_policy(block: Mapping[str, Any] | None, *, pointer: str = "/linux/memoryPolicy") -> tuple[int, int] | None:
-    """``linux.memoryPolicy`` as (mode and flags, mask of nodes) for set_mempolicy(2), or None where absent.
+    """Return ``linux.memoryPolicy`` as (mode and flags, mask of nodes) for set_mempolicy(2), or None where absent.
 
     Which modes take nodes and flags is for the rules of the config (rules/rare.py).
     """
@@ -193,12 +193,12 @@ def memory_policy(block: Mapping[str, Any] | None, *, pointer: str = "/linux/mem
 
 
 def bit_set(mask: int) -> list[int]:
-    """A mask as the bytes of a bit set of whole 64-bit words; none for 0."""
+    """Return a mask as the bytes of a bit set of whole 64-bit words; none for 0."""
     return list(mask.to_bytes((mask.bit_length() + 63) // 64 * 8, "little"))
 
 
 def cpu_list(text: str, *, pointer: str, limit: int = CPU_MAX) -> int:
-    """A list of CPUs or memory nodes such as ``0-3,7`` as a mask, bit N for number N.
+    """Return a list of CPUs or memory nodes such as ``0-3,7`` as a mask, bit N for number N.
 
     limit   the highest number allowed
     Raises ConfigError for anything but decimal numbers, ranges and commas, and for an empty list.

@@ -47,7 +47,7 @@ _LISTED = 8
 
 
 def compile_filter(builder: Builder) -> None:
-    """The operation that compiles the rules.  Raises UnsupportedError for what the kernel cannot do."""
+    """Add the operation that compiles the rules.  Raises UnsupportedError for what the kernel cannot do."""
     block = builder.linux["seccomp"]
     if builder.facts.seccomp_flags < 0:
         raise UnsupportedError(
@@ -77,7 +77,7 @@ def compile_filter(builder: Builder) -> None:
 
 
 def _action(name: str, value: int | None) -> list[Any]:
-    """An action and the value it returns, 0 where it has none.  KILL is the old name of KILL_THREAD."""
+    """Return an action and the value it returns, 0 where it has none.  KILL is the old name of KILL_THREAD."""
     if name == "SCMP_ACT_KILL":
         name = "SCMP_ACT_KILL_THREAD"
     if name not in _WITH_VALUE:
@@ -86,7 +86,7 @@ def _action(name: str, value: int | None) -> list[Any]:
 
 
 def _rules(place: int, rule: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One entry of ``syscalls``; its number there goes with it.
+    """Return one entry of ``syscalls``; its number there goes with it.
 
     All conditions must hold, but where two are on the same argument, any: libseccomp has no other way, and
     runc and crun do the same.
@@ -100,12 +100,12 @@ def _rules(place: int, rule: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def notifies(builder: Builder) -> bool:
-    """Whether the filter needs a listener."""
+    """Return whether the filter needs a listener."""
     return any(rule["action"] == NOTIFY for rule in builder.linux["seccomp"].get("syscalls") or ())
 
 
 def add_filter(builder: Builder, status: str) -> None:
-    """The operations that load the filter, and send its listener away.
+    """Add the operations that load the filter, and send its listener away.
 
     status   of the container, for the listener
     """
@@ -126,7 +126,7 @@ def add_filter(builder: Builder, status: str) -> None:
 
 
 def _flags(builder: Builder, listener: bool) -> tuple[int, str]:
-    """The flags of seccomp(2), and why they are not those of the config."""
+    """Return the flags of seccomp(2), and why they are not those of the config."""
     wanted = builder.linux["seccomp"].get("flags")
     known = builder.facts.seccomp_flags
     if wanted is None:
@@ -150,19 +150,19 @@ def _flags(builder: Builder, listener: bool) -> tuple[int, str]:
 
 
 def flag_words(flags: int) -> str:
-    """Flags of seccomp(2) as the words of the kernel, without what all begin with."""
+    """Return flags of seccomp(2) as the words of the kernel, without what all begin with."""
     words = [name.removeprefix("SECCOMP_FILTER_FLAG_") for name, flag in _WORDS.items() if flags & flag]
     return ",".join(words) or "none"
 
 
 def action_text(action: list[Any]) -> str:
-    """``ERRNO(38)``."""
+    """Return ``ERRNO(38)``."""
     name: str = action[0].removeprefix("SCMP_ACT_")
     return f"{name}({action[1]})" if action[0] in _WITH_VALUE else name
 
 
 def summary(args: Mapping[str, Any]) -> str:
-    """The arguments of `compile_seccomp` in one line: short rules in full, others counted."""
+    """Return the arguments of `compile_seccomp` in one line: short rules in full, others counted."""
     parts = [f"default={action_text(args['default'])}"]
     if args["newer"]:
         parts.append(f"newer={args['newer']}")
