@@ -23,20 +23,12 @@ from ocirun.config.check import Walk, check, structure
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.json"
 
 
-def _nullable(node: Any) -> Any:
-    """The schema with null allowed for each optional key, as its $comment says."""
-    if isinstance(node, list):
-        return [_nullable(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    node = {key: _nullable(value) for key, value in node.items()}
-    if isinstance(node.get("properties"), dict):
-        required = node.get("required", [])
-        node["properties"] = {
-            key: value if key in required else {"anyOf": [{"type": "null"}, value]}
-            for key, value in node["properties"].items()
-        }
-    return node
+def _properties(validator: Any, properties: dict[str, Any], instance: Any, schema: Any) -> Any:
+    # Null stands for an optional key that is absent, as the schema's $comment says.
+    if isinstance(instance, dict):
+        for key in properties.keys() & instance.keys():
+            if instance[key] is not None or key in schema.get("required", ()):
+                yield from validator.descend(instance[key], properties[key], path=key, schema_path=key)
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Any:
@@ -57,9 +49,9 @@ def _any_of(validator: Any, options: list[Any], instance: Any, schema: Any) -> A
 # The default takes 1.0 for an integer, as JSON Schema does; the schema's $comment rules that out.
 CHECKER = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
 Validator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _pattern, "anyOf": _any_of}, type_checker=CHECKER
+    Draft202012Validator, {"properties": _properties, "pattern": _pattern, "anyOf": _any_of}, type_checker=CHECKER
 )
-VALIDATOR = Validator(_nullable(json.loads(SCHEMA.read_text(encoding="utf-8"))))
+VALIDATOR = Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 BASES = [minimal(), docker(), full()]
 
@@ -144,10 +136,8 @@ def _pairs() -> list[tuple[str, Any, Any]]:
         if node is None:
             continue
         pairs.append((name, schema, node))
-        required = schema.get("required", [])
         for key, inner in schema.get("properties", {}).items():
-            plain = inner if key in required else inner["anyOf"][1]
-            pairs.append((f"{name}.{key}", plain, node[1][key]))
+            pairs.append((f"{name}.{key}", inner, node[1][key]))
     return pairs
 
 

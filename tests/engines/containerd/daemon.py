@@ -6,7 +6,6 @@ import signal
 
 from ..engine import Engine, divided
 from ..images import docker_archive
-from ..machine import LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ NETWORK = """{
 class Containerd(Engine):
     """A containerd whose CRI plugin has the runtime under test as its default, and as the handler "handler"."""
 
+    command = "ctr"
     daemon = "containerd"
     settings = CONFIG
 
@@ -83,11 +83,6 @@ class Containerd(Engine):
         self.machine.run("kill", f"-{int(signal.SIGTERM)}", str(pid)).ok()
         self._daemon.wait(60)
         self._daemon = None
-
-    def __call__(self, *words: str, check: bool = True, stdin: bytes = b"", limit: float = LIMIT) -> Result:
-        """Run ctr; unless `check` is False it has to succeed."""
-        result = self.machine.run("ctr", *words, stdin=stdin, limit=limit)
-        return result.ok() if check else result
 
     def words(self, *words: str) -> list[str]:
         """`ctr run OPTIONS IMAGE ID PROGRAM`: words before a "--" are options; a new id each time unless given by id=."""

@@ -7,29 +7,29 @@ import os
 import shutil
 import signal
 
-from ..engine import Engine, divided
-from ..machine import LIMIT
+from ..engine import WithRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping
     from typing import Any
 
-    from ..machine import Machine, Result
+    from ..machine import Machine
     from ..runtime import Runtime
 
 IMAGE = "bb"
 PEER = "runc-itself"  # another name for runc: for BuildKit's sake a link called runc leads to ocirun
 
 
-class Docker(Engine):
+class Docker(WithRun):
     """A dockerd whose default runtime is the one under test.
 
     settings  what is in daemon.json
     """
 
+    command = "docker"
     daemon = "dockerd"
+    image = IMAGE
 
     def __init__(self, machine: Machine, runtime: Runtime, **settings: Any) -> None:
         super().__init__(machine, runtime)
@@ -78,32 +78,3 @@ class Docker(Engine):
         """Send dockerd a signal."""
         pid = self.machine.run("cat", "/run/docker.pid").ok().out
         self.machine.run("kill", f"-{int(number)}", pid.strip()).ok()
-
-    def __call__(
-        self,
-        *words: str,
-        check: bool = True,
-        stdin: bytes = b"",
-        limit: float = LIMIT,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-    ) -> Result:
-        """Run docker; unless `check` is False it has to succeed."""
-        result = self.machine.run("docker", *words, stdin=stdin, limit=limit, env=env, cwd=cwd)
-        return result.ok() if check else result
-
-    def run(self, *words: str, stdin: bytes = b"", limit: float = LIMIT) -> Result:
-        """`docker run --rm OPTIONS bb PROGRAM`: words before a "--" are options; the result is not checked."""
-        return self._run(["--rm"], words, stdin, limit)
-
-    def keep(self, *words: str, stdin: bytes = b"", limit: float = LIMIT) -> Result:
-        """The same without --rm: the container stays, and with -d it runs on."""
-        return self._run([], words, stdin, limit)
-
-    def _run(self, first: list[str], words: tuple[str, ...], stdin: bytes, limit: float) -> Result:
-        options, program = divided(words)
-        return self("run", *first, *options, IMAGE, *program, check=False, stdin=stdin, limit=limit)
-
-    def inspect(self, name: str, what: str) -> str:
-        """One value of docker inspect, named as in a template."""
-        return self("inspect", "-f", "{{" + what + "}}", name).out.strip()

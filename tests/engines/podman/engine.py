@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 
-from ..engine import Engine, divided
-from ..machine import LIMIT
+from ..engine import WithRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..machine import Machine, Result
     from ..runtime import Runtime
 
@@ -37,8 +34,11 @@ STORAGE = '[storage]\ndriver = "overlay"\nrunroot = "{run}"\ngraphroot = "{graph
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 
 
-class Podman(Engine):
+class Podman(WithRun):
     """podman whose default runtime is the one under test."""
+
+    command = "podman"
+    image = IMAGE
 
     def __init__(self, machine: Machine, runtime: Runtime) -> None:
         super().__init__(machine, runtime)
@@ -76,41 +76,12 @@ class Podman(Engine):
         self("import", "-", IMAGE, stdin=tar)
         self("import", "--change", 'ENTRYPOINT ["sleep","100000"]', "-", PAUSE, stdin=tar)
 
-    def __call__(
-        self,
-        *words: str,
-        check: bool = True,
-        stdin: bytes = b"",
-        limit: float = LIMIT,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "/",
-    ) -> Result:
-        """Run podman; unless `check` is False it has to succeed."""
-        result = self.machine.run("podman", *words, stdin=stdin, limit=limit, env=env, cwd=cwd)
-        return result.ok() if check else result
-
-    def run(self, *words: str, stdin: bytes = b"") -> Result:
-        """`podman run --rm OPTIONS IMAGE PROGRAM`: words before a "--" are options; the result is not checked."""
-        return self._run(["--rm"], words, stdin)
-
-    def keep(self, *words: str) -> Result:
-        """The same without --rm: the container stays, and with -d it runs on."""
-        return self._run([], words, b"")
-
-    def _run(self, first: list[str], words: tuple[str, ...], stdin: bytes) -> Result:
-        options, program = divided(words)
-        return self("run", *first, *options, IMAGE, *program, check=False, stdin=stdin)
-
     def as_ada(self, *words: str, stdin: bytes = b"", check: bool = True) -> Result:
         """Run a command as the ordinary user."""
         become = ["setpriv", f"--reuid={ADA}", f"--regid={ADA}", "--init-groups", "--inh-caps=-all"]
         environment = ["env", "HOME=/home/ada", f"XDG_RUNTIME_DIR=/run/user/{ADA}", "USER=ada"]
         result = self.machine.run(*become, *environment, *words, stdin=stdin, cwd="/home/ada")
         return result.ok() if check else result
-
-    def inspect(self, name: str, what: str) -> str:
-        """One value of podman inspect, named as in a template."""
-        return self("inspect", "-f", "{{" + what + "}}", name).out.strip()
 
 
 def state_roots(runtime: Runtime) -> list[str]:

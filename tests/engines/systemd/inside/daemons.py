@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...containerd.daemon import IMAGE, PAUSE, Containerd
 from ...docker.daemon import Docker
+from ...engine import Engine
 from ...images import docker_archive
 
 TYPE_CHECKING = False
@@ -23,10 +24,22 @@ CONFIG = """version = 2
 """
 
 
-class SystemdDocker(Docker):
+class Service(Engine):
+    """An engine whose daemon is a service of systemd."""
+
+    machine: Guest
+    unit = ""
+
+    def log(self) -> str:
+        """The last lines that the daemon wrote."""
+        return self.machine.run("journalctl", "-n", "15", "-o", "cat", "-u", self.unit).out
+
+
+class SystemdDocker(Service, Docker):
     """docker.service, on a containerd.service."""
 
     machine: Guest
+    unit = "docker"
 
     def start(self) -> None:
         """Start the service with the settings."""
@@ -38,15 +51,12 @@ class SystemdDocker(Docker):
         """Stop the service, and the socket that would start it again."""
         self.machine.systemctl("stop", "docker.service", "docker.socket")
 
-    def log(self) -> str:
-        """The last lines that the daemon wrote."""
-        return self.machine.run("journalctl", "-n", "15", "-o", "cat", "-u", "docker").out
 
-
-class SystemdContainerd(Containerd):
+class SystemdContainerd(Service, Containerd):
     """containerd.service with a CRI plugin whose only runtime is the one under test."""
 
     machine: Guest
+    unit = "containerd"
 
     def start(self) -> None:
         """Start the service with the settings."""
@@ -63,7 +73,3 @@ class SystemdContainerd(Containerd):
     def stop(self) -> None:
         """Stop the service."""
         self.machine.systemctl("stop", "containerd")
-
-    def log(self) -> str:
-        """The last lines that the daemon wrote."""
-        return self.machine.run("journalctl", "-n", "15", "-o", "cat", "-u", "containerd").out
