@@ -184,7 +184,8 @@ def test_p16_what_the_host_program_does_at_its_end_is_done_once(bundle: str, roo
 
 _NO_NEW_CODE = """\
 import ctypes, os, sys
-if ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
     sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])
 """

@@ -33,7 +33,8 @@ needs_v1 = pytest.mark.skipif(
 # A subreaper that ignores SIGCHLD: the kernel reaps for it.
 _REAPER = """
 import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 if os.fork() == 0:
     for fd in sys.argv[2:]:

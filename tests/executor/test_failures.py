@@ -9,6 +9,7 @@ from plan.samples import NAMES, sample
 
 from ocirun.state import record
 
+from . import prctl_numbers as pr
 from .recorder import EXECUTED, RETURNED, run
 
 TYPE_CHECKING = False
@@ -124,7 +125,7 @@ def test_sensitive_operations_tolerate_nothing() -> None:
     assert not {name for name, _ in TOLERATED} & kept
 
 
-@pytest.mark.parametrize("prctl", [0x2F, 8])
+@pytest.mark.parametrize("prctl", [pr.PR_CAP_AMBIENT, pr.PR_SET_KEEPCAPS])
 def test_capability_calls_that_must_work(prctl: int) -> None:
     """Clearing the ambient set and taking keepcaps back are not tolerated."""
     plan = sample("hello")

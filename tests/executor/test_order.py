@@ -8,6 +8,7 @@ import struct
 import pytest
 from plan.samples import NAMES, sample
 
+from . import prctl_numbers as pr
 from .recorder import AT_FDCWD, EXECUTED, O_CLOEXEC, run
 
 TYPE_CHECKING = False
@@ -67,6 +68,13 @@ CLOSE_ON_EXEC = {
     "socket": (1, O_CLOEXEC),
     "pipe2": (1, O_CLOEXEC),
     "recvmsg": (2, 0x40000000),
+}
+
+# prctl(2) calls with one argument, as the test on credentials names them.
+SIMPLE = {
+    pr.PR_SET_NO_NEW_PRIVS: "no_new_privs",
+    pr.PR_CAPBSET_DROP: "bounding",
+    pr.PR_SET_KEEPCAPS: "keepcaps={}",
 }
 
 
@@ -170,10 +178,10 @@ def test_order_of_credentials(name: str) -> None:
     plan, result = recorded(name)
     words = []
     for call in result.calls:
-        if call.name == "prctl" and call.args[0] in (38, 24, 8):
-            words.append({38: "no_new_privs", 24: "bounding", 8: f"keepcaps={call.args[1]}"}[call.args[0]])
-        elif call.name == "prctl" and call.args[0] == 47:
-            words.append("ambient clear" if call.args[1] == 4 else "ambient raise")
+        if call.name == "prctl" and call.args[0] in SIMPLE:
+            words.append(SIMPLE[call.args[0]].format(call.args[1]))
+        elif call.name == "prctl" and call.args[0] == pr.PR_CAP_AMBIENT:
+            words.append("ambient clear" if call.args[1] == pr.PR_CAP_AMBIENT_CLEAR_ALL else "ambient raise")
         elif call.name in ("setgroups", "setresgid", "setresuid", "capset"):
             words.append(call.name)
     if any(op.name == "become_root" for op in plan.ops):
@@ -195,9 +203,9 @@ def test_dumpable_stays_off(name: str) -> None:
     for at, call in enumerate(result.calls):
         if call.name == "setresuid":
             following = result.calls[at + 1 : at + 3]
-            assert any(later.name == "prctl" and later.args[:2] == [4, 0] for later in following), call
+            assert any(later.name == "prctl" and later.args[:2] == [pr.PR_SET_DUMPABLE, 0] for later in following), call
     first = result.calls[:2]
-    assert [call.args[:2] for call in first] == [[1, 9], [4, 0]]
+    assert [call.args[:2] for call in first] == [[pr.PR_SET_PDEATHSIG, 9], [pr.PR_SET_DUMPABLE, 0]]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,13 +12,12 @@ from ocirun.execute import report
 from ocirun.plan import ops
 from ocirun.state import record
 
+from . import prctl_numbers as pr
 from .recorder import EXECUTED, EXITED, RETURNED, fd_of, op, rule, run_ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .recorder import Call, Run
-
-PR_CAPBSET_DROP, PR_AMBIENT, PR_KEEPCAPS, PR_DUMPABLE, PR_PDEATHSIG = 24, 47, 8, 4, 1
 
 
 def args(run: Run, count: int) -> list[tuple[str, list[int]]]:
@@ -28,14 +27,14 @@ def args(run: Run, count: int) -> list[tuple[str, list[int]]]:
 def test_guard() -> None:
     result = run_ops(op("guard"))
     assert result.names() == ["prctl", "prctl", "close_range", "umask", "prctl"]
-    assert args(result, 2)[:2] == [("prctl", [PR_PDEATHSIG, 9]), ("prctl", [PR_DUMPABLE, 0])]
+    assert args(result, 2)[:2] == [("prctl", [pr.PR_SET_PDEATHSIG, 9]), ("prctl", [pr.PR_SET_DUMPABLE, 0])]
     assert result.calls[2].args[:3] == [3, 0xFFFFFFFF, 4]
     assert result.calls[3].args[0] == 0
 
 
 def test_guard_open_to_the_writer_of_id_maps() -> None:
     result = run_ops(op("guard", dumpable=1))
-    assert args(result, 2)[:2] == [("prctl", [PR_PDEATHSIG, 9]), ("prctl", [PR_DUMPABLE, 1])]
+    assert args(result, 2)[:2] == [("prctl", [pr.PR_SET_PDEATHSIG, 9]), ("prctl", [pr.PR_SET_DUMPABLE, 1])]
 
 
 @pytest.mark.parametrize(("wanted", "umask"), [(0o27, 0o27), (0, 0), (0o777, 0o777), (ops.CALLERS_UMASK, 0o22)])
@@ -47,11 +46,11 @@ def test_umask(wanted: int, umask: int) -> None:
 def test_set_ids_keeps_capabilities_for_the_next_step() -> None:
     result = run_ops(op("guard"), op("set_ids", uid=1000, gid=100))
     assert args(result, 3)[5:] == [
-        ("prctl", [PR_KEEPCAPS, 1, 0]),
+        ("prctl", [pr.PR_SET_KEEPCAPS, 1, 0]),
         ("setresgid", [100, 100, 100]),
         ("setresuid", [1000, 1000, 1000]),
-        ("prctl", [PR_DUMPABLE, 0, 0]),
-        ("prctl", [PR_PDEATHSIG, 9, 0]),
+        ("prctl", [pr.PR_SET_DUMPABLE, 0, 0]),
+        ("prctl", [pr.PR_SET_PDEATHSIG, 9, 0]),
     ]
 
 
@@ -63,7 +62,11 @@ def test_ids_of_32_bits() -> None:
 def test_set_capabilities() -> None:
     result = run_ops(op("set_capabilities", effective=1 << 40 | 1, permitted=1 << 40 | 3, inheritable=2, ambient=2))
     names = [(call.name, call.args[:3]) for call in result.calls if call.name == "prctl"]
-    assert names == [("prctl", [PR_AMBIENT, 4, 0]), ("prctl", [PR_KEEPCAPS, 0, 0]), ("prctl", [PR_AMBIENT, 2, 1])]
+    assert names == [
+        ("prctl", [pr.PR_CAP_AMBIENT, pr.PR_CAP_AMBIENT_CLEAR_ALL, 0]),
+        ("prctl", [pr.PR_SET_KEEPCAPS, 0, 0]),
+        ("prctl", [pr.PR_CAP_AMBIENT, pr.PR_CAP_AMBIENT_RAISE, 1]),
+    ]
     (capset,) = result.of("capset")
     assert struct.unpack("<6I", capset.blobs[1]) == (1, 3, 2, 1 << 8, 1 << 8, 0)
     assert struct.unpack("<2I", capset.blobs[0]) == (0x20080522, 0)
@@ -81,7 +84,7 @@ def test_refused_ambient_capability_is_a_warning() -> None:
 def test_drop_bounding() -> None:
     result = run_ops(op("drop_bounding", keep=1 << 1 | 1 << 40, last=40))
     assert [call.args[1] for call in result.calls] == [cap for cap in range(41) if cap not in (1, 40)]
-    assert {call.args[0] for call in result.calls} == {PR_CAPBSET_DROP}
+    assert {call.args[0] for call in result.calls} == {pr.PR_CAPBSET_DROP}
 
 
 def test_drop_bounding_beyond_the_kernels_last() -> None:
@@ -120,7 +123,7 @@ def test_scheduling() -> None:
     assert args(result, 3)[1] == ("ioprio_set", [1, 0, 0x2004])
     assert args(result, 1)[2] == ("personality", [8])
     assert args(result, 2)[3] == ("sched_setaffinity", [0, 1024])
-    assert args(result, 5)[4] == ("prctl", [38, 1, 0, 0, 0])
+    assert args(result, 5)[4] == ("prctl", [pr.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0])
 
 
 def test_change_dir() -> None:
@@ -279,7 +282,7 @@ def test_no_answer_ends_the_helper(answer: dict[str, object], outcome: tuple[int
     for name in ("sync", "receive_fd", "ready"):
         result = run_ops(op(name, slot="x", detach=1), op("no_new_privs"), rules=[answer])
         assert (result.outcome, result.status) == outcome
-        assert not [call for call in result.of("prctl") if call.args[0] == 38]
+        assert not [call for call in result.of("prctl") if call.args[0] == pr.PR_SET_NO_NEW_PRIVS]
 
 
 def test_receive_and_send() -> None:
@@ -293,7 +296,7 @@ def test_fork_init_goes_on_in_the_child() -> None:
     result = run_ops(op("fork_init", flags=0x20000000))
     assert result.names() == ["clone", "prctl", "recvmsg"]
     assert result.calls[0].args[0] == 0x20000000 | 0x8000 | 17  # CLONE_PARENT, SIGCHLD
-    assert result.calls[1].args[:2] == [PR_PDEATHSIG, 9]
+    assert result.calls[1].args[:2] == [pr.PR_SET_PDEATHSIG, 9]
 
 
 def test_fork_init_in_the_parent() -> None:
@@ -306,7 +309,7 @@ def test_fork_init_in_the_parent() -> None:
 def test_ready_and_start() -> None:
     result = run_ops(op("ready", detach=1), op("wait_start", slot="start"))
     assert result.names() == ["sendmsg", "recvmsg", "prctl", "close", "read"]
-    assert result.calls[2].args[:2] == [PR_PDEATHSIG, 0]
+    assert result.calls[2].args[:2] == [pr.PR_SET_PDEATHSIG, 0]
     assert result.calls[3].fd == 5
     assert result.calls[4].fd == fd_of("start")
     assert result.progress.phase == record.PHASE_DONE  # the plan is at its end
