@@ -158,7 +158,7 @@ class Builder:
         places["INTERPRETER"] = of.interpreter
         flags = [*PROGRAM, f"-I{self.build}", *of.includes]
         flags += [f'-D{name}=L"{value}"' for name, value in places.items()]
-        sources = [STARTER, STARTER.with_name("preload.c")]
+        sources = [STARTER, STARTER.with_name("preload.c"), STARTER.with_name("touched.c")]
         return self._compile(target, sources, flags, extra=[header], after=of.link(library))
 
     def stage(self, target: Path) -> Path:

@@ -75,11 +75,13 @@ int preload_fits(const char *path, const struct preload_machine *machine, char *
 
 	if (fd < 0)
 		return not_so(why, fd == -ENOENT ? "+absent" : "closed", "");
-	size = kernel_call(__NR_pread64, fd, (long)content, sizeof content, PRELOAD_TABLE, 0, 0);
+	size = kernel_call(__NR_pread64, fd, (long)content, sizeof *table, PRELOAD_TABLE, 0, 0);
+	if (size == sizeof *table && table->magic == PRELOAD_MAGIC && table->size <= sizeof content)
+		size = kernel_call(__NR_pread64, fd, (long)content, (long)table->size, PRELOAD_TABLE, 0, 0);
 	kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
 	if (size == 0) /* an empty file, or a note: runtime/ocirun/preload/interpreter.py */
 		return not_so(why, "+absent", "");
-	if (size != sizeof content || table->magic != PRELOAD_MAGIC || table->size > sizeof content)
+	if (table->magic != PRELOAD_MAGIC || table->size > sizeof content || size != (long)table->size)
 		return not_so(why, "+damaged", "");
 	if (!is_same_machine(table, machine))
 		return not_so(why, "+machine", "");

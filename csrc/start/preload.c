@@ -49,6 +49,7 @@
 #define LOWEST 0x1000000UL
 #define SEGMENTS_MAX 512
 #define MAPS_SIZE (256 * 1024)
+#define HOLE (64 * 1024UL) /* shorter ones are written */
 
 /* libc's note of the program break. */
 extern void *__curbrk __attribute__((weak));
@@ -65,6 +66,8 @@ static struct {
 	size_t robust_size;
 	int guard_writable;
 } saved;
+
+static unsigned long touched_offset;
 
 static char maps[MAPS_SIZE];
 static Elf64_Phdr segments[SEGMENTS_MAX];
@@ -228,14 +231,36 @@ static int is_zero(const char *page)
 	return 1;
 }
 
-/* Pages of zeros are holes of the file. */
+/* Where the next page begins that is all zeros, or that is not. */
+static unsigned long next(const Elf64_Phdr *segment, unsigned long at, int zero)
+{
+	while (at < segment->p_filesz && is_zero((const char *)segment->p_vaddr + at) != zero)
+		at += PAGE;
+	return at;
+}
+
+/* Long stretches of zeros are holes of the file.  The rest is written in pieces as large as can be: they become large
+ * pieces of the page cache, which take less time to map. */
 static int write_segment(int fd, const Elf64_Phdr *segment)
 {
-	for (unsigned long at = 0; at < segment->p_filesz; at += PAGE) {
-		const char *page = (const char *)segment->p_vaddr + at;
+	for (unsigned long at = next(segment, 0, 0), end; at < segment->p_filesz; at = next(segment, end, 0)) {
+		const char *from = (const char *)segment->p_vaddr + at;
 
-		if (!is_zero(page) && pwrite(fd, page, PAGE, (off_t)(segment->p_offset + at)) != (ssize_t)PAGE)
-			return -errno;
+		for (end = next(segment, at, 1); end < segment->p_filesz; end = next(segment, end, 1)) {
+			unsigned long more = next(segment, end, 0);
+
+			if (more - end > HOLE || more == segment->p_filesz)
+				break;
+			end = more;
+		}
+		while (from < (const char *)segment->p_vaddr + end) {
+			unsigned long done = (unsigned long)from - segment->p_vaddr;
+			ssize_t got = pwrite(fd, from, end - done, (off_t)(segment->p_offset + done));
+
+			if (got < 0)
+				return -errno;
+			from += got;
+		}
 	}
 	return 0;
 }
@@ -256,7 +281,11 @@ static int write_file(int fd)
 	};
 
 	for (int i = 0; i < segment_count; i++) {
+		unsigned long into = (unsigned long)preload_touched - segments[i].p_vaddr;
+
 		segments[i].p_offset = offset;
+		if (into < segments[i].p_filesz)
+			touched_offset = offset + into;
 		offset += segments[i].p_filesz;
 	}
 	if (pwrite(fd, &header, sizeof header, 0) != sizeof header ||
@@ -291,6 +320,11 @@ int preload_write(const char *path, char *const *also)
 		return -errno;
 	result = write_file(fd);
 	return close(fd) < 0 && result == 0 ? -errno : result;
+}
+
+unsigned long preload_touched_offset(void)
+{
+	return touched_offset;
 }
 
 /* The value between a function's variables and its return address; no function that has the old one will return.  It is
@@ -340,6 +374,7 @@ __attribute__((used, optimize("no-stack-protector"))) _Noreturn static void resu
 	syscall(SYS_set_robust_list, saved.robust, saved.robust_size);
 	__curbrk = NULL;
 	environ = envp;
+	preload_fetch(PRELOAD_ALWAYS);
 	preload_continue(argv, envp);
 }
 

@@ -101,6 +101,20 @@ int preload_fits(const char *path, const struct preload_machine *machine, char *
  * 0 or minus an errno. */
 int preload_write(const char *path, char *const *also);
 
+/* The memory that commands write to, by kind: stretches of it, ended by one without a length. */
+enum { PRELOAD_ALWAYS, PRELOAD_MAKING, PRELOAD_KINDS };
+#define PRELOAD_TOUCHED 256
+struct preload_stretch {
+	unsigned long start, length;
+};
+extern struct preload_stretch preload_touched[PRELOAD_KINDS][PRELOAD_TOUCHED];
+
+/* Where that is in the file that was written; none are known there yet. */
+unsigned long preload_touched_offset(void);
+
+/* Have copies of that memory made. */
+void preload_fetch(int kind);
+
 _Noreturn void preload_continue(char **argv, char **envp);
 #endif
 #endif

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 ROUNDS = 20
 # More than the kernel gives to a process (PID_MAX_LIMIT).
 NO_PROCESS = 1 << 30
+# In place of the launcher's word: a process of `learn`, and the descriptor that it tells its pages on.
+TRIAL, REPORT = "trial", 3
+# Bytes of an address and a length.
+_STRETCH = 16
+# Where this is in a pack, there are commands to practise.
+COMMANDS = "ocirun.cli.commands.explain"
 # Besides the modules of the pack.  systemd's driver takes longer to import than to do its work.
 ALSO = ("jeepney.io.blocking",)
 
@@ -47,7 +53,7 @@ def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
             __import__(name)
         except ImportError:
             continue  # not there for this interpreter, or not needed here
-    if "ocirun.cli.commands.explain" in importer.modules:
+    if COMMANDS in importer.modules:
         practise(f"{target}.practice")
     importer.close(pack)
     files = {pack, *importer.files(), *sources(importer)}
@@ -80,17 +86,14 @@ def practise(place: str) -> None:
     place   a directory that does not exist; made, and removed at the end
     """
     from ocirun.cli import main
-    from ocirun.state import record, store
 
     top = ["--root", f"{place}/root"]
     kept = [os.dup(fd) for fd in (1, 2)]
     nowhere = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-    os.mkdir(place, 0o700)
     try:
         for fd in (1, 2):
             os.dup2(nowhere, fd)
-        _leave_container(place, "stopped", NO_PROCESS, 1)
-        _leave_container(place, "running", os.getpid(), record.process_stat(os.getpid())[1])
+        _set_up(place)
         for _ in range(ROUNDS):
             main.main(["--version"])
             main.main([*top, "explain", "--bundle", place])
@@ -102,16 +105,114 @@ def practise(place: str) -> None:
             for words in (("state", "running"), ("start", "running"), ("kill", "running", "0"), ("delete", "running")):
                 main.main([*top, *words])
             main.main([*top, "delete", "nobody"])
-        for name in ("stopped", "running"):
-            store.remove(f"{place}/root", name)
     finally:
         for fd, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, fd)
             os.close(copy)
         os.close(nowhere)
-        os.rmdir(f"{place}/root")
-        os.unlink(f"{place}/config.json")
-        os.rmdir(place)
+        _take_down(place)
+
+
+def learn(target: str, pack: str, trees: list[str], offset: int, room: int) -> None:
+    """Execute what was written as commands, and tell it which of its pages these have written to.
+
+    target, pack, trees   as for `prepare`
+    offset                where in the file it is told
+    room                  how many stretches it takes for each kind: all commands, and those that make a process
+    """
+    importer: Any = sys.meta_path[0]
+    if COMMANDS not in importer.modules:
+        return
+    place = f"{target}.practice"
+    start = [target, TRIAL, "", pack, *trees, "--", "ocirun", "--root", f"{place}/root"]
+    try:
+        _set_up(place)
+        always = _tried([*start, "state", "running"]) & _tried([*start, "kill", "running", "0"])
+        # No container can be made here; three quarters of what `run` writes to its planning has written to.
+        making = _tried([*start, "explain", "--bundle", place]) - always
+    finally:
+        _take_down(place)
+    fd = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+    for number, pages in enumerate((always, making)):
+        os.pwrite(fd, stretches(pages, room - 1), offset + number * room * _STRETCH)
+    os.close(fd)
+
+
+def _tried(words: list[str]) -> set[int]:
+    """The pages, by number, that a trial says it has written to."""
+    reader, writer = os.pipe()
+    nowhere = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in range(3)]
+    actions = [*nowhere, (os.POSIX_SPAWN_DUP2, writer, REPORT)]
+    pid = os.posix_spawn(words[0], words, {"LC_ALL": "C"}, file_actions=actions)
+    os.close(writer)
+    said = b""
+    while part := os.read(reader, 65536):
+        said += part
+    os.close(reader)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise RuntimeError(f"the trial of {words[-2:]} ended with {status}")
+    return set(map(int, said.split()))
+
+
+def stretches(pages: set[int], most: int) -> bytes:
+    """Pages as at most so many pairs of an address and a length, with the pages between those that are near."""
+    size, near = os.sysconf("SC_PAGE_SIZE"), 2
+    while True:
+        found: list[list[int]] = []
+        for page in sorted(pages):
+            if found and page - found[-1][1] <= near:
+                found[-1][1] = page
+            else:
+                found.append([page, page])
+        if len(found) <= most:
+            break
+        near += 1
+    numbers = [number for first, last in found for number in (first * size, (last - first + 1) * size)]
+    return b"".join(number.to_bytes(_STRETCH // 2, sys.byteorder) for number in numbers)
+
+
+def _report_pages() -> None:
+    """Write the numbers of those pages of the file of which this process has a copy (proc_pid_pagemap(5))."""
+    size, text = os.sysconf("SC_PAGE_SIZE"), b""
+    maps = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
+    while part := os.read(maps, 65536):
+        text += part
+    try:
+        fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return  # a kernel without it, or one that shows it to nobody: pages are copied one by one then
+    found = []
+    for line in text.splitlines():
+        bounds, access, _, _, inode = line.split()[:5]
+        if access[1:2] != b"w" or inode == b"0":
+            continue
+        first, last = (int(bound, 16) // size for bound in bounds.split(b"-"))
+        entries = memoryview(os.pread(fd, (last - first) * 8, first * 8)).cast("Q")
+        # Present, and not of a file.
+        found += [first + number for number, entry in enumerate(entries) if entry >> 63 and not entry >> 61 & 1]
+    data = "\n".join(map(str, found)).encode("ascii")
+    while data:
+        data = data[os.write(REPORT, data) :]
+
+
+def _set_up(place: str) -> None:
+    """A bundle, and the state of two containers: of one that has ended, and of one whose program is this process."""
+    from ocirun.state import record
+
+    os.mkdir(place, 0o700)
+    _leave_container(place, "stopped", NO_PROCESS, 1)
+    _leave_container(place, "running", os.getpid(), record.process_stat(os.getpid())[1])
+
+
+def _take_down(place: str) -> None:
+    from ocirun.state import store
+
+    for name in ("stopped", "running"):
+        store.remove(f"{place}/root", name)
+    os.rmdir(f"{place}/root")
+    os.unlink(f"{place}/config.json")
+    os.rmdir(place)
 
 
 def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
@@ -173,4 +274,7 @@ def go_on(words: list[str], environ: list[bytes]) -> None:
     sys.argv = words[words.index("--") + 1 :]
     from ocirun.cli.main import main
 
-    os._exit(main(start=words[0]))
+    status = main(start=words[0])
+    if words[0] == TRIAL:
+        _report_pages()
+    os._exit(status)

@@ -128,7 +128,7 @@ static char **texts_of(PyObject *list)
 /* starter --preload FILE PACK TREE... */
 static int write_preloaded(char **argv)
 {
-	PyObject *module, *trees = NULL, *files = NULL, *signals;
+	PyObject *module, *trees = NULL, *files = NULL, *signals, *done;
 	char **also;
 	int result;
 
@@ -148,8 +148,11 @@ static int write_preloaded(char **argv)
 	if (result < 0) {
 		errno = -result;
 		PyErr_SetFromErrnoWithFilename(PyExc_OSError, argv[2]);
+		return result;
 	}
-	return result;
+	done = PyObject_CallMethod(module, "learn", "ssOki", argv[2], argv[3], trees, preload_touched_offset(),
+				   PRELOAD_TOUCHED);
+	return done ? 0 : -1;
 }
 
 /* Signals are the process's own, and not in its memory: as Py_Initialize has them. */
@@ -178,11 +181,25 @@ static void take_name(void)
 	prctl(PR_SET_NAME, "ocirun");
 }
 
+/* Whether a command line may be of a command that makes a process, and has the more to do. */
+static int makes_process(char **argv)
+{
+	static const char *const commands[] = {"create", "run", "exec", "restore"};
+
+	for (; *argv; argv++)
+		for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+			if (strcmp(*argv, commands[i]) == 0)
+				return 1;
+	return 0;
+}
+
 _Noreturn void preload_continue(char **argv, char **envp)
 {
 	PyObject *words, *variables;
 
 	take_name();
+	if (makes_process(argv))
+		preload_fetch(PRELOAD_MAKING);
 	words = list_of(argv + 1, PyUnicode_DecodeFSDefault);
 	variables = list_of(envp, PyBytes_FromString);
 	if (words && variables && take_signals() == 0)
