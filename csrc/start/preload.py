@@ -20,6 +20,8 @@ ROUNDS = 20
 NO_PROCESS = 1 << 30
 # In place of the launcher's word: a process of `learn`, and the descriptor that it tells its pages on.
 TRIAL, REPORT = "trial", 3
+# No command, but what a trial does in place of one.
+PLAN = "plan"
 # Bytes of an address and a length.
 _STRETCH = 16
 # Where this is in a pack, there are commands to practise.
@@ -90,11 +92,13 @@ def practise(place: str) -> None:
     top = ["--root", f"{place}/root"]
     kept = [os.dup(fd) for fd in (1, 2)]
     nowhere = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+    os.mkdir(place, 0o700)
     try:
         for fd in (1, 2):
             os.dup2(nowhere, fd)
         _set_up(place)
         for _ in range(ROUNDS):
+            plan(place)
             main.main(["--version"])
             main.main([*top, "explain", "--bundle", place])
             main.main([*top, "list"])
@@ -113,6 +117,44 @@ def practise(place: str) -> None:
         _take_down(place)
 
 
+def plan(place: str) -> None:
+    """Do what `create` and `exec` do before they make anything, with what `_set_up` has made in `place`."""
+    from ocirun.errors import OcirunError
+
+    for one in (_plan_create, _plan_exec):
+        try:
+            one(place)
+        except OcirunError:  # what this host has not, or this user may not, cannot be practised
+            continue
+
+
+def _plan_create(place: str) -> None:
+    from ocirun.commands import create
+    from ocirun.container import CreateOptions
+
+    options = CreateOptions(bundle=place)
+    options.foreground = True
+    create.planned("new", f"{place}/root", options, stay=True).encoded()
+
+
+def _plan_exec(place: str) -> None:
+    from ocirun.commands import exec as joining
+    from ocirun.commands import run
+    from ocirun.container import Container, ExecOptions
+    from ocirun.state import store
+
+    container = Container.load("running", root=f"{place}/root")
+    process = {**container.base_process(), "args": ["/bin/sh"]}
+    directory = store.open_container(container.root, container.id)
+    signals = run.forwarder()
+    try:
+        with container.cgroup as cgroup:
+            joining.session(container.record, cgroup, directory, process, ExecOptions()).encoded()
+    finally:
+        signals.close()
+        os.close(directory)
+
+
 def learn(target: str, pack: str, trees: list[str], offset: int, room: int) -> None:
     """Execute what was written as commands, and tell it which of its pages these have written to.
 
@@ -125,11 +167,12 @@ def learn(target: str, pack: str, trees: list[str], offset: int, room: int) -> N
         return
     place = f"{target}.practice"
     start = [target, TRIAL, "", pack, *trees, "--", "ocirun", "--root", f"{place}/root"]
+    os.mkdir(place, 0o700)
     try:
         _set_up(place)
         always = _tried([*start, "state", "running"]) & _tried([*start, "kill", "running", "0"])
-        # No container can be made here; three quarters of what `run` writes to its planning has written to.
-        making = _tried([*start, "explain", "--bundle", place]) - always
+        # Nothing can be made here, but all that comes before can be done.
+        making = _tried([*start, PLAN, place]) - always
     finally:
         _take_down(place)
     fd = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
@@ -200,7 +243,6 @@ def _set_up(place: str) -> None:
     """A bundle, and the state of two containers: of one that has ended, and of one whose program is this process."""
     from ocirun.state import record
 
-    os.mkdir(place, 0o700)
     _leave_container(place, "stopped", NO_PROCESS, 1)
     _leave_container(place, "running", os.getpid(), record.process_stat(os.getpid())[1])
 
@@ -226,8 +268,9 @@ def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
     from ocirun._base.jsonio import dumps
     from ocirun.state import record, store
 
-    with open(f"{place}/config.json", "w", encoding="ascii") as file:
-        file.write(dumps(template.config(cgroup_namespace=False)))
+    config = dumps(template.config(cgroup_namespace=False)).encode("ascii")
+    with open(f"{place}/config.json", "wb") as file:
+        file.write(config)
     try:
         cgroup = choose.new_driver(facts.cgroup_layout(), container_id=name)
     except OcirunError:  # this host has none that it could have
@@ -248,6 +291,7 @@ def _leave_container(place: str, name: str, pid: int, start_time: int) -> None:
     )
     directory = store.reserve(f"{place}/root", name)
     left.save(directory)
+    store.write_file(directory, "config.json", config)
     progress = record.progress_header(0)[:4] + record.PHASE_RUNNING.to_bytes(4, sys.byteorder)
     store.write_file(directory, "progress", progress.ljust(record.PROGRESS_SIZE, b"\0"))
     os.close(directory)
@@ -274,7 +318,19 @@ def go_on(words: list[str], environ: list[bytes]) -> None:
     sys.argv = words[words.index("--") + 1 :]
     from ocirun.cli.main import main
 
-    status = main(start=words[0])
     if words[0] == TRIAL:
-        _report_pages()
-    os._exit(status)
+        os._exit(_try(words))
+    os._exit(main(start=words[0]))
+
+
+def _try(words: list[str]) -> int:
+    """A process of `learn`."""
+    from ocirun.cli.main import main
+
+    status = 0
+    if words[-2] == PLAN:
+        plan(words[-1])
+    else:
+        status = main(start=TRIAL)
+    _report_pages()
+    return status

@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import mmap
 import os
+import signal
 import sys
 
 import pytest
@@ -96,3 +97,22 @@ def test_its_pages_are_those_that_it_has_written_to(preload: Any, tmp_path: Path
     if not pages:
         pytest.skip("this kernel does not show a process its pages")
     assert {page - start for page in pages if start <= page < start + count} == {3, 4, 11}
+
+
+def test_it_plans_what_it_cannot_make(preload: Any, tmp_path: Path) -> None:
+    """Both plans come to their end, where they do for the user who runs this; nothing is made."""
+    place = str(tmp_path / "practice")
+    os.mkdir(place)
+    preload._set_up(place)
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    try:
+        before = sorted(os.listdir(f"{place}/root"))
+        if os.geteuid() == 0:
+            preload._plan_create(place)
+            preload._plan_exec(place)
+        else:
+            preload.plan(place)
+        assert sorted(os.listdir(f"{place}/root")) == before
+    finally:
+        preload._take_down(place)
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == handlers
