@@ -42,7 +42,7 @@ class CompiledParts(BuildHookInterface[Any]):
             schema = os.path.join("schemas", "config.schema.json")  # for `ocirun check`
             build_data["force_include"][os.path.join(self.root, schema)] = f"ocirun/{schema}"
             if commit := self._commit(out):
-                build_data["force_include"][commit] = "ocirun/COMMIT"
+                build_data["force_include"][commit] = "ocirun/_base/COMMIT"
         build_data["shared_scripts"][launcher] = "ocirun"
         build_data["pure_python"] = False
         build_data["infer_tag"] = True

@@ -108,7 +108,7 @@ def make_idly(place: Place) -> None:
 def hindrance(place: Place) -> str:
     """Return why it is not made, though it would help; "" if it is.  Raises HostError."""
     try:
-        if not os.path.samefile(place.directory, os.path.dirname(__file__)):
+        if not os.path.samefile(place.directory, os.path.dirname(os.path.dirname(__file__))):
             return "in a checkout `./dev build` makes it"
         if note(place) == REMOVED:
             return "`ocirun preload` makes it anew"
