@@ -8,12 +8,48 @@
 #include <linux/fcntl.h>
 #include <linux/resource.h>
 
-/* Whether a file is the one whose memory was preloaded. */
-static int is_unchanged(const struct preload_file *file)
+/* The directory of the file before, mostly that of the next one too: the way there takes most of the time. */
+struct directory {
+	const char *path;
+	size_t length;
+	long fd;
+};
+
+/* `found` becomes the directory of `path`; the name of the file in it, or NULL. */
+static const char *enter(struct directory *found, const char *path)
 {
+	static char copy[PATH_LIMIT];
+	size_t length = text_length(path);
+
+	while (length > 0 && path[length - 1] != '/')
+		length--;
+	if (found->fd >= 0 && found->length == length) {
+		size_t same = 0;
+
+		while (same < length && found->path[same] == path[same])
+			same++;
+		if (same == length)
+			return path + length;
+	}
+	if (found->fd >= 0)
+		kernel_call(__NR_close, found->fd, 0, 0, 0, 0, 0);
+	if (length == 0 || length >= sizeof copy)
+		return NULL;
+	bytes_copy(copy, path, length);
+	copy[length] = 0;
+	found->path = path;
+	found->length = length;
+	found->fd = kernel_call(__NR_openat, AT_FDCWD, (long)copy, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0, 0);
+	return found->fd < 0 ? NULL : path + length;
+}
+
+/* Whether a file is the one whose memory was preloaded. */
+static int is_unchanged(const struct preload_file *file, struct directory *directory)
+{
+	const char *name = enter(directory, (const char *)(file + 1));
 	struct stat now;
 
-	return kernel_call(__NR_newfstatat, AT_FDCWD, (long)(file + 1), (long)&now, 0, 0, 0) == 0 &&
+	return name && kernel_call(__NR_newfstatat, directory->fd, (long)name, (long)&now, 0, 0, 0) == 0 &&
 	       now.st_ino == file->inode && (uint64_t)now.st_size == file->size &&
 	       (uint64_t)now.st_mtime == file->seconds && (uint64_t)now.st_mtime_nsec == file->nanoseconds;
 }
@@ -52,6 +88,7 @@ static int not_so(char *why, const char *word, const char *what)
 
 static int are_unchanged(const struct preload_table *table, char *why)
 {
+	struct directory directory = {.fd = -1};
 	uint64_t at = sizeof *table;
 
 	for (uint64_t i = 0; i < table->count; i++) {
@@ -59,7 +96,7 @@ static int are_unchanged(const struct preload_table *table, char *why)
 
 		if (at + sizeof *file > table->size || file->length > table->size - at - sizeof *file)
 			return not_so(why, "+damaged", "");
-		if (!is_unchanged(file))
+		if (!is_unchanged(file, &directory))
 			return not_so(why, "+stale:", (const char *)(file + 1));
 		at += sizeof *file + file->length;
 	}

@@ -61,7 +61,7 @@ def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
     files = {pack, *importer.files(), *sources(importer)}
     gc.collect()
     gc.freeze()
-    return sorted(files)
+    return sorted(files, key=lambda file: file.rpartition("/"))  # those of a directory together, see fits.c
 
 
 def sources(importer: Any) -> list[str]:

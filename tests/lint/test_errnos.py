@@ -61,7 +61,6 @@ EXCEPTIONS = {
     ("execute/session.py", "Session._kill_helper"): UNDO,
     ("execute/session.py", "Session._out_of_memory"): WORDS,
     ("execute/session.py", "_try"): UNDO,
-    ("execute/streams/forwarder.py", "Forwarder.__init__"): "some signals cannot be caught",
     ("execute/streams/forwarder.py", "Forwarder.forward"): "the program's end is told by its descriptor",
     ("execute/spawn.py", "Helper.adopt_late"): UNDO,
     ("execute/spawn.py", "end"): "whether it has ended is asked of waitid(2)",

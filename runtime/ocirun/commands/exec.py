@@ -76,7 +76,8 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
 
 def _check_process(data: dict[str, Any], source: str) -> None:
     """Raise ConfigError for what is wrong with the process; pointers are those of its own file, if it has one."""
-    problems = [problem for problem in check.checked(data) if problem.pointer.startswith("/process")]
+    found = check.checked_parts(data, ("process",))
+    problems = [problem for problem in found if problem.pointer.startswith("/process")]
     if all(problem.warning for problem in problems):
         return
     if source:
@@ -196,6 +197,9 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
         if not options.detach and options.foreground:
             signals = foreground.forwarder()
         session.idle = Stall(session.cgroup, signals, ignore_paused=options.ignore_paused)
+        if signals is None or "master" not in session.plan.slots:
+            # Nothing of ours comes between: the word for the start is given with the answer at `ready`.
+            session.side.native.go = 1
         session.create()
         try:
             if session.console >= 0 and signals is not None:
