@@ -35,8 +35,8 @@ size_t ocirun_taken_size(void)
 	return sizeof(struct taken);
 }
 
-/* `which` has a bit for each, the lowest for number 1; `fd` is the end of the pipe, which does not block.  One that nobody
- * can take is left as it is.  Calls that wait are interrupted, and the kernel does not begin them again. */
+/* `which` has a bit for each, the lowest for number 1; `fd` is the end of the pipe, which does not block.  One that
+ * nobody can take is left as it is.  Calls that wait are interrupted, and the kernel does not begin them again. */
 void ocirun_take_signals(int fd, uint64_t which, void *memory)
 {
 	struct taken *taken = memory;

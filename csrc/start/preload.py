@@ -132,9 +132,8 @@ def _plan_create(place: str) -> None:
     from ocirun.commands import create
     from ocirun.container import CreateOptions
 
-    options = CreateOptions(bundle=place)
-    options.foreground = True
-    create.planned("new", f"{place}/root", options, stay=True).encoded()
+    options = CreateOptions(bundle=place, foreground=True)
+    create.planned("new", f"{place}/root", options, keeps_session=True).encoded()
 
 
 def _plan_exec(place: str) -> None:
