@@ -102,6 +102,7 @@ def practise(place: str) -> None:
             main.main(["--version"])
             main.main([*top, "explain", "--bundle", place])
             main.main([*top, "list"])
+            main.main([*top, "exec", "stopped", "/bin/sh"])
             for command in ("state", "start", "kill"):
                 main.main([*top, command, "stopped"])
                 main.main([*top, command, "nobody"])
@@ -133,7 +134,7 @@ def _plan_create(place: str) -> None:
     from ocirun.container import CreateOptions
 
     options = CreateOptions(bundle=place, foreground=True)
-    create.planned("new", f"{place}/root", options, keeps_session=True).encoded()
+    _encode(create.planned("new", f"{place}/root", options, keeps_session=True))
 
 
 def _plan_exec(place: str) -> None:
@@ -148,10 +149,18 @@ def _plan_exec(place: str) -> None:
     signals = run.forwarder()
     try:
         with container.cgroup as cgroup:
-            joining.session(container.record, cgroup, directory, process, ExecOptions()).encoded()
+            _encode(joining.session(container.record, cgroup, directory, process, ExecOptions()))
     finally:
         signals.close()
         os.close(directory)
+
+
+def _encode(session: Any) -> None:
+    """Have all ready for the first operation, and give it up."""
+    try:
+        session.side.native.go = 0
+    finally:
+        session.close()
 
 
 def learn(target: str, pack: str, trees: list[str], offset: int, room: int) -> None:
@@ -181,7 +190,7 @@ def learn(target: str, pack: str, trees: list[str], offset: int, room: int) -> N
 
 
 def _tried(words: list[str]) -> set[int]:
-    """The pages, by number, that a trial says it has written to."""
+    """Return the pages, by number, that a trial says it has written to."""
     reader, writer = os.pipe()
     nowhere = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in range(3)]
     actions = [*nowhere, (os.POSIX_SPAWN_DUP2, writer, REPORT)]
@@ -198,7 +207,7 @@ def _tried(words: list[str]) -> set[int]:
 
 
 def stretches(pages: set[int], most: int) -> bytes:
-    """Pages as at most so many pairs of an address and a length, with the pages between those that are near."""
+    """Return pages as at most so many pairs of an address and a length, with the pages between those that are near."""
     size, near = os.sysconf("SC_PAGE_SIZE"), 2
     while True:
         found: list[list[int]] = []
@@ -239,7 +248,7 @@ def _report_pages() -> None:
 
 
 def _set_up(place: str) -> None:
-    """A bundle, and the state of two containers: of one that has ended, and of one whose program is this process."""
+    """Make a bundle, and the state of two containers: one that has ended, one whose program is this process."""
     from ocirun.state import record
 
     _leave_container(place, "stopped", NO_PROCESS, 1)
@@ -323,11 +332,12 @@ def go_on(words: list[str], environ: list[bytes]) -> None:
 
 
 def _try(words: list[str]) -> int:
-    """A process of `learn`."""
+    """Do the work of a process of `learn`, and return its status."""
     from ocirun.cli.main import main
 
     status = 0
     if words[-2] == PLAN:
+        main(["--root", f"{words[-1]}/root", "exec", "stopped", "/bin/sh"])
         plan(words[-1])
     else:
         status = main(start=TRIAL)
