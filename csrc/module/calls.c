@@ -137,25 +137,28 @@ void *ocirun_symbol(const char *library, const char *name)
 	return handle ? dlsym(handle, name) : NULL;
 }
 
-/* The name of a system call that the executor or spawn makes, or "". */
+/* The name of a system call that the executor or the host's side makes, or "". */
 const char *ocirun_call_name(int nr)
 {
 	switch (nr) {
 #define NAME(call)       \
 	case __NR_##call: \
 		return #call;
-		NAME(bpf) NAME(capget) NAME(capset) NAME(chdir) NAME(chroot) NAME(clone) NAME(clone3) NAME(close_range)
-		NAME(dup3) NAME(execve) NAME(execveat) NAME(faccessat2) NAME(fchdir) NAME(fchmod) NAME(fchown)
-		NAME(fchownat) NAME(fcntl) NAME(fsconfig) NAME(fsmount) NAME(fsopen) NAME(fspick) NAME(fstatfs)
+		NAME(bpf) NAME(capget) NAME(capset) NAME(chdir) NAME(chroot) NAME(clone) NAME(clone3)
+		NAME(close_range) NAME(dup3) NAME(epoll_create1) NAME(epoll_ctl) NAME(epoll_pwait) NAME(execve)
+		NAME(execveat) NAME(faccessat2) NAME(fchdir) NAME(fchmod) NAME(fchown) NAME(fchownat) NAME(fcntl)
+		NAME(flock) NAME(fsconfig) NAME(fsmount) NAME(fsopen) NAME(fspick) NAME(fstatfs) NAME(ftruncate)
 		NAME(getcwd) NAME(getdents64) NAME(ioctl) NAME(ioprio_set) NAME(keyctl) NAME(kill) NAME(lseek)
 		NAME(memfd_create) NAME(mkdirat) NAME(mknodat) NAME(mmap) NAME(mount) NAME(mount_setattr)
-		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality)
-		NAME(pidfd_open) NAME(pidfd_send_signal) NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(prlimit64)
-		NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(rt_sigaction) NAME(rt_sigprocmask) NAME(sched_setaffinity)
-		NAME(sched_setattr) NAME(seccomp) NAME(sendfile) NAME(sendmsg) NAME(set_mempolicy)
-		NAME(setdomainname) NAME(setgroups) NAME(sethostname) NAME(setns) NAME(setpgid) NAME(setresgid)
-		NAME(setresuid) NAME(setsid) NAME(setxattr) NAME(signalfd4) NAME(socket) NAME(statx) NAME(symlinkat)
-		NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid) NAME(write)
+		NAME(move_mount) NAME(open_tree) NAME(openat) NAME(openat2) NAME(personality) NAME(pidfd_open)
+		NAME(pidfd_send_signal) NAME(pipe2) NAME(pivot_root) NAME(ppoll) NAME(prctl) NAME(pread64)
+		NAME(prlimit64) NAME(pwrite64) NAME(read) NAME(readlinkat) NAME(recvmsg) NAME(renameat)
+		NAME(rt_sigaction) NAME(rt_sigprocmask) NAME(sched_setaffinity) NAME(sched_setattr) NAME(seccomp)
+		NAME(sendfile) NAME(sendmsg) NAME(set_mempolicy) NAME(setdomainname) NAME(setgroups)
+		NAME(sethostname) NAME(setns) NAME(setpgid) NAME(setresgid) NAME(setresuid) NAME(setsid)
+		NAME(setxattr) NAME(signalfd4) NAME(socket) NAME(socketpair) NAME(statx) NAME(symlinkat)
+		NAME(timerfd_create) NAME(timerfd_settime) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
+		NAME(write)
 #undef NAME
 	default:
 		return "";

@@ -1,12 +1,11 @@
 /* The helper's image and the plan, each in a sealed memfd. */
-#define _GNU_SOURCE
 #include "native.h"
 #include "helper_image.h"
+#include "kernel.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x10u
@@ -18,50 +17,44 @@
 #define F_SEAL_EXEC 0x20
 #endif
 
-static int fill(int fd, const void *bytes, size_t size, int seals)
+/* `kind` is MFD_EXEC or MFD_NOEXEC_SEAL, which Linux 6.3 has brought. */
+static int make(const char *name, const char *bytes, size_t size, unsigned kind)
 {
-	const char *at = bytes;
-	int error;
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | (kind == MFD_EXEC ? F_SEAL_EXEC : 0);
+	int fd = (int)kernel_call(__NR_memfd_create, (long)name, flags | kind, 0, 0, 0, 0);
+	long r = 0;
 
-	while (size > 0) {
-		ssize_t n = write(fd, at, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			goto fail;
-		at += n;
-		size -= (size_t)n;
+	if (fd == -EINVAL) {
+		fd = (int)kernel_call(__NR_memfd_create, (long)name, flags, 0, 0, 0, 0);
+		seals &= ~F_SEAL_EXEC;
 	}
-	if (fcntl(fd, F_ADD_SEALS, seals) == 0)
+	if (fd < 0)
 		return fd;
-fail:
-	error = errno;
-	close(fd);
-	return -error;
+	while (size > 0 && (r >= 0 || r == -EINTR)) {
+		r = kernel_call(__NR_write, fd, (long)bytes, (long)size, 0, 0, 0);
+		if (r > 0) {
+			bytes += r;
+			size -= (size_t)r;
+		}
+	}
+	if (r >= 0)
+		r = kernel_call(__NR_fcntl, fd, F_ADD_SEALS, seals, 0, 0, 0);
+	if (r < 0)
+		kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
+	return r < 0 ? (int)r : fd;
 }
 
 /* One for each container: without F_SEAL_EXEC (Linux 6.3) a container's root
  * could take the mode bits off a shared one. */
 int ocirun_helper_fd(void)
 {
-	int fd = memfd_create("ocirun-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-	int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_EXEC;
-
-	if (fd < 0 && errno == EINVAL) { /* before Linux 6.3 */
-		fd = memfd_create("ocirun-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		seals &= ~F_SEAL_EXEC;
-	}
-	return fd < 0 ? -errno : fill(fd, helper_image, sizeof(helper_image), seals);
+	return make("ocirun-init", (const char *)helper_image, sizeof(helper_image), MFD_EXEC);
 }
 
 int ocirun_sealed_fd(const char *name, const void *bytes, size_t size)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd < 0 ? -errno : fill(fd, bytes, size, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	return make(name, bytes, size, MFD_NOEXEC_SEAL);
 }
 
 size_t ocirun_helper_size(void)

@@ -19,6 +19,8 @@
 
 #define STACK_SIZE 32768
 #define SYS(nr, a, b, c, d, e) kernel_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+/* In the child: the caller's memory says which call was the last. */
+#define CHILD(q, nr, a, b, c, d, e) ((q)->call = (nr), SYS(nr, a, b, c, d, e))
 
 struct child {
 	struct spawn_request *request;
@@ -28,19 +30,19 @@ struct child {
 
 /* Let every capability of the new user namespace survive execve: the ids are
  * not mapped yet, so the kernel would drop them all. */
-static long keep_capabilities(void)
+static long keep_capabilities(struct spawn_request *q)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-	long r = SYS(__NR_capget, &header, data, 0, 0, 0);
+	long r = CHILD(q, __NR_capget, &header, data, 0, 0, 0);
 
 	if (r < 0)
 		return r;
 	data[0].inheritable = data[0].permitted;
 	data[1].inheritable = data[1].permitted;
-	r = SYS(__NR_capset, &header, data, 0, 0, 0);
+	r = CHILD(q, __NR_capset, &header, data, 0, 0, 0);
 	for (int cap = 0; cap < 64 && r == 0; cap++)
-		SYS(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+		CHILD(q, __NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
 	return r;
 }
 
@@ -54,7 +56,7 @@ static long place_descriptors(struct spawn_request *q, int *helper)
 	if (q->inherit_count > 127)
 		return -EMFILE;
 	for (int i = 0; i < q->inherit_count; i++) {
-		r = SYS(__NR_fcntl, q->inherit[i], F_DUPFD_CLOEXEC, top + 1, 0, 0);
+		r = CHILD(q, __NR_fcntl, q->inherit[i], F_DUPFD_CLOEXEC, top + 1, 0, 0);
 		if (r < 0)
 			return r;
 		high[i] = (int)r;
@@ -62,22 +64,22 @@ static long place_descriptors(struct spawn_request *q, int *helper)
 	for (int i = 0; i < 3; i++) {
 		if (q->stdio[i] < 0)
 			continue;
-		r = SYS(__NR_fcntl, q->stdio[i], F_DUPFD_CLOEXEC, top + 1, 0, 0);
+		r = CHILD(q, __NR_fcntl, q->stdio[i], F_DUPFD_CLOEXEC, top + 1, 0, 0);
 		if (r < 0)
 			return r;
 		streams[i] = (int)r;
 	}
-	r = SYS(__NR_fcntl, *helper, F_DUPFD_CLOEXEC, top + 1, 0, 0);
+	r = CHILD(q, __NR_fcntl, *helper, F_DUPFD_CLOEXEC, top + 1, 0, 0);
 	if (r < 0)
 		return r;
 	*helper = (int)r;
 	for (int i = 0; i < q->inherit_count; i++) {
-		r = SYS(__NR_dup3, high[i], q->fd_base + i, 0, 0, 0);
+		r = CHILD(q, __NR_dup3, high[i], q->fd_base + i, 0, 0, 0);
 		if (r < 0)
 			return r;
 	}
 	for (int i = 0; i < 3; i++) {
-		r = streams[i] < 0 ? 0 : SYS(__NR_dup3, streams[i], i, 0, 0, 0);
+		r = streams[i] < 0 ? 0 : CHILD(q, __NR_dup3, streams[i], i, 0, 0, 0);
 		if (r < 0)
 			return r;
 	}
@@ -88,11 +90,11 @@ static long place_descriptors(struct spawn_request *q, int *helper)
 		for (int i = 0; i < q->keep_count; i++)
 			keep |= q->keep[i] == fd;
 		if (!keep)
-			SYS(__NR_close, fd, 0, 0, 0, 0);
+			CHILD(q, __NR_close, fd, 0, 0, 0, 0);
 	}
-	r = SYS(__NR_close_range, top, *helper - 1, 0, 0, 0);
+	r = CHILD(q, __NR_close_range, top, *helper - 1, 0, 0, 0);
 	if (r == 0)
-		r = SYS(__NR_close_range, *helper + 1, ~0u, 0, 0, 0);
+		r = CHILD(q, __NR_close_range, *helper + 1, ~0u, 0, 0, 0);
 	return r;
 }
 
@@ -104,63 +106,14 @@ static int child_main(void *argument)
 	int helper = q->helper_fd;
 	long r = 0;
 
-	q->call = __NR_capset;
 	if (q->flags & CLONE_NEWUSER)
-		r = keep_capabilities();
-	if (r == 0) {
-		q->call = __NR_dup3;
+		r = keep_capabilities(q);
+	if (r == 0)
 		r = place_descriptors(q, &helper);
-	}
-	if (r == 0) {
-		q->call = __NR_execveat;
-		r = SYS(__NR_execveat, helper, "", argv, envp, AT_EMPTY_PATH);
-	}
+	if (r == 0)
+		r = CHILD(q, __NR_execveat, helper, "", argv, envp, AT_EMPTY_PATH);
 	c->error = (int)-r;
 	return 127;
-}
-
-/* clone3 with a stack of its own; glibc has no wrapper for it. */
-static long clone3_with(struct clone_args *args, int (*run)(void *), void *argument)
-{
-	long result;
-#if defined(__x86_64__)
-	register long r8 __asm__("r8") = (long)run;
-	register long r9 __asm__("r9") = (long)argument;
-
-	__asm__ volatile("syscall\n"
-			 "test %%rax, %%rax\n"
-			 "jnz 1f\n"
-			 "xor %%ebp, %%ebp\n"
-			 "mov %%r9, %%rdi\n"
-			 "call *%%r8\n"
-			 "mov %%eax, %%edi\n"
-			 "mov $60, %%eax\n"
-			 "syscall\n"
-			 "1:\n"
-			 : "=a"(result)
-			 : "a"(__NR_clone3), "D"(args), "S"(sizeof(*args)), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = __NR_clone3;
-	register long x0 __asm__("x0") = (long)args;
-	register long x1 __asm__("x1") = sizeof(*args);
-	register long x10 __asm__("x10") = (long)run;
-	register long x11 __asm__("x11") = (long)argument;
-
-	__asm__ volatile("svc 0\n"
-			 "cbnz x0, 1f\n"
-			 "mov x29, #0\n"
-			 "mov x0, x11\n"
-			 "blr x10\n"
-			 "mov x8, #93\n"
-			 "svc 0\n"
-			 "1:\n"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x10), "r"(x11)
-			 : "memory", "cc", "x30");
-	result = x0;
-#endif
-	return result;
 }
 
 int ocirun_spawn(struct spawn_request *q)
@@ -191,7 +144,7 @@ int ocirun_spawn(struct spawn_request *q)
 	q->call = __NR_clone3;
 	/* No handler may run in the child: it would run in our memory. */
 	SYS(__NR_rt_sigprocmask, SIG_SETMASK, &all, &old, 8, 0);
-	pid = clone3_with(&args, child_main, &c);
+	pid = kernel_start(&args, sizeof(args), child_main, &c);
 	SYS(__NR_rt_sigprocmask, SIG_SETMASK, &old, 0, 8, 0);
 	q->pidfd = pidfd;
 	if (pid < 0)

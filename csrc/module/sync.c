@@ -1,18 +1,18 @@
 /* The runtime's side of the sync socket. */
 #define _GNU_SOURCE
 #include "native.h"
+#include "kernel.h"
 #include "ops.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /* SEQPACKET keeps messages whole, and says end-of-file when the peer has gone. */
 int ocirun_socketpair(int ends[2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+	return (int)kernel_call(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, (long)ends, 0, 0);
 }
 
 /* 1: a message; 0: the other side is closed; -ETIMEDOUT.  What comes is
@@ -26,16 +26,17 @@ int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
 	struct iovec io = { message, 2 * sizeof(uint32_t) };
 	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control };
 	struct pollfd p = { socket, POLLIN, 0 };
-	int count = 0, taken = -1, r;
-	ssize_t n;
+	int64_t limit[2] = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };
+	int count = 0, taken = -1;
+	long n;
 
 	h.msg_controllen = sizeof(control);
-	r = poll(&p, 1, timeout_ms);
-	if (r <= 0)
-		return r == 0 ? -ETIMEDOUT : -errno;
-	n = recvmsg(socket, &h, MSG_CMSG_CLOEXEC);
+	n = kernel_call(__NR_ppoll, (long)&p, 1, timeout_ms < 0 ? 0 : (long)limit, 0, 0, 0);
+	if (n <= 0)
+		return n == 0 ? -ETIMEDOUT : (int)n;
+	n = kernel_call(__NR_recvmsg, socket, (long)&h, MSG_CMSG_CLOEXEC, 0, 0, 0);
 	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
+		return n == -ECONNRESET ? 0 : (int)n;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -46,13 +47,13 @@ int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
 			if (count++ == 0)
 				taken = got;
 			else
-				close(got);
+				kernel_call(__NR_close, got, 0, 0, 0, 0, 0);
 		}
 	}
 	if (n != 2 * sizeof(uint32_t) || count > 1 || (count && !fd) ||
 	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		if (taken >= 0)
-			close(taken);
+			kernel_call(__NR_close, taken, 0, 0, 0, 0, 0);
 		return n == 0 ? 0 : -EPROTO;
 	}
 	if (fd)
@@ -69,6 +70,7 @@ int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd)
 	} control;
 	struct iovec io = { &m, sizeof(m) };
 	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1 };
+	long r;
 
 	if (fd >= 0) {
 		struct cmsghdr *c;
@@ -82,5 +84,8 @@ int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd)
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
-	return sendmsg(socket, &h, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	do
+		r = kernel_call(__NR_sendmsg, socket, (long)&h, MSG_NOSIGNAL, 0, 0, 0);
+	while (r == -EINTR);
+	return r < 0 ? (int)r : 0;
 }

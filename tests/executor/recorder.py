@@ -1,10 +1,11 @@
-"""The executor with the recording kernel, as a library; and what a run of it gives."""
+"""Both sides of a plan with the fake kernel, as a library; and what a run of the executor gives."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 
     from ocirun.plan.ops import Op
 
-EXECUTOR = Path(__file__).resolve().parents[2] / "csrc" / "executor"
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
+EXECUTOR, HOST_SIDE, MODULE = CSRC / "executor", CSRC / "host", CSRC / "module"
 FAKE_KERNEL = Path(__file__).resolve().parents[1] / "fake_kernel"
+# Of the module, what the host's side calls: the start of the helper, the files in memory, the messages.
+PARTS = [MODULE / name for name in ("spawn.c", "memory.c", "sync.c")]
 FLAGS = ["-std=gnu11", "-ffreestanding", "-g", "-Wall", "-Wextra", "-Werror", "-DOCIRUN_RECORD"]
-FLAGS += [f"-I{EXECUTOR}", f"-I{FAKE_KERNEL}"]
+FLAGS += [f"-I{path}" for path in (EXECUTOR, HOST_SIDE, MODULE, FAKE_KERNEL)]
 RETURNED, EXITED, EXECUTED, REFUSED = range(4)
 AT_FDCWD = -100
 # What a host operation would have made: one instruction, "allow".
@@ -35,7 +39,7 @@ O_CLOEXEC = 0o2000000
 
 def operations() -> Any:
     """The module of the build that makes the header with the operations."""
-    spec = importlib.util.spec_from_file_location("csrc_operations", EXECUTOR.parent / "operations.py")
+    spec = importlib.util.spec_from_file_location("csrc_operations", CSRC / "operations.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -46,6 +50,8 @@ def compile_c(target: str, *arguments: str) -> None:
     """Run the C compiler; a failure fails the test with its output."""
     with tempfile.TemporaryDirectory(prefix="ocirun-operations-") as made:
         Path(made, "operations.h").write_text(operations().init_operations(), encoding="ascii")
+        Path(made, "host_operations.h").write_text(operations().host_operations(), encoding="ascii")
+        Path(made, "helper_image.h").write_text('static const char helper_image[] = "helper";\n', encoding="ascii")
         compiler = shlex.split(os.environ.get("CC") or "cc")
         command = [*compiler, *FLAGS, f"-I{made}", *arguments, "-o", target]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -53,8 +59,9 @@ def compile_c(target: str, *arguments: str) -> None:
 
 
 def sources() -> list[str]:
-    """The C files of the executor and of the fake kernel."""
-    return [str(path) for directory in (EXECUTOR, FAKE_KERNEL) for path in sorted(directory.glob("*.c"))]
+    """The C files of both sides and of the fake kernel."""
+    folders = (EXECUTOR, HOST_SIDE, FAKE_KERNEL)
+    return [str(path) for path in [*PARTS, *(path for folder in folders for path in sorted(folder.glob("*.c")))]]
 
 
 @functools.cache
@@ -63,12 +70,20 @@ def library() -> tuple[Any, Any]:
     import cffi
 
     ffi = cffi.FFI()
-    header = (FAKE_KERNEL / "record_kernel.h").read_text(encoding="utf-8")
-    ffi.cdef("\n".join(line for line in header.splitlines() if not line.startswith("#")))
+    for header in (FAKE_KERNEL / "record_kernel.h", MODULE / "native.cdef.h"):
+        text = header.read_text(encoding="utf-8")
+        ffi.cdef("\n".join(line for line in text.splitlines() if not line.startswith("#")))
     with tempfile.TemporaryDirectory(prefix="ocirun-recorder-") as directory:
         target = f"{directory}/recorder.so"
         compile_c(target, "-O1", "-fPIC", "-shared", *sources())
         return ffi, ffi.dlopen(target)
+
+
+@functools.cache
+def letters() -> dict[str, str]:
+    """What each argument of a call is, by the table of the fake kernel: "d" and "f" descriptors, "s" text."""
+    source = (FAKE_KERNEL / "record_table.c").read_text(encoding="utf-8")
+    return dict(re.findall(r'X\((\w+), "(\w*)"\)', source))
 
 
 def rule(
@@ -81,6 +96,8 @@ def rule(
     times: int = -1,
     mode: int = 0,
     device: tuple[int, int] = (0, 0),
+    inode: int = 0,
+    links: int = 0,
     plain: bool = False,
     data: bytes | None = None,
     size: int | None = None,
@@ -98,6 +115,8 @@ def rule(
             "mode": mode,
             "major": device[0],
             "minor": device[1],
+            "inode": inode,
+            "links": links,
             "plain": int(plain),
             "size": len(data or b"") if size is None else size,
         },
@@ -115,7 +134,7 @@ def _call_names() -> dict[int, str]:
 
 
 class Call:
-    """One call of the executor.
+    """One call.
 
     name    of the system call           index  number of the operation in the plan
     args    the six arguments            result what the kernel answered
@@ -181,20 +200,15 @@ class Run:
         ffi.memmove(progress, content, len(content))
         memory = ffi.new("uint64_t[]", len(raw) // 8 + 1)
         ffi.memmove(memory, raw, len(raw))
-        keep: list[Any] = []
-        lib.record_begin(_rules(ffi, rules, keep), len(rules), fail[0], fail[1])
+        keep = begin(rules, fail)
         self.outcome: int = lib.record_run(memory, len(raw), progress)
         self.status: int = lib.record_status()
         self.progress = record.Progress(bytes(ffi.buffer(progress, len(content))))
-        count = ffi.new("size_t *")
-        size = ffi.new("size_t *")
-        table, texts = lib.record_calls(count), lib.record_texts(size)
-        store = bytes(ffi.buffer(texts, size[0]))
-        words = _CALL.iter_unpack(ffi.buffer(table, count[0] * _CALL.size))
-        self.all = [Call(number, entry, store) for number, entry in enumerate(words)]
+        del keep
+        self.all = recorded()
         self.calls = [call for call in self.all if call.name != "clock_gettime"]
         self.slots = {lib.record_slot(slot) for slot in range(96)} - {-1}
-        self.open = {fd for fd in range(200, lib.record_next_descriptor()) if lib.record_is_open(fd)}
+        self.open = descriptors()
         self.wrong: int = lib.record_wrong_descriptors()
         self.mappings: int = lib.record_mappings()
 
@@ -205,6 +219,30 @@ class Run:
     def of(self, name: str) -> list[Call]:
         """The calls of one name."""
         return [call for call in self.calls if call.name == name]
+
+
+def begin(rules: Sequence[dict[str, Any]], fail: tuple[int, int]) -> Any:
+    """Give the fake kernel its rules; what must live as long as they are used."""
+    ffi, lib = library()
+    keep: list[Any] = []
+    lib.record_begin(_rules(ffi, rules, keep), len(rules), fail[0], fail[1])
+    return keep
+
+
+def recorded() -> list[Call]:
+    """All calls since `begin`."""
+    ffi, lib = library()
+    count, size = ffi.new("size_t *"), ffi.new("size_t *")
+    table, texts = lib.record_calls(count), lib.record_texts(size)
+    store = bytes(ffi.buffer(texts, size[0]))
+    words = _CALL.iter_unpack(ffi.buffer(table, count[0] * _CALL.size))
+    return [Call(number, entry, store) for number, entry in enumerate(words)]
+
+
+def descriptors() -> set[int]:
+    """Those that the fake kernel has given and that are open."""
+    _, lib = library()
+    return {fd for fd in range(200, lib.record_next_descriptor()) if lib.record_is_open(fd)}
 
 
 def _rules(ffi: Any, rules: Sequence[dict[str, Any]], keep: list[Any]) -> Any:

@@ -157,7 +157,9 @@ def test_names_of_calls() -> None:
     from .recorder import library
 
     ffi, lib = library()
-    mute = {"", "clock_gettime", "close", "exit_group", "getpid", "munmap", "nanosleep", "umask"}
+    mute = {"", "clock_gettime", "close", "exit_group", "geteuid", "getpid", "munmap", "nanosleep", "umask"}
+    mute |= {"fgetxattr", "wait4"}  # on the way back, which tells of no call
+    mute |= {"recvfrom", "sendto"}  # told as recvmsg and sendmsg
     for number in range(600):
         name = ffi.string(lib.record_name(number)).decode()
         assert name in mute or call_name(number) == name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 
@@ -58,10 +59,10 @@ def test_listener() -> None:
     assert result.outcome == EXECUTED
     load, send, close, receive = result.calls[1:5]
     assert [call.name for call in (load, send, close, receive)] == ["seccomp", "sendmsg", "close", "recvmsg"]
-    assert result.calls[0].name == "clone"
-    assert (
-        result.calls[0].args[0] == 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000
-    )  # VM FS FILES SIGHAND THREAD SYSVSEM
+    assert result.calls[0].name == "clone3"
+    flags, *others = struct.unpack("<11Q", result.calls[0].blobs[0])
+    assert flags == 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000  # VM FS FILES SIGHAND THREAD SYSVSEM
+    assert [bool(word) for word in others] == [False] * 4 + [True, True] + [False] * 4, "a stack"
     assert load.args[:2] == [LOAD, NEW_LISTENER | 2]
     assert send.args[4] == load.result == close.fd
     # Loaded once: not again at execve.
@@ -69,15 +70,14 @@ def test_listener() -> None:
     assert not result.open - result.slots
 
 
-@pytest.mark.parametrize("call", ["clone", "seccomp", "recvmsg"])
+@pytest.mark.parametrize("call", ["clone3", "seccomp", "recvmsg"])
 def test_listener_that_fails(call: str) -> None:
     ops = [op("load_seccomp", filter="filter", flags=NEW_LISTENER), op("no_new_privs")]
     result = run_ops(*ops, rules=[rule(call, -errno.EACCES)])
     assert result.outcome == RETURNED
     assert result.progress.phase == record.PHASE_FAILED
     assert "prctl" not in result.names()
-    if call != "clone":
-        assert result.progress.errno == errno.EACCES
+    assert result.progress.errno == errno.EACCES
 
 
 def test_listener_that_cannot_be_sent() -> None:

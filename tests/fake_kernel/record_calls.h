@@ -27,11 +27,14 @@ struct record_message {
 /* record_kernel.c */
 uint32_t record_chance(uint32_t below); /* 0 unless answers are random */
 
+/* record_table.c */
+const char *record_kinds(int nr); /* one letter for each argument; NULL: ocirun has no such call */
+
 /* record_files.c */
-const char *record_kinds(int nr); /* one letter for each argument; NULL: the executor has no such call */
 int record_refuses(const struct record_call *call, const char *kinds);
 long record_behave(const struct record_call *call, const struct record_rule *rule);
 long record_new(const struct record_call *call, const struct record_rule *rule, uint32_t mode);
 void record_files(uint32_t base, uint32_t inherited);
+void record_child(int begins); /* it has descriptors of its own, up to its end */
 
 #endif

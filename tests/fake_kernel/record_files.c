@@ -1,8 +1,9 @@
-/* The calls of the fake kernel that deal with files, and the table of all calls. */
+/* The calls of the fake kernel that deal with files. */
 #include "record_calls.h"
 
 #include <asm/unistd.h>
 #include <linux/errno.h>
+#include <linux/eventpoll.h>
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 
@@ -12,6 +13,7 @@
 #define FIRST_FD 200
 #define FD_LIMIT 4096
 #define PROC_SUPER_MAGIC 0x9fa0
+#define EVENT (long)sizeof(struct epoll_event)
 
 struct file {
 	int open;
@@ -29,56 +31,6 @@ static struct {
 	char name[256];
 	uint32_t mode, major, minor;
 } made; /* what mknodat made last */
-
-/* d descriptor, f descriptor or AT_FDCWD, s text, x number or pointer of no interest, h struct
- * open_how, 4 24 bytes, 6 16 bytes, 8 8 bytes, n bytes with their length behind, g gids with their
- * number before, a sched_attr, v vector, m message, p sock_fprog, e standard stream */
-#define CALLS(X)                                                                                   \
-	X(capset, "84") X(chdir, "s") X(chroot, "s") X(clock_gettime, "xx") X(clone, "xxxxx")       \
-	X(close, "d") X(close_range, "xxx") X(dup3, "dxx") X(execve, "svv") X(exit_group, "x")      \
-	X(faccessat2, "fsxx") X(fchdir, "d") X(fchmod, "dx") X(fchown, "dxx")                       \
-	X(fchownat, "fsxxx") X(fcntl, "dxx") X(fsconfig, "dxssx") X(fsmount, "dxx") X(fsopen, "sx") \
-	X(fspick, "fsx") X(fstatfs, "dx") X(getcwd, "xx") X(getdents64, "dxx") X(getpid, "")        \
-	X(ioctl, "dxx") X(ioprio_set, "xxx") X(keyctl, "xxx") X(kill, "xx") X(lseek, "dxx")         \
-	X(memfd_create, "sx") X(mkdirat, "fsx") X(mknodat, "fsxx") X(mmap, "xxxxxx")                \
-	X(mount, "sssxs") X(mount_setattr, "fsxhx") X(move_mount, "fsfsx") X(munmap, "xx")          \
-	X(open_tree, "fsx") X(openat, "fsxx") X(openat2, "fshx") X(personality, "x")                \
-	X(pidfd_open, "xx") X(pidfd_send_signal, "dxxx") X(pipe2, "xx") X(pivot_root, "ss") X(ppoll, "xxxxx")           \
-	X(prctl, "xxxxx") X(prlimit64, "xx6x") X(read, "dxx") X(readlinkat, "fsxx")                 \
-	X(recvmsg, "dxx") X(rt_sigaction, "xxxx") X(rt_sigprocmask, "x8xx")                         \
-	X(sched_setaffinity, "xxx") X(sched_setattr, "xax") X(sendfile, "ddxx") X(sendmsg, "dmx")   \
-	X(seccomp, "xxp") X(nanosleep, "xx")                                                           \
-	X(set_mempolicy, "xxx") X(setxattr, "ssnxx")                                             \
-	X(setdomainname, "nx") X(setgroups, "xg") X(sethostname, "nx") X(setns, "dx")               \
-	X(setpgid, "xx") X(setresgid, "xxx") X(setresuid, "xxx") X(setsid, "") X(socket, "xxx")     \
-	X(symlinkat, "sfs") X(umask, "x") X(umount2, "sx") X(unlinkat, "fsx") X(unshare, "x")       \
-	X(signalfd4, "xxxx") X(statx, "fsxxx") X(waitid, "xxxxx") X(write, "dnx")
-
-const char *record_kinds(int nr)
-{
-	switch (nr) {
-#define X(name, kinds)    \
-	case __NR_##name: \
-		return kinds;
-		CALLS(X)
-#undef X
-	default:
-		return NULL;
-	}
-}
-
-const char *record_name(int nr)
-{
-	switch (nr) {
-#define X(name, kinds)    \
-	case __NR_##name: \
-		return #name;
-		CALLS(X)
-#undef X
-	default:
-		return "";
-	}
-}
 
 static struct file *file_at(int64_t fd)
 {
@@ -140,6 +92,8 @@ static long open_file(const struct record_call *c, const struct record_rule *r)
 		files[fd].mode = S_IFCHR | 0666;
 		files[fd].major = 5;
 		files[fd].minor = 2;
+	} else if (strcmp(path, "/proc") == 0) {
+		files[fd].fstype = PROC_SUPER_MAGIC;
 	} else if (strcmp(path, "/etc/passwd") == 0) {
 		files[fd].mode = S_IFREG | 0644;
 	}
@@ -153,6 +107,10 @@ static long tell(const struct record_call *c, const struct record_rule *r)
 
 	memset(st, 0, sizeof(*st));
 	st->stx_mode = S_IFREG | 0755;
+	st->stx_ino = r && r->inode ? r->inode : 1;
+	st->stx_nlink = r && r->links ? r->links : 2;
+	st->stx_dev_major = r ? r->major : 0;
+	st->stx_dev_minor = r ? r->minor : 0;
 	if (f) {
 		st->stx_mode = (uint16_t)f->mode;
 		st->stx_rdev_major = f->major;
@@ -260,9 +218,9 @@ static long control_device(const struct record_call *c, const struct record_rule
 	return fd;
 }
 
-static long make_pipe(const struct record_call *c)
+static long make_pipe(const struct record_call *c, int argument)
 {
-	int *ends = (void *)c->arg[0];
+	int *ends = (void *)c->arg[argument];
 
 	ends[0] = (int)record_new(c, NULL, S_IFIFO | 0600);
 	ends[1] = (int)record_new(c, NULL, S_IFIFO | 0600);
@@ -319,12 +277,15 @@ long record_behave(const struct record_call *c, const struct record_rule *r)
 		return open_file_system(c, r);
 	case __NR_fsmount:
 		return make_mount(c, r);
-	case __NR_memfd_create: case __NR_signalfd4: case __NR_socket:
+	case __NR_memfd_create: case __NR_signalfd4: case __NR_socket: case __NR_epoll_create1: case __NR_timerfd_create:
+	case __NR_pidfd_open:
 		return record_new(c, r, S_IFREG | 0600);
 	case __NR_seccomp:
 		return c->arg[1] & 8 /* SECCOMP_FILTER_FLAG_NEW_LISTENER */ ? record_new(c, r, S_IFREG) : 0;
 	case __NR_pipe2:
-		return make_pipe(c);
+		return make_pipe(c, 0);
+	case __NR_socketpair:
+		return make_pipe(c, 3);
 	case __NR_ioctl:
 		return control_device(c, r);
 	case __NR_fcntl:
@@ -338,14 +299,22 @@ long record_behave(const struct record_call *c, const struct record_rule *r)
 		return statfs_of(c, r);
 	case __NR_read:
 		return read_bytes(c, r);
-	case __NR_getdents64:
+	case __NR_getdents64: case __NR_pread64: case __NR_recvfrom:
 		return give(c, r, 1, (size_t)c->arg[2]);
+	case __NR_epoll_pwait:
+		return give(c, r, 1, (size_t)c->arg[2] * EVENT) / EVENT;
+	case __NR_bpf:
+		return c->arg[0] == 5 /* BPF_PROG_LOAD */ ? record_new(c, r, S_IFREG) : 0;
+	case __NR_fgetxattr:
+		return -ENODATA;
 	case __NR_readlinkat:
 		return read_link(c, r);
 	case __NR_mknodat:
 		return make_node(c);
-	case __NR_write: case __NR_sendmsg:
-		return c->nr == __NR_write ? c->arg[2] : 8;
+	case __NR_write: case __NR_pwrite64: case __NR_sendto:
+		return c->arg[2];
+	case __NR_sendmsg:
+		return 8;
 	case __NR_sendfile:
 		return c->arg[3];
 	case __NR_getcwd:
@@ -382,6 +351,18 @@ void record_files(uint32_t base, uint32_t inherited)
 	next_fd = FIRST_FD;
 	wrong = 0;
 	clock_now = 0;
+}
+
+void record_child(int begins)
+{
+	static struct file kept[FD_LIMIT];
+	static int kept_wrong;
+
+	memcpy(begins ? kept : files, begins ? files : kept, sizeof(files));
+	if (begins)
+		kept_wrong = wrong;
+	else
+		wrong = kept_wrong;
 }
 
 int record_is_open(int fd)

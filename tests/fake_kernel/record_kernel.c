@@ -8,6 +8,8 @@
 
 #include "executor.h"
 
+#include <linux/eventpoll.h>
+#include <linux/sched.h>
 #include <linux/stat.h>
 
 /* After linux/stat.h: it leaves out the S_IF words once glibc has been seen. */
@@ -20,6 +22,8 @@
 #define MAPPING_LIMIT 64
 
 static struct executor executor;
+static const struct plan_header *plan; /* of the executor, or NULL */
+static const struct progress *progress;
 static struct record_call calls[CALL_LIMIT];
 static char texts[TEXT_LIMIT];
 static void *mappings[MAPPING_LIMIT];
@@ -30,6 +34,10 @@ static int64_t fail_number;
 static int fail_error, exit_status, next_pid, chaos_on;
 static uint32_t chaos_state;
 static jmp_buf leave;
+static struct {
+	int (*run)(void *);
+	void *argument;
+} thread; /* a second one, which goes when the first waits for a message */
 
 static uint32_t chaos(uint32_t below)
 {
@@ -96,9 +104,13 @@ static void write_down(struct record_call *c, const char *kinds)
 			keep_blob(c, i, p, (size_t)c->arg[i - 1] * 4);
 			break;
 		case '8':
-		case '6':
-		case '4':
-			keep_blob(c, i, p, kinds[i] == '8' ? 8 : kinds[i] == '6' ? 16 : 24);
+			keep_blob(c, i, p, 8);
+			break;
+		case '3': case '4': case '6':
+			keep_blob(c, i, p, kinds[i] == '3' ? 32 : kinds[i] == '4' ? 24 : 16);
+			break;
+		case 'w':
+			keep_blob(c, i, p, sizeof(struct epoll_event));
 			break;
 		case 'a': /* struct sched_attr: its size is its first word */
 			keep_blob(c, i, p, 48);
@@ -144,9 +156,9 @@ static const struct record_rule *find_rule(const struct record_call *c)
 /* What answers the executor's question depends on the operation that asks. */
 static uint32_t wants_descriptor(uint32_t index)
 {
-	const struct op *ops = (const void *)((const char *)executor.plan + executor.plan->ops_offset);
+	const struct op *ops = plan ? (const void *)((const char *)plan + plan->ops_offset) : NULL;
 
-	for (uint32_t i = 0; i < executor.plan->op_count; i++)
+	for (uint32_t i = 0; plan && i < plan->op_count; i++)
 		if (ops[i].index == index)
 			return ops[i].code == OP_receive_fd;
 	return 0;
@@ -207,6 +219,15 @@ static long make_process(const struct record_call *c, const struct record_rule *
 	return next_pid++;
 }
 
+static long start_process(const struct record_call *c, const struct record_rule *r)
+{
+	const struct clone_args *args = (const void *)c->arg[0];
+
+	if (args->flags & CLONE_PIDFD)
+		*(int *)args->pidfd = (int)record_new(c, r, S_IFREG);
+	return next_pid++;
+}
+
 static long behave(const struct record_call *c, const struct record_rule *r)
 {
 	switch (c->nr) {
@@ -218,7 +239,9 @@ static long behave(const struct record_call *c, const struct record_rule *r)
 		return unmap(c);
 	case __NR_clone:
 		return make_process(c, r);
-	case __NR_execve:
+	case __NR_clone3:
+		return start_process(c, r);
+	case __NR_execve: case __NR_execveat:
 		exit_status = 0;
 		longjmp(leave, 1 + RECORD_EXECUTED);
 	default:
@@ -229,16 +252,23 @@ static long behave(const struct record_call *c, const struct record_rule *r)
 long kernel_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	static struct record_call spare;
-	struct record_call *now = call_count < CALL_LIMIT ? &calls[call_count] : &spare;
-	int64_t number = (int64_t)call_count;
+	struct record_call *now;
+	int64_t number;
 	const struct record_rule *rule;
 	const char *kinds = record_kinds((int)nr);
+	int (*run)(void *) = nr == __NR_recvmsg ? thread.run : NULL;
 
-	*now = (struct record_call){ .nr = (int)nr, .index = executor.progress->index, .arg = { a, b, c, d, e, f } };
+	if (run) {
+		thread.run = NULL;
+		run(thread.argument);
+	}
+	now = call_count < CALL_LIMIT ? &calls[call_count] : &spare;
+	number = (int64_t)call_count;
+	*now = (struct record_call){ .nr = (int)nr, .index = progress->index, .arg = { a, b, c, d, e, f } };
 	if (call_count < CALL_LIMIT)
 		call_count++;
 	write_down(now, kinds ? kinds : "");
-	rule = find_rule(now);
+	rule = number == fail_number ? NULL : find_rule(now); /* what has failed has taken nothing away */
 	if (number == fail_number)
 		now->result = -fail_error;
 	else if (!kinds)
@@ -252,6 +282,25 @@ long kernel_call(long nr, long a, long b, long c, long d, long e, long f)
 	else
 		now->result = behave(now, rule);
 	return now->result;
+}
+
+/* As with CLONE_VFORK: the child goes first, in our memory, until it executes a program or returns. */
+long kernel_start(const void *args, size_t size, int (*run)(void *), void *argument)
+{
+	volatile long r = kernel_call(__NR_clone3, (long)args, (long)size, 0, 0, 0, 0);
+
+	if (r < 0)
+		return r;
+	if (((const struct clone_args *)args)->flags & CLONE_THREAD) {
+		thread.run = run;
+		thread.argument = argument;
+		return r;
+	}
+	record_child(1);
+	if (!setjmp(leave))
+		run(argument);
+	record_child(0);
+	return r;
 }
 
 _Noreturn void kernel_exit(int status)
@@ -268,6 +317,7 @@ void record_begin(const struct record_rule *from, size_t count, int64_t fail_at,
 	fail_number = fail_at;
 	fail_error = error;
 	call_count = text_used = 0;
+	thread.run = NULL;
 	next_pid = 5000;
 	chaos_on = 0;
 	for (size_t i = 0; i < MAPPING_LIMIT; i++) {
@@ -283,15 +333,23 @@ void record_chaos(uint32_t seed)
 	chaos_state = seed;
 }
 
-int record_run(const void *plan, size_t size, void *progress)
+void record_host(const void *shown)
+{
+	plan = NULL;
+	progress = shown;
+	record_files(3, 0);
+}
+
+int record_run(const void *bytes, size_t size, void *shown)
 {
 	int outcome;
 
 	memset(&executor, 0, sizeof(executor));
-	executor.progress = progress;
-	exit_status = executor_init(&executor, plan, size, progress);
+	progress = shown;
+	exit_status = executor_init(&executor, bytes, size, shown);
 	if (exit_status < 0)
 		return RECORD_REFUSED;
+	plan = executor.plan;
 	record_files(executor.plan->fd_base, executor.plan->inherited);
 	executor.progress->phase = PHASE_SETUP;
 	outcome = setjmp(leave);

@@ -1,4 +1,4 @@
-/* The fake kernel of the tests: every call of the executor is written down,
+/* The fake kernel of the tests: every call of the executor, and of the host's side, is written down,
  * answered as a friendly kernel would, and fails where a rule says so.  Plain
  * declarations only, as the tests read them with cffi. */
 #ifndef OCIRUN_RECORD_KERNEL_H
@@ -32,15 +32,17 @@ struct record_rule {
 	const char *text; /* first text among the arguments, or NULL for any */
 	int64_t result;	 /* below 0: fails with it; above 0: returns it; 0: as usual, and then: */
 	uint32_t mode;	 /* st_mode of the file, or 0 */
-	uint32_t major, minor; /* of the device; for recvmsg: how many descriptors come along */
+	uint32_t major, minor; /* of the device, and of that which the file is on; for recvmsg: what comes along */
+	uint32_t inode, links; /* of the file, or 0 */
 	int plain;	 /* the file is no root of a mount; for clone: go on in the child */
-	const void *data; /* what a read, readlinkat, getdents64, recvmsg or mmap gives, once */
+	const void *data; /* what a read, readlinkat, getdents64, epoll_pwait, a receiving call or mmap gives, once */
 	size_t size;
 };
 
 void record_begin(const struct record_rule *rules, size_t count, int64_t fail_at, int error);
 void record_chaos(uint32_t seed);
 int record_run(const void *plan, size_t size, void *progress);
+void record_host(const void *progress); /* what follows are calls of the host's side with this record */
 int record_status(void);
 const struct record_call *record_calls(size_t *count);
 const char *record_texts(size_t *size);
