@@ -57,6 +57,7 @@ struct host_side {
 	int told;	/* the word for start is given */
 	int owner;	/* the process that has begun: in one that was forked off nothing is taken back */
 	int started, ended; /* init has said that the program runs; how it ended */
+	int gone;	/* the first process has ended */
 	int epoll, timer;
 	int ours[2], theirs[3]; /* ends of the program's streams, or -1 */
 	struct executor x;

@@ -176,9 +176,12 @@ int host_start_program(struct host_side *h, const struct start_program_args *a)
 		return HOST_SILENT;
 	if (r < 0)
 		return r;
-	kernel_call(__NR_pread64, h->shown->progress, (long)&phase, sizeof(phase), offsetof(struct progress, phase), 0, 0);
+	if (r == 0)
+		r = (int)SYS4(x, __NR_pread64, h->shown->progress, &phase, sizeof(phase), offsetof(struct progress, phase));
+	if (r < 0)
+		return r;
 	h->begin = time_now(x);
-	return r == 0 && phase == PHASE_RUNNING ? 0 : HOST_ENDED;
+	return r >= 0 && phase == PHASE_RUNNING ? 0 : HOST_ENDED;
 }
 
 static int watch(struct host_side *h, int fd, uint64_t what)
@@ -315,7 +318,7 @@ static int reap(struct host_side *h)
  * and somebody else removes the container: all others in it have ended by then. */
 int host_serve(struct host_side *h)
 {
-	int gone = 0, over = 0, watched = 1, early = h->shown->program != NULL, r;
+	int gone = h->gone, over = 0, watched = !gone, early = h->shown->program != NULL, r;
 
 	if (h->epoll < 0) {
 		r = begin_to_watch(h);
@@ -346,6 +349,7 @@ int host_serve(struct host_side *h)
 	} while (r > 0 && !over);
 	if (r < 0)
 		return r;
+	h->gone = gone; /* for the next call, if a signal cuts this one short: its pidfd is not watched any more */
 	if (h->shown->has_init && !h->started)
 		return HOST_ENDED;
 	r = early && h->ended ? 0 : reap(h);

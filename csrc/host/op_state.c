@@ -53,7 +53,9 @@ int host_reserve_state(struct host_side *h, const struct reserve_state_args *a)
 		r = (int)SYS2(x, __NR_fchmod, h->shown->directory, 0711);
 		/* Until we are done `delete` must not take away what we make; whoever has the lock is looking. */
 		if (r == 0)
-			kernel_call(__NR_flock, h->shown->directory, LOCK_EXCLUSIVE | LOCK_NONBLOCKING, 0, 0, 0, 0);
+			r = (int)SYS2(x, __NR_flock, h->shown->directory, LOCK_EXCLUSIVE | LOCK_NONBLOCKING);
+		if (r == -EAGAIN)
+			r = 0;
 	}
 	quiet_close(root);
 	return r;

@@ -74,7 +74,9 @@ int host_detach(struct host_side *h)
 		return HOST_INTERRUPTED;
 	if (r != -ETIMEDOUT)
 		return r < 0 ? r : 0;
-	kernel_call(__NR_pread64, h->shown->progress, (long)&index, sizeof(index), offsetof(struct progress, index), 0, 0);
+	r = (int)SYS4(&h->x, __NR_pread64, h->shown->progress, &index, sizeof(index), offsetof(struct progress, index));
+	if (r < 0)
+		return r;
 	return index > h->x.index ? 0 : HOST_INTERRUPTED;
 }
 

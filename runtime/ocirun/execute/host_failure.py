@@ -38,6 +38,13 @@ def of(session: Context, index: int, progress: Progress) -> OcirunError:
     return report.host_error(op, index, made)
 
 
+_TURNS = {
+    "recvmsg": "message of the init helper",
+    "sendmsg": "answer to the init helper",
+    "pread64": "progress record of the init helper",
+}
+
+
 def _turn(call: str, error: OSError) -> HostError:
     """Return the runtime's part in a barrier: a message, an answer, the second process of a helper;
     or what is held before.
@@ -50,7 +57,7 @@ def _turn(call: str, error: OSError) -> HostError:
         if number in (ESRCH, ECHILD):
             call = "recvmsg"
         return HostError.from_os("second process of the init helper", error, call=call)
-    what = {"recvmsg": "message of the init helper", "sendmsg": "answer to the init helper"}.get(call)
+    what = _TURNS.get(call)
     if what is None:
         what = "descriptors for the streams of the program, and for the case that something fails"
     return HostError.from_os(what, error, call=call)

@@ -270,8 +270,11 @@ def host(plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None =
     after_start  of a run that is one call; None where the caller watches the program itself
     An operation that csrc/host does not have is an `ask`.  Raises ConfigError as `encode`.
     """
+    return _steps(plan, list(_host_steps(plan, made, after_start)), made)
+
+
+def _steps(plan: Plan, steps: Sequence[tuple[int, str, Mapping[str, Any]]], made: Mapping[str, bytes]) -> bytes:
     slots = {name: number for number, name in enumerate(plan.slots)}
-    steps = list(_host_steps(plan, made, after_start))
     data = _Data(_HEADER.size + _OP.size * len(steps))
     packed: list[bytes] = []
     for index, name, args in steps:

@@ -1,0 +1,333 @@
+"""The turns of the host's side, and the course of a run: the streams of the program, its time, its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+import pytest
+
+from ocirun.state import record
+
+from .host_recorder import (
+    DONE,
+    ENDED,
+    EVENT,
+    GROUP,
+    HELPER,
+    INTERRUPTED,
+    LATE,
+    PID,
+    READY,
+    RESERVE,
+    SERVED,
+    SILENT,
+    SPAWN,
+    STATE,
+    WAIT,
+    file,
+    grouped,
+    host,
+    ran,
+)
+from .recorder import rule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+OUTPUT, ERROR, SOCKET, PROCESS, TIME = range(5)  # what is watched
+INIT_STARTED, INIT_ENDED = 1, 2
+STREAMS = ("open_streams", {})
+START = ("start_program", {"waits": 1})
+SERVE = ("serve", {})
+EPOLLIN = 1
+
+
+def said(index: int, value: int = 0, **more: Any) -> dict[str, Any]:
+    """A message of the helper."""
+    return rule("recvmsg", data=struct.pack("<2I", index, value), **more)
+
+
+CLOSED = rule("recvmsg", data=b"")
+RUNNING = rule("pread64", data=struct.pack("<I", record.PHASE_RUNNING))
+
+
+def reports(kind: int, status: int = 0, *, late: int = 0, nanoseconds: int = 0) -> dict[str, Any]:
+    """A report of the container's init."""
+    return rule("recvfrom", data=struct.pack("<IIiIQ", 0, kind, status, late, nanoseconds), times=1)
+
+
+def ready(*what: int) -> dict[str, Any]:
+    return rule("epoll_pwait", data=b"".join(EVENT.pack(EPOLLIN, number) for number in what), times=1)
+
+
+def test_hold_descriptors() -> None:
+    result = ran(("hold_descriptors", {}))
+    assert result.step() == [("openat", "", "/", os.O_PATH | os.O_CLOEXEC, 0), *[("fcntl", "/", 1030, 0)] * 4]
+    result.free()
+
+
+def test_ask() -> None:
+    result = host(("ask", {}), ("ask", {}))
+    assert [result.run() for _ in range(3)] == [1, 1, DONE]
+    assert not result.calls
+
+
+def test_pause() -> None:
+    result = host(("pause", {"go": 2}), go=1)
+    assert [result.run(), result.run()] == [READY, READY]
+    result.set(go=2)
+    assert result.run() == DONE
+
+
+def test_await() -> None:
+    result = ran(SPAWN, ("await", {"forks": 0}), **HELPER)
+    assert [call[0] for call in result.step()] == ["ppoll", "recvmsg"]
+    assert result.native.message == -1
+    # A message of its own, with a descriptor; without a word for `idle` milliseconds the interpreter looks why.
+    result = ran(SPAWN, ("await", {"forks": 0}), rules=(said(1, device=(1, 0)),), **HELPER)
+    assert result.native.message >= 200
+    result.free()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "turn"),
+    [
+        (rule("ppoll", -errno.EINTR, times=1), INTERRUPTED),
+        (rule("ppoll", -errno.ETIMEDOUT, times=1), SILENT),
+        (CLOSED, ENDED),
+        (said(7), -errno.EPROTO),
+        (said(7, device=(1, 0)), -errno.EPROTO),
+        (said(1, device=(2, 0)), -errno.EPROTO),
+        (rule("recvmsg", data=bytes(12)), -errno.EPROTO),
+        (rule("recvmsg", -errno.ECONNRESET), ENDED),
+        (rule("recvmsg", -errno.EIO), -errno.EIO),
+    ],
+)
+def test_messages_that_are_not_the_one(wrong: dict[str, Any], turn: int) -> None:
+    result = host(SPAWN, ("await", {"forks": 0}), rules=[wrong], **HELPER)
+    assert result.run() == turn
+    result.free()
+
+
+def test_second_process_is_adopted() -> None:
+    forks = ("await", {"forks": 1})
+    result = ran(SPAWN, forks, rules=(said(1, 77),), **HELPER)
+    assert [call[:4] for call in result.step()[2:]] == [("pidfd_open", 77, 0), ("waitid", 3, result.native.pidfd, "*")]
+    native = result.native
+    assert (native.pid, native.adopted, native.claim, native.first >= 200) == (77, 1, 77, True)
+    result.free()
+    # The number is a claim: only a child of ours counts, and no number is another's.
+    for pid, error in ((77, errno.ECHILD), (2**32 - 1, errno.ECHILD)):
+        other = host(SPAWN, forks, rules=[said(1, pid), rule("waitid", -error, times=1)], **HELPER)
+        assert (other.run(), other.native.pid, other.native.claim) == (-error, PID, pid)
+        assert other.step()[2] == ("pidfd_open", min(pid, 2**31 - 1), 0)
+        other.free()
+
+
+def test_answer() -> None:
+    result = ran(SPAWN, ("open_source", {"path": "/src", "recursive": 0}), ("answer", {}), **HELPER)
+    (send,) = (call for call in result.calls if call.name == "sendmsg")
+    assert (send.args[2], send.blobs[1]) == (0x4000, struct.pack("<2I", 2, 0)), "MSG_NOSIGNAL"
+    assert send.args[4] == next(call.result for call in result.calls if call.name == "open_tree")
+    assert result.step()[1:] == [("close", "/src")]
+    assert result.native.answer == -1
+
+
+def test_detach() -> None:
+    result = ran(SPAWN, ("detach", {}), rules=(CLOSED,), **HELPER)
+    assert [call[0] for call in result.step()] == ["ppoll", "recvmsg"]
+    # Where that end is held open elsewhere the record says that it has gone on.
+    silent = rule("ppoll", -errno.ETIMEDOUT, times=1)
+    for index, turn in ((1, INTERRUPTED), (2, DONE)):
+        other = host(SPAWN, ("detach", {}), rules=[silent, rule("pread64", data=struct.pack("<I", index))], **HELPER)
+        assert other.run() == turn
+        other.free()
+
+
+def test_open_streams() -> None:
+    pipes = [("pipe2", "*", os.O_CLOEXEC)] * 2
+    result = ran(STREAMS)
+    assert result.step() == [("openat", "", "/dev/null", os.O_RDONLY | os.O_CLOEXEC, 0), *pipes]
+    assert list(result.native.stdio) == [200, 202, 204]
+    result.free()
+    result = ran(STREAMS, input=b"words", input_size=5, rules=(rule("write", 2, times=1),))
+    written = [("write", "stdin", b"words", 5), ("write", "stdin", b"rds", 3)]
+    assert result.step() == [("memfd_create", "stdin", 1), *written, ("lseek", "stdin", 0, 0), *pipes]
+    result.free()
+
+
+def test_start_program() -> None:
+    result = host(SPAWN, STREAMS, START, rules=[CLOSED, RUNNING], **HELPER)
+    assert result.run() == READY
+    assert result.native.created
+    result.set(go=1)
+    assert result.run() == DONE
+    assert [call[0] for call in result.shown()] == ["close"] * 3 + ["sendto", "ppoll", "recvmsg", "pread64"]
+    assert result.shown()[3][2:] == (b"s", 1, 0x4000, 0, 0)
+    result.free()
+
+
+def test_word_for_start_has_the_time_and_is_given_once() -> None:
+    silent = rule("ppoll", -errno.ETIMEDOUT, times=1)
+    result = host(SPAWN, START, rules=[silent, CLOSED, RUNNING], go=1, lifetime=1500, **HELPER)
+    assert [result.run(), result.run()] == [SILENT, DONE]
+    words = [call.blobs[1] for call in result.all if call.name == "sendto"]
+    assert words == [b"s" + struct.pack("<Q", 1500)]
+    ended = host(SPAWN, START, rules=[CLOSED], go=1, **HELPER)
+    assert ended.run() == ENDED
+
+
+def test_start_of_an_init_is_reported() -> None:
+    started = host(SPAWN, START, rules=[reports(INIT_STARTED)], go=1, has_init=1, **HELPER)
+    assert started.run() == DONE
+    for other, turn in ((reports(INIT_ENDED), ENDED), (rule("recvfrom", -errno.ECONNRESET), ENDED)):
+        assert host(SPAWN, START, rules=[other], go=1, has_init=1, **HELPER).run() == turn
+    failed = host(SPAWN, START, rules=[rule("recvfrom", -errno.EIO)], go=1, has_init=1, **HELPER)
+    assert failed.run() == -errno.EIO
+
+
+def test_program_for_a_container_that_was_made_ahead() -> None:
+    fields = {"program": b"plan", "program_size": 4, "lifetime": 9, "stream_uid": 1000, "has_init": 1, "go": 1}
+    result = ran(SPAWN, STREAMS, ("start_program", {"waits": 0}), **HELPER, **fields)
+    (send,) = (call for call in result.calls if call.name == "sendmsg")
+    assert struct.unpack("<QII", send.blobs[1]) == (9, 6, 0), "the time; output and error come along"
+    assert [call[2] for call in result.step() if call[0] == "fchown"] == [1000, 1000]
+    assert ("memfd_create", "program", 11) in result.step()
+    assert not [call for call in result.calls if call.name == "sendto"]
+
+
+def serving(*rules: dict[str, Any], lifetime: int = 0, **fields: Any) -> Any:
+    given = [*rules, CLOSED, RUNNING]
+    result = host(SPAWN, STREAMS, START, SERVE, rules=given, go=1, lifetime=lifetime, **HELPER, **fields)
+    for stream in result.native.output:
+        stream.limit = 100
+    return result
+
+
+def test_serve() -> None:
+    told = [rule("read", data=b"out", times=1), rule("read", data=b"err", times=1)]
+    result = serving(ready(OUTPUT, ERROR), *told, polled=1)
+    assert result.run() == WAIT, "nothing is ready at the second look"
+    calls = result.step()
+    assert calls[0] == ("epoll_create1", os.O_CLOEXEC)
+    watched = [EVENT.unpack(call[4]) for call in calls if call[:3:2] == ("epoll_ctl", 1)]
+    assert watched == [(EPOLLIN, PROCESS), (EPOLLIN, OUTPUT), (EPOLLIN, ERROR)]
+    from .recorder import library
+
+    kept = [library()[0].buffer(stream.kept, stream.size)[:] for stream in result.native.output]
+    assert kept == [b"out", b"err"]
+
+
+def test_end_of_the_program() -> None:
+    """What is left in the pipes is read, the status is the kernel's, and all is closed."""
+    exited = rule("waitid", mode=1, device=(3, 0), times=1)
+    result = serving(
+        ready(PROCESS), ready(OUTPUT), rule("read", data=b"last", times=1), ready(OUTPUT), exited, polled=1
+    )
+    assert result.run() == SERVED
+    assert (result.native.status, result.native.output[0].size) == (3 << 8, 4)
+    assert [call[0] for call in result.step() if call[0] == "waitid"] == ["waitid"]
+    killed = serving(ready(PROCESS), rule("waitid", mode=2, device=(9, 0)), polled=1)
+    assert (killed.run(), killed.native.status) == (SERVED, 9)
+    result.free()
+
+
+def test_time_of_the_program() -> None:
+    result = serving(ready(TIME), lifetime=1500)
+    assert result.run() == LATE
+    (timer,) = (call.blobs[2] for call in result.all if call.name == "timerfd_settime")
+    words = struct.unpack("<4Q", timer)
+    assert words[:2] == (0, 0), "once"
+    begun = words[2] * 10**9 + words[3] - 1500 * 10**6
+    assert 0 < begun < 10**9, "counted from the program's start, by the fake kernel's clock"
+    assert result.lib.ocirun_host_allow(result.native, 100) == 0
+    result.free()
+
+
+def test_init_tells_the_end() -> None:
+    ended = [reports(INIT_STARTED), reports(INIT_ENDED, 5 << 8, late=1, nanoseconds=7)]
+    result = serving(*ended, ready(SOCKET), ready(PROCESS), has_init=1, polled=1)
+    assert result.run() == SERVED
+    native = result.native
+    assert (native.status, native.late, native.nanoseconds) == (5 << 8, 1, 7)
+
+
+def test_interrupted_course_goes_on() -> None:
+    interrupted = rule("epoll_pwait", -errno.EINTR, times=1)
+    result = serving(interrupted, ready(PROCESS), polled=1)
+    assert [result.run(), result.run()] == [INTERRUPTED, SERVED]
+    # The end has been seen, and is not watched for any more.
+    result = serving(ready(PROCESS), rule("waitid", -errno.EINTR, times=1), polled=1)
+    assert [result.run(), result.run()] == [INTERRUPTED, SERVED]
+
+
+def test_more_than_the_limit_is_read_and_not_kept() -> None:
+    result = serving(ready(OUTPUT), rule("read", data=b"x" * 100, times=1), ready(OUTPUT), rule("read", 1, times=1))
+    assert result.run() == WAIT
+    assert (result.native.output[0].size, result.native.output[0].cut) == (100, 1)
+
+
+def test_read_usage() -> None:
+    step = ("read_usage", {"files": [GROUP, "pids.peak", GROUP, "none"]})
+    peak = file("pids.peak", b"12\n")
+    result = grouped(step, rules=(peak, rule("openat", -errno.ENOENT, text="none")))
+    calls = [call[:3] for call in result.step(3)]
+    walk = ("statx", GROUP, "")
+    read = [("openat", GROUP, "pids.peak"), ("read", f"{GROUP}/pids.peak", "*"), ("close", f"{GROUP}/pids.peak")]
+    assert calls == [walk, *read, walk, ("openat", GROUP, "none")]
+    from .recorder import library
+
+    assert library()[0].buffer(result.native.usage, result.native.usage_size)[:] == b"\x02\x0012\xff\xff"
+
+
+@pytest.mark.parametrize("wrong", [rule("statx", index=3, links=3), rule("openat", -errno.EIO, index=3)])
+def test_usage_that_is_the_interpreters(wrong: dict[str, Any]) -> None:
+    """A group below ours, which only a walk finds, or a failure; the removal is the interpreter's too."""
+    result = grouped(("read_usage", {"files": [GROUP, "pids.peak"]}), ("remove_run", {}), rules=(wrong,))
+    assert (result.native.unread, result.native.usage_size, result.taken) == (1, 0, [])
+
+
+def test_remove_run() -> None:
+    result = grouped(SPAWN, ("remove_run", {}), **HELPER)
+    assert (result.native.left, result.native.begun) == (0, 0)
+    assert result.taken == ["process", GROUP, STATE]
+    result.free()
+    assert not result.calls
+
+
+def test_what_is_left_of_a_run_is_told() -> None:
+    busy = rule("unlinkat", -errno.EBUSY, text=GROUP, times=1)
+    result = grouped(SPAWN, ("remove_run", {}), rules=(busy,), **HELPER)
+    assert (result.native.left, result.native.begun, result.taken) == (2, 1, ["process"])
+    assert result.take_back() == 0
+    assert result.taken == ["process", GROUP, STATE], "the record goes when nothing is left that it tells of"
+    result.free()
+
+
+def test_group_that_somebody_has_taken_over_stays() -> None:
+    for taken in (rule("fgetxattr", 1), rule("statx", text=GROUP, inode=5)):
+        result = grouped(rules=(taken,))
+        assert (result.take_back(), result.taken) == (0, [STATE])
+        result.free()
+
+
+def test_state_that_somebody_is_looking_at_stays() -> None:
+    result = ran(RESERVE, rules=(rule("flock", -errno.EAGAIN, skip=1, times=1),))
+    assert (result.take_back(), result.take_back()) == (1, 0)
+    result.free()
+
+
+def test_what_is_committed_stays() -> None:
+    result = grouped(SPAWN, **HELPER)
+    result.lib.ocirun_host_commit(result.native)
+    result.free()
+    assert not result.taken
+
+
+def test_process_that_was_forked_off_takes_nothing_back() -> None:
+    result = grouped(SPAWN, rules=(rule("getpid", 43, skip=1),), **HELPER)
+    result.free()
+    assert not result.taken
