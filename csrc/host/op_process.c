@@ -8,7 +8,7 @@
 #define SIGNAL_KILL 9
 #define POLL_IN 1
 #define DEATH 5 /* seconds that a killed process may take */
-#define SOCKETS_OF_MESSAGES 5 /* SOCK_SEQPACKET */
+#define SOCKETS_OF_MESSAGES 5 /* SOCK_SEQPACKET: keeps messages whole, and says end-of-file when the peer has gone */
 
 /* The record of the helper's progress: a file that other commands read, or memory. */
 static int make_record(struct host_side *h)

@@ -56,8 +56,3 @@ int ocirun_sealed_fd(const char *name, const void *bytes, size_t size)
 {
 	return make(name, bytes, size, MFD_NOEXEC_SEAL);
 }
-
-size_t ocirun_helper_size(void)
-{
-	return sizeof(helper_image);
-}

@@ -1,19 +1,5 @@
 /* What Python sees of the C module. */
 
-struct spawn_request {
-	int helper_fd;       /* sealed memfd with the helper */
-	uint64_t flags;      /* CLONE_NEW* */
-	int cgroup_fd;       /* directory for CLONE_INTO_CGROUP, or -1 */
-	const int *inherit;  /* descriptors for the slots, in slot order */
-	int inherit_count;
-	const int *keep;     /* descriptors from 3 up that the program keeps */
-	int keep_count;
-	int fd_base;         /* first slot's number in the child */
-	int stdio[3];        /* descriptors that become 0, 1, 2; -1: the caller's own */
-	int pidfd;           /* out */
-	int call;            /* out: number of the failed system call in the child */
-};
-
 /* libseccomp's: one condition of a rule (seccomp_rule_add(3)) */
 struct scmp_arg_cmp {
 	unsigned int arg;
@@ -95,10 +81,6 @@ int ocirun_host_allow(struct host *host, uint64_t milliseconds);
 uint64_t ocirun_host_inode(const struct host *host, unsigned int number);
 void ocirun_host_let_go(struct host *host);
 void ocirun_host_free(struct host *host);
-int ocirun_spawn(struct spawn_request *request);
-int ocirun_helper_fd(void);
-int ocirun_sealed_fd(const char *name, const void *bytes, size_t size);
-int ocirun_socketpair(int ends[2]);
 int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms);
 int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd);
 int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd);
@@ -117,4 +99,3 @@ int ocirun_umount(const char *path, int flags);
 int ocirun_seccomp_flag(unsigned int flag);
 void *ocirun_symbol(const char *library, const char *name);
 const char *ocirun_call_name(int nr);
-size_t ocirun_helper_size(void);

@@ -9,12 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* SEQPACKET keeps messages whole, and says end-of-file when the peer has gone. */
-int ocirun_socketpair(int ends[2])
-{
-	return (int)kernel_call(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, (long)ends, 0, 0);
-}
-
 /* 1: a message; 0: the other side is closed; -ETIMEDOUT.  What comes is
  * treated as hostile: wrong sizes and extra descriptors are errors, closed. */
 int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)

@@ -168,7 +168,7 @@ def host(
 ) -> Host:
     """The host's side of some steps: names of HOST_CALLS with their arguments."""
     numbered = [(number, name, args) for number, (name, args) in enumerate(steps)]
-    return Host(encode._steps(Plan([], SLOTS, 3, [], []), numbered, made or {}), rules, fail=fail, **fields)
+    return Host(encode.host_steps(Plan([], SLOTS, 3, [], []), numbered, made or {}), rules, fail=fail, **fields)
 
 
 def look(kind: int = 0) -> Step:

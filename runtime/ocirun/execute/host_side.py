@@ -7,13 +7,16 @@ from _functools import partial
 
 from .._native import ffi, lib
 from ..errors import HostError
+from ..plan import encode
 from ..state import record as records
-from .spawn import Helper
+from .spawn import Helper, call_name, remedy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+    from ..plan.ops import Plan
 
 # csrc/module/native.cdef.h, enum host_turn
 DONE, ASK, READY, INTERRUPTED, SILENT, ENDED, LATE, WAIT, SERVED, ROOT = range(10)
@@ -204,3 +207,31 @@ class SideHelper(Helper):
 
     def __init__(self, side: HostSide) -> None:
         self.side = side
+
+
+def start(plan: Plan, fds: Mapping[str, int], *, flags: int) -> SideHelper:
+    """Start a helper of its own, beside that of a container, with the init operations of `plan`.
+
+    fds    descriptors for the inherited slots behind the fixed ones, by slot name
+    flags  CLONE_NEW* for clone3(2)
+    Raises HostError.  Safe in any thread: nothing of this process changes.
+    """
+    # The descriptors are given where the first step asks.
+    side = HostSide(encode.host_steps(plan, [(0, "ask", {}), (0, "spawn", {"flags": flags})], {}))
+    native, content = side.native, encode.encode(plan)
+    native.init_plan, native.init_size = side.lend(content), len(content)
+    native.inherited, native.fd_base, native.stdio = plan.inherited, encode.fd_base(plan), (-1, -1, -1)
+    side.run()
+    try:
+        for number, name in enumerate(plan.slots[3 : plan.inherited], 3):
+            native.slot[number] = os.dup(fds[name])
+    except OSError as error:
+        raise HostError.from_os("descriptors of the init helper", error, call="fcntl") from None
+    turn = side.run()
+    side.let_go()
+    if turn < 0:
+        call, number = call_name(side.progress().call), -turn
+        side.free()
+        failed = OSError(number, os.strerror(number))
+        raise HostError.from_os("start of the init helper", failed, call=call, remedy=remedy(number, flags))
+    return SideHelper(side)

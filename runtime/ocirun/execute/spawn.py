@@ -1,4 +1,4 @@
-"""Start the helper for a plan and talk with it at the barriers."""
+"""A helper process: talk with it at the barriers, end it, reap it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from errno import EINTR, ENOSPC, ENOSYS, EPERM, ETIMEDOUT, EUSERS
 
 from .._native import ffi, lib
 from ..errors import HostError, errno_words
-from ..plan import encode
 from ..plan.constants import CLONE_NEWUSER
 from ..state import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ..plan.ops import Plan
 
 # How long the helper may be silent before somebody asks why, in milliseconds.
 IDLE = 250
@@ -208,67 +205,6 @@ def end(pidfd: int, *, grace: float = 0.0, limit: float = DEATH) -> int:
             return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
         time.sleep(0.0005)
     return -9
-
-
-def start(
-    plan: Plan,
-    fds: dict[str, int],
-    *,
-    flags: int,
-    made: dict[str, bytes] | None = None,
-    cgroup_fd: int = -1,
-    progress_fd: int = -1,
-    stdio: tuple[int, int, int] = (-1, -1, -1),
-    encoder: encode.Encoder = encode.encode,
-) -> Helper:
-    """Start the helper with the init operations of `plan`.
-
-    fds          descriptors for the inherited slots behind the fixed ones, by slot name
-    flags        CLONE_NEW* for clone3(2)
-    made         bytes that the plan refers to by name
-    cgroup_fd    directory for CLONE_INTO_CGROUP (Linux 5.7), or -1
-    progress_fd  the progress record's file, or -1 for one in memory; after an error it is still the caller's
-    stdio        descriptors for standard input, output and error; -1: our own
-    encoder      makes the bytes of `plan`
-    Raises HostError.  Safe in any thread: nothing of this process changes.
-    """
-    content = encoder(plan, made)
-    stamps = encode.init_count(plan)
-    own: list[int] = []
-    if progress_fd < 0:
-        progress_fd = os.memfd_create("progress", os.MFD_CLOEXEC)
-        own.append(progress_fd)
-    try:
-        os.ftruncate(progress_fd, record.progress_bytes(stamps))
-        os.pwrite(progress_fd, record.progress_header(stamps), 0)
-        plan_fd = checked(lib.ocirun_sealed_fd(b"plan", content, len(content)), "plan", "memfd_create")
-        own.append(plan_fd)
-        helper_fd = checked(lib.ocirun_helper_fd(), "init helper", "memfd_create")
-        own.append(helper_fd)
-        ends = ffi.new("int[2]")
-        checked(lib.ocirun_socketpair(ends), "sync socket", "socketpair")
-        own += [ends[0], ends[1]]
-        slots = [plan_fd, progress_fd, ends[1], *(fds[name] for name in plan.slots[3 : plan.inherited])]
-        # The arrays live as long as these names: the struct has no more than their addresses.
-        inherit, keep = ffi.new("int[]", slots), ffi.new("int[]", plan.keep or [0])
-        request = ffi.new("struct spawn_request *")
-        request.helper_fd, request.cgroup_fd, request.flags = helper_fd, cgroup_fd, flags
-        request.inherit, request.inherit_count = inherit, len(slots)
-        request.keep, request.keep_count = keep, len(plan.keep)
-        request.fd_base, request.stdio = encode.fd_base(plan), stdio
-        pid = lib.ocirun_spawn(request)
-        if pid < 0:
-            raise HostError(
-                f"start of the init helper: {errno_words(-pid)}",
-                call=call_name(request.call),
-                errno=-pid,
-                remedy=remedy(-pid, flags),
-            )
-        own = [fd for fd in own if fd not in (progress_fd, ends[0])]
-        return Helper(pid, request.pidfd, ends[0], progress_fd)
-    finally:
-        for fd in own:
-            os.close(fd)
 
 
 def remedy(errno: int, flags: int) -> str:

@@ -270,10 +270,14 @@ def host(plan: Plan, made: Mapping[str, bytes], after_start: AfterStart | None =
     after_start  of a run that is one call; None where the caller watches the program itself
     An operation that csrc/host does not have is an `ask`.  Raises ConfigError as `encode`.
     """
-    return _steps(plan, list(_host_steps(plan, made, after_start)), made)
+    return host_steps(plan, list(_host_steps(plan, made, after_start)), made)
 
 
-def _steps(plan: Plan, steps: Sequence[tuple[int, str, Mapping[str, Any]]], made: Mapping[str, bytes]) -> bytes:
+def host_steps(plan: Plan, steps: Sequence[tuple[int, str, Mapping[str, Any]]], made: Mapping[str, bytes]) -> bytes:
+    """Encode single steps of the host's side: numbers in `plan`, names in HOST_CALLS, arguments.
+
+    Raises ConfigError as `encode`.
+    """
     slots = {name: number for number, name in enumerate(plan.slots)}
     data = _Data(_HEADER.size + _OP.size * len(steps))
     packed: list[bytes] = []

@@ -7,7 +7,7 @@ from ..._base.version import SPEC_VERSION
 from ...host import facts as host
 from ...plan.ops import HOST, INIT, Op, Plan
 from ...state.record import PHASE_DONE, PHASE_FAILED
-from .. import report, spawn
+from .. import host_side, report, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd:
         },
     )
     plan = Plan([Op("guard", INIT, "", {}), hook], ["plan", "progress", "sync"], 3, [], [])
-    helper = spawn.start(plan, {}, flags=0)
+    helper = host_side.start(plan, {}, flags=0)
     try:
         helper.hear()  # it sends nothing: this is its end
         spawn.forget(helper.pidfd)

@@ -9,7 +9,7 @@ from ..._native import lib
 from ...errors import HostError, errno_words
 from ...plan.constants import CLONE_NEWUSER, MOUNT_ATTR_IDMAP
 from ...plan.ops import INIT, Op, Plan
-from .. import spawn
+from .. import host_side, spawn
 from . import idmaps
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def user_namespace(uid_map: str, gid_map: str) -> int:
     Raises HostError.
     """
     plan = Plan([Op("guard", INIT, "", {}), Op("sync", INIT, "", {})], ["plan", "progress", "sync"], 3, [], [])
-    helper = spawn.start(plan, {}, flags=CLONE_NEWUSER)
+    helper = host_side.start(plan, {}, flags=CLONE_NEWUSER)
     try:
         if helper.hear() is None:
             raise HostError("user namespace for a mapping: the init helper ended")

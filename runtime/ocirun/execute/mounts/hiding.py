@@ -11,7 +11,7 @@ from __future__ import annotations
 from ...errors import HostError, errno_words, option
 from ...plan.ops import INIT, Op, Plan
 from ...state.record import PHASE_FAILED
-from .. import spawn
+from .. import host_side, spawn
 from . import mountinfo
 
 TYPE_CHECKING = False
@@ -104,7 +104,7 @@ def _hide(helper: spawn.Helper, top: int, namespaces: int, mounts: list[Mount], 
         path = mount.point.lstrip("/")
         ops.append(Op("hide_mount", INIT, "", {"slot": "top", "path": path, "cover": int(cover), "pass_over": 1}))
     plan = Plan(ops, ["plan", "progress", "sync", "init", "top"], 5, [], [])
-    other = spawn.start(plan, {"init": helper.pidfd, "top": top}, flags=0)
+    other = host_side.start(plan, {"init": helper.pidfd, "top": top}, flags=0)
     try:
         other.hear()  # it sends nothing: this is its end
         ended = spawn.end(other.pidfd, grace=spawn.DEATH)
