@@ -99,7 +99,9 @@ class Blocked:
 
     def wait(self) -> int:
         """The maker, once it has come that far."""
+        end = time.monotonic() + 60
         while not self.log.exists():
+            assert time.monotonic() < end, "nobody makes it"
             time.sleep(0.01)
         # Those that have found it locked, and go, are counted until they are gone.
         while len(makers := self.fresh.makers("--background")) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import procfile
+from .rights import in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +25,3 @@ def default_root(environ: Mapping[str, str]) -> str:
     if base.startswith("/") and (os.geteuid() != 0 or (environ.get("USER") != "root" and in_user_namespace())):
         return os.path.join(base, _NAME)
     return f"/run/{_NAME}"
-
-
-def in_user_namespace() -> bool:
-    """Return whether this process is in a user namespace that is not the initial one.
-
-    The initial one maps all ids, 0 to 2**32 - 2, to themselves (user_namespaces(7)); any other map tells
-    a namespace.  One with that same map cannot be told from it, and its root may do with ids what the
-    host's may.
-    """
-    # Without the file the kernel has no user namespaces.
-    return procfile.text("/proc/self/uid_map").split() not in ([], ["0", "0", "4294967295"])

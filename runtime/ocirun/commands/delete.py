@@ -90,9 +90,9 @@ def _kill(record: Record, cgroup: Driver) -> None:
         if record.shared_pids:
             from . import kill
 
-            kill.moved(record, cgroup, 9)
+            kill.moved(record, cgroup, _signal.SIGKILL)
         try:
-            _signal.pidfd_send_signal(pidfd, 9)
+            _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
         except ProcessLookupError:
             return
         if cgroup.frozen():

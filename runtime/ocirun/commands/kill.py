@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 from errno import ENOENT, ENXIO
 
+from .._base.signals import NUMBERS
 from ..errors import HostError, StateError
 from ..state import record as records
 
@@ -13,9 +15,11 @@ if TYPE_CHECKING:
     from ..cgroup.driver import Driver
     from ..state.record import Record
 
-SIGKILL = 9
 # Of these runc's init ends before `start`: HUP, INT, QUIT and TERM, and what tells of a fault.
-_ENDS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 11, 15, 16, 31))
+_ENDS = frozenset(
+    NUMBERS[name]
+    for name in ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "TERM", "STKFLT", "SYS"]
+)
 
 
 def send_signal(record: Record, cgroup: Driver, directory: int, signal: int, *, all: bool) -> None:

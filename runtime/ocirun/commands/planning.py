@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._base import rights
 from ..config import load
 from ..errors import UnsupportedError, UsageError, option
 from ..host import facts as host
@@ -87,7 +88,7 @@ def choose_driver(
         manager=manager,
         annotations=config.data.get("annotations") or {},
         disabled=options.cgroup_manager == "disabled",
-        rootless=is_rootless(options, where),
+        rootless=rights.is_rootless(options.rootless, where.privileged),
     )
 
 
@@ -102,11 +103,6 @@ def _manager(where: Any) -> Manager:
     if found is None:
         raise UnsupportedError("systemd does not run on that host, so it cannot make the cgroup", pointer=POINTER)
     return Manager(user=user, version=found[0], control_group=found[1])
-
-
-def is_rootless(options: CreateOptions, where: Any = host) -> bool:
-    """Return whether cgroups are made only where we happen to be allowed to."""
-    return options.rootless == "true" or (options.rootless == "auto" and not where.privileged())
 
 
 def request(config: Config, container_id: str, root: str, options: CreateOptions, *, keeps_session: bool) -> Request:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _signal import SIGKILL
+
 from ..errors import HostError
 from ..plan import encode
 from ..plan.ops import HOST
@@ -168,5 +170,5 @@ class Context:
     def remove_cgroup(self) -> None:
         """Kill what is left in the cgroup and remove what we made of it."""
         if self.cgroup.prepared:
-            self.cgroup.kill(9, wait=5.0)
+            self.cgroup.kill(SIGKILL, wait=5.0)
         self.cgroup.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _signal import SIGKILL
 from errno import EISDIR, ENOENT, ENOEXEC, EPERM
 
 from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words, os_words
@@ -60,7 +61,7 @@ def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) 
     """
     index = progress.index if progress.index < len(plan.ops) else 0
     op = plan.ops[index]
-    if oom and ended == -9 and progress.phase != PHASE_FAILED and (limit := memory_limit(plan)):
+    if oom and ended == -SIGKILL and progress.phase != PHASE_FAILED and (limit := memory_limit(plan)):
         return _out_of_memory(op, index, limit)
     if op.name == "execute":
         op = next((other for other in plan.ops if other.name in ("find_program", "receive_program")), op)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 from errno import ECHILD, ECONNRESET, EPIPE, ESRCH
 
 from ..errors import HostError, OcirunError
@@ -139,7 +140,7 @@ class Session(Context):
         os.close(helper.pidfd)
         helper.pidfd = -1
         self.adopt_groups()
-        oom = ended == -9 and self._out_of_memory()
+        oom = ended == -SIGKILL and self._out_of_memory()
         return report.from_plan(self.plan, helper.progress(), ended, oom=oom)
 
     def _out_of_memory(self) -> bool:

@@ -194,7 +194,7 @@ def end(pidfd: int, *, grace: float = 0.0, limit: float = DEATH) -> int:
         if waited >= grace and not killed:
             killed = True
             try:
-                _signal.pidfd_send_signal(pidfd, 9)
+                _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
             except OSError:
                 pass
         try:

@@ -7,6 +7,7 @@ same user can stop it, a full memory limit can hold it, a pause can freeze it.
 from __future__ import annotations
 
 import time
+from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
 from ..errors import HostError, StateError, option
 from ..state import record
@@ -30,8 +31,8 @@ _STOPPED_LIMIT = 2.0
 _SILENT_LIMIT = 30.0
 # Seconds. The end of the last process of a helper is seen at once, by its socket.
 _ENDED_LIMIT = 10.0
-# SIGHUP, SIGINT, SIGQUIT, SIGTERM: there is no program yet that could take them.
-_ENDING = (1, 2, 3, 15)
+# There is no program yet that could take them.
+_ENDING = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 
 
 class Stall:

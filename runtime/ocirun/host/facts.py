@@ -6,8 +6,8 @@ import os
 from errno import ENOENT, ENOTDIR
 
 from .._base import procfile
-from .._base.roots import in_user_namespace
-from ..errors import HostError
+from .._base.rights import own_capabilities as own_capabilities
+from .._base.rights import privileged as privileged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,29 +15,12 @@ if TYPE_CHECKING:
     from .users import Caller
 
 CAP_SETGID = 6
-CAP_SYS_ADMIN = 21
 
 
 def last_capability() -> int:
     """Return the highest capability number of the kernel (Linux 3.2: /proc/sys/kernel/cap_last_cap)."""
     text = procfile.text("/proc/sys/kernel/cap_last_cap").strip()
     return int(text) if text.isdigit() else 40  # CAP_CHECKPOINT_RESTORE, Linux 5.9: below our kernel floor
-
-
-def own_capabilities() -> tuple[int, int]:
-    """Return (permitted, bounding) capability masks of this process.  Raises HostError."""
-    permitted = bounding = 0
-    try:
-        status = procfile.read("/proc/self/status", 1 << 16)
-    except OSError as error:
-        remedy = "mount a procfs on /proc" if error.errno == ENOENT else ""
-        raise HostError.from_os("read /proc/self/status", error, call="openat", remedy=remedy) from None
-    for line in status.split(b"\n"):
-        if line.startswith(b"CapPrm:"):
-            permitted = int(line[7:], 16)
-        elif line.startswith(b"CapBnd:"):
-            bounding = int(line[7:], 16)
-    return permitted, bounding
 
 
 # What may change of this process and of its view of the host.
@@ -68,14 +51,6 @@ def seen(path: str) -> list[object] | None:
     # The rest of the status changes all the time.
     rights = [line for line in texts[1].split(b"\n") if line.startswith((b"CapPrm:", b"CapBnd:", b"Uid:"))]
     return [texts[0], rights, *texts[2:], environment(), hard_limits()]
-
-
-def privileged() -> bool:
-    """Return whether this process has CAP_SYS_ADMIN in the initial user namespace."""
-    if os.geteuid() != 0 or in_user_namespace():
-        return False
-    permitted, _ = own_capabilities()
-    return bool(permitted >> CAP_SYS_ADMIN & 1)
 
 
 def may_search(path: str, uid: int, gid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._base.rights import is_confined
 from ..errors import ConfigError, Problem
 from . import constants as c
 from .ops import FIXED_SLOTS, HOST, INIT, Op
@@ -219,8 +220,8 @@ class Builder:
 
     @property
     def confined(self) -> bool:
-        """The container is not in the initial user namespace: no mknod, and mounts keep the host's flags."""
-        return self.user_namespace or not self.facts.privileged
+        """See `rights.is_confined`."""
+        return is_confined(user_namespace=self.user_namespace, privileged=self.facts.privileged)
 
     def destination(self, mount: dict[str, Any]) -> str:
         """Return where a mount goes, below the root."""

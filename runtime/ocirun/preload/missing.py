@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from _signal import SIGKILL, SIGSTOP
 from errno import EBADF
 
 from ..errors import HostError, OcirunError, errno_words
@@ -18,7 +19,7 @@ SWITCH = "OCIRUN_PRELOAD"
 AGAIN = 600
 _ROOM = 64 << 20
 _OTHERS_WRITE, _STICKY = 0o022, 0o1000
-_SIGNALS = [number for number in range(1, 65) if number not in (9, 19, 32, 33)]  # SIGKILL, SIGSTOP, libc's own
+_SIGNALS = [number for number in range(1, 65) if number not in (SIGKILL, SIGSTOP, 32, 33)]  # two are libc's own
 
 _REASONS = {
     "module": "python -m ocirun",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _signal import SIGKILL
+
 from ..state.usage import Usage
 
 
@@ -54,7 +56,7 @@ class Outcome:
         self.timed_out = timed_out
         used = Usage(usage)
         self.oom_killed = bool(used.oom_kills)
-        self.limit = "time" if timed_out else "memory" if self.oom_killed and self.signal == 9 else ""
+        self.limit = "time" if timed_out else "memory" if self.oom_killed and self.signal == SIGKILL else ""
         self.stdout = stdout
         self.stderr = stderr
         self.stdout_cut = stdout_cut

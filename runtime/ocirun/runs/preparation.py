@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from .._base import rights
 from ..cgroup.settings.translation import V2
 from ..commands import create, planning
 from ..execute.session import Session
@@ -53,7 +54,8 @@ class Preparation:
         self.root = root
         self._keeps_session = keeps_session
         # Asked once: what we may do does not change.
-        self._options = options.replace(rootless="true" if planning.is_rootless(options) else "false")
+        rootless = rights.is_rootless(options.rootless, host.privileged)
+        self._options = options.replace(rootless="true" if rootless else "false")
         self._seen = host.seen(config.path)
         self._layout = host.cgroup_layout()
         # As long as an id of ours: in bytes that have it, such an id can take its place.

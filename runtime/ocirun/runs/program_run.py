@@ -8,6 +8,7 @@ before its end.
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 
 from ..commands import create, run
 from ..errors import HookError, HostError
@@ -105,7 +106,7 @@ class ProgramRun:
         session = self._open
         self._kill(session)
         try:
-            _signal.pidfd_send_signal(session.helper.pidfd, 9)
+            _signal.pidfd_send_signal(session.helper.pidfd, _signal.SIGKILL)
         except ProcessLookupError:
             pass
         except OSError as error:
@@ -144,7 +145,7 @@ class ProgramRun:
 
     def _kill(self, session: Session) -> None:
         session.adopt_groups()
-        session.cgroup.kill(9)
+        session.cgroup.kill(SIGKILL)
 
     def _usage(self, session: Session) -> dict[str, int]:
         texts = session.side.usage_texts()

@@ -123,7 +123,7 @@ def end_init(record: Record) -> bool:
     if pidfd < 0:
         return False
     try:
-        _signal.pidfd_send_signal(pidfd, 9)
+        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
     except ProcessLookupError:
         return False
     except OSError as error:

@@ -10,6 +10,7 @@ Source: org.freedesktop.systemd1(5).
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 
 from ..._base import procfile
 from ...errors import HostError, StateDamagedError, UnsupportedError, option
@@ -273,7 +274,7 @@ class SystemdDriver(Delegating):
                     return False
                 if kill:
                     # At once: systemd would give the processes TimeoutStopSec to end by SIGTERM.
-                    self.inner.kill(9)
+                    self.inner.kill(SIGKILL)
                 if current:
                     bus.subscribe()
                     bus.job(self._text(bus.manager("StopUnit", "ss", self.unit.name, "replace")))

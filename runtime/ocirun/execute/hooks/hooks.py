@@ -90,7 +90,7 @@ def _end(helper: spawn.Helper) -> None:
     import _signal
 
     try:
-        _signal.pidfd_send_signal(helper.pidfd, 9)
+        _signal.pidfd_send_signal(helper.pidfd, _signal.SIGKILL)
         spawn.forget(helper.pidfd)
     except (OSError, AttributeError):
         pass

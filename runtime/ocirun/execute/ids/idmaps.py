@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL, SIGSTOP
 from errno import EPERM
 
 from ...errors import HostError
@@ -84,6 +85,6 @@ def _run(argv: list[str], output: int) -> int:
         {"PATH": "/usr/bin:/bin"},
         file_actions=actions,
         setsigmask=[],
-        setsigdef=[number for number in range(1, 32) if number not in (9, 19)],
+        setsigdef=[number for number in range(1, 32) if number not in (SIGKILL, SIGSTOP)],
     )
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
