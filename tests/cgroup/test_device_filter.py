@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ocirun.cgroup.files import device_filter
 from ocirun.cgroup.settings import translate, translation
 
-from .sheet import without
+from .translated import without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

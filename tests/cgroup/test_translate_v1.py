@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ocirun.cgroup.settings import translate, translation
 from ocirun.errors import ConfigError
 
-from .sheet import MIB, make, refused, warned, without
+from .translated import MIB, make, refused, warned, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 
 from ocirun.cgroup.settings import common
 
-from .sheet import MIB, make, refused
+from .translated import MIB, make, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

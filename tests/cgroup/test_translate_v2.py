@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ocirun.cgroup.settings import translate, v2
 
-from .sheet import MIB, make_v2, refused_v2, without
+from .translated import MIB, make_v2, refused_v2, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

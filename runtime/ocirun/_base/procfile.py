@@ -9,6 +9,7 @@ descriptors says nothing of it, and is an error.
 from __future__ import annotations
 
 import os
+from errno import ENODEV, ENOENT, ENOTDIR, ESRCH
 
 from ..errors import HostError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _PAGE = 4096
 
 # ENOENT, ESRCH, ENODEV, ENOTDIR: there is no such file, process or group (any more).
-GONE = (2, 3, 19, 20)
+GONE = (ENOENT, ESRCH, ENODEV, ENOTDIR)
 # EPERM, EIO, ENXIO, EACCES, EISDIR, EINVAL, ELOOP, ENODATA, EOPNOTSUPP: there, and without an answer for us.
 _SILENT = (1, 5, 6, 13, 21, 22, 40, 61, 95)
 

@@ -4,10 +4,16 @@
       ID/                0711, made with mkdir: the one step that decides who owns an id
         state.json       the record (state/record.py), replaced by rename
         config.json      the config as it was at create
-        resources.json   the limits as `update` left them, once there was one (resources.py)
-        usage.json       what it has used, kept where its cgroup goes before its state (used.py)
+        resources.json   the limits as `update` left them, once there was one (commands/update.py)
+        usage.json       what it has used, kept where its cgroup goes before its state (usage.py)
         start            a fifo: the init process waits at it for `start`
-        progress         shared memory of the init helper (csrc/executor/ops.h)
+        progress         shared memory of the helper (csrc/executor/ops.h)
+
+    and links, of which only the text counts, as it is written in one step:
+
+        spare            enough of the record to clean up by, should state.json be damaged (record.py)
+        looked, made     what is known only after the record was written (record.py)
+        caller           the process with which a run ends (caller.py)
 
 Nothing here follows a link below the root: the container's directory is opened
 once, and its files by descriptor.
@@ -17,7 +23,7 @@ from __future__ import annotations
 
 import os
 import time
-from errno import EACCES, ENOENT, ENOTDIR, EPERM
+from errno import EACCES, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM
 
 from .._base import procfile
 from ..errors import (
@@ -37,8 +43,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A damaged or hostile file must not fill memory; the largest real one is a copy of config.json.
 _FILE_MAX = 20 << 20
-# What says of a file of ours that it is not there, or is none: also EISDIR, ELOOP.
-NO_FILE = (*procfile.GONE, 21, 40)
+# What says of a file of ours that it is not there, or is none.
+NO_FILE = (*procfile.GONE, EISDIR, ELOOP)
 
 
 def remedy() -> str:

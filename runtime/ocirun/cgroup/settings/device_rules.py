@@ -76,7 +76,7 @@ class Rule:
 
 
 def parse(rules: Sequence[Mapping[str, Any]], result: Translation) -> list[Rule]:
-    """Return the rules of the config; problems go to the sheet."""
+    """Return the rules of the config; problems go to the result."""
     parsed: list[Rule] = []
     for index, entry in enumerate(rules):
         at = f"devices/{index}"

@@ -54,13 +54,13 @@ def v2(
 ) -> tuple[list[Setting], list[Problem]]:
     """Translate for cgroup v2."""
     resources = resources or {}
-    sheet = Translation(available, pointer)
+    result = Translation(available, pointer)
     if devices:
-        device_rules.v2(resources.get("devices") or (), sheet)
-    sheet.fill(resources, v2_blocks.BLOCKS)
+        device_rules.v2(resources.get("devices") or (), result)
+    result.fill(resources, v2_blocks.BLOCKS)
     if resources.get("unified"):
-        v2_blocks.unified(resources["unified"], sheet)
-    return sheet.result()
+        v2_blocks.unified(resources["unified"], result)
+    return result.result()
 
 
 def v1(
@@ -72,31 +72,31 @@ def v1(
 ) -> tuple[list[Setting], list[Problem]]:
     """Translate for cgroup v1."""
     resources = resources or {}
-    sheet = Translation(available, pointer)
+    result = Translation(available, pointer)
     if devices:
-        device_rules.v1(resources.get("devices") or (), sheet)
-    sheet.fill(resources, v1_blocks.BLOCKS)
+        device_rules.v1(resources.get("devices") or (), result)
+    result.fill(resources, v1_blocks.BLOCKS)
     if resources.get("unified"):
-        sheet.problem("unified", "is for cgroup v2, and the container's groups are on v1", expected="absent")
-    return sheet.result()
+        result.problem("unified", "is for cgroup v2, and the container's groups are on v1", expected="absent")
+    return result.result()
 
 
 def none(resources: Mapping[str, Any] | None, *, pointer: str = POINTER) -> tuple[list[Setting], list[Problem]]:
     """Translate for a container without a cgroup: every limit is refused."""
     resources = resources or {}
-    sheet = Translation(_nothing, pointer)
+    result = Translation(_nothing, pointer)
     if resources.get("devices"):
-        sheet.warn("devices", "is not enforced, since the container has no cgroup")
+        result.warn("devices", "is not enforced, since the container has no cgroup")
     rest = {key: block for key, block in resources.items() if key not in ("devices", "unified")}
     try:
         v1(rest, pointer=pointer, available=_nothing, devices=False)
     except ConfigError as error:
-        sheet.problems += error.problems
+        result.problems += error.problems
     if resources.get("unified"):
-        sheet.problem("unified", "cannot be applied, since the container has no cgroup")
-    for problem in sheet.problems:
+        result.problem("unified", "cannot be applied, since the container has no cgroup")
+    for problem in result.problems:
         problem.expected = problem.expected or "absent, or a cgroupsPath that the caller may make"
-    return sheet.result()
+    return result.result()
 
 
 def _nothing(*_: str) -> bool:

@@ -175,7 +175,7 @@ def personality(block: Mapping[str, Any] | None, *, pointer: str = "/linux/perso
 def memory_policy(block: Mapping[str, Any] | None, *, pointer: str = "/linux/memoryPolicy") -> tuple[int, int] | None:
     """Return ``linux.memoryPolicy`` as (mode and flags, mask of nodes) for set_mempolicy(2), or None where absent.
 
-    Which modes take nodes and flags is for the rules of the config (rules/rare.py).
+    Which modes take nodes and flags is for the rules of the config (rules/seldom.py).
     """
     if block is None:
         return None
