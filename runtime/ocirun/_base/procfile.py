@@ -9,7 +9,7 @@ descriptors says nothing of it, and is an error.
 from __future__ import annotations
 
 import os
-from errno import ENODEV, ENOENT, ENOTDIR, ESRCH
+from errno import EACCES, EINVAL, EIO, EISDIR, ELOOP, ENODATA, ENODEV, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ESRCH
 
 from ..errors import HostError
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 
-# ENOENT, ESRCH, ENODEV, ENOTDIR: there is no such file, process or group (any more).
+# There is no such file, process or group (any more).
 GONE = (ENOENT, ESRCH, ENODEV, ENOTDIR)
-# EPERM, EIO, ENXIO, EACCES, EISDIR, EINVAL, ELOOP, ENODATA, EOPNOTSUPP: there, and without an answer for us.
-_SILENT = (1, 5, 6, 13, 21, 22, 40, 61, 95)
+# There, and without an answer for us.
+_SILENT = (EPERM, EIO, ENXIO, EACCES, EISDIR, EINVAL, ELOOP, ENODATA, EOPNOTSUPP)
 
 
 def open_into(held: list[int], path: str, flags: int = 0) -> None:
