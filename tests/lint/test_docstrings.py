@@ -19,7 +19,7 @@ Handle Have Hide Hold Ignore Import Insert Join Keep Kill Label Leave Let Load L
 Match Merge Mount Move Narrow Note Notice Open Parse Pass Pause Plan Poll Prepare Print Probe Put Raise Read
 Reap Record Refuse Register Reject Remember Remove Rename Replace Report Reserve Reset Resolve Restore Resume
 Return Reuse Rewrite Run Save Say See Send Set Show Signal Skip Sort Split Start Stop Store Switch Take Tell
-Thaw Translate Turn Undo Unlock Unmount Update Use Verify Wait Wake Walk Warn Watch Widen Work Wrap Write
+Thaw Translate Try Turn Undo Unlock Unmount Update Use Verify Wait Wake Walk Warn Watch Widen Work Wrap Write
 Yield
 """
 VERBS = frozenset(_WORDS.split())

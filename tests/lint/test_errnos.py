@@ -18,6 +18,7 @@ WIDE = {"OSError", "IOError", "EnvironmentError", "HostError", "OcirunError", "E
 UNDO = "takes something back after a failure: the other steps are to run, and the failure is told"
 LAST = "there is nobody to tell, and nothing depends on it"
 WORDS = "only the words of an error, or a line of a report, depend on it"
+ANSWER = "becomes an answer of the doctor, with its errno"
 # (file, function) -> reason
 EXCEPTIONS = {
     ("audit/bundle.py", "_on_this_host"): WORDS,
@@ -47,6 +48,10 @@ EXCEPTIONS = {
     ("state/glance.py", "look"): "without them the way of `state` is taken",
     ("state/glance.py", "read_name"): "nothing read is nothing known: the way of `state` is taken then",
     ("commands/create.py", "stopped"): "poststop hooks: the others are to run, and the first failure is told",
+    ("doctor/cgroups.py", "cgroups"): ANSWER,
+    ("doctor/mounts.py", "mounts"): ANSWER,
+    ("doctor/namespaces.py", "_start"): ANSWER,
+    ("doctor/rest.py", "seccomp"): ANSWER,
     ("execute/criu/service.py", "log_tail"): WORDS,
     ("execute/seccomp/filter_cache.py", "_open_cache"): "without the cache the filter is compiled",
     ("execute/seccomp/filter_cache.py", "_read"): "without the entry the filter is compiled",

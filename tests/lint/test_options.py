@@ -15,6 +15,10 @@ OTHERS = (
     "`ocirun spec --rootless`",
     "`ocirun explain --print-host-facts`",
     "`numactl --hardware`",
+    "`unshare --mount`",
+    "`--security-opt ",  # of Docker and podman
+    "`mount --bind",
+    "`systemd-run --user",
 )
 SHOWN = {"--no-pivot was given", "--user "}  # systemctl's
 OPTION = re.compile(r"(?<![\w-])--[a-z]")

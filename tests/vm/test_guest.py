@@ -18,6 +18,7 @@ NATIVE = (
     "tests/live/test_v2_resources.py",
     "tests/live/test_limits_felt.py",
     "tests/vm/inside/check_apparmor.py",
+    "tests/vm/inside/check_doctor.py",
     "tests/live/test_systemd.py",
     "tests/live/test_host_facts.py",
     "tests/api/test_container.py",

@@ -37,14 +37,16 @@ class Call:
     values     options and arguments of the command
     settings   what the global options come to
     given      the global options themselves
+    start      how this interpreter was started, see `main`
     """
 
-    __slots__ = ("given", "settings", "values")
+    __slots__ = ("given", "settings", "start", "values")
 
-    def __init__(self, values: Values, settings: Settings, given: Values) -> None:
+    def __init__(self, values: Values, settings: Settings, given: Values, start: str = "module") -> None:
         self.values = values
         self.settings = settings
         self.given = given
+        self.start = start
 
     @property
     def id(self) -> str:

@@ -97,7 +97,7 @@ def _dispatch(words: list[str], given: Values, start: str) -> int:
     if values.flag("help"):
         return _help([name])
     _check_count(command, values)
-    call = Call(values, settings(given), given)
+    call = Call(values, settings(given), given, start)
     if call.debug is not None:
         # Not the arguments, which may be secret.
         call.debug(f"{name}: state root {call.settings.root}", {"command": name})

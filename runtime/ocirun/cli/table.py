@@ -174,6 +174,7 @@ COMMANDS = {
     "checkpoint": "checkpoint",
     "restore": "restore",
     "spec": "spec",
+    "doctor": "doctor",
     "check": "check",
     "explain": "explain",
     "features": "features",

@@ -74,5 +74,10 @@ def map_mount(context: Context, mount: int, *, path: str, by: str, recursive: bo
             f"the mount on {path} cannot be id-mapped: mount_setattr: {errno_words(-result)}",
             call="mount_setattr",
             errno=-result,
-            remedy=_REMEDIES.get(-result, ""),
+            remedy=remedy(-result),
         )
+
+
+def remedy(errno: int) -> str:
+    """Tell what may help where mount_setattr(2) refuses a mapping, or ""."""
+    return _REMEDIES.get(errno, "")
