@@ -146,7 +146,7 @@ def _too_soon(place: Place) -> str:
 
 
 def _others(directory: str) -> str:
-    """Return whether somebody else than the caller and root has a say in what is in a directory, "" if not.
+    """Return who else than the caller and root has a say in what is in a directory, "" for nobody.
     Raises OSError.
 
     Who may write to a directory can put another in the place of one in it, unless it is sticky (inode(7)).
