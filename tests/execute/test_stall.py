@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ocirun.errors import HostError, StateError
+from ocirun.errors import HostError, StateError, StepError
 from ocirun.execute import stall
 from ocirun.execute.stall import Stall
+from ocirun.plan.ops import INIT, Op, Plan
 
 
 class World:
@@ -44,7 +45,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def make(world: World, *, ignore_paused: bool = False, signals: bool = True) -> Stall:
-    return Stall(world, world if signals else None, ignore_paused=ignore_paused)  # type: ignore[arg-type]
+    ops = [
+        Op("sync", INIT, "", {}),
+        Op("join_namespace", INIT, "/linux/namespaces/1/path", {"slot": "ns_ipc", "flag": 0}),
+    ]
+    plan = Plan(ops, [], 0, [], [])
+    return Stall(plan, world, world if signals else None, ignore_paused=ignore_paused)  # type: ignore[arg-type]
 
 
 def test_progress_goes_on(world: World) -> None:
@@ -58,8 +64,10 @@ def test_silence_ends(world: World) -> None:
     check = make(world)
     assert world.after(check, 0.25)
     assert world.after(check, 29.9)
-    with pytest.raises(HostError, match="operation 1 of the init helper has not ended within 30 s"):
+    with pytest.raises(StepError, match=r"namespace.*: the helper has not done it within 30 s") as caught:
         world.after(check, 0.2)
+    found = caught.value
+    assert (found.index, found.operation, found.pointer) == (1, "join_namespace", "/linux/namespaces/1/path")
 
 
 @pytest.mark.parametrize("letter", ["T", "t"])

@@ -196,7 +196,7 @@ def _carry_out(session: Session, options: ExecOptions) -> int:
     try:
         if not options.detach and options.foreground:
             signals = foreground.forwarder()
-        session.idle = Stall(session.cgroup, signals, ignore_paused=options.ignore_paused)
+        session.idle = Stall(session.plan, session.cgroup, signals, ignore_paused=options.ignore_paused)
         if signals is None or "master" not in session.plan.slots:
             # Nothing of ours comes between: the word for the start is given with the answer at `ready`.
             session.side.native.go = 1

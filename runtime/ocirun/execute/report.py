@@ -186,6 +186,18 @@ def _killed(op: Op, index: int, ended: int) -> StepError:
     )
 
 
+def silent(op: Op, index: int, seconds: float) -> StepError:
+    """Return the error of a helper that does not end operation `op`, number `index`."""
+    return StepError(
+        f"{_place(op)}{render.phrase(op)}: the helper has not done it within {seconds:.0f} s",
+        index=index,
+        actor="init",
+        pointer=op.pointer,
+        operation=op.name,
+        remedy="the container may have no memory or processor time left",
+    )
+
+
 def _object(op: Op, progress: Progress, holding: tuple[str, str]) -> str:
     """Return what the failed call acted on; "" where the phrase of the operation says it already."""
     slot, held = holding

@@ -15,6 +15,7 @@ from ..state import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..cgroup.driver import Driver
+    from ..plan.ops import Plan
     from .spawn import Helper
     from .streams.forwarder import Forwarder
 
@@ -38,14 +39,16 @@ _ENDING = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 class Stall:
     """Asked again and again while the helper is silent; raises when waiting has no sense any more.
 
+    plan            that is carried out
     cgroup          of the container
     signals         the caller's signals, or None where they have their own effect
     ignore_paused   a frozen container is waited for
     """
 
-    __slots__ = ("_cgroup", "_ended", "_index", "_moved", "_signals", "_stopped", "ignore_paused")
+    __slots__ = ("_cgroup", "_ended", "_index", "_moved", "_plan", "_signals", "_stopped", "ignore_paused")
 
-    def __init__(self, cgroup: Driver, signals: Forwarder | None, *, ignore_paused: bool) -> None:
+    def __init__(self, plan: Plan, cgroup: Driver, signals: Forwarder | None, *, ignore_paused: bool) -> None:
+        self._plan = plan
         self._cgroup = cgroup
         self._signals = signals
         self.ignore_paused = ignore_paused
@@ -55,8 +58,8 @@ class Stall:
     def __call__(self, helper: Helper) -> bool:
         """Return False when the helper has ended, and no other process goes on in its place.
 
-        Raises StateError when the container was paused meanwhile, HostError on a signal of the caller,
-        for a helper that stays stopped, and for one that does not get on.
+        Raises StateError when the container was paused meanwhile, HostError on a signal of the caller and
+        for a helper that stays stopped, StepError for one that does not get on.
         """
         for number in self._signals.peek() if self._signals else ():
             if number in _ENDING:
@@ -79,10 +82,9 @@ class Stall:
         if index != self._index:
             self._index, self._moved = index, now
         elif now - self._moved > _SILENT_LIMIT:
-            raise HostError(
-                f"operation {index} of the init helper has not ended within {_SILENT_LIMIT:.0f} s",
-                remedy="the container may have no memory or processor time left",
-            )
+            from . import report
+
+            raise report.silent(self._plan.ops[index], index, _SILENT_LIMIT)
         return True
 
     def _refuse_stop(self, letter: str, now: float) -> None:

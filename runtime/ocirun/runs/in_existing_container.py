@@ -89,7 +89,7 @@ def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
         except BaseException:
             cgroup.close()
             raise
-        session.idle = Stall(cgroup, None, ignore_paused=False)
+        session.idle = Stall(session.plan, cgroup, None, ignore_paused=False)
         return session
     finally:
         os.close(directory)
