@@ -22,11 +22,13 @@ IMPORTER = Path(__file__).resolve().parent / "start" / "importer.py"
 # No command comes by these on its way to a container; the API's own modules are not the command line's.
 COLD = (
     "ocirun.audit",
+    "ocirun.cli.commands.bundle",
     "ocirun.cli.commands.check",
     "ocirun.cli.commands.completion",
     "ocirun.cli.completion",
     "ocirun.cli.help",
     "ocirun.cli.manual",
+    "ocirun.image",
 )
 API = ("ocirun.aio", "ocirun.runs")
 # It would run the command line.

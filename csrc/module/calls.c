@@ -9,6 +9,7 @@
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
+#include <stdio.h> /* RENAME_NOREPLACE */
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -39,6 +40,12 @@ int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, u
 	long r = syscall(__NR_openat2, dirfd, path, &how, sizeof(how));
 
 	return r < 0 ? -errno : (int)r;
+}
+
+/* Never takes the place of something that has the name. */
+int ocirun_rename_new(int olddir, const char *oldname, int newdir, const char *newname)
+{
+	return syscall(__NR_renameat2, olddir, oldname, newdir, newname, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
 /* The first `size` bytes of a file, up to its end; how many, -errno. */

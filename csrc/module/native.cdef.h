@@ -86,6 +86,7 @@ int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd);
 int ocirun_mount_setattr(int fd, unsigned int flags, uint64_t set, uint64_t propagation, int userns_fd);
 int ocirun_netlink_socket(int namespace);
 int ocirun_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int ocirun_rename_new(int olddir, const char *oldname, int newdir, const char *newname);
 void ocirun_read_files(const char *paths, unsigned int count, char *buffer, size_t size, int64_t *lengths);
 int64_t ocirun_fs_type(int fd);
 int ocirun_set_subreaper(int on);

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocirun.errors import ContainerNotFoundError as ContainerNotFoundError
     from ocirun.errors import HookError as HookError
     from ocirun.errors import HostError as HostError
+    from ocirun.errors import ImageError as ImageError
     from ocirun.errors import InvalidIdError as InvalidIdError
     from ocirun.errors import OcirunError as OcirunError
     from ocirun.errors import Problem as Problem
@@ -64,6 +65,7 @@ _NAMES = {
         "ContainerNotFoundError",
         "HookError",
         "HostError",
+        "ImageError",
         "InvalidIdError",
         "OcirunError",
         "Problem",

@@ -9,6 +9,7 @@
     |- ContainerExistsError     the id is taken
     |- StateError               the container is in a state that forbids the operation
     |- StateDamagedError        the saved state cannot be trusted
+    |- ImageError               an image that cannot be unpacked
     |- HostError                a call of the runtime itself failed
     `- StepError                an operation of the plan failed
        |- HookError             ... and it was a hook
@@ -246,6 +247,57 @@ class StateDamagedError(OcirunError):
     """The saved state of a container cannot be read or trusted."""
 
     code = "state-damaged"
+
+
+class ImageError(OcirunError):
+    """An image is damaged, hostile, or not what was asked for; nothing of it is left.
+
+    image   path of the image, or ""
+    blob    digest or name of the part of it, or ""
+    entry   path of the file in the part, or ""
+    reason  what is wrong, without these
+    """
+
+    code = "image"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        image: str = "",
+        blob: str = "",
+        entry: str = "",
+        pointer: str = "",
+        operation: str = "",
+        call: str = "",
+        errno: int = 0,
+        remedy: str = "",
+    ) -> None:
+        message = ": ".join(part for part in (image, blob, entry, reason) if part)
+        super().__init__(message, pointer=pointer, operation=operation, call=call, errno=errno, remedy=remedy)
+        self.reason = reason
+        self.image = image
+        self.blob = blob
+        self.entry = entry
+
+    def inside(self, *, image: str = "", blob: str = "", entry: str = "") -> ImageError:
+        """Make the same error with the places that it does not name itself."""
+        return ImageError(
+            self.reason,
+            image=self.image or image,
+            blob=self.blob or blob,
+            entry=self.entry or entry,
+            pointer=self.pointer,
+            operation=self.operation,
+            call=self.call,
+            errno=self.errno,
+            remedy=self.remedy,
+        )
+
+    def record(self) -> dict[str, object]:
+        """The error as plain values, for ``--log-format json``."""
+        places = {"image": self.image, "blob": self.blob, "entry": self.entry}
+        return {**super().record(), **{name: value for name, value in places.items() if value}}
 
 
 class HostError(OcirunError):

@@ -72,6 +72,8 @@ EXCEPTIONS = {
         "cli/commands/spec.py",
         "os.unlink",
     ): "takes back the file that was just made with O_EXCL, in a directory the caller chose",
+    ("cli/commands/bundle.py", "os.path.exists"): "a fact about the kernel, in its own file system",
+    ("cli/commands/bundle.py", "signal.signal"): "the command owns its process, and puts the handlers back",
     ("cli/top/screen.py", "signal.signal"): "the command owns its process, and puts the handlers back",
     ("cli/manual.py", "open"): "makes the man pages of the project; no command of the runtime comes here",
     ("config/load.py", "os.path.isdir"): "words an error that has happened already",

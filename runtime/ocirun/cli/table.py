@@ -174,6 +174,7 @@ COMMANDS = {
     "checkpoint": "checkpoint",
     "restore": "restore",
     "spec": "spec",
+    "bundle": "bundle",
     "doctor": "doctor",
     "check": "check",
     "explain": "explain",

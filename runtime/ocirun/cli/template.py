@@ -6,7 +6,13 @@ from ocirun._base.version import SPEC_VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
+
+    Line = tuple[int, int, int]
+
+# The group of terminals, in all distributions.
+_TTY = 5
 
 _CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
 
@@ -91,6 +97,23 @@ def make_rootless(config: dict[str, Any], *, uid: int, gid: int) -> None:
             mount.update(type="none", source="/sys", options=["rbind", "nosuid", "noexec", "nodev", "ro"])
         elif "options" in mount:
             mount["options"] = [word for word in mount["options"] if not word.startswith(("uid=", "gid="))]
+
+
+def make_mapped(config: dict[str, Any], *, uids: Sequence[Line], gids: Sequence[Line]) -> None:
+    """Change `config` so that root can run it in a user namespace.
+
+    uids, gids   its maps, as lines of (first id inside, first id of the host, how many)
+    A ``gid=`` that is not mapped is left out of mounts, as mounting would fail (EINVAL).
+    """
+    linux = config["linux"]
+    linux["namespaces"].append({"type": "user"})
+    for key, lines in (("uidMappings", uids), ("gidMappings", gids)):
+        linux[key] = [{"containerID": first, "hostID": host, "size": size} for first, host, size in lines]
+    if any(first <= _TTY < first + size for first, _, size in gids):
+        return
+    for mount in config["mounts"]:
+        if "options" in mount:
+            mount["options"] = [word for word in mount["options"] if word != f"gid={_TTY}"]
 
 
 def _mount(destination: str, type: str, source: str, options: tuple[str, ...]) -> dict[str, Any]:

@@ -1,0 +1,331 @@
+"""A directory tree that is being made, in which no path leads outside.
+
+Directories are looked up with openat2(2) below the descriptor of the root, and what is in them by one name that is no
+path; so it does not matter what links the tree holds.  The tree is nobody else's until it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .._native import lib
+from ..errors import ImageError, errno_words
+from .tar import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 1, 2, 4, 8, 16
+_STRICT = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV
+_FOLLOWING = _IN_ROOT | _NO_MAGICLINKS | _NO_XDEV
+_ENOENT, _ENOTDIR, _ELOOP = 2, 20, 40
+# Descriptors of directories that are kept open: entries of an archive lie side by side.
+_KEPT = 64
+_PATH_MAX = 4095
+
+
+class Tree:
+    """The tree below a descriptor.
+
+    fd     its root, which the caller closes after `close`
+    call   the last system call that was made, for the message if it fails
+    owner  uid and gid of the directories that are made without an entry
+    made   paths of the directories that were made without an entry for them, in order
+    """
+
+    __slots__ = ("_open", "_place", "call", "fd", "made", "owner")
+
+    def __init__(self, fd: int, owner: tuple[int, int]) -> None:
+        self.fd = fd
+        self.owner = owner
+        self.call = ""
+        self.made: list[bytes] = []
+        self._open: dict[bytes, tuple[int, bytes]] = {}
+        self._place = b""
+
+    def close(self) -> None:
+        """Let go of the directories that are kept open."""
+        while self._open:
+            os.close(self._open.popitem()[1][0])
+
+    def directory(self, path: bytes) -> tuple[int, bytes]:
+        """A directory's descriptor, which stays the tree's, and its path without links.  Makes what is missing.
+
+        path   from the root, without slashes at its ends and without dots; links in it are followed in the tree
+        Raises ImageError where it leads to no directory; OSError.
+        """
+        found = self._open.pop(path, None)
+        if found is None:
+            found = self._find(path)
+            while len(self._open) >= _KEPT:
+                os.close(self._open.pop(next(iter(self._open)))[0])
+        self._open[path] = found  # the newest is the last
+        return found
+
+    def _find(self, path: bytes) -> tuple[int, bytes]:
+        self.call = "openat2"
+        fd = lib.ocirun_openat2(self.fd, path or b".", _DIRECTORY, 0, _STRICT)
+        if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
+            return self._walk(path)
+        if fd < 0:
+            raise OSError(-fd, errno_words(-fd))
+        return fd, path
+
+    def _walk(self, path: bytes) -> tuple[int, bytes]:
+        """The same name by name, for a path of which something is missing or a link."""
+        fd, place = os.dup(self.fd), b""
+        try:
+            for name in path.split(b"/"):
+                inner = place_of_inner = None
+                self.call = "openat"
+                try:
+                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                except FileNotFoundError:
+                    self.call = "mkdirat"
+                    os.mkdir(name, 0o700, dir_fd=fd)
+                    self.made.append(join(place, name))
+                    self.call = "fchownat"
+                    os.chown(name, *self.owner, dir_fd=fd, follow_symlinks=False)
+                    self.call = "openat"
+                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                except NotADirectoryError:
+                    inner, place_of_inner = self._followed(join(place, name))
+                os.close(fd)
+                fd, place = inner, join(place, name) if place_of_inner is None else place_of_inner
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, place
+
+    def look(self, path: str) -> tuple[os.stat_result, bytes] | None:
+        """What a directory is, and its path without links; None if there is none.
+
+        Raises ImageError where the path leads to something else, OSError.
+        """
+        self.call = "openat2"
+        name = os.fsencode(path)
+        fd = lib.ocirun_openat2(self.fd, name, os.O_PATH, 0, _FOLLOWING)
+        if fd == -_ENOENT:
+            return None
+        if fd >= 0:
+            os.close(fd)
+        fd, place = self._followed(name)
+        try:
+            return os.fstat(fd), place
+        finally:
+            os.close(fd)
+
+    def _followed(self, path: bytes) -> tuple[int, bytes]:
+        """The directory that a link leads to, and its path, as the kernel has it."""
+        self.call = "openat2"
+        fd = lib.ocirun_openat2(self.fd, path, _DIRECTORY & ~os.O_NOFOLLOW, 0, _FOLLOWING)
+        if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
+            raise ImageError(f"leads through {shown(path)}, which is neither a directory nor a link to one")
+        if fd < 0:
+            raise OSError(-fd, errno_words(-fd))
+        try:
+            self.call = "readlinkat"
+            self._place = self._place or os.readlink(f"/proc/self/fd/{self.fd}".encode()).rstrip(b"/")
+            return fd, os.readlink(f"/proc/self/fd/{fd}".encode())[len(self._place) + 1 :]
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _kind(self, parent: int, name: bytes) -> int:
+        """The type bits of what has a name, 0 if nothing has it."""
+        self.call = "newfstatat"
+        try:
+            return os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode & 0o170000
+        except FileNotFoundError:
+            return 0
+
+    def is_directory(self, parent: int, name: bytes) -> bool:
+        """Whether a directory has a name."""
+        return self._kind(parent, name) == 0o040000
+
+    def clear(self, parent: int, name: bytes, *, but_directory: bool = False) -> bool:
+        """Make room for a name; whether a directory is left there, which `but_directory` allows."""
+        kind = self._kind(parent, name)
+        if kind == 0o040000 and but_directory:
+            return True
+        if kind:
+            self._drop(parent, name, kind)
+        return False
+
+    def _drop(self, parent: int, name: bytes, kind: int) -> None:
+        if kind in (0o040000, 0o120000):
+            # What paths lead to is another thing now.
+            kept = os.dup(parent)
+            try:
+                self.close()
+                self.call = "unlinkat"
+                remove(kept, name)
+            finally:
+                os.close(kept)
+            return
+        self.call = "unlinkat"
+        os.unlink(name, dir_fd=parent)
+
+    def hide(self, place: bytes, name: bytes, kept: Container[bytes]) -> None:
+        """Remove what has a name, but for the paths in `kept`: those of the layer that hides it.
+
+        place   the path of the directory without links
+        """
+        parent, _ = self.directory(place)
+        path = join(place, name)
+        kind = self._kind(parent, name)
+        if path not in kept:
+            if kind:
+                self._drop(parent, name, kind)
+        elif kind == 0o040000:
+            self.hide_all(path, kept)
+
+    def hide_all(self, place: bytes, kept: Container[bytes]) -> None:
+        """Remove all that is in a directory, but for the paths in `kept`."""
+        pending = [place]
+        while pending:
+            place = pending.pop()
+            fd, _ = self.directory(place)
+            self.call = "getdents64"
+            for name in os.listdir(fd):
+                path = join(place, os.fsencode(name))
+                parent, _ = self.directory(place)
+                kind = self._kind(parent, os.fsencode(name))
+                if path not in kept:
+                    self._drop(parent, os.fsencode(name), kind)
+                elif kind == 0o040000:
+                    pending.append(path)
+
+    def new_file(self, parent: int, name: bytes) -> int:
+        """A new empty file, open for writing."""
+        self.call = "openat"
+        return os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+
+    def find(self, path: bytes) -> tuple[int, bytes]:
+        """The directory and the name of what a hard link is to lead to; links are followed but for the last name.
+
+        Raises ImageError where a directory of it is missing.
+        """
+        above, name = split(path)
+        made = len(self.made)
+        parent, _ = self.directory(above)
+        if len(self.made) > made:
+            raise ImageError(f"is a hard link to {shown(path)}, which does not exist")
+        return parent, name
+
+    def existing(self, path: bytes) -> int:
+        """A directory's descriptor, which is the caller's, without following a link; -1 where there is none."""
+        self.call = "openat2"
+        fd = lib.ocirun_openat2(self.fd, path or b".", _DIRECTORY, 0, _STRICT)
+        if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
+            return -1
+        if fd < 0:
+            raise OSError(-fd, errno_words(-fd))
+        return fd
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """The bytes of a regular file, links followed in the tree; None where there is none.
+
+        most   a longer file is an ImageError
+        """
+        self.call = "openat2"
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+        fd = lib.ocirun_openat2(self.fd, os.fsencode(path), flags, 0, _FOLLOWING)
+        if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
+            return None
+        if fd < 0:
+            raise OSError(-fd, errno_words(-fd))
+        try:
+            status = os.fstat(fd)
+            if status.st_mode & 0o170000 != 0o100000:
+                return None
+            if status.st_size > most:
+                raise ImageError(f"has {status.st_size} bytes, of which at most {most} are read", entry=path)
+            self.call = "read"
+            return os.read(fd, most)
+        finally:
+            os.close(fd)
+
+    def empty(self) -> None:
+        """Remove all that is in the tree."""
+        self.close()
+        empty_directory(self.fd)
+
+
+def parts(name: bytes, what: str = "the path") -> bytes:
+    """The path of an entry without slashes at its ends and without dots; "" is the root.
+
+    A slash at its beginning is that of the root.  Raises ImageError for one that leads upward, or is too long.
+    """
+    found = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in found:
+        raise ImageError(f"{what} {shown(name)!r} leads upward")
+    path = b"/".join(found)
+    if len(path) > _PATH_MAX:
+        raise ImageError(f"{what} has {len(path)} bytes, the kernel's limit is {_PATH_MAX}")
+    return path
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """The directory of a path, and the last name in it."""
+    above, _, name = path.rpartition(b"/")
+    return above, name
+
+
+def join(place: bytes, name: bytes) -> bytes:
+    """The path of a name in a directory."""
+    return place + b"/" + name if place else name
+
+
+def remove(parent: int, name: bytes | str) -> None:
+    """Remove what has a name in a directory, with all that is in it.  Raises OSError."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except IsADirectoryError:
+        fd = _opened(name, parent)
+        try:
+            empty_directory(fd)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=parent)
+
+
+def empty_directory(fd: int) -> None:
+    """Remove all that is in a directory.  Raises OSError.
+
+    Directories are moved up into it one by one, so two descriptors are enough for any depth.
+    """
+    while names := os.listdir(fd):
+        for name in names:
+            try:
+                os.unlink(name, dir_fd=fd)
+                continue
+            except IsADirectoryError:
+                inner = _opened(name, fd)
+            try:
+                for below in os.listdir(inner):
+                    try:
+                        os.unlink(below, dir_fd=inner)
+                    except IsADirectoryError:
+                        # Who may not write to a directory may not move it, see rename(2).
+                        os.close(_opened(below, inner))
+                        os.rename(below, f"~{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=fd)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=fd)
+
+
+def _opened(name: bytes | str, parent: int) -> int:
+    """A directory, which its owner may read and change afterwards."""
+    if os.geteuid() == 0:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    held = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        path_of_fd = f"/proc/self/fd/{held}"
+        os.chmod(path_of_fd, 0o700)
+        return os.open(path_of_fd, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(held)
