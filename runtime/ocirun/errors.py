@@ -295,7 +295,7 @@ class ImageError(OcirunError):
         )
 
     def record(self) -> dict[str, object]:
-        """The error as plain values, for ``--log-format json``."""
+        """Return the error as plain values, for ``--log-format json``."""
         places = {"image": self.image, "blob": self.blob, "entry": self.entry}
         return {**super().record(), **{name: value for name, value in places.items() if value}}
 

@@ -49,7 +49,7 @@ def make(
     warn: Callable[[str], None],
     progress: Progress | None = None,
 ) -> None:
-    """Unpack an image to a bundle: a new directory with rootfs and config.json, for its owner alone.
+    """Make a bundle of an image: a new directory with rootfs and config.json, for its owner alone.
 
     image        path of an OCI image layout, of an archive of an image or of a root file system; ``-``: standard input
     directory    path of the bundle, which must not exist

@@ -83,14 +83,14 @@ def _text(values: Object, key: str) -> str:
 
 
 def _path(text: str, what: str) -> str:
-    """An absolute path; docker takes a relative one for one of the root."""
+    """Make an absolute path; docker takes a relative one for one of the root."""
     if ".." in text.split("/") or "\0" in text:
         raise ImageError(f"{what} {text!r:.200} leads upward, or has a NUL character")
     return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
 
 
 def _environment(words: list[str], template: list[str]) -> list[str]:
-    """The image's variables, and those of the template that it does not have."""
+    """Return the image's variables, and those of the template that it does not have."""
     for word in words:
         if "=" not in word[1:] or "\0" in word:
             raise ImageError(f"Env has {word!r:.100}, which is not NAME=VALUE")
@@ -99,7 +99,7 @@ def _environment(words: list[str], template: list[str]) -> list[str]:
 
 
 def _volume(path: str, unpacking: Unpacking) -> Object:
-    """A mount in place of a volume, which has what the image has there, and is gone with the container."""
+    """Make a mount in place of a volume, which has what the image has there, and is gone with the container."""
     destination = _path(path, "the volume")
     if destination == "/":
         raise ImageError("a volume is the root")
@@ -131,7 +131,7 @@ def _annotations(image: Object, wanted: Object, warn: Callable[[str], None]) -> 
 
 
 def look_up(text: str, tree: Tree) -> dict[str, Any]:
-    """``process.user`` for the ``User`` of an image: "", USER or USER:GROUP, each by name or number.
+    """Find ``process.user`` for the ``User`` of an image: "", USER or USER:GROUP, each by name or number.
 
     A user without a group has the group that /etc/passwd gives, and those of which it is a member; with a group it
     has that one alone (image-spec conversion.md).  Raises ImageError for a name that is not there, HostError.
@@ -173,7 +173,7 @@ def _lines(tree: Tree, path: str) -> list[list[str]]:
 
 
 def _find(tree: Tree, path: str, wanted: str, *, fields: int) -> list[str] | None:
-    """The line of a name, or of an id: a number is never taken for a name, which the image could give to anybody."""
+    """Find the line of a name, or of an id: a number is no name, as the image could give that to anybody."""
     place = 2 if wanted.isascii() and wanted.isdigit() else 0
     if place:
         wanted = str(_id(wanted, "User"))

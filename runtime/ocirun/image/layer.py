@@ -70,7 +70,7 @@ class Unpacking:
                 ) from None
 
     def directory(self, path: str) -> tuple[int, int, int]:
-        """Mode, uid and gid, as in the container, of what a path leads to; those of a new directory if to none.
+        """Return mode, uid and gid, as in the container, of what a path leads to; those of a new directory if to none.
 
         Raises OSError, and ImageError where it is no directory.
         """
@@ -149,7 +149,7 @@ class Unpacking:
             path = split(path)[0]
 
     def _take_made(self) -> None:
-        """Directories without an entry can be read by everybody."""
+        """Note that directories without an entry can be read by everybody."""
         for path in self.tree.made:
             self._directories[path] = (0o755, None)
         self.tree.made.clear()
@@ -173,7 +173,7 @@ class Unpacking:
         self._directories[path] = (entry.mode, entry.time)
 
     def _make(self, entry: tar.Entry, stream: Stream, parent: int, above: bytes, name: bytes) -> None:
-        """Anything but a directory; what has the name makes room."""
+        """Make anything but a directory; what has the name makes room."""
         kind = entry.kind
         if kind in (tar.CHARACTER, tar.BLOCK_DEVICE) and not self._owners.nodes:
             self.tree.clear(parent, name)
@@ -210,7 +210,7 @@ class Unpacking:
             self._finish_node(entry, parent, name)
 
     def _finish_node(self, entry: tar.Entry, parent: int, name: bytes) -> None:
-        """Owner, mode, attributes and time of what cannot be opened."""
+        """Set owner, mode, attributes and time of what cannot be opened."""
         self.tree.call = "fchownat"
         uid, gid = self._owners.of(entry.uid, entry.gid)
         os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)

@@ -61,7 +61,7 @@ class Image:
 
 
 def find(source: Source, *, tag: str, platform: Platform, chosen: bool) -> Image | None:
-    """The image that is asked for; None where the source is the archive of a root file system.
+    """Find the image that is asked for; None where the source is the archive of a root file system.
 
     tag        its name or the last part of that; "" for the only one
     platform   what it must be for
@@ -87,7 +87,7 @@ def find(source: Source, *, tag: str, platform: Platform, chosen: bool) -> Image
 
 
 def text_list(value: object, what: str) -> list[str]:
-    """An array of strings, where null is an empty one.  Raises ImageError."""
+    """Check an array of strings, where null is an empty one.  Raises ImageError."""
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
@@ -134,13 +134,13 @@ def _names(descriptor: Object) -> list[str]:
 
 
 def _matches(names: list[str], tag: str) -> bool:
-    """One of the names is the tag, or ends in it; a name of a repository stands for its tag ``latest``."""
+    """Tell if one of the names is the tag, or ends in it; that of a repository stands for its tag ``latest``."""
     ends = [tag] if ":" in tag.rpartition("/")[2] else [tag, f"{tag}:latest"]
     return any(name == end or name.endswith((f"/{end}", f":{end}")) for name in names for end in ends)
 
 
 def _tagged(found: list[Object], tag: str) -> list[Object]:
-    """The descriptors with a tag; without one they must be of one name."""
+    """Choose the descriptors with a tag; without one they must be of one name."""
     names = sorted({", ".join(_names(row)) for row in found} - {""})
     if tag:
         rows = [row for row in found if _matches(_names(row), tag)]
@@ -160,7 +160,7 @@ def _no_tag(tag: str, names: list[str]) -> ImageError:
 
 
 def _for_platform(found: list[Object], platform: Platform) -> Object:
-    """The descriptor for a platform.  What names none is decided by its config."""
+    """Choose the descriptor for a platform.  What names none is decided by its config."""
     ranked = []
     for row in found:
         theirs = row.get("platform")
@@ -208,7 +208,7 @@ def _image(source: Source, manifest: Object, digest: Digest) -> Image:
 
 
 def _diffs(config: Object, count: int, blob: str) -> list[Digest]:
-    """The digests of the layers, decompressed, of which there must be as many as there are layers."""
+    """Return the digests of the layers, decompressed, of which there must be as many as there are layers."""
     rootfs = config.get("rootfs")
     words = text_list(rootfs.get("diff_ids") if isinstance(rootfs, dict) else None, "rootfs.diff_ids")
     if len(words) != count:
@@ -219,7 +219,7 @@ def _diffs(config: Object, count: int, blob: str) -> list[Digest]:
 
 
 def _in_archive(source: Source, tag: str) -> Image:
-    """By manifest.json, which has no digests: those of the layers are in the config."""
+    """Find it by manifest.json, which has no digests: those of the layers are in the config."""
     rows = source.json(source.part("manifest.json"), "manifest.json", list)
     images = [row for row in rows if isinstance(row, dict)]
     if not images or len(images) < len(rows):
@@ -247,7 +247,7 @@ def _in_archive(source: Source, tag: str) -> Image:
 
 
 def _digest_in(name: str) -> Digest | None:
-    """The digest that a file's name is; of a layer only in a layout, as elsewhere it is that of a history."""
+    """Return the digest that a file's name is; of a layer only in a layout, as elsewhere it is that of a history."""
     digits = name.rpartition("/")[2].removesuffix(".json").removeprefix("sha256:")
     if len(digits) != 64 or digits.strip("0123456789abcdef"):
         return None

@@ -44,7 +44,7 @@ class Owners:
         self.nodes = nodes
 
     def of(self, uid: int, gid: int) -> tuple[int, int]:
-        """The host's ids for those of an image.  Raises ImageError for one that is not mapped."""
+        """Return the host's ids for those of an image.  Raises ImageError for one that is not mapped."""
         if self.caller:
             return os.geteuid(), os.getegid()
         if self.uids is None or self.gids is None:
@@ -52,7 +52,7 @@ class Owners:
         return _mapped(self.uids, uid, "uid"), _mapped(self.gids, gid, "gid")
 
     def inside(self, uid: int, gid: int) -> tuple[int, int]:
-        """The ids in the container for those of the host that `of` has given."""
+        """Return the ids in the container for those of the host that `of` has given."""
         if self.caller:
             return 0, 0
         if self.uids is None or self.gids is None:
@@ -61,7 +61,7 @@ class Owners:
         return _mapped(turned[0], uid, "uid"), _mapped(turned[1], gid, "gid")
 
     def attribute(self, name: bytes, value: bytes) -> bytes | None:
-        """The value that an extended attribute of an image is set to; None for one that is left out.
+        """Return the value that an extended attribute of an image is set to; None for one that is left out.
 
         What a security module, the kernel's integrity checks or overlayfs act upon is the host's affair.  An access
         list has ids in it, which are not those of a user namespace.
@@ -76,7 +76,7 @@ class Owners:
         return value if plain and name in (b"system.posix_acl_access", b"system.posix_acl_default") else None
 
     def _capability(self, value: bytes) -> bytes:
-        """File capabilities that hold in the user namespace: with its root's id in them (capabilities(7))."""
+        """Make file capabilities that hold in the user namespace: with its root's id in them (capabilities(7))."""
         if self.uids is None:
             return value
         head = int.from_bytes(value[:4], "little")
@@ -97,7 +97,7 @@ def _mapped(lines: Sequence[Line], id: int, what: str) -> int:
 
 
 def read_map(words: Sequence[str], name: str) -> list[Line]:
-    """The lines of a map, each as CONTAINER:HOST:SIZE.
+    """Read the lines of a map, each as CONTAINER:HOST:SIZE.
 
     name   of the option, for messages
     Raises UsageError; id 0 must be mapped, as root of the namespace sets the container up.

@@ -34,13 +34,13 @@ class Platform:
 
     @classmethod
     def here(cls) -> Platform:
-        """That of this machine."""
+        """Return that of this machine."""
         machine = os.uname().machine
         return cls("linux", *_MACHINES.get(machine, (machine, "")))
 
     @classmethod
     def read(cls, text: str) -> Platform:
-        """That of a text such as ``linux/arm64/v8``; this machine's for "".  Raises UsageError."""
+        """Read a text such as ``linux/arm64/v8``; "" is this machine's.  Raises UsageError."""
         if not text:
             return cls.here()
         words = text.split("/")
@@ -51,7 +51,7 @@ class Platform:
         return cls(*words)
 
     def rank(self, os: object, architecture: object, variant: object) -> int:
-        """How well something for a platform fits here: 0 not at all, more is better."""
+        """Tell how well something for a platform fits: 0 not at all, more is better."""
         if (os, architecture) != (self.os, self.architecture):
             return 0
         theirs, ours = self._plain(variant), self._plain(self.variant)

@@ -55,20 +55,20 @@ class Source:
         return fd
 
     def has(self, name: str) -> bool:
-        """There is such a file."""
+        """Tell if there is such a file."""
         if self.archive is not None:
             return name in self.members
         return self._open(name) is not None
 
     def part(self, name: str) -> Part:
-        """A file of it.  Raises ImageError where there is none, HostError."""
+        """Find a file of it.  Raises ImageError where there is none, HostError."""
         part = self._member(name) if self.archive is not None else self._open(name)
         if part is None:
             raise ImageError("is missing", blob=name)
         return part
 
     def blob(self, digest: Digest, size: object, what: str) -> Part:
-        """A blob of a layout.  Raises ImageError where it is missing or has another size.
+        """Find a blob of a layout.  Raises ImageError where it is missing or has another size.
 
         size   as its descriptor has it
         what   what it is, for the message
@@ -84,7 +84,7 @@ class Source:
         return part
 
     def json(self, part: Part, what: str, kind: type[T], digest: Digest | None = None) -> T:
-        """The object or array that a file holds.  Raises ImageError, HostError.
+        """Return the object or array that a file holds.  Raises ImageError, HostError.
 
         what     what it is, for the message
         kind     dict or list
@@ -166,7 +166,7 @@ def _open(source: Source, path: str, spool: str, limit: int) -> None:
 
 
 def _piped(fd: int) -> Iterator[bytes]:
-    """What comes from standard input."""
+    """Read what comes from standard input."""
     while True:
         try:
             piece = os.read(fd, PIECE)
@@ -178,7 +178,7 @@ def _piped(fd: int) -> Iterator[bytes]:
 
 
 def _spooled(source: Source, pieces: Iterator[bytes], spool: str, limit: int) -> Part:
-    """A copy in a file without a name."""
+    """Copy it into a file without a name."""
     left = Limit(limit)
     try:
         fd = source.hold(os.open(spool, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -196,7 +196,7 @@ def _spooled(source: Source, pieces: Iterator[bytes], spool: str, limit: int) ->
 
 
 def _members(archive: Part) -> dict[str, tuple[Part | None, str]]:
-    """The files of an archive of images; none for one that has so many that it cannot be that."""
+    """Return the files of an archive of images; none for one that has so many that it cannot be that."""
     found: dict[str, tuple[Part | None, str]] = {}
     stream = _Seeking(archive)
     for entry in tar.entries(stream, marked=False):
@@ -229,7 +229,7 @@ class _Seeking(Stream):
         self._archive = archive
 
     def some(self, most: int) -> memoryview:
-        """The next bytes."""
+        """Take the next bytes."""
         data = self._archive.read(self.position, most)
         self.position += len(data)
         return memoryview(data)

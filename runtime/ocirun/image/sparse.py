@@ -34,7 +34,7 @@ def number(field: bytes, what: str) -> int:
 
 
 def gnu_map(stream: Stream, block: bytes, entry: Entry) -> Map:
-    """The map of the old form: 4 places in the header, and 21 in each block behind it.  Raises ImageError."""
+    """Return the map of the old form: 4 places in the header, and 21 in each block behind it.  Raises ImageError."""
     numbers = _octals(block[386:482])
     more = block[482]
     while more:
@@ -47,12 +47,12 @@ def gnu_map(stream: Stream, block: bytes, entry: Entry) -> Map:
 
 
 def pax_map(text: bytes, entry: Entry) -> Map:
-    """The map of the forms 0.0 and 0.1: numbers with commas, in the header.  Raises ImageError."""
+    """Return the map of the forms 0.0 and 0.1: numbers with commas, in the header.  Raises ImageError."""
     return _checked([_decimal(word) for word in text.split(b",")] if text else [], entry)
 
 
 def pax_map_in_data(stream: Stream, entry: Entry) -> Map:
-    """The map of the form 1.0: lines before the data, the first of which tells how many places follow.
+    """Return the map of the form 1.0: lines before the data, the first of which tells how many places follow.
 
     What it takes is subtracted from the data that are stored.  Raises ImageError.
     """
@@ -79,7 +79,7 @@ def pax_map_in_data(stream: Stream, entry: Entry) -> Map:
 
 
 def _octals(text: bytes) -> list[int]:
-    """Pairs of fields of 12 bytes, up to one that is empty."""
+    """Return pairs of fields of 12 bytes, up to one that is empty."""
     numbers: list[int] = []
     for start in range(0, len(text), 24):
         if not text[start]:

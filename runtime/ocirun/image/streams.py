@@ -85,7 +85,7 @@ class Part:
             raise HostError.from_os("read", error, call="pread64") from None
 
     def pieces(self, digest: Digest | None = None, *, told: Callable[[int], None] | None = None) -> Iterator[bytes]:
-        """All of it, in pieces.
+        """Read all of it, in pieces.
 
         digest   compared when the last piece has been taken
         told     called with the number of bytes of each piece
@@ -108,7 +108,7 @@ class Part:
 
 
 def compression(head: bytes) -> str:
-    """How something is compressed that begins with these six bytes: gzip, zstd, "" for not at all.
+    """Tell how something is compressed that begins with these six bytes: gzip, zstd, "" for not at all.
 
     Raises UnsupportedError for others.
     """
@@ -123,7 +123,7 @@ def compression(head: bytes) -> str:
 
 
 def decompressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, decompressed if it begins like gzip or zstd: what it says of itself elsewhere does not count.
+    """Pass pieces on, decompressed if they begin like gzip or zstd: what is said of them elsewhere does not count.
 
     Raises ImageError for damaged data, UnsupportedError for zstd without a library, and other compressions.
     """
@@ -142,7 +142,7 @@ def _chained(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _gunzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """One member of gzip or several, each with the check sum that the library compares."""
+    """Read one member of gzip or several, each with the check sum that the library compares."""
     import zlib
 
     machine = zlib.decompressobj(31)
@@ -170,7 +170,7 @@ def _gunzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _unzstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Frames of zstd, by the library of Python 3.14 or the package zstandard."""
+    """Read frames of zstd, by the library of Python 3.14 or the package zstandard."""
     try:
         library: Any = __import__("compression.zstd", fromlist=("ZstdDecompressor",))
     except ImportError:
@@ -250,7 +250,7 @@ class Stream:
         self.position = 0
 
     def some(self, most: int) -> memoryview:
-        """The next bytes, from one to `most` of them; none at the end."""
+        """Take the next bytes, from one to `most` of them; none at the end."""
         if not self._rest:
             piece = next(self._pieces, b"")
             if not piece:
@@ -265,7 +265,7 @@ class Stream:
         return part
 
     def read(self, size: int) -> bytes:
-        """The next bytes, fewer than `size` only at the end."""
+        """Take the next bytes, fewer than `size` only at the end."""
         part = self.some(size)
         if len(part) == size:
             return bytes(part)
@@ -277,7 +277,7 @@ class Stream:
         return b"".join(parts)
 
     def exactly(self, size: int) -> bytes:
-        """The next bytes.  Raises ImageError where there are fewer."""
+        """Take the next bytes.  Raises ImageError where there are fewer."""
         data = self.read(size)
         if len(data) < size:
             raise self.cut_off()
@@ -292,7 +292,7 @@ class Stream:
             size -= len(part)
 
     def cut_off(self) -> ImageError:
-        """The error of an archive that ends too early."""
+        """Make the error of an archive that ends too early."""
         return ImageError(f"the archive is cut off, at byte {self.position}")
 
     def end(self) -> None:

@@ -90,7 +90,7 @@ class Entry:
 
 
 def entries(stream: Stream, *, marked: bool) -> Iterator[Entry]:
-    """Each entry of the archive, when the stream is at its content; what the caller leaves of that is passed over.
+    """Read each entry of the archive, and then its content, of which the caller takes what it wants.
 
     marked   the archive must have its mark of the end, as nothing else tells that it is whole
     Raises ImageError.
@@ -127,7 +127,7 @@ def entries(stream: Stream, *, marked: bool) -> Iterator[Entry]:
 
 
 def shown(name: bytes) -> str:
-    """A name of an archive for a message; long ones are cut."""
+    """Format a name of an archive for a message; long ones are cut."""
     text = name.decode("utf-8", "backslashreplace")
     return text if len(text) <= 300 else f"{text[:300]}... ({len(name)} bytes)"
 
@@ -156,7 +156,7 @@ def _check_sum(block: bytes) -> None:
 
 
 def _text(stream: Stream, block: bytes, flag: bytes) -> bytes:
-    """The content of a header that describes the next entry."""
+    """Read the content of a header that describes the next entry."""
     size = number(block[124:136], "size")
     if not 0 <= size <= HEADER_LIMIT:
         raise ImageError(f"a header of the type {flag!r} has {size} bytes, the limit is {HEADER_LIMIT}")
@@ -172,7 +172,7 @@ def _decimal(text: bytes, what: str, most: int) -> int:
 
 
 def _records(text: bytes) -> dict[bytes, bytes]:
-    """The records of a pax header, each ``LENGTH KEY=VALUE`` with a line feed; those of sparse maps may repeat."""
+    """Read the records of a pax header: ``LENGTH KEY=VALUE`` and a line feed; those of sparse maps may repeat."""
     found: dict[bytes, bytes] = {}
     start = 0
     places: list[bytes] = []
@@ -238,7 +238,7 @@ def _entry(stream: Stream, block: bytes, long: dict[bytes, bytes], pax: dict[byt
 
 
 def _fill(entry: Entry, block: bytes, pax: dict[bytes, bytes]) -> None:
-    """Size, owner and times, by the pax header where it has them."""
+    """Set size, owner and time, by the pax header where it has them."""
     size = number(block[124:136], "size")
     uid, gid = number(block[108:116], "uid"), number(block[116:124], "gid")
     time = number(block[136:148], "time") * 1_000_000_000
@@ -265,7 +265,7 @@ def _fill(entry: Entry, block: bytes, pax: dict[bytes, bytes]) -> None:
 
 
 def _time(text: bytes) -> int:
-    """Nanoseconds of a decimal number of seconds."""
+    """Return nanoseconds of a decimal number of seconds."""
     whole, dot, part = text.partition(b".")
     digits = whole.removeprefix(b"-")
     if not digits.isdigit() or len(digits) > 15 or (dot and part and not part.isdigit()):
@@ -275,7 +275,7 @@ def _time(text: bytes) -> int:
 
 
 def _sparse(stream: Stream, entry: Entry, pax: dict[bytes, bytes]) -> None:
-    """The places of the data, in one of the three forms that GNU tar writes into pax headers."""
+    """Find the places of the data, in one of the three forms that GNU tar writes into pax headers."""
     major, minor = pax.get(b"GNU.sparse.major", b""), pax.get(b"GNU.sparse.minor", b"")
     if (major, minor) == (b"1", b"0"):
         entry.size = _decimal(pax.get(b"GNU.sparse.realsize", b""), "real size", _SIZE_MAX)

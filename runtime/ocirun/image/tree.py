@@ -52,7 +52,7 @@ class Tree:
             os.close(self._open.popitem()[1][0])
 
     def directory(self, path: bytes) -> tuple[int, bytes]:
-        """A directory's descriptor, which stays the tree's, and its path without links.  Makes what is missing.
+        """Open a directory: its descriptor, which stays the tree's, and its path without links.  Makes what is missing.
 
         path   from the root, without slashes at its ends and without dots; links in it are followed in the tree
         Raises ImageError where it leads to no directory; OSError.
@@ -75,7 +75,7 @@ class Tree:
         return fd, path
 
     def _walk(self, path: bytes) -> tuple[int, bytes]:
-        """The same name by name, for a path of which something is missing or a link."""
+        """Do the same name by name, for a path of which something is missing or a link."""
         fd, place = os.dup(self.fd), b""
         try:
             for name in path.split(b"/"):
@@ -101,7 +101,7 @@ class Tree:
         return fd, place
 
     def look(self, path: str) -> tuple[os.stat_result, bytes] | None:
-        """What a directory is, and its path without links; None if there is none.
+        """Look what a directory is: its status, and its path without links; None if there is none.
 
         Raises ImageError where the path leads to something else, OSError.
         """
@@ -119,7 +119,7 @@ class Tree:
             os.close(fd)
 
     def _followed(self, path: bytes) -> tuple[int, bytes]:
-        """The directory that a link leads to, and its path, as the kernel has it."""
+        """Open the directory that a link leads to, and tell its path, as the kernel has it."""
         self.call = "openat2"
         fd = lib.ocirun_openat2(self.fd, path, _DIRECTORY & ~os.O_NOFOLLOW, 0, _FOLLOWING)
         if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
@@ -135,7 +135,7 @@ class Tree:
             raise
 
     def _kind(self, parent: int, name: bytes) -> int:
-        """The type bits of what has a name, 0 if nothing has it."""
+        """Return the type bits of what has a name, 0 if nothing has it."""
         self.call = "newfstatat"
         try:
             return os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode & 0o170000
@@ -143,7 +143,7 @@ class Tree:
             return 0
 
     def is_directory(self, parent: int, name: bytes) -> bool:
-        """Whether a directory has a name."""
+        """Tell if a directory has a name."""
         return self._kind(parent, name) == 0o040000
 
     def clear(self, parent: int, name: bytes, *, but_directory: bool = False) -> bool:
@@ -200,12 +200,12 @@ class Tree:
                     pending.append(path)
 
     def new_file(self, parent: int, name: bytes) -> int:
-        """A new empty file, open for writing."""
+        """Make a new empty file, open for writing."""
         self.call = "openat"
         return os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
 
     def find(self, path: bytes) -> tuple[int, bytes]:
-        """The directory and the name of what a hard link is to lead to; links are followed but for the last name.
+        """Find what a hard link is to lead to: its directory and its name; the last name is not followed.
 
         Raises ImageError where a directory of it is missing.
         """
@@ -217,7 +217,7 @@ class Tree:
         return parent, name
 
     def existing(self, path: bytes) -> int:
-        """A directory's descriptor, which is the caller's, without following a link; -1 where there is none."""
+        """Open a directory for the caller, without following a link; -1 where there is none."""
         self.call = "openat2"
         fd = lib.ocirun_openat2(self.fd, path or b".", _DIRECTORY, 0, _STRICT)
         if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
@@ -227,7 +227,7 @@ class Tree:
         return fd
 
     def read(self, path: str, most: int) -> bytes | None:
-        """The bytes of a regular file, links followed in the tree; None where there is none.
+        """Read a regular file, links followed in the tree; None where there is none.
 
         most   a longer file is an ImageError
         """
@@ -256,7 +256,7 @@ class Tree:
 
 
 def parts(name: bytes, what: str = "the path") -> bytes:
-    """The path of an entry without slashes at its ends and without dots; "" is the root.
+    """Return the path of an entry without slashes at its ends and without dots; "" is the root.
 
     A slash at its beginning is that of the root.  Raises ImageError for one that leads upward, or is too long.
     """
@@ -270,13 +270,13 @@ def parts(name: bytes, what: str = "the path") -> bytes:
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
-    """The directory of a path, and the last name in it."""
+    """Return the directory of a path, and the last name in it."""
     above, _, name = path.rpartition(b"/")
     return above, name
 
 
 def join(place: bytes, name: bytes) -> bytes:
-    """The path of a name in a directory."""
+    """Return the path of a name in a directory."""
     return place + b"/" + name if place else name
 
 
@@ -319,7 +319,7 @@ def empty_directory(fd: int) -> None:
 
 
 def _opened(name: bytes | str, parent: int) -> int:
-    """A directory, which its owner may read and change afterwards."""
+    """Open a directory, which its owner may read and change afterwards."""
     if os.geteuid() == 0:
         return os.open(name, _DIRECTORY, dir_fd=parent)
     held = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

@@ -93,7 +93,7 @@ def unpack(
     args: Sequence[str] = (),
     terminal: bool = True,
 ) -> None:
-    """Unpack an image, with a bar on a terminal.
+    """Make a bundle of an image, with a bar on a terminal.
 
     maps       lines of the maps for uids and gids
     args       words in place of the image's Cmd
@@ -124,7 +124,7 @@ def unpack(
 
 
 def _settings(rootless: bool, uidmap: list[str], gidmap: list[str]) -> tuple[dict[str, Any], Owners]:
-    """What config.json is made of, and whose the files are."""
+    """Choose what config.json is made of, and whose the files are."""
     from ocirun._base.roots import in_user_namespace
     from ocirun.cli import template
     from ocirun.image.owners import Owners, read_map
@@ -152,11 +152,11 @@ class Bar:
 
     @staticmethod
     def wanted() -> bool:
-        """Standard error is a terminal that can go back to the begin of a line."""
+        """Tell if standard error is a terminal on which the cursor can go back."""
         return os.environ.get("TERM", "dumb") != "dumb" and os.isatty(2)
 
     def show(self, done: int, total: int) -> None:
-        """Draw it, ten times in a second at most."""
+        """Show it, ten times in a second at most."""
         now = time.monotonic()
         if now < self._next:
             return
