@@ -28,6 +28,7 @@ COLD = (
     "ocirun.cli.completion",
     "ocirun.cli.help",
     "ocirun.cli.manual",
+    "ocirun.cli.run_image",
     "ocirun.image",
 )
 API = ("ocirun.aio", "ocirun.runs")

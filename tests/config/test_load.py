@@ -126,7 +126,8 @@ def test_no_bundle_and_no_file(tmp_path: Path) -> None:
     assert str(caught.value) == f"bundle {tmp_path}/none: no such file or directory"
     with pytest.raises(HostError) as caught:
         load(str(tmp_path))
-    assert str(caught.value) == f"open {tmp_path}/config.json: no such file or directory"
+    assert caught.value.message == f"open {tmp_path}/config.json: no such file or directory"
+    assert "`ocirun bundle` makes a bundle of an image: see docs/bundles.md" in caught.value.remedy
     (tmp_path / "file").touch()
     with pytest.raises(HostError) as caught:
         load(str(tmp_path / "file"))

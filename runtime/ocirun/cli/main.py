@@ -107,7 +107,8 @@ def _dispatch(words: list[str], given: Values, start: str) -> int:
 def _parse(options: tuple[Option, ...], words: list[str], into: Values, command: Command | None) -> None:
     """Parse, and show how the command is called when that fails."""
     try:
-        parse(options, words, into=into, mixed=command is not None and command.mixed)
+        mixed = command is not None and command.mixed
+        parse(options, words, into=into, mixed=mixed, unless=command.program if command else "")
     except UsageError as error:
         _show_usage(command)
         if command is not None:
@@ -116,6 +117,8 @@ def _parse(options: tuple[Option, ...], words: list[str], into: Values, command:
 
 
 def _check_count(command: Command, values: Values) -> None:
+    if command.program in values.given:
+        return
     least, most = (0, 0) if command.instead and values.flag(command.instead) else command.counts()
     count = len(values.arguments)
     if least <= count <= most:

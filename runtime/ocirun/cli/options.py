@@ -52,6 +52,17 @@ CREATE_OPTIONS = (
     TRACE,
 )
 
+IMAGE_OPTIONS = (
+    Option("tag", "t", kind=TEXT, metavar="NAME", help="which image, by its name, the end of that, or the tag"),
+    Option(
+        "platform",
+        kind=TEXT,
+        metavar="PLATFORM",
+        help="OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT of the image",
+        shown="this machine's",
+    ),
+)
+
 
 def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
     """Return the options of a creation.

@@ -67,13 +67,14 @@ def truth(text: str) -> bool | None:
     return _TRUTHS.get(text)
 
 
-def parse(options: tuple[Option, ...], words: list[str], *, into: Values, mixed: bool) -> None:
+def parse(options: tuple[Option, ...], words: list[str], *, into: Values, mixed: bool, unless: str = "") -> None:
     """Sort `words` into options and arguments.
 
     into    receives the values one by one, so that it holds those before a
             mistake when this raises
     mixed   options may follow arguments; otherwise everything from the first
             argument on is an argument
+    unless  name of an option after which `mixed` does not hold, "" for none
     Raises UsageError for an option that is not in the table, lacks its value
     or has one that its kind does not allow.
     """
@@ -86,7 +87,7 @@ def parse(options: tuple[Option, ...], words: list[str], *, into: Values, mixed:
             break
         if len(word) < 2 or word[0] != "-":
             into.arguments.append(word)
-            if mixed:
+            if mixed and unless not in into.given:
                 continue
             break
         name, given, value = word[2 if word[1] == "-" else 1 :].partition("=")

@@ -67,10 +67,11 @@ class Command:
     options      its options; ``--help`` is added to every command
     mixed        options may follow arguments; otherwise the first argument ends them
     failure      exit status for errors of the command's own
+    program      name of an option with which the arguments are a program's: any number, and the first ends the options
     instead      name of an option that stands in place of the arguments, "" for none
     """
 
-    __slots__ = ("arguments", "description", "failure", "instead", "mixed", "name", "options", "summary")
+    __slots__ = ("arguments", "description", "failure", "instead", "mixed", "name", "options", "program", "summary")
 
     def __init__(
         self,
@@ -83,8 +84,10 @@ class Command:
         mixed: bool = True,
         failure: int = 1,
         instead: str = "",
+        program: str = "",
     ) -> None:
         self.instead = instead
+        self.program = program
         self.name = name
         self.arguments = arguments
         self.summary = summary

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Bytes.  The largest configs of engines are below 1 MiB; execve alone cannot take more than 6 MiB of args and env.
 SIZE_LIMIT = 16 << 20
 
+_ENOENT = 2
+_MISSING = "`ocirun spec` writes one, and `ocirun bundle` makes a bundle of an image: see docs/bundles.md"
 _KINDS = {
     0o040000: "a directory",
     0o010000: "a FIFO",
@@ -138,7 +140,8 @@ def read(path: str, *, bundle: str = "") -> bytes:
         except OSError as error:
             if bundle and not os.path.isdir(bundle):
                 raise _no_bundle(bundle, error) from None
-            raise HostError.from_os(f"open {path}", error, call="open") from None
+            remedy = _MISSING if bundle and error.errno == _ENOENT else ""
+            raise HostError.from_os(f"open {path}", error, call="open", remedy=remedy) from None
         status = os.fstat(held[0])
         kind = status.st_mode & 0o170000
         if kind != 0o100000:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from ocirun.cli.options import IMAGE_OPTIONS
 from ocirun.cli.output import write_all
 from ocirun.cli.quantities import size
 from ocirun.cli.table import MANY, TEXT, Command, Option
@@ -39,14 +40,7 @@ With --uidmap the container gets a user namespace, and the files belong to the m
 the rule for ordinary users, all files belong to the caller, who is root in the container. In both cases there are no
 device nodes. What is left out of an image is told.""",
     options=(
-        Option("tag", "t", kind=TEXT, metavar="NAME", help="which image, by its name, the end of that, or the tag"),
-        Option(
-            "platform",
-            kind=TEXT,
-            metavar="PLATFORM",
-            help="OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT of the image",
-            shown="this machine's",
-        ),
+        *IMAGE_OPTIONS,
         Option("rootless", help="for a container of an ordinary user, see `ocirun spec --rootless`"),
         Option(
             "uidmap",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ocirun.cli.options import CREATE_OPTIONS, create_options
-from ocirun.cli.table import Command, Option
+from ocirun.cli.options import CREATE_OPTIONS, IMAGE_OPTIONS, create_options
+from ocirun.cli.table import TEXT, Command, Option
+from ocirun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,11 +19,23 @@ Does what `create` and `start` do. Unless detached, ocirun then waits, passes si
 deletes the container when the program has ended, and exits with its status; 128+N stands for a death by
 signal N.
 
-ID is a name of your choice, unique below the state root.""",
+ID is a name of your choice, unique below the state root.
+
+With --image no ID is given: what follows FILE is put in place of the image's Cmd, behind its Entrypoint. The image is
+unpacked to a directory in $TMPDIR, or /var/tmp, which is removed after the run; `ocirun bundle` says what FILE can be.
+The program gets a terminal if standard input and output are one.""",
+    program="image",
     options=(
         *CREATE_OPTIONS,
         Option("detach", "d", help="return as soon as the program runs"),
         Option("keep", help="do not delete the container when its program has ended"),
+        Option(
+            "image",
+            kind=TEXT,
+            metavar="FILE",
+            help="unpack this image, run its program, and remove it: for a quick try",
+        ),
+        *IMAGE_OPTIONS,
         Option(
             "no-subreaper",
             help="do not adopt the processes that the container leaves behind; see PR_SET_CHILD_SUBREAPER in prctl(2)",
@@ -33,6 +46,13 @@ ID is a name of your choice, unique below the state root.""",
 
 def execute(call: Call) -> int:
     """Run the container; the status of its program, or 0 when detached."""
+    if call.values.text("image"):
+        from ocirun.cli import run_image
+
+        return run_image.execute(call)
+    for name in ("tag", "platform"):
+        if name in call.values.given:
+            raise UsageError(f"run: --{name} is for an image, which --image names")
     from ocirun.container import run_container
 
     detach = call.values.flag("detach")
