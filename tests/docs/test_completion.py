@@ -99,6 +99,8 @@ def test_bash(place: Path, line: str, wanted: set[str], unwanted: set[str]) -> N
 def test_bash_paths(place: Path) -> None:
     assert in_bash(place, "ocirun", "create", "--bundle", "") == {"bundle"}
     assert in_bash(place, "ocirun", "create", "--pid-file", "") == {"bundle", "note"}
+    assert in_bash(place, "ocirun", "bundle", "") == {"bundle", "note"}
+    assert in_bash(place, "ocirun", "bundle", "note", "") == {"bundle"}
 
 
 def test_bash_splits_at_the_equals_sign(place: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
 
 import pytest
 
+from ocirun import _native
 from ocirun.errors import ImageError
 
 from .archives import archive, directory, entry, link, make, symlink, unpacked
@@ -149,6 +151,26 @@ def test_links_of_a_lower_layer_are_followed_in_the_root(tmp_path: Path) -> None
     assert (made.rootfs / "usr/lib/a").read_bytes() == b"1"
     assert (made.rootfs / "usr/lib/deep/b").read_bytes() == b"2"
     assert os.path.samefile(made.rootfs / "usr/lib/a", made.rootfs / "usr/lib/c")
+
+
+def test_a_rename_elsewhere_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """openat2(2) gives up (EAGAIN) where something on the host was renamed while it looked up ``..``."""
+    asked: list[bytes] = []
+
+    class Lib:
+        def __getattr__(self, name: str) -> object:
+            return getattr(_native.lib, name)
+
+        def ocirun_openat2(self, fd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+            asked.append(path)
+            if len(asked) % 3:
+                return -errno.EAGAIN
+            return _native.lib.ocirun_openat2(fd, path, flags, mode, resolve)
+
+    monkeypatch.setattr("ocirun.image.tree.lib", Lib())
+    made = unpacked(tmp_path, archive(directory("usr/lib"), symlink("up", "../usr")), archive(entry("up/lib/f", b"1")))
+    assert (made.rootfs / "usr/lib/f").read_bytes() == b"1"
+    assert len(asked) > 9
 
 
 @ROOT

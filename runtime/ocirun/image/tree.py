@@ -21,7 +21,8 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 1, 2, 4, 8, 16
 _STRICT = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV
 _FOLLOWING = _IN_ROOT | _NO_MAGICLINKS | _NO_XDEV
-_ENOENT, _ENOTDIR, _ELOOP = 2, 20, 40
+_ENOENT, _EAGAIN, _ENOTDIR, _ELOOP = 2, 11, 20, 40
+_TRIES = 128
 # Descriptors of directories that are kept open: entries of an archive lie side by side.
 _KEPT = 64
 _PATH_MAX = 4095
@@ -67,7 +68,7 @@ class Tree:
 
     def _find(self, path: bytes) -> tuple[int, bytes]:
         self.call = "openat2"
-        fd = lib.ocirun_openat2(self.fd, path or b".", _DIRECTORY, 0, _STRICT)
+        fd = _opened_below(self.fd, path or b".", _DIRECTORY, _STRICT)
         if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
             return self._walk(path)
         if fd < 0:
@@ -107,7 +108,7 @@ class Tree:
         """
         self.call = "openat2"
         name = os.fsencode(path)
-        fd = lib.ocirun_openat2(self.fd, name, os.O_PATH, 0, _FOLLOWING)
+        fd = _opened_below(self.fd, name, os.O_PATH, _FOLLOWING)
         if fd == -_ENOENT:
             return None
         if fd >= 0:
@@ -121,7 +122,7 @@ class Tree:
     def _followed(self, path: bytes) -> tuple[int, bytes]:
         """Open the directory that a link leads to, and tell its path, as the kernel has it."""
         self.call = "openat2"
-        fd = lib.ocirun_openat2(self.fd, path, _DIRECTORY & ~os.O_NOFOLLOW, 0, _FOLLOWING)
+        fd = _opened_below(self.fd, path, _DIRECTORY & ~os.O_NOFOLLOW, _FOLLOWING)
         if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
             raise ImageError(f"leads through {shown(path)}, which is neither a directory nor a link to one")
         if fd < 0:
@@ -219,7 +220,7 @@ class Tree:
     def existing(self, path: bytes) -> int:
         """Open a directory for the caller, without following a link; -1 where there is none."""
         self.call = "openat2"
-        fd = lib.ocirun_openat2(self.fd, path or b".", _DIRECTORY, 0, _STRICT)
+        fd = _opened_below(self.fd, path or b".", _DIRECTORY, _STRICT)
         if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
             return -1
         if fd < 0:
@@ -233,7 +234,7 @@ class Tree:
         """
         self.call = "openat2"
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-        fd = lib.ocirun_openat2(self.fd, os.fsencode(path), flags, 0, _FOLLOWING)
+        fd = _opened_below(self.fd, os.fsencode(path), flags, _FOLLOWING)
         if fd in (-_ENOENT, -_ENOTDIR, -_ELOOP):
             return None
         if fd < 0:
@@ -253,6 +254,19 @@ class Tree:
         """Remove all that is in the tree."""
         self.close()
         empty_directory(self.fd)
+
+
+def _opened_below(fd: int, path: bytes, flags: int, resolve: int) -> int:
+    """Open a path below a directory: a descriptor, or -errno.
+
+    A rename or a mount anywhere on the host makes a look-up with ".." start again (EAGAIN, openat2(2)).
+    """
+    found = -_EAGAIN
+    for _ in range(_TRIES):
+        found = lib.ocirun_openat2(fd, path, flags, 0, resolve)
+        if found != -_EAGAIN:
+            break
+    return found
 
 
 def parts(name: bytes, what: str = "the path") -> bytes:

@@ -119,7 +119,7 @@ def unpack(
 
 def _settings(rootless: bool, uidmap: list[str], gidmap: list[str]) -> tuple[dict[str, Any], Owners]:
     """Choose what config.json is made of, and whose the files are."""
-    from ocirun._base.roots import in_user_namespace
+    from ocirun._base.rights import in_user_namespace
     from ocirun.cli import template
     from ocirun.image.owners import Owners, read_map
 

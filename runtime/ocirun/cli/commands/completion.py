@@ -32,7 +32,15 @@ For one session of bash: eval "$(ocirun completion bash)". For good: save it as
 # What a word can be; WORDS comes with a list.
 NOTHING, DIRECTORY, FILE, IDS, SIGNALS, WORDS = "", "directory", "file", "ids", "signals", "words"
 
-_BY_METAVAR = {"DIR": DIRECTORY, "BUNDLE": DIRECTORY, "FILE": FILE, "PATH": FILE, "SIGNAL": SIGNALS, "ID": IDS}
+_BY_METAVAR = {
+    "DIR": DIRECTORY,
+    "BUNDLE": DIRECTORY,
+    "FILE": FILE,
+    "IMAGE": FILE,
+    "PATH": FILE,
+    "SIGNAL": SIGNALS,
+    "ID": IDS,
+}
 # There ID is a name that is still free.
 _NEW_ID = ("create", "run", "explain")
 
