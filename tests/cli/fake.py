@@ -36,6 +36,7 @@ class CreateOptions:
         self,
         *,
         bundle: str = "",
+        config: str = "",
         console_socket: str = "",
         pidfd_socket: str = "",
         pid_file: str = "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = ("--root", "/r")
 PLAIN = {
     "bundle": "",
+    "config": "",
     "console_socket": "",
     "pidfd_socket": "",
     "pid_file": "",
@@ -38,12 +40,24 @@ PLAIN = {
 
 def test_create_passes_its_options(call: Caller, fake: Fake) -> None:
     # containerd's and conmon's options together
-    words = ("--bundle", "/b", "--pid-file", "/p", "--no-pivot", "--no-new-keyring", "--console-socket", "/s")
+    words = (
+        "--bundle",
+        "/b",
+        "--config",
+        "/c.json",
+        "--pid-file",
+        "/p",
+        "--no-pivot",
+        "--no-new-keyring",
+        "--console-socket",
+        "/s",
+    )
     result = call(*ROOT, "--rootless=true", "create", *words, "--preserve-fds", "2", "--pidfd-socket=/f", "c1")
     assert (result.status, result.out, result.err) == (0, "", "")
     options = {
         **PLAIN,
         "bundle": "/b",
+        "config": "/c.json",
         "pid_file": "/p",
         "no_pivot": True,
         "no_new_keyring": True,
@@ -149,6 +163,58 @@ def test_delete_refuses(call: Caller, fake: Fake) -> None:
     assert result.status == 1
     assert "contradict" in result.err
     assert not fake.calls
+
+
+@pytest.fixture
+def several(fake: Fake) -> Fake:
+    names = ["api-1", "web-1", "web-2"]
+    fake.known = set(names)
+    fake.states = [{**STATE, "id": name} for name in names]
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [("^web-", ["web-1", "web-2"]), ("1", ["api-1", "web-1"]), ("^(api|web)-1$", ["api-1", "web-1"]), ("nothing", [])],
+)
+def test_regex(call: Caller, several: Fake, pattern: str, names: list[str]) -> None:
+    assert call(*ROOT, "kill", "--regex", "--all", pattern, "KILL").status == 0
+    killed = [(name, more) for verb, name, more in several.calls if verb == "kill"]
+    assert killed == [(name, {"signal": 9, "all": True}) for name in names]
+    assert call(*ROOT, "delete", "-r", "-f", pattern).status == 0
+    deleted = [(name, more["force"]) for verb, name, more in several.calls if verb == "delete"]
+    assert deleted == [(name, True) for name in names]
+
+
+def test_regex_goes_on_after_a_failure(call: Caller, several: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def delete(name: str, **more: object) -> None:
+        several.note("delete", name, **more)
+        raise StateError("container is running")
+
+    monkeypatch.setattr(sys.modules["ocirun.container"], "delete", delete)
+    result = call(*ROOT, "delete", "--regex", "^web-|gone")
+    assert result.status == 1
+    assert [name for verb, name, _ in several.calls if verb == "delete"] == ["web-1", "web-2"]
+    assert 'level=warning msg="web-2: container is running"' in result.err
+    assert 'level=error msg="web-1: container is running"' in result.err
+
+
+def test_regex_passes_over_what_is_gone(call: Caller, several: Fake) -> None:
+    several.known.remove("web-1")
+    assert call(*ROOT, "kill", "-r", "web", "9").status == 0
+    assert [name for verb, name, _ in several.calls if verb == "kill"] == ["web-2"]
+
+
+@pytest.mark.parametrize(
+    "words", [("kill", "(", "9"), ("delete", "[z-a]"), ("kill", "web", "bogus"), ("kill", "(" * 500)]
+)
+def test_regex_refuses(call: Caller, several: Fake, words: tuple[str, ...]) -> None:
+    verb, *rest = words
+    refused = call(*ROOT, verb, "--regex", *rest)
+    assert refused.status == 1
+    assert "internal error" not in refused.err
+    assert not [name for name, _, _ in several.calls if name in ("kill", "delete")]
+    assert call(*ROOT, "delete", "--orphans", "--regex").status == 1
 
 
 def test_run(call: Caller, fake: Fake) -> None:

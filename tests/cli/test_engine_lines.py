@@ -60,6 +60,12 @@ LINES = [
     ),
     ("checkpoint --image-path /i --work-path /w --leave-running --leave-running ID", "leave-running"),
     ("--debug --cgroup-manager cgroupfs update --resources=/tmp/f ID", "resources=/tmp/f"),
+    ("--log-level=debug --log journald:podman --log-format=text --cgroup-manager systemd start ID", ""),
+    # scripts written for crun
+    ("--log syslog:c --log-level error create -f /b/other.json -b /b ID", "config=/b/other.json bundle=/b"),
+    ("run --config=other.json --detach ID", "config=other.json detach"),
+    ("kill --all --regex ID KILL", "all regex"),
+    ("delete -r -f ID", "regex force"),
     # buildah
     ("--systemd-cgroup create --bundle /d --pid-file /d/pid --no-new-keyring --no-pivot ID", "no-pivot"),
     ("kill ID SIGKILL", ""),

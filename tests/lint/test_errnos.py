@@ -36,6 +36,7 @@ EXCEPTIONS = {
     ("cli/main.py", "_last_words"): LAST,
     ("cli/main.py", "_show_usage"): WORDS,
     ("cli/main.py", "main"): "the way of every error to its report",
+    ("cli/matching.py", "each"): "the others have their turn, and the failure is told",
     ("cli/commands/ps.py", "_spawn"): "the next directory is tried, and the last error is told",
     ("container.py", "Container._keep_usage"): "figures that cannot be kept are no reason to keep the container",
     ("orphans.py", "cleanup"): "the others are to go, and this one is told",

@@ -56,7 +56,7 @@ class Call:
     @property
     def debug(self) -> Callable[[str, Mapping[str, object]], None] | None:
         """What reports a step on the way, with its parts by name; None unless it is asked for."""
-        if not self.given.flag("debug"):
+        if not (self.given.flag("debug") or self.given.text("log-level") == "debug"):
             return None
         from ocirun.cli.log import Log
 

@@ -4,6 +4,7 @@ Who reads what:
   --log FILE            one record appended to FILE, and the bare message on standard error
   no --log, text        a record on standard error; on a terminal a message for people instead
   no --log, json        a record on standard error
+  --log journald:NAME   as a file, with the message, or the JSON object, in place of the record; syslog:NAME likewise
 A record is a line ``time=... level=... msg=...``, or a JSON object with the
 fields of the error beside ``level``, ``msg`` and ``time``.  Nothing here
 raises: whatever becomes of the message, the exit status stands.
@@ -15,7 +16,7 @@ import os
 import time
 
 from ocirun._base.jsonio import dumps
-from ocirun.cli.output import open_log, quoted, visible, write_all
+from ocirun.cli.output import SOCKETS, log_destination, open_log, quoted, visible, write_all
 from ocirun.errors import ConfigError, StepError
 
 TYPE_CHECKING = False
@@ -34,23 +35,26 @@ _FIELD_MAX = 600
 class Log:
     """Where and how errors are reported.
 
-    path    file that gets the records, or "" for standard error alone
-    json    records are JSON objects
-    debug   warnings go into JSON logs too, internal errors bring a traceback, steps are told
+    path       where the records go, see `output.log_destination`; "" for standard error alone
+    json       records are JSON objects
+    warnings   warnings are reported
+    debug      internal errors bring a traceback, steps are told
     """
 
-    __slots__ = ("debug", "json", "path")
+    __slots__ = ("debug", "json", "path", "warnings")
 
-    def __init__(self, path: str = "", *, json: bool = False, debug: bool = False) -> None:
-        # /dev/stderr cannot be opened where it is a socket, as under a service manager.
-        self.path = "" if path == "/dev/stderr" else path
+    def __init__(self, path: str = "", *, json: bool = False, level: str = "") -> None:
+        self.path = log_destination(path)
         self.json = json
-        self.debug = debug
+        # Engines parse the whole of a JSON log as one object, and that is the error.
+        self.warnings = level in ("warning", "debug") or not (json or level)
+        self.debug = level == "debug"
 
     @classmethod
     def of(cls, given: Values) -> Log:
         """Return the log that the global options ask for."""
-        return cls(given.text("log"), json=given.text("log-format") == "json", debug=given.flag("debug"))
+        level = "debug" if given.flag("debug") else given.text("log-level")
+        return cls(given.text("log"), json=given.text("log-format") == "json", level=level)
 
     def failure(self, error: OcirunError) -> None:
         """Report an error that ends the call."""
@@ -68,12 +72,8 @@ class Log:
         self._report("error", f"internal error: {type(error).__name__}{': ' if text else ''}{text}", {}, None)
 
     def warn(self, text: str) -> None:
-        """Report something that does not end the call.
-
-        Left out of JSON logs unless debugging: engines parse the whole file as
-        one object, and that is the error.
-        """
-        if not self.json or self.debug:
+        """Report something that does not end the call."""
+        if self.warnings:
             self._report("warning", text, {}, None)
 
     def debug_line(self, text: str, fields: Mapping[str, object]) -> None:
@@ -84,7 +84,7 @@ class Log:
         record = _json_record if self.json else _text_record
         unwritten = ""
         if self.path:
-            unwritten = _append(self.path, record(level, message, fields))
+            unwritten = self._append(level, message, fields, error)
             if level != "error":
                 return
         if self.json and not self.path:
@@ -98,6 +98,30 @@ class Log:
         if unwritten:
             # A symbol in place of words: "no such file or directory" here would pass for a missing program.
             _stderr(_line(f"cannot write the log {visible(_clip(self.path, _FIELD_MAX))}: {unwritten}"))
+
+    def _append(self, level: str, message: str, fields: Mapping[str, object], error: OcirunError | None) -> str:
+        """Append to the log, in one write, so that records of several calls do not mix.
+
+        Returns the symbol of the errno that prevented it, or "".
+        """
+        data = (_json_record if self.json else _text_record)(level, message, fields)
+        try:
+            if self.path.startswith(SOCKETS):
+                from ocirun.cli import log_sockets
+
+                text = data.decode().rstrip() if self.json else visible(_clip(message, _MESSAGE_MAX))
+                log_sockets.append(self.path, level, text, error.errno if error is not None else 0)
+                return ""
+            fd = open_log(self.path)
+            try:
+                written = os.write(fd, data)
+            finally:
+                os.close(fd)
+        except OSError as failure:
+            return _symbol(failure.errno or 0)
+        except ValueError:  # a NUL in the path
+            return "EINVAL"
+        return "" if written == len(data) else "ENOSPC"
 
 
 def _one_line(error: BaseException) -> str:
@@ -174,21 +198,3 @@ def _stderr(data: bytes) -> None:
         write_all(2, data)
     except OSError:  # closed, full or without a reader; there is nobody left to tell
         pass
-
-
-def _append(path: str, data: bytes) -> str:
-    """Append to the log, in one write, so that records of several calls do not mix.
-
-    Returns the symbol of the errno that prevented it, or "".
-    """
-    try:
-        fd = open_log(path)
-        try:
-            written = os.write(fd, data)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        return _symbol(error.errno or 0)
-    except ValueError:  # a NUL in the path
-        return "EINVAL"
-    return "" if written == len(data) else "ENOSPC"

@@ -130,11 +130,10 @@ def _check_count(command: Command, values: Values) -> None:
 
 def _check_log(given: Values) -> None:
     """Refuse a log that cannot be written, on standard error alone."""
-    from ocirun.cli.output import check_log
+    from ocirun.cli.output import check_log, log_destination
 
-    path = given.text("log")
     try:
-        check_log(path)
+        check_log(log_destination(given.text("log")))
     except OcirunError:
         given.given["log"] = ""
         raise

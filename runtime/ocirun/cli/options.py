@@ -25,6 +25,14 @@ CREATE_OPTIONS = (
         shown="the current directory",
     ),
     Option(
+        "config",
+        "f",
+        kind=TEXT,
+        metavar="FILE",
+        help="read FILE in place of config.json; relative paths in it start at the bundle all the same",
+        shown="config.json of the bundle",
+    ),
+    Option(
         "console-socket",
         kind=TEXT,
         metavar="PATH",
@@ -74,6 +82,7 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
     values, settings = call.values, call.settings
     return CreateOptions(
         bundle=values.text("bundle"),
+        config=values.text("config"),
         console_socket=values.text("console-socket"),
         pidfd_socket=values.text("pidfd-socket"),
         pid_file=values.text("pid-file"),

@@ -11,6 +11,9 @@ import os
 
 from ocirun.errors import HostError, UsageError
 
+#: Logs that are no files: see `log_sockets`.
+SOCKETS = ("journald:", "syslog:")
+
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\v": "\\v", "\f": "\\f", "\r": "\\r"}
 
 
@@ -32,6 +35,15 @@ def write_all(fd: int, data: bytes) -> None:
             poll.poll()
 
 
+def log_destination(given: str) -> str:
+    """Return where records go, as `--log` has it: a path, "" for standard error, or what begins with one of SOCKETS."""
+    path = given.removeprefix("file:")
+    if path != given and path.startswith(SOCKETS):
+        path = f"./{path}"
+    # /dev/stderr cannot be opened where it is a socket, as under a service manager.
+    return "" if path == "/dev/stderr" else path
+
+
 def open_log(path: str) -> int:
     """Return a descriptor for records at the end of the log.  Raises OSError, ValueError for a NUL in the path.
 
@@ -43,17 +55,25 @@ def open_log(path: str) -> int:
 def check_log(path: str) -> None:
     """Open the log and close it: who asks for one is to know before anything is done.
 
+    path   as `log_destination` returns it
     Raises HostError, UsageError.
     """
-    if path in ("", "/dev/stderr"):  # a socket under a service manager, which cannot be opened
+    if not path:
         return
+    call = "open"
     try:
-        os.close(open_log(path))
+        if path.startswith(SOCKETS):
+            from ocirun.cli import log_sockets
+
+            call = "connect"
+            log_sockets.check(path)
+        else:
+            os.close(open_log(path))
     except OSError as error:
         # A symbol in place of words: "no such file or directory" here would pass for a missing program.
         number = error.errno or 0
         symbol = errno.errorcode.get(number, str(number))
-        raise HostError(f"cannot open the log {path}: {symbol}", call="open", errno=number) from None
+        raise HostError(f"cannot open the log {path}: {symbol}", call=call, errno=number) from None
     except ValueError:
         raise UsageError(f"cannot open the log {path!a}: the path holds a NUL character") from None
 

@@ -116,7 +116,8 @@ GLOBALS = (
         "log",
         kind=TEXT,
         metavar="FILE",
-        help="append errors to FILE as well; one that cannot be opened is an error at once",
+        help="append errors to FILE, or file:FILE, as well; journald:NAME and syslog:NAME send them to the journal or "
+        "to syslog, as from NAME; a log that cannot be opened is an error at once",
         shown="standard error only",
     ),
     Option(
@@ -126,6 +127,14 @@ GLOBALS = (
         default="text",
         choices=("text", "json"),
         help="form of a log record: text or json",
+    ),
+    Option(
+        "log-level",
+        kind=TEXT,
+        metavar="LEVEL",
+        choices=("error", "warning", "debug"),
+        help="what is logged: error, warning (errors too) or debug (everything, the same as --debug)",
+        shown="warning in text, error in JSON",
     ),
     Option(
         "debug", help="log the steps of the plan, warnings in JSON too, and a traceback when ocirun itself is at fault"

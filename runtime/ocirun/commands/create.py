@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from ..config import load
 from ..errors import HookError, HostError
 from ..execute.session import Session
 from ..plan.builder import join
@@ -48,7 +47,7 @@ def planned(
     """Return what will do that, with nothing of it done yet; the parameters are those of `create`."""
     store.check_id(container_id)
     if config is None:
-        config = load.load(os.path.abspath(options.bundle or "."))
+        config = planning.read_config(options.bundle, options)
     planning.check_terminal(
         config.data.get("process"), options.console_socket, here=keeps_session and options.foreground
     )

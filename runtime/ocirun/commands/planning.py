@@ -63,13 +63,22 @@ def explain(
     where   another host than this one
     """
     if config is None:
-        config = load.load(os.path.abspath(bundle or "."))
+        config = read_config(bundle, options)
     if where is not None:
         options = options.replace(activation=False)
     made, _ = plan(
         config, container_id, root, options, keeps_session=options.foreground, for_show=True, where=where or host
     )
     return made
+
+
+def read_config(bundle: str, options: CreateOptions) -> Config:
+    """Return the config that the options name, checked.  Raises HostError, ConfigError.
+
+    bundle   directory of the bundle, "" for the current one: relative paths in the config start there, whatever
+             file it is in
+    """
+    return load.load(os.path.abspath(bundle or "."), config_name=absolute(options.config) or "config.json")
 
 
 def choose_driver(
@@ -113,6 +122,7 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
     return Request(
         container_id=container_id,
         bundle=config.bundle,
+        config=config.path,
         directory=join(root, container_id),
         detach=not keeps_session,
         console_socket=absolute(options.console_socket),

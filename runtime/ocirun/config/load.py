@@ -58,7 +58,7 @@ def load(bundle: str, *, config_name: str = "config.json") -> Config:
     """Read and check the config of a bundle.
 
     bundle        its directory, "" for the current one
-    config_name   file inside it
+    config_name   file inside it, or an absolute path
     Raises HostError if the bundle or the file cannot be opened or read, and
     ConfigError if the file is not a config.  Never waits: a FIFO or a device
     is refused, not read.

@@ -14,6 +14,7 @@ class CreateOptions:
     """What `create` and `run` may be told besides the config.
 
     bundle           directory with config.json; "" is the working directory
+    config           path of another file in place of the bundle's config.json; "" for that one
     console_socket   path of a socket that receives the terminal's master
     pidfd_socket     path of a socket that receives a pidfd of init
     pid_file         where the pid of init is written
@@ -41,6 +42,7 @@ class CreateOptions:
         "bound",
         "bundle",
         "cgroup_manager",
+        "config",
         "console_socket",
         "debug",
         "foreground",
@@ -61,6 +63,7 @@ class CreateOptions:
         self,
         *,
         bundle: str = "",
+        config: str = "",
         console_socket: str = "",
         pidfd_socket: str = "",
         pid_file: str = "",
@@ -85,6 +88,7 @@ class CreateOptions:
         self.init = init
         self.bound = bound
         self.bundle = bundle
+        self.config = config
         self.console_socket = console_socket
         self.pidfd_socket = pidfd_socket
         self.pid_file = pid_file

@@ -102,6 +102,7 @@ class Request:
     """What the caller of `create` asks for besides the config.
 
     container_id, bundle, directory   the id, the absolute bundle path, the container's state directory
+    config         path of the config, for messages
     detach         the runtime leaves after `create`; else it stays and starts the program itself
     terminal_here  a foreground terminal: the runtime keeps the console itself
     keep_fds       number of descriptors from 3 up that --preserve-fds passes on
@@ -114,6 +115,7 @@ class Request:
         "ahead",
         "bound",
         "bundle",
+        "config",
         "console_socket",
         "container_id",
         "detach",
@@ -132,6 +134,7 @@ class Request:
         container_id: str,
         bundle: str,
         directory: str,
+        config: str = "config.json",
         detach: bool = True,
         console_socket: str = "",
         pidfd_socket: str = "",
@@ -148,6 +151,7 @@ class Request:
         self.bound = bound
         self.container_id = container_id
         self.bundle = bundle
+        self.config = config
         self.directory = directory
         self.detach = detach
         self.console_socket = console_socket
@@ -263,7 +267,7 @@ class Builder:
     def error(self, pointer: str, message: str, *, expected: str = "", found: str = "") -> ConfigError:
         """Return a ConfigError of one problem, to be raised."""
         problem = Problem(pointer, message, expected=expected, found=found)
-        return ConfigError([problem], path=join(self.request.bundle, "config.json"))
+        return ConfigError([problem], path=join(self.request.bundle, self.request.config))
 
 
 def below(rootfs: str, destination: str) -> str:
