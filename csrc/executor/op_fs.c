@@ -62,8 +62,11 @@ out:
 	return r;
 }
 
-/* `needs` is a path that must exist, or 0.  An existing entry stays, unless
- * `replace` and it is not that link already. */
+enum { LINK_OR_NOTHING = 2 };
+
+/* `needs` is a path that must exist, or 0.  Without `replace` an existing entry
+ * stays; otherwise one that is not that link is replaced, or with
+ * LINK_OR_NOTHING an error. */
 int op_make_link(struct executor *x, const struct make_link_args *a)
 {
 	const char *path = plan_text(x, a->path), *text = plan_text(x, a->text), *name;
@@ -94,6 +97,10 @@ int op_make_link(struct executor *x, const struct make_link_args *a)
 				r = 0;
 				goto out;
 			}
+		}
+		if (a->replace == LINK_OR_NOTHING) {
+			r = -EEXIST;
+			goto out;
 		}
 		r = (int)SYS3(x, __NR_unlinkat, parent, name, 0);
 		if (r == 0)

@@ -87,6 +87,7 @@ enum {
 	OPEN_NOFOLLOW = 16,  /* the last component is a file, and no link */
 	OPEN_NOT_PROC = 32,  /* not in a procfs */
 	OPEN_LIKE_PROC = 64, /* the mount to be attached must be a procfs */
+	OPEN_ITSELF = 128,   /* a link at the end of the path is what is opened */
 };
 
 #define PROC_SUPER_MAGIC 0x9fa0
@@ -125,6 +126,32 @@ static int open_no_link(struct executor *x, int root, const char *path)
 	return r < 0 ? r : fd;
 }
 
+/* What is there under the last name, a link too; made when it is missing. */
+static int open_itself(struct executor *x, int root, const char *path, int directory)
+{
+	const char *name;
+	struct statx st;
+	int parent = path_parent(x, root, path, 1, &name), fd, r;
+
+	if (parent < 0)
+		return parent;
+	fd = (int)SYS4(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd == -ENOENT) {
+		r = directory ? (int)SYS3(x, __NR_mkdirat, parent, name, 0755)
+			      : (int)SYS4(x, __NR_mknodat, parent, name, S_IFREG | 0644, 0);
+		fd = r < 0 && r != -EEXIST ? r : (int)SYS4(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	}
+	quiet_close(parent);
+	if (fd < 0)
+		return fd;
+	r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
+	if (r == 0 && ((st.stx_mode & S_IFMT) == S_IFDIR) != directory)
+		r = -ENOTDIR;
+	if (r < 0)
+		quiet_close(fd);
+	return r < 0 ? r : fd;
+}
+
 /* Opens a path below the root.  `like` is a mount whose type (directory or
  * not) the target must have, or SLOT_LIMIT. */
 int op_open_path(struct executor *x, const struct open_path_args *a)
@@ -152,6 +179,8 @@ int op_open_path(struct executor *x, const struct open_path_args *a)
 	}
 	if (flags & OPEN_NOFOLLOW) {
 		fd = open_no_link(x, root, path);
+	} else if (flags & OPEN_ITSELF) {
+		fd = open_itself(x, root, path, directory);
 	} else if (flags & OPEN_PLAIN) {
 		fd = plain_directory(x, root, path);
 		if (fd == -ENOENT && (flags & OPEN_CREATE)) {
@@ -178,7 +207,7 @@ int op_open_path(struct executor *x, const struct open_path_args *a)
 
 /* A detached copy of the mounts at `path`: a path of the host, or one below
  * `root` if that is not SLOT_LIMIT.  Host sources may be links: the caller
- * named them. */
+ * named them.  With `nofollow` it is the link itself that is mounted. */
 int op_clone_tree(struct executor *x, const struct clone_tree_args *a)
 {
 	const char *path = plan_text(x, a->path);
@@ -188,14 +217,14 @@ int op_clone_tree(struct executor *x, const struct clone_tree_args *a)
 	if (!path)
 		return fault(x, FAULT_PLAN, 1, EINVAL);
 	if (a->root < SLOT_LIMIT) {
-		int at = path_open(x, slot_fd(x, a->root), path, O_PATH, 0);
+		int at = path_open(x, slot_fd(x, a->root), path, O_PATH | (a->nofollow ? O_NOFOLLOW : 0), 0);
 
 		if (at < 0)
 			return at;
 		fd = (int)SYS3(x, __NR_open_tree, at, "", flags | AT_EMPTY_PATH);
 		quiet_close(at);
 	} else {
-		fd = (int)SYS3(x, __NR_open_tree, AT_FDCWD, path, flags);
+		fd = (int)SYS3(x, __NR_open_tree, AT_FDCWD, path, flags | (a->nofollow ? AT_SYMLINK_NOFOLLOW : 0));
 	}
 	return fd < 0 ? fd : slot_set(x, a->slot, fd);
 }

@@ -166,7 +166,8 @@ int host_open_source(struct host_side *h, const struct open_source_args *a)
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
-	fd = (int)SYS3(x, __NR_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC | below);
+	fd = (int)SYS3(x, __NR_open_tree, AT_FDCWD, path,
+		       OPEN_TREE_CLONE | O_CLOEXEC | below | (a->nofollow ? AT_SYMLINK_NOFOLLOW : 0));
 	if (fd < 0)
 		return fd;
 	quiet_close(h->shown->answer);

@@ -73,6 +73,8 @@ def test_mount_options(word: str) -> None:
     base: dict[str, Any] = {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": [word]}
     if word in ("bind", "rbind"):
         base = {**base, "type": "bind", "source": "/src"}
+    if mountwords.WORDS[word][0] == mountwords.LINK:
+        base = {**base, "type": "bind", "source": "/src", "options": ["bind", word]}
     if word in ("idmap", "ridmap"):
         mapping = [{"containerID": 0, "hostID": 5, "size": 1}]
         base |= {"uidMappings": mapping, "gidMappings": mapping}

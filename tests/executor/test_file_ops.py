@@ -221,6 +221,15 @@ def test_link_that_is_there() -> None:
     assert [name for name, _, _ in made(result)] == ["unlinkat"]
 
 
+def test_link_or_nothing() -> None:
+    there = rule("symlinkat", -errno.EEXIST, times=1)
+    assert not made(link(there, rule("readlinkat", data=b"t"), replace=ops.LINK_OR_NOTHING))
+    for other in (rule("readlinkat", data=b"other"), rule("readlinkat", -errno.EINVAL)):
+        result = link(there, other, replace=ops.LINK_OR_NOTHING)
+        assert result.progress.errno == errno.EEXIST
+        assert not made(result)
+
+
 def test_link_in_place_of_a_directory_fails() -> None:
     result = link(rule("symlinkat", -errno.EEXIST), rule("unlinkat", -errno.EISDIR), replace=1)
     assert result.progress.errno == errno.EISDIR

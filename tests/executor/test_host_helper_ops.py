@@ -129,6 +129,11 @@ def test_open_source(recursive: int, below: int) -> None:
     assert result.native.answer >= 200
 
 
+def test_open_source_that_is_a_link() -> None:
+    result = ran(("open_source", {"path": "/src", "recursive": 0, "nofollow": 1}))
+    assert result.step()[0] == ("open_tree", "", "/src", 1 | os.O_CLOEXEC | 0x100)  # AT_SYMLINK_NOFOLLOW
+
+
 def test_record_state() -> None:
     step = ("record_state", {"status": "created"})
     result = grouped(SPAWN, step, rules=(stat(),), **HELPER)

@@ -98,6 +98,11 @@ def test_flags_of_open_path() -> None:
     assert all(value & (value - 1) == 0 for value in flags.values())
 
 
+def test_link_or_nothing() -> None:
+    source = (EXECUTOR / "op_fs.c").read_text(encoding="utf-8")
+    assert f"LINK_OR_NOTHING = {ops.LINK_OR_NOTHING} " in source
+
+
 def test_callers_umask_is_no_mode() -> None:
     assert ops.CALLERS_UMASK > 0o777
 

@@ -88,6 +88,13 @@ def test_clone_tree_of_the_host() -> None:
     assert call.args[2] == 1 | 0o2000000 | 0x8000
 
 
+def test_clone_tree_of_a_link() -> None:
+    (call,) = run_ops(op("clone_tree", slot="m", path="/usr", recursive=0, root=None, nofollow=1)).calls
+    assert call.args[2] & 0x100  # AT_SYMLINK_NOFOLLOW
+    result = run_ops(op("clone_tree", slot="m", path="/x", recursive=0, root="ns", nofollow=1))
+    assert struct.unpack("<3Q", result.of("openat2")[0].blobs[2])[0] & os.O_NOFOLLOW
+
+
 def test_clone_tree_below_the_root() -> None:
     result = run_ops(op("clone_tree", slot="m", path="/x", recursive=0, root="ns"))
     assert result.names() == ["openat2", "open_tree", "close"]
@@ -245,6 +252,29 @@ def test_open_path_nofollow(kind: int) -> None:
     result = open_path(flags)
     assert result.names() == ["openat2", "statx", "mknodat", "openat", "close", "statx"]
     assert result.of("openat")[0].args[2] & os.O_NOFOLLOW
+
+
+@pytest.mark.parametrize(("kind", "like"), [(LNK, REG), (REG, REG), (DIR, DIR)])
+def test_open_path_itself(kind: int, like: int) -> None:
+    wanted = rule("openat", text="b", mode=kind)
+    result = open_path(ops.OPEN_ITSELF, rule("statx", mode=like, times=1), wanted, like="ns")
+    assert result.progress.phase != 5
+    assert result.names() == ["statx", "openat2", "statx", "openat", "close", "statx"]
+    assert result.of("openat")[0].args[2] & os.O_NOFOLLOW
+
+
+def test_open_path_itself_makes_what_is_missing() -> None:
+    missing = rule("openat", -errno.ENOENT, text="b", times=1)
+    for flags, call in ((0, "mknodat"), (ops.OPEN_DIRECTORY, "mkdirat")):
+        result = open_path(ops.OPEN_ITSELF | flags, missing, rule("openat", text="b", mode=DIR if flags else REG))
+        assert result.names() == ["openat2", "statx", "openat", call, "openat", "close", "statx"]
+        assert result.progress.phase != 5
+
+
+def test_open_path_itself_of_another_kind() -> None:
+    result = open_path(ops.OPEN_ITSELF | ops.OPEN_DIRECTORY, rule("openat", text="b", mode=LNK))
+    assert result.progress.errno == errno.ENOTDIR
+    assert not result.open
 
 
 def test_label_of_a_mount() -> None:

@@ -62,6 +62,9 @@ def test_mount_options(live: Case, told: Any) -> None:
         if word in ("bind", "rbind"):
             bundle.mount(point, source, word)
             continue
+        if word in ("src-nofollow", "dest-nofollow", "copy-symlink"):
+            bundle.mount(point, source, "bind", word)
+            continue
         if word == "remount":
             bundle.mount(point, "tmpfs", kind="tmpfs")
         index = bundle.mount(point, "tmpfs", word, kind="tmpfs")

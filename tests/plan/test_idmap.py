@@ -93,6 +93,77 @@ def test_refusals(entry: dict[str, Any], pointer: str, text: str) -> None:
     assert text in error.message
 
 
+def maps(word: str, linux: dict[str, Any] | None = None) -> list[tuple[str, str]]:
+    """What a word with maps makes of them, in a container with a user namespace if it has mappings."""
+    data = config("userns" if linux else "clock")
+    data["linux"].update(linux or {})
+    data["mounts"] = [mount("/x", "", "bind", word, source="/usr")]
+    made = [op for op in plan(data).ops if op.name == "make_user_namespace"]
+    assert [op.pointer for op in made] == ["/mounts/0/options/1"]
+    return [(op.args["uid_map"], op.args["gid_map"]) for op in made]
+
+
+def test_maps_as_an_option() -> None:
+    word = "idmap=uids=0-5000-10#10-6000-5;gids=0-7000-10"
+    assert maps(word) == [("0 5000 10\n10 6000 5\n", "0 7000 10\n")]
+    assert maps("ridmap=gids=0-1-1;uids=0-4294967294-1") == [("0 4294967294 1\n", "0 1 1\n")]
+
+
+# Two ranges of the container, and a hole from 1010 on.
+RANGES = [
+    {"containerID": 0, "hostID": 100000, "size": 10},
+    {"containerID": 10, "hostID": 200000, "size": 1000},
+    {"containerID": 65534, "hostID": 5, "size": 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("range_", "lines"),
+    [
+        ("@0-3-5", "0 100003 5\n"),
+        ("@7-12-1", "7 200002 1\n"),
+        # One that spans ranges of the container is split.
+        ("@100-8-4", "100 100008 2\n102 200000 2\n"),
+        ("@0-65534-1#1-9-1", "0 5 1\n1 9 1\n"),
+    ],
+)
+def test_maps_relative_to_the_container(range_: str, lines: str) -> None:
+    linux = {"uidMappings": RANGES, "gidMappings": RANGES}
+    assert maps(f"idmap=uids={range_};gids={range_}", linux) == [(lines, lines)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("uids=0-1-1", "both needed"),
+        ("uids=0-1-1;gids=0-1-1;uids=1-1-1", "uids is there twice"),
+        ("uids=0-1-1;gids=0-1-1;", "'' is neither"),
+        ("uids=0-1-1;gods=0-1-1", "'gods' is neither"),
+        ("uids=0-1;gids=0-1-1", "'0-1' is no range"),
+        ("uids=;gids=0-1-1", "'' is no range"),
+        ("uids=0-1-1#;gids=0-1-1", "'' is no range"),
+        ("uids=0-1-x;gids=0-1-1", "'0-1-x' is no range"),
+        ("uids=@@0-1-1;gids=0-1-1", "no range"),
+        ("uids=0-1-0;gids=0-1-1", "has none"),
+        ("uids=0-4294967295-1;gids=0-1-1", "beyond the last id"),
+        ("uids=0-1-2#1-9-1;gids=0-1-1", "uids has the id 1 twice"),
+        ("uids=0-1-2#5-2-1;gids=0-1-1", "uids has the id 2 twice"),
+        ("uids=@0-1-1;gids=0-1-1", "linux.uidMappings does not map it"),
+    ],
+)
+def test_maps_that_are_refused(text: str, reason: str) -> None:
+    error = refused(mount("/x", "", "bind", f"idmap={text}", source="/usr"))
+    assert error.pointer == "/mounts/0/options/1"
+    assert reason in error.message
+
+
+def test_maps_given_twice() -> None:
+    entry = mapped(mount("/x", "", "bind", "idmap=uids=0-1-1;gids=0-1-1", source="/usr"))
+    error = refused(entry)
+    assert error.pointer == "/mounts/0/options/1"
+    assert "twice" in error.message
+
+
 def test_caller_without_the_right() -> None:
     data = config("userns")
     data["mounts"] = [mount("/a", "tmpfs", "idmap")]

@@ -129,7 +129,39 @@ def test_source_in_a_user_namespace_is_opened_by_the_runtime() -> None:
     operations = build(mount("/x", "", "rbind", "ro", source="/usr"), user=True)
     assert names(operations)[:2] == ["receive_fd", "open_source"]
     assert operations[1].actor == "host"
-    assert operations[1].args == {"path": "/usr", "recursive": 1}
+    assert operations[1].args == {"path": "/usr", "recursive": 1, "nofollow": 0}
+
+
+@pytest.mark.parametrize("user", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_links_themselves(user: bool, inside: bool) -> None:
+    source = f"{BUNDLE}/rootfs/etc" if inside else "/usr"
+    operations = build(mount("/x", "", "bind", "src-nofollow", "dest-nofollow", source=source), user=user)
+    (opened,) = [op for op in operations if op.name in ("clone_tree", "open_source")]
+    assert opened.args["nofollow"] == 1
+    (target,) = [op for op in operations if op.name == "open_path"]
+    assert target.args["flags"] & ops.OPEN_ITSELF
+    plain = build(mount("/x", "", "bind", source=source), user=user)
+    assert not any(op.args.get("nofollow") or op.args.get("flags", 0) & ops.OPEN_ITSELF for op in plain)
+
+
+def test_link_that_is_copied() -> None:
+    data = config("clock")
+    data["mounts"] = [mount("/x", "", "bind", "copy-symlink", "ro", source=path) for path in ("/link", "file")]
+    made = plan(data, facts={"links": {"/link": "../to", f"{BUNDLE}/file2": "no"}})
+    link, *others = [op for op in made.ops if op.pointer.startswith("/mounts/")]
+    assert link.name == "make_link"
+    assert link.args == {"root": "root", "path": "/x", "text": "../to", "needs": None, "replace": ops.LINK_OR_NOTHING}
+    # The other one is no link, so it is bound.
+    assert names(others) == ["clone_tree", "open_path", "set_mount_attr", "attach"]
+    assert {op.pointer for op in others} == {"/mounts/1"}
+
+
+def test_link_is_not_made_inside_proc() -> None:
+    data = config("clock")
+    data["mounts"].append(mount("/proc/sys/x", "", "bind", "copy-symlink", source="/link"))
+    with pytest.raises(ConfigError, match="inside /proc"):
+        plan(data, facts={"links": {"/link": "to"}})
 
 
 def test_attributes_before_the_mount_is_seen() -> None:

@@ -98,7 +98,8 @@ PROPAGATION = {
     "runbindable": (1 << 17, True),
 }
 
-OTHER = {"tmpcopyup", "idmap", "ridmap"}
+LINKS = {"src-nofollow": 1, "dest-nofollow": 2, "copy-symlink": 4}
+OTHER = {"tmpcopyup", "idmap", "ridmap", *LINKS}
 
 
 def test_every_known_word_is_in_one_table() -> None:
@@ -131,6 +132,34 @@ def test_propagation_word(word: str) -> None:
     found = options(word)
     assert found.propagation == [PROPAGATION[word]]
     assert found.flags == 0
+
+
+@pytest.mark.parametrize("word", LINKS)
+def test_link_word(word: str) -> None:
+    found = options(f"bind {word}")
+    assert (found.links, found.data) == (LINKS[word], [])
+    ((pointer, message),) = problems([word], fstype="tmpfs", destination="/x")
+    assert pointer == "/mounts/4/options/0"
+    assert word in message and "'/x'" in message and "bind mount" in message
+
+
+def test_link_words_together() -> None:
+    assert options("bind src-nofollow dest-nofollow").links == 3
+    for word in ("src-nofollow", "dest-nofollow"):
+        ((pointer, message),) = problems(["bind", "copy-symlink", word])
+        assert pointer == "/mounts/4/options/2"
+        assert "in place of the mount" in message
+
+
+def test_maps_behind_idmap() -> None:
+    found = options("bind idmap=uids=0-1-2#@3-4-5;gids=0-1-2,ro")
+    assert (found.idmap, found.mappings, found.idmap_index) == ("idmap", "uids=0-1-2#@3-4-5;gids=0-1-2", 1)
+    assert found.attr_set == RO
+    # The last word counts, as ever.
+    assert options("bind idmap=uids=0-1-2 ridmap").mappings == ""
+    assert options("bind ridmap=x").idmap == "ridmap"
+    assert problems(["bind", "idmap="])[0][0] == "/mounts/4/options/1"
+    assert options("ro=1").data == [("ro", "1")]
 
 
 def test_propagation_keeps_order() -> None:
@@ -255,7 +284,7 @@ def test_data_keeps_text_and_index() -> None:
     assert found.data_value("context") == (False, None)
 
 
-UNKNOWN = ["RO", "acl", "noacl", "copy-symlink", "src-nofollow", "idmap=uids=0-1-2", " ro", "rsync"]
+UNKNOWN = ["RO", "acl", "noacl", "copy-symlinks", "src-nofollow=1", "idmapped=uids=0-1-2", " ro", "rsync"]
 
 
 @pytest.mark.parametrize("word", UNKNOWN)

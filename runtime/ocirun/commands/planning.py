@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from errno import EINVAL, ENOENT, ENOTDIR
 
 from .._base import rights
 from ..config import load
-from ..errors import UnsupportedError, UsageError, option
+from ..errors import HostError, UnsupportedError, UsageError, option
 from ..host import facts as host
 from ..plan.build import build, without_init
 from ..plan.builder import Facts, Request, join
@@ -158,9 +159,28 @@ def create_facts(
     )
     if known.privileged and where is host:
         known.root_closed = _is_root_closed(config)
+    if where is host:
+        known.links = _links(config)
     if options.activation:
         known.notify_socket = os.environ.get("NOTIFY_SOCKET", "")
     return known
+
+
+def _links(config: Config) -> dict[str, str]:
+    """Return the text of each symbolic link that is to be copied, by its path.  Raises HostError."""
+    found = {}
+    for mount in config.data.get("mounts") or ():
+        source = mount.get("source")
+        if not source or not any("copy-symlink" in option for option in mount.get("options") or ()):
+            continue
+        path = join(config.bundle, source)
+        try:
+            found[path] = os.readlink(path)
+        except OSError as error:
+            # EINVAL: no link, so it is bound.  One that is missing fails when it is.
+            if error.errno not in (EINVAL, ENOENT, ENOTDIR):
+                raise HostError.from_os(f"read the link {path}", error, call="readlink") from None
+    return found
 
 
 def _is_root_closed(config: Config) -> bool:

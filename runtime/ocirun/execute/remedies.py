@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from errno import EACCES, EFBIG, EINVAL, ELOOP, ENAMETOOLONG, ENODEV, ENOENT, ENOSYS, ENOTDIR, EPERM, ESRCH, EXDEV
+from errno import (
+    EACCES,
+    EEXIST,
+    EFBIG,
+    EINVAL,
+    ELOOP,
+    ENAMETOOLONG,
+    ENODEV,
+    ENOENT,
+    ENOSYS,
+    ENOTDIR,
+    EPERM,
+    ESRCH,
+    EXDEV,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +30,8 @@ _REMEDIES = {
     "rbind only",
     # The operation's own look at what it has opened; where the call was openat2, it is a directory on the way.
     ("open_path", "statx", ENOTDIR): "source and destination must both be directories or both be files",
+    ("make_link", "readlinkat", EEXIST): "what is at the destination already is not that link: remove it, or choose "
+    "another destination",
     ("open_path", "statx", EACCES): "the source of the bind is there, but may not be looked at: FUSE shows its files "
     "to its own user only, NFS none to root, unless they are told otherwise",
     ("new_filesystem", "fsopen", ENODEV): "the kernel has no such file system type",

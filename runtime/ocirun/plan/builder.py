@@ -36,6 +36,7 @@ class Facts:
                    system, which the caller may
     hard_limits    the caller's hard resource limits by number; the container starts with them
     seccomp_flags  mask of the flags of seccomp(2) that the kernel knows
+    links          symbolic links of the host among the sources of mounts with copy-symlink: path -> text
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Facts:
         "keyrings",
         "last_cap",
         "layout",
+        "links",
         "listen_fds",
         "notify_socket",
         "privileged",
@@ -78,6 +80,7 @@ class Facts:
         selinux: bool = True,
         resctrl: str = "/sys/fs/resctrl",
         root_closed: bool = False,
+        links: dict[str, str] | None = None,
     ) -> None:
         self.privileged = privileged
         self.capabilities = capabilities
@@ -96,6 +99,7 @@ class Facts:
         self.selinux = selinux
         self.resctrl = resctrl
         self.root_closed = root_closed
+        self.links = {} if links is None else links
 
 
 class Request:

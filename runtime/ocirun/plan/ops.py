@@ -35,6 +35,10 @@ OPEN_DIRECTORY = 8
 OPEN_NOFOLLOW = 16
 OPEN_NOT_PROC = 32
 OPEN_LIKE_PROC = 64
+OPEN_ITSELF = 128
+
+# make_link: what is there already must be that link
+LINK_OR_NOTHING = 2
 
 # set_umask: keep what the caller has
 CALLERS_UMASK = 0x10000
@@ -62,7 +66,10 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
         17,
         (("slot", "slot"), ("root", "slot"), ("path", "text"), ("flags", "int"), ("like", "slot")),
     ),
-    "clone_tree": (18, (("slot", "slot"), ("path", "text"), ("recursive", "int"), ("root", "slot"))),
+    "clone_tree": (
+        18,
+        (("slot", "slot"), ("path", "text"), ("recursive", "int"), ("root", "slot"), ("nofollow", "int")),
+    ),
     "clone_mount": (19, (("slot", "slot"), ("source", "slot"), ("recursive", "int"))),
     "set_mount_attr": (
         20,
@@ -181,7 +188,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "spawn": ("flags", "slots"),
     "write_id_maps": ("uid_map", "gid_map", "uid_program", "gid_program", "setgroups"),
     "write_time_offsets": ("offsets",),
-    "open_source": ("path", "recursive"),
+    "open_source": ("path", "recursive", "nofollow"),
     "make_nodes": ("nodes", "context"),
     "make_user_namespace": ("uid_map", "gid_map"),
     "idmap_mount": ("path", "by", "recursive"),
@@ -222,7 +229,7 @@ HOST_CALLS: dict[str, tuple[int, _Fields]] = {
     ),
     "write_time_offsets": (14, (("offsets", "text"),)),
     "write_process": (15, (("file", "text"), ("value", "text"))),
-    "open_source": (16, (("path", "text"), ("recursive", "int"))),
+    "open_source": (16, (("path", "text"), ("recursive", "int"), ("nofollow", "int"))),
     "limit_process": (17, (("resource", "int"), ("soft", "int"), ("hard", "int"))),
     "record_state": (18, (("status", "text"),)),
     "enable_controllers": (19, (("path", "text"), ("controllers", "vector"), ("others", "vector"))),

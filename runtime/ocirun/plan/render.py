@@ -7,8 +7,10 @@ from . import constants as c
 from .ops import (
     CALLERS_UMASK,
     HOST,
+    LINK_OR_NOTHING,
     OPEN_CREATE,
     OPEN_DIRECTORY,
+    OPEN_ITSELF,
     OPEN_LIKE_PROC,
     OPEN_NOFOLLOW,
     OPEN_NOT_PROC,
@@ -47,6 +49,7 @@ _OPEN = (
     (OPEN_NOFOLLOW, "no-last-link"),
     (OPEN_NOT_PROC, "not-in-proc"),
     (OPEN_LIKE_PROC, "procfs-only"),
+    (OPEN_ITSELF, "last-link-itself"),
 )
 
 # One phrase for each operation; the names in braces are its arguments.
@@ -252,7 +255,9 @@ def _value(op: str, name: str, value: Any) -> str:
         return "; ".join(str(value).splitlines())
     if name == "env":
         return f"{len(value)} variables"
-    if name in ("recursive", "tolerate", "replace", "detach", "keep") and not value:
+    if name == "replace" and value == LINK_OR_NOTHING:
+        return "nothing"
+    if name in ("recursive", "tolerate", "replace", "detach", "keep", "nofollow") and not value:
         return ""
     if name in ("state_head", "state_tail", "attr", "mask", "nodes"):
         return ""

@@ -6,9 +6,18 @@ from __future__ import annotations
 from ...errors import Problem
 from .. import constants as c
 from ..builder import PROPAGATION, clean
-from ..ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_LIKE_PROC, OPEN_NOT_PROC, OPEN_PLAIN
+from ..ops import (
+    LINK_OR_NOTHING,
+    OPEN_CREATE,
+    OPEN_DIRECTORY,
+    OPEN_ITSELF,
+    OPEN_LIKE_PROC,
+    OPEN_NOT_PROC,
+    OPEN_PLAIN,
+)
 from . import attributes, hostfs
 from . import options as o
+from . import words as w
 from .rootfs import copy_source, source_path, target
 
 TYPE_CHECKING = False
@@ -166,18 +175,28 @@ def _bind(
     if not source:
         raise builder.error(f"{pointer}/source", f"the bind mount on {destination} has no source")
     path = source_path(builder, source)
-    recursive = 1 if parsed.recursive_bind else 0
-    builder.slot(slot)
     flags = _target_flags(builder, pointer, destination, "")
+    text = builder.facts.links.get(path) if parsed.links & w.COPY_LINK else None
+    if text is not None:
+        why = "copy-symlink, and the source is a symbolic link"
+        args = {"root": "root", "path": destination, "text": text, "needs": None, "replace": LINK_OR_NOTHING}
+        builder.init("make_link", pointer, why=why, **args)
+        return
+    recursive = 1 if parsed.recursive_bind else 0
+    nofollow = bool(parsed.links & w.SOURCE_ITSELF)
+    if parsed.links & w.DESTINATION_ITSELF:
+        flags |= OPEN_ITSELF
+    builder.slot(slot)
     like_proc = OPEN_LIKE_PROC if destination == "/proc" else 0
     opened = False
     if path.startswith(builder.rootfs + "/") or path == builder.rootfs:
         inside = path[len(builder.rootfs) :] or "/"
         why = "the source is below the root file system"
-        builder.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root")
+        itself = {"nofollow": 1} if nofollow else {}
+        builder.init("clone_tree", pointer, why=why, slot=slot, path=inside, recursive=recursive, root="root", **itself)
     else:
         why = "the root of the user namespace may not be able to read it" if builder.user_namespace else ""
-        opened = copy_source(builder, pointer, path, recursive=recursive, why=why, slot=slot)
+        opened = copy_source(builder, pointer, path, recursive=recursive, why=why, slot=slot, nofollow=nofollow)
     if mapping is not None:
         if opened:
             mapping.apply(builder)

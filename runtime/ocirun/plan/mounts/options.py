@@ -76,6 +76,9 @@ class MountOptions:
     data_index                for each entry of `data` its index in the option list
     data_text                 the same for mount(2), as written, joined by commas
     idmap                     "idmap", "ridmap" or None
+    mappings                  what stands behind the = of that word, or ""
+    idmap_index               the option index of that word
+    links                     SOURCE_ITSELF, DESTINATION_ITSELF and COPY_LINK of `words`
     flags                     the flags word of mount(2), without propagation
     warnings                  Problems that do not stop the mount
 
@@ -97,7 +100,10 @@ class MountOptions:
         "data_text",
         "flags",
         "idmap",
+        "idmap_index",
+        "links",
         "made",
+        "mappings",
         "propagation",
         "rec_attr_clr",
         "rec_attr_set",
@@ -121,6 +127,8 @@ class MountOptions:
         self.data_index: list[int] = []
         self.data_text = ""
         self.idmap: str | None = None
+        self.mappings = ""
+        self.idmap_index = self.links = 0
         # Arguments of operations that were made of these options, for other mounts that have the same.
         self.made: dict[Any, dict[str, Any]] = {}
         self.warnings: list[Problem] = []
@@ -175,7 +183,11 @@ class MountOptions:
         """Note one word; False if it is not a known one."""
         row = w.WORDS.get(word)
         if row is None:
-            return False
+            name, _, mappings = word.partition("=")
+            if not mappings or w.WORDS.get(name, (w.NOTHING, 0))[0] != w.IDMAP:
+                return False
+            self.idmap, self.mappings, self.idmap_index = name, mappings, index
+            return True
         kind, value = row
         match kind:
             case w.NOTHING:
@@ -196,7 +208,9 @@ class MountOptions:
             case w.TMPCOPYUP:
                 self.tmpcopyup = True
             case w.IDMAP:
-                self.idmap = word
+                self.idmap, self.mappings, self.idmap_index = word, "", index
+            case w.LINK:
+                self.links |= value
             case _:
                 raise AssertionError(f"nothing is done for a word of the kind of {word}")
         return True
@@ -286,7 +300,7 @@ def parse(options: Sequence[str], *, pointer: str, destination: str = "", fstype
     result = MountOptions()
     problems: list[Problem] = []
     data_words: list[str] = []
-    copyup = -1
+    copyup = link = -1
     for index, option in enumerate(options):
         reason = _unusable(option)
         if not reason:
@@ -294,6 +308,7 @@ def parse(options: Sequence[str], *, pointer: str, destination: str = "", fstype
                 for word in w.split(option):
                     if result._take(word, index):
                         copyup = index if word == "tmpcopyup" else copyup
+                        link = index if w.WORDS.get(word, (0, 0))[0] == w.LINK else link
                     elif word[0] == "=":
                         reason = "has no name before the ="
                     else:
@@ -313,9 +328,21 @@ def parse(options: Sequence[str], *, pointer: str, destination: str = "", fstype
     if copyup >= 0 and (fstype != "tmpfs" or result.bind):
         message = f"tmpcopyup on the mount{_on(destination)}: only a tmpfs can start as a copy of what it covers"
         problems.append(Problem(f"{pointer}/options/{copyup}", message, expected="type tmpfs", found=fstype))
+    if link >= 0 and (reason := _links_reason(result)):
+        message = f"{_shown(options[link])} on the mount{_on(destination)}: {reason}"
+        problems.append(Problem(f"{pointer}/options/{link}", message, found=options[link]))
     if problems:
         raise ConfigError(problems)
     return result
+
+
+def _links_reason(options: MountOptions) -> str:
+    """Return why the words for links cannot be, or ""."""
+    if not options.bind:
+        return "only a bind mount has a source or a destination that may be a link"
+    if options.links & w.COPY_LINK and options.links != w.COPY_LINK:
+        return "copy-symlink makes a link in place of the mount, to which src-nofollow and dest-nofollow belong"
+    return ""
 
 
 def bind_attrs(options: MountOptions, *, userns: bool) -> tuple[int, int, int]:

@@ -37,8 +37,20 @@ def enter_root(builder: Builder) -> None:
     builder.init("attach", "/root/path", slot="root", target="rootdir")
 
 
-def copy_source(builder: Builder, pointer: str, path: str, *, recursive: int, why: str, slot: str = "mount") -> bool:
-    """Take a detached copy of a mount of the host, in `slot`; return whether the runtime has made it."""
+def copy_source(
+    builder: Builder,
+    pointer: str,
+    path: str,
+    *,
+    recursive: int,
+    why: str,
+    slot: str = "mount",
+    nofollow: bool = False,
+) -> bool:
+    """Take a detached copy of a mount of the host, in `slot`; return whether the runtime has made it.
+
+    nofollow   where `path` ends in a symbolic link, this is what is mounted
+    """
     builder.slot(slot)
     if builder.user_namespace:
         from .. import rootless
@@ -46,10 +58,11 @@ def copy_source(builder: Builder, pointer: str, path: str, *, recursive: int, wh
         if rootless.sources_by_host(builder):
             # The root of the user namespace may not be able to reach it.
             builder.init("receive_fd", pointer, why=why, slot=slot)
-            builder.host("open_source", pointer, path=path, recursive=recursive)
+            builder.host("open_source", pointer, path=path, recursive=recursive, nofollow=1 if nofollow else 0)
             return True
         why = ""
-    builder.init("clone_tree", pointer, why=why, slot=slot, path=path, recursive=recursive, root=None)
+    itself = {"nofollow": 1} if nofollow else {}
+    builder.init("clone_tree", pointer, why=why, slot=slot, path=path, recursive=recursive, root=None, **itself)
     return False
 
 

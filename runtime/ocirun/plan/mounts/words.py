@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     REMOUNT,
     TMPCOPYUP,
     IDMAP,
-) = range(18)
+    LINK,
+) = range(19)
+
+# What a word of the kind LINK asks for, where a path ends in a symbolic link.
+SOURCE_ITSELF, DESTINATION_ITSELF, COPY_LINK = 1, 2, 4
 
 # (word that sets, word that clears, value)
 _ATTRIBUTES = (
@@ -78,6 +82,9 @@ def _table() -> dict[str, tuple[int, int]]:
         "tmpcopyup": (TMPCOPYUP, 0),
         "idmap": (IDMAP, 0),
         "ridmap": (IDMAP, 0),
+        "src-nofollow": (LINK, SOURCE_ITSELF),
+        "dest-nofollow": (LINK, DESTINATION_ITSELF),
+        "copy-symlink": (LINK, COPY_LINK),
     }
     for rows, on, off in ((_ATTRIBUTES, ATTR_SET, ATTR_CLEAR), (_ATIME_MODES, ATIME_SET, ATIME_CLEAR)):
         # The recursive kinds stand four places after the plain ones.
