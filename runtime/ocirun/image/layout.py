@@ -111,13 +111,23 @@ def _in_layout(source: Source, tag: str, platform: Platform) -> Image:
         digest = Digest(descriptor.get("digest"), "a manifest")
         part = source.blob(digest, descriptor.get("size"), "the manifest")
         manifest: Object = source.json(part, "the manifest", dict, digest)
-        kind = manifest.get("mediaType") or descriptor.get("mediaType")
+        kind = _kind(manifest, descriptor, str(digest))
         if kind in _MANIFESTS:
             return _image(source, manifest, digest)
         if kind not in _INDEXES:
             raise ImageError(f"has the media type {kind!r:.100}, which is no image's", blob=str(digest))
         found = _descriptors(manifest, str(digest))
     raise ImageError(f"more than {_DEPTH_MAX} indexes lie within each other", blob="index.json")
+
+
+def _kind(manifest: Object, descriptor: Object, blob: str) -> object:
+    """Return the media type of a manifest or an index; what could be taken for both is refused (CVE-2021-41190)."""
+    said = [kind for kind in (manifest.get("mediaType"), descriptor.get("mediaType")) if kind]
+    if len(said) == 2 and said[0] != said[1]:
+        raise ImageError(f"says that it is {said[0]!r:.100}, and its descriptor {said[1]!r:.100}", blob=blob)
+    if "manifests" in manifest and ("layers" in manifest or "config" in manifest):
+        raise ImageError("is a manifest and an index in one", blob=blob)
+    return said[0] if said else None
 
 
 def _descriptors(index: Object, blob: str) -> list[Object]:
