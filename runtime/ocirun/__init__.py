@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from ocirun.runs.prepared import Prepared as Prepared
     from ocirun.runs.process import Process as Process
     from ocirun.runs.single import run as run
+    from ocirun.sandboxes.sandbox import sandbox as sandbox
+    from ocirun.sandboxes.saved import save_config as save_config
     from ocirun.state.usage import Usage as Usage
 
     __version__: str
@@ -58,6 +60,8 @@ _NAMES = {
     "ocirun.runs.pool": ("Pool",),
     "ocirun.runs.prepared": ("Prepared",),
     "ocirun.runs.process": ("Process",),
+    "ocirun.sandboxes.sandbox": ("sandbox",),
+    "ocirun.sandboxes.saved": ("save_config",),
     "ocirun.state.usage": ("Usage",),
     "ocirun.errors": (
         "ConfigError",

@@ -27,6 +27,7 @@ CLASSES = (container.Container, stored.StoredContainer, ocirun.Pool, ocirun.Prep
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
     *(container.run_container, container.restore, container.read_process, ocirun.cleanup),
+    *(ocirun.sandbox, ocirun.save_config),
 )
 
 

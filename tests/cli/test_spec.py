@@ -78,7 +78,7 @@ def test_a_partial_file_is_removed(call: Caller, tmp_path: Path, monkeypatch: py
         os.write(fd, data[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ocirun.cli.commands.spec.write_all", full)
+    monkeypatch.setattr("ocirun._base.newfile.write_all", full)
     result = call("spec", "-b", str(tmp_path))
     assert result.status == 1
     assert "no space left on device" in result.err

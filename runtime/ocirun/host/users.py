@@ -149,11 +149,20 @@ def ranges(text: str, name: str, uid: int) -> list[Span]:
     """Return the ranges of a user in subuid(5) or subgid(5), as (first, count);
     lines that make no sense are passed over.
     """
+    return [span for owner, span in _lines(text) if owner in (name, str(uid))]
+
+
+def every_range(kind: str) -> list[Span]:
+    """Return the ranges of all users in a file of /etc, ``subuid`` or ``subgid``."""
+    return [span for _, span in _lines(_read(f"/etc/{kind}"))]
+
+
+def _lines(text: str) -> list[tuple[str, Span]]:
     found = []
     for line in text.splitlines():
         fields = line.strip().split(":")
-        if len(fields) == 3 and fields[0] in (name, str(uid)) and fields[1].isdigit() and fields[2].isdigit():
-            found.append((int(fields[1]), int(fields[2])))
+        if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
+            found.append((fields[0], (int(fields[1]), int(fields[2]))))
     return found
 
 

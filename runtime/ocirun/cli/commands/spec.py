@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from ocirun._base.jsonio import dumps_pretty
-from ocirun.cli.output import write_all
+from ocirun._base.newfile import write_new
 from ocirun.cli.table import TEXT, Command, Option
-from ocirun.errors import HostError
+from ocirun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocirun.cli.call import Call
 
 COMMAND = Command(
@@ -18,7 +20,11 @@ COMMAND = Command(
     summary="write a config.json to start from",
     description="""\
 Writes a config.json that runs `sh` on a terminal, in namespaces of its own and on a read-only root filesystem
-in the directory rootfs. Edit it to taste. An existing config.json is left alone.""",
+in the directory rootfs. Edit it to taste. An existing config.json is left alone.
+
+With `--sandbox` it is the config of `ocirun.sandbox` for a program that nobody trusts: without a terminal, in a user
+namespace, with a seccomp filter, without capabilities and network, with limits. What this host cannot do is an error,
+or left out with `--leave-out`, which says what.""",
     options=(
         Option(
             "bundle",
@@ -29,37 +35,44 @@ in the directory rootfs. Edit it to taste. An existing config.json is left alone
             shown="the current directory",
         ),
         Option("rootless", help="for a container of an ordinary user: a user namespace, no network of its own"),
+        Option("sandbox", help="for a program that nobody trusts, as root or as an ordinary user"),
+        Option("leave-out", help="with --sandbox: do without the limits and the filter that this host cannot do"),
     ),
 )
 
 
 def execute(call: Call) -> int:
     """Write the file."""
+    directory = call.values.text("bundle")
+    path = os.path.join(directory, "config.json")
+    config = _sandbox(call, directory) if call.values.flag("sandbox") else _template(call)
+    write_new(path, (dumps_pretty(config, "\t") + "\n").encode("ascii"))
+    return 0
+
+
+def _template(call: Call) -> dict[str, Any]:
     from ocirun.cli import template
 
+    if call.values.flag("leave-out"):
+        raise UsageError("--leave-out is for --sandbox")
     # On cgroup v1 the cgroup mount of the template shows the container's own groups without this namespace.
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     config = template.config(cgroup_namespace=unified)
     if call.values.flag("rootless"):
         template.make_rootless(config, uid=os.geteuid(), gid=os.getegid())
-    path = os.path.join(call.values.text("bundle"), "config.json")
-    _write_new(path, (dumps_pretty(config, "\t") + "\n").encode("ascii"))
-    return 0
+    return config
 
 
-def _write_new(path: str, data: bytes) -> None:
-    try:
-        # O_EXCL also refuses a symbolic link in place of the file, see open(2).
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    except FileExistsError:
-        raise HostError(f"{path} exists", call="openat", remedy="remove it first") from None
-    except OSError as error:
-        raise HostError.from_os(f"create {path}", error, call="openat") from None
-    try:
-        os.fchmod(fd, 0o644)  # whatever the umask
-        write_all(fd, data)
-    except OSError as error:
-        os.unlink(path)
-        raise HostError.from_os(f"write {path}", error, call="write") from None
-    finally:
-        os.close(fd)
+def _sandbox(call: Call, directory: str) -> dict[str, Any]:
+    from ocirun.sandboxes import sandbox
+    from ocirun.sandboxes.config import LEFT_OUT
+
+    if call.values.flag("rootless"):
+        raise UsageError("--sandbox is for an ordinary user too: leave out --rootless")
+    missing = sandbox.LEAVE_OUT if call.values.flag("leave-out") else sandbox.REFUSE
+    config = sandbox.sandbox(os.path.join(directory, "rootfs"), ["sh"], missing=missing)
+    config["root"]["path"] = "rootfs"
+    left_out = config.get("annotations", {}).get(LEFT_OUT)
+    if left_out:
+        call.warn(f"left out, as this host cannot do it: {left_out}")
+    return config
