@@ -9,6 +9,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocirun import aio as aio
+    from ocirun import errors as errors
+    from ocirun import hostfacts as hostfacts
     from ocirun._base.version import SPEC_VERSION as SPEC_VERSION
     from ocirun.container import Container as Container
     from ocirun.container import CreateOptions as CreateOptions
@@ -83,8 +86,12 @@ _NAMES = {
     "ocirun._base.version": ("SPEC_VERSION", "__version__"),
 }
 
+_MODULES = ("aio", "errors", "hostfacts")
+
 
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return __import__(f"ocirun.{name}", fromlist=(name,))
     for home, names in _NAMES.items():
         if name in names:
             module = __import__(home, fromlist=(name,))
@@ -95,4 +102,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *(name for names in _NAMES.values() for name in names)})
+    return sorted({*globals(), *_MODULES, *(name for names in _NAMES.values() for name in names)})

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import os
 
+from ._base import parameters
 from ._base.boundary import raises_ocirun_errors
 from ._base.roots import default_root
-from .errors import OcirunError
+from .errors import OcirunError, UsageError
 from .execute import host_side
 from .runs import in_existing_container, in_new_container
 from .runs.pool import Pool
@@ -48,16 +49,19 @@ async def run(
     container_id: str = "",
     root: str = "",
     init: bool | None = None,
+    cgroup_manager: str = "",
     **own: Unpack[Overrides],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
-    bundle   as of `ocirun.run`, or a `Prepared` or a `Pool`, which have their `config` and `root` already
+    bundle   as of `ocirun.run`, or a `Prepared` or a `Pool`, which have their `config`, `root`, `init` and
+             `cgroup_manager` already
     The other parameters, their units and the errors are those of `ocirun.run`.
     """
     if isinstance(bundle, (Prepared, Pool)):
-        if config is not None or root or init is not None:
-            raise TypeError("it has its config, its root and its init already")
+        given = {"config": config is not None, "root": root, "init": init is not None, "cgroup_manager": cgroup_manager}
+        for name in (name for name, there in given.items() if there):
+            raise UsageError(f"{name}: a {type(bundle).__name__} has its own already")
         if isinstance(bundle, Pool):
             return await _run_in_pool(bundle, stdin, timeout, output_limit, container_id, **own)
         return await _watch(
@@ -65,7 +69,9 @@ async def run(
         )
     return await _watch(
         ProgramRun(root or default_root(os.environ), output_limit),
-        lambda: in_new_container.container_factory(bundle, config, container_id, root, init=init, **own),
+        lambda: in_new_container.container_factory(
+            bundle, config, container_id, root, init=init, cgroup_manager=cgroup_manager, **own
+        ),
         stdin,
         timeout,
     )
@@ -76,7 +82,7 @@ async def _run_in_pool(
 ) -> Outcome:
     making = pool.factory(own.pop("args", None), own.pop("env", None))
     if own or container_id:
-        raise TypeError(f"a run of a pool has no {next(iter(own), 'container_id')}: that of its Prepared holds")
+        raise UsageError(f"{next(iter(own), 'container_id')}: a run of a Pool has none, that of its Prepared holds")
     if pool.turns is not None:
         await _thread(pool.turns.acquire)
     try:
@@ -119,6 +125,7 @@ async def run_in(
 @raises_ocirun_errors
 async def wait(container: Container, timeout: float | None = None) -> int | None:
     """Wait until the first process of a container has ended; result and errors are those of `Container.wait`."""
+    parameters.seconds("timeout", timeout)
     pidfd = container.open_pidfd()
     if pidfd < 0:
         return None

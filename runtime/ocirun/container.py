@@ -9,6 +9,7 @@ import os
 
 from ._base import signals
 from ._base.boundary import methods_raise_ocirun_errors, raises_ocirun_errors
+from ._base.roots import default_root
 from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, with_force
 from .execute.criu.options import CheckpointOptions, RestoreOptions
 from .execute.options import CreateOptions, ExecOptions
@@ -19,6 +20,7 @@ from .state.stored import StoredContainer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
     from typing import Any
 
     from .host.facts_file import FactsFile
@@ -37,17 +39,55 @@ class Container(StoredContainer):
     __slots__ = ()
 
     @classmethod
-    def create(cls, container_id: str, *, root: str, options: CreateOptions) -> Container:
+    def create(
+        cls,
+        container_id: str,
+        *,
+        root: str = "",
+        options: CreateOptions | None = None,
+        config: Mapping[str, Any] | None = None,
+        memory: int | None = None,
+        pids: int | None = None,
+        cpus: float | None = None,
+        cgroup_manager: str = "",
+    ) -> Container:
         """Create a container: everything of its config except the program is in place when this returns.
 
-        Raises InvalidIdError, ContainerExistsError, ConfigError, UnsupportedError, StepError, HookError,
+        root     the state root; "" is the default one
+        options  with the bundle; None: the working directory is the bundle
+        config   in place of config.json; relative paths in it start at the bundle
+        memory, pids, cpus, cgroup_manager   as of `ocirun.run`; "": the manager of `options`
+        Raises InvalidIdError, ContainerExistsError, UsageError, ConfigError, UnsupportedError, StepError, HookError,
         HostError; after any of them nothing is left.
         """
         from .commands import create
 
-        record, session = create.create(container_id, root, options, keeps_session=False)
+        root, options = root or default_root(os.environ), options or CreateOptions()
+        if cgroup_manager:
+            options = options.replace(cgroup_manager=cgroup_manager)
+        checked = None
+        if any(one is not None for one in (config, memory, pids, cpus)):
+            from .runs import overrides
+
+            base = overrides.read_config(os.path.abspath(options.bundle or "."), config, terminal=True)
+            checked, _ = overrides.with_overrides(base, memory=memory, pids=pids, cpus=cpus)
+        record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
         session.close()
         return cls(container_id, root, record)
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Delete it with its processes, unless that was done; one that has come under its id since stays."""
+        try:
+            there = StoredContainer.load(self.id, root=self.root)
+            if there.record.created == self._record.created:
+                self.delete(force=True)
+        except ContainerNotFoundError:
+            return
 
     def start(self) -> None:
         """Run the program of a created container, and its startContainer and poststart hooks.
@@ -288,9 +328,10 @@ class Container(StoredContainer):
 
 
 @raises_ocirun_errors
-def delete(container_id: str, *, root: str, force: bool = False, if_stopped: bool = False) -> list[str]:
+def delete(container_id: str, *, root: str = "", force: bool = False, if_stopped: bool = False) -> list[str]:
     """Delete a container by id, one with a damaged state too if `force`; returns warnings.
 
+    root   the state root; "" is the default one
     Raises ContainerNotFoundError unless `force`.
     """
     try:
@@ -304,7 +345,7 @@ def delete(container_id: str, *, root: str, force: bool = False, if_stopped: boo
             raise
         from .commands import delete as destroy
 
-        return destroy.destroy_damaged(root, container_id)
+        return destroy.destroy_damaged(root or default_root(os.environ), container_id)
 
 
 @raises_ocirun_errors
@@ -339,9 +380,19 @@ def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
 
 
 @raises_ocirun_errors
-def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: FactsFile | None = None) -> Plan:
+def explain(
+    bundle: str = "",
+    *,
+    config: Mapping[str, Any] | None = None,
+    options: CreateOptions | None = None,
+    id: str = "<id>",
+    root: str = "",
+    where: FactsFile | None = None,
+) -> Plan:
     """Return the plan that `create` would carry out, without touching anything.
 
+    bundle, config, options, root   as of `Container.create`
+    id      of the container; as it is given: of one that has no id yet
     where   the host that it is for, see `hostfacts.read`; None for this one
     Raises ConfigError, UnsupportedError, UsageError, InvalidIdError.
     """
@@ -349,7 +400,13 @@ def explain(bundle: str, *, options: CreateOptions, id: str, root: str, where: F
 
     if id != "<id>":  # a stand-in, which no container can have
         store.check_id(id)
-    return planning.explain(bundle, id, root, options, where=where)
+    base = None
+    if config is not None:
+        from .runs import overrides
+
+        base = overrides.read_config(os.path.abspath(bundle or "."), config, terminal=True)
+    root = root or default_root(os.environ)
+    return planning.explain(bundle, id, root, options or CreateOptions(), config=base, where=where)
 
 
 @raises_ocirun_errors
@@ -361,25 +418,26 @@ def read_process(path: str) -> dict[str, Any]:
 
 
 @raises_ocirun_errors
-def list_states(root: str, *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
+def list_states(root: str = "", *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
     """Return the states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
 
+    root         "" is the default one
     must_exist   the root itself, which the first container makes
     Raises HostError for a root that is not ours, or is missing and must exist.
     """
     from .state import listing
 
-    return listing.states(root, warn=warn, must_exist=must_exist)
+    return listing.states(root or default_root(os.environ), warn=warn, must_exist=must_exist)
 
 
 @raises_ocirun_errors
-def list_ids(root: str, *, must_exist: bool = False) -> list[str]:
+def list_ids(root: str = "", *, must_exist: bool = False) -> list[str]:
     """Return the ids of a root that are taken, sorted, also those of damaged containers:
     nothing is read but their names.
 
-    must_exist   as for `list_states`; raises the same
+    root, must_exist   as for `list_states`; raises the same
     """
-    return store.ids(root, must_exist=must_exist)
+    return store.ids(root or default_root(os.environ), must_exist=must_exist)
 
 
 __all__ = [

@@ -60,7 +60,7 @@ def test_errors(bundle: str, root: str) -> None:
         play(aio.run(bundle, root=root, cwd="relative"))
     assert wrong.value.pointer == "/process/cwd"
     prepared = ocirun.Prepared(bundle, root=root)
-    with pytest.raises(TypeError, match="has its config"):
+    with pytest.raises(ocirun.UsageError, match="root: a Prepared has its own"):
         play(aio.run(prepared, root=root))
     assert not os.path.exists(root) or os.listdir(root) == []
 

@@ -163,7 +163,7 @@ def test_asyncio(pool: ocirun.Pool) -> None:
     async def scenario() -> list[ocirun.Outcome]:
         runs = [aio.run(pool, args=["/bin/cat"], stdin=str(number).encode()) for number in range(6)]
         late = aio.run(pool, args=["/bin/sleep", "60"], timeout=0.2)
-        with pytest.raises(TypeError, match="cwd"):
+        with pytest.raises(ocirun.UsageError, match="cwd"):
             await aio.run(pool, args=["/bin/true"], cwd="/")
         return await asyncio.gather(*runs, late)
 

@@ -21,17 +21,14 @@ def optional(name: str, value: object, *, least: int = 1, most: int = LARGEST) -
     return None if value is None else whole(name, value, least=least, most=most)
 
 
-def seconds(name: str, value: object, *, least: float = 0.0) -> float | None:
-    """Return a time, or None for no limit.  Raises UsageError for one that is infinite, no number, or too small.
-
-    least   what it must be above, or 0.0 itself
-    """
+def seconds(name: str, value: object) -> float | None:
+    """Return a time of 0 or more, or None for no limit, which infinity is too.  Raises UsageError."""
     if value is None:
         return None
-    found = _finite(value)
-    if found is None or found < least:
-        raise wrong(name, f"a number of seconds of at least {least:g}, or None for no limit", value)
-    return found
+    # NaN is not equal to itself, and neither above nor below anything.
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+        raise wrong(name, "a number of seconds of at least 0, or None for no limit", value)
+    return value
 
 
 def processors(name: str, value: object) -> float | None:
@@ -87,6 +84,19 @@ def pair(name: str, value: object, *, least: int = 0, most: int) -> tuple[int, i
         raise wrong(name, "two whole numbers", value)
     first, second = (whole(f"{name}[{index}]", one, least=least, most=most) for index, one in enumerate(value))
     return first, second
+
+
+def content(name: str, value: object) -> bytes:
+    """Return bytes.  Raises UsageError."""
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise wrong(name, "bytes", value)
+    return bytes(value)
+
+
+def one_of(name: str, value: object, words: tuple[str, ...]) -> None:
+    """Check that a value is one of some words.  Raises UsageError."""
+    if not isinstance(value, str) or value not in words:
+        raise wrong(name, "one of " + ", ".join(f'"{word}"' for word in words), value)
 
 
 def wrong(name: str, expected: str, value: object) -> UsageError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from errno import EINVAL, ENOENT, ENOTDIR
 
-from .._base import rights
+from .._base import parameters, rights
 from ..config import load
 from ..errors import HostError, UnsupportedError, UsageError, option
+from ..execute.options import MANAGERS
 from ..host import facts as host
 from ..plan.build import build, without_init
 from ..plan.builder import Facts, Request, join
@@ -88,6 +89,7 @@ def choose_driver(
     """Return the cgroup driver for a container, by its config, the options and the hierarchies of the host."""
     from ..cgroup import choose
 
+    parameters.one_of("cgroup_manager", options.cgroup_manager, MANAGERS)
     manager = None
     if options.cgroup_manager == "systemd" or (options.systemd_cgroup and not options.cgroup_manager):
         manager = _manager(where)

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     Debug = Callable[[str, Mapping[str, object]], None]
 
+#: Who makes the cgroup; "" is cgroupfs.
+MANAGERS = ("", "cgroupfs", "systemd", "disabled")
+
 
 class CreateOptions:
     """What `create` and `run` may be told besides the config.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._base import parameters
 from ..cgroup import choose
 from ..commands import exec as execute
 from ..execute.options import ExecOptions
@@ -69,13 +70,14 @@ def exec_factory(
         own = execute.base_process(directory, record) if process is None else {**process, "terminal": False}
     finally:
         os.close(directory)
-    own["args"] = list(args)
+    own["args"] = parameters.words("args", args)
     if env:
-        own["env"] = [*(own.get("env") or ()), *(f"{key}={value}" for key, value in env.items())]
+        own["env"] = [*(own.get("env") or ()), *parameters.environment("env", env)]
     if cwd is not None:
         own["cwd"] = cwd
     if user is not None:
-        own["user"] = {**(own.get("user") or {}), "uid": user[0], "gid": user[1]}
+        uid, gid = parameters.pair("user", user, most=(1 << 32) - 2)
+        own["user"] = {**(own.get("user") or {}), "uid": uid, "gid": gid}
     return lambda: _planned(record, root, own)
 
 

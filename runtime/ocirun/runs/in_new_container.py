@@ -73,11 +73,12 @@ def container_factory(
     root: str,
     *,
     init: bool | None,
+    cgroup_manager: str = "",
     **own: Unpack[Overrides],
 ) -> Factory:
     """Return what creates the container of one run, for a `ProgramRun`; an error of the config is raised here."""
     path, where = os.path.abspath(bundle or "."), root or default_root(os.environ)
-    key = (path, where, init, config is None)
+    key = (path, where, init, cgroup_manager, config is None)
     kept = _kept.get(key) if config is None else None
     ready = kept if isinstance(kept, Preparation) and kept.is_unchanged() else None
     base = ready.config if ready is not None else overrides.read_config(path, config)
@@ -85,7 +86,7 @@ def container_factory(
     name = container_id or new_id()
 
     def make() -> Session:
-        options = CreateOptions(activation=False, init=init, bound=True)
+        options = CreateOptions(activation=False, init=init, bound=True, cgroup_manager=cgroup_manager)
         prepared = ready or _prepared(key, base, options)
         if prepared is not None:
             return prepared.session(name, checked, differs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._base import jsonio
+from .._base import jsonio, parameters
 from ..config import load
 from ..errors import ConfigError, Problem
 
@@ -36,15 +36,18 @@ _PLACES = {
 _PERIOD = 100_000
 
 
-def read_config(bundle: str, config: Mapping[str, Any] | None) -> Config:
-    """Return the config of a bundle, or `config` in its place, checked and without a terminal.
+def read_config(bundle: str, config: Mapping[str, Any] | None, *, terminal: bool = False) -> Config:
+    """Return the config of a bundle, or `config` in its place, checked.
 
-    bundle   absolute path
-    Raises ConfigError, HostError.
+    bundle     absolute path
+    terminal   one that the config asks for stays
+    Raises UsageError for what is no dict, ConfigError, HostError.
     """
+    if config is not None and not hasattr(config, "items"):
+        raise parameters.wrong("config", "a dict", config)
     made = load.load(bundle) if config is None else load.from_values(config, bundle=bundle, path="config")
     data: Any = made.data
-    if not (data.get("process") or {}).get("terminal"):
+    if terminal or not (data.get("process") or {}).get("terminal"):
         return made
     process = {**data["process"], "terminal": False}
     return load.with_parts(made, {**data, "process": process}, ())
@@ -63,17 +66,17 @@ def with_overrides(
 ) -> tuple[Config, frozenset[str]]:
     """Return a config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
 
-    `config` itself stays as it is.  Raises ConfigError for what is wrong with the new parts.
+    `config` itself stays as it is.  Raises UsageError, ConfigError for what is wrong with the new parts.
     """
     data: dict[str, Any] = dict(config.data)
     process = dict(data.get("process") or {})
     new: dict[str, Any] = {}
     if args is not None:
-        new["args"] = process["args"] = list(args)
+        new["args"] = process["args"] = parameters.words("args", args)
     if cwd is not None:
         new["cwd"] = process["cwd"] = cwd
     if env:
-        entries = [f"{key}={value}" for key, value in env.items()]
+        entries = parameters.environment("env", env)
         new["env"] = process["env"] = [*(process.get("env") or ()), *entries]
     if new:
         data["process"] = process
@@ -82,6 +85,9 @@ def with_overrides(
         new["mounts"] = data["mounts"] = [*(data.get("mounts") or ()), *own]
     if memory is not None or pids is not None or cpus is not None:
         linux = dict(data.get("linux") or {})
+        parameters.optional("memory", memory)
+        parameters.optional("pids", pids)
+        parameters.processors("cpus", cpus)
         new["resources"] = linux["resources"] = _limits(linux.get("resources") or {}, memory, pids, cpus)
         data["linux"] = linux
     if not new:

@@ -12,6 +12,7 @@ from collections import deque
 from errno import EPIPE
 from queue import SimpleQueue
 
+from .._base import parameters
 from .._base.boundary import methods_raise_ocirun_errors
 from ..errors import OcirunError, UsageError
 from ..execute.options import CreateOptions
@@ -63,9 +64,11 @@ class Pool:
         limit     the most runs at once; more wait for their turn. None: no limit
         Raises UnsupportedError, UsageError, HostError.
         """
-        if size < 1 or (limit is not None and limit < 1):
-            raise UsageError("size and limit of a pool must be 1 or more")
-        options = CreateOptions(activation=False, init=True, bound=True, ahead=True)
+        parameters.whole("size", size)
+        parameters.optional("limit", limit)
+        options = CreateOptions(
+            activation=False, init=True, bound=True, ahead=True, cgroup_manager=prepared.cgroup_manager
+        )
         self.root = prepared.root
         self._base = prepared.base
         self._preparation = Preparation(self._base, prepared.root, options, keeps_session=True)

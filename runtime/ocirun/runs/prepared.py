@@ -36,7 +36,7 @@ class Prepared:
     is not seen.  The root file system belongs to the runs as it is, and is one for all of them.
     """
 
-    __slots__ = ("_preparation", "base", "bundle", "root")
+    __slots__ = ("_preparation", "base", "bundle", "cgroup_manager", "root")
 
     def __init__(
         self,
@@ -45,18 +45,19 @@ class Prepared:
         config: Mapping[str, Any] | None = None,
         root: str = "",
         init: bool | None = None,
+        cgroup_manager: str = "",
         **own: Unpack[Overrides],
     ) -> None:
         """Read, check, plan; the parameters are those of `ocirun.run`.
 
-        Raises ConfigError, UnsupportedError, HostError.
+        Raises UsageError, ConfigError, UnsupportedError, HostError.
         """
         self.bundle = os.path.abspath(bundle or ".")
         self.root = root or default_root(os.environ)
         self.base, _ = overrides.with_overrides(overrides.read_config(self.bundle, config), **own)
-        self._preparation = Preparation(
-            self.base, self.root, CreateOptions(activation=False, init=init, bound=True), keeps_session=True
-        )
+        self.cgroup_manager = cgroup_manager
+        options = CreateOptions(activation=False, init=init, bound=True, cgroup_manager=cgroup_manager)
+        self._preparation = Preparation(self.base, self.root, options, keeps_session=True)
 
     def run(
         self,

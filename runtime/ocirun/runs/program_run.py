@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from _signal import SIGKILL
 
+from .._base import parameters
 from ..commands import create, run
 from ..errors import HookError, HostError
 from ..execute import host_side
@@ -35,7 +36,7 @@ class ProgramRun:
 
     def __init__(self, root: str, output_limit: int) -> None:
         self._root = root
-        self._limit = output_limit
+        self._limit = parameters.whole("output_limit", output_limit, least=0)
         self._session: Session | None = None
         self._removed = False
 
@@ -47,6 +48,8 @@ class ProgramRun:
         polled   come back while nothing is ready
         Raises what a creation raises; `close` is due all the same.
         """
+        parameters.seconds("timeout", timeout)
+        stdin = parameters.content("stdin", stdin)
         session = make()
         session.after_start = self._what_follows(session)
         self._session = session

@@ -43,6 +43,7 @@ def run(
     container_id: str = "",
     root: str = "",
     init: bool | None = None,
+    cgroup_manager: str = "",
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
@@ -62,7 +63,8 @@ def run(
     init          the program is the child of a small init of ours, and not the first process itself: it reaps orphans,
                   keeps the time, tells how the program ended whoever waits for what here, and ends everything when this
                   process ends.  None: wherever that can be, which is in a pid namespace of the container's own
-    Raises ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
+    cgroup_manager  who makes the cgroup: "cgroupfs" (also ""), "systemd", or "disabled" for none
+    Raises UsageError for a parameter, ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
     make = in_new_container.container_factory(
         bundle,
@@ -70,6 +72,7 @@ def run(
         container_id,
         root,
         init=init,
+        cgroup_manager=cgroup_manager,
         args=args,
         env=env,
         cwd=cwd,

@@ -14,7 +14,7 @@ from .._base.boundary import raises_ocirun_errors
 from ..commands import planning
 from ..config import load
 from ..errors import ConfigError, HostError, UnsupportedError, UsageError
-from ..execute.options import CreateOptions
+from ..execute.options import MANAGERS, CreateOptions
 from . import config as configs
 from . import ids as spans
 
@@ -119,8 +119,8 @@ def sandbox(
         capabilities=parameters.words("capabilities", capabilities),
         seccomp=bool(seccomp),
     )
-    _one_of("cgroup_manager", cgroup_manager, ("", "cgroupfs", "systemd", "disabled"))
-    _one_of("missing", missing, (REFUSE, LEAVE_OUT))
+    parameters.one_of("cgroup_manager", cgroup_manager, MANAGERS)
+    parameters.one_of("missing", missing, (REFUSE, LEAVE_OUT))
     uids, gids = spans.choose(_ids(ids))
     left_out: list[str] = []
     while True:
@@ -226,8 +226,3 @@ def _ids(ids: object) -> Span | None:
     if not count or first + count - 1 > _LAST_ID:
         raise parameters.wrong("ids", "a first id and the number of ids, all below 4294967295", ids)
     return first, count
-
-
-def _one_of(name: str, value: object, words: tuple[str, ...]) -> None:
-    if value not in words:
-        raise parameters.wrong(name, "one of " + ", ".join(f'"{word}"' for word in words), value)

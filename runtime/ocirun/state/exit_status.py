@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._base import parameters
 from ..errors import StateError
 from . import record as records
 
@@ -28,6 +29,7 @@ def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
     """Wait until the process of a pidfd has ended.  Raises TimeoutError after `timeout` seconds."""
     import select
 
+    timeout = parameters.seconds("timeout", timeout)
     waiter = select.poll()
     waiter.register(pidfd, select.POLLIN)
     # poll(2) takes milliseconds as an int: what is more than its 24 days is no limit.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .._base.boundary import methods_raise_ocirun_errors
+from .._base.roots import default_root
 from .._base.version import SPEC_VERSION
 from ..errors import ContainerNotFoundError, StateError
 from ..host import user_names
@@ -58,11 +59,13 @@ class StoredContainer:
         self._used: dict[str, int] = {}
 
     @classmethod
-    def load(cls, container_id: str, *, root: str) -> Self:
+    def load(cls, container_id: str, *, root: str = "") -> Self:
         """Return the container of that id.
 
+        root   the state root; "" is the default one
         Raises ContainerNotFoundError, InvalidIdError, StateDamagedError.
         """
+        root = root or default_root(os.environ)
         directory = store.open_container(root, container_id)
         try:
             return cls(container_id, root, records.load(directory, container_id))
