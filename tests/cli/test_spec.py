@@ -73,6 +73,19 @@ def test_failures(call: Caller, tmp_path: Path) -> None:
     assert "takes no arguments, but got 1 argument" in call("spec", "x").err
 
 
+@pytest.mark.parametrize("words", [("--leave-out",), ("--sandbox", "--rootless")])
+def test_options_that_do_not_go_together(call: Caller, tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = call("spec", *words, "-b", str(tmp_path))
+    assert result.status == 1
+    assert all(word in result.err for word in ("--sandbox", words[-1]))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_sandbox_needs_a_root(call: Caller, tmp_path: Path) -> None:
+    assert f"rootfs: {tmp_path}/rootfs: no such file or directory" in call("spec", "--sandbox", "-b", str(tmp_path)).err
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_partial_file_is_removed(call: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, data: bytes) -> None:
         os.write(fd, data[:10])

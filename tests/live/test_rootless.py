@@ -46,6 +46,22 @@ def test_bundle_of_spec(user: User) -> None:
     assert os.stat(f"{user.runtime_dir}/ocirun").st_mode & 0o7777 == 0o1700
 
 
+def test_sandbox_of_spec(user: User) -> None:
+    """With subordinate ids the caller's own is 0 inside, they follow, and the caller's groups do not come along."""
+    bundle = user.bundle("")
+    user.run(*user.argv("spec", "--sandbox", "--leave-out", "--bundle", bundle.path)).ok()
+    with open(f"{bundle.path}/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    script = "id -u; cat /proc/self/uid_map; grep Groups /proc/self/status; grep -c : /proc/net/dev; touch /made"
+    config["process"] |= {"args": ["sh", "-c", script], "user": {"uid": 1000, "gid": 1000}}
+    bundle.config = config
+    bundle.save()
+    result = user.run(*user.argv("run", "--bundle", bundle.path, bundle.id))
+    assert (result.code, "Read-only file system" in result.err) == (1, True)
+    lines = [line.split() for line in result.out.splitlines()]
+    assert lines == [["1000"], ["0", str(UID), "1"], ["1", str(FIRST), str(COUNT)], ["Groups:"], ["1"]]
+
+
 def test_own_ids_only(user: User) -> None:
     bundle = user.bundle("id -u; id -g; touch /tmp/made; cat /proc/self/setgroups; hostname; ls /proc/1/ns | wc -w")
     # The default devices must be the host's, and work.
