@@ -10,7 +10,7 @@ import os
 from ._base import signals
 from ._base.boundary import methods_raise_ocirun_errors, raises_ocirun_errors
 from ._base.roots import default_root
-from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, with_force
+from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, UsageError, with_force
 from .execute.criu.options import CheckpointOptions, RestoreOptions
 from .execute.options import CreateOptions, ExecOptions
 from .state import record as records
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from .config.load import Config
     from .host.facts_file import FactsFile
     from .plan.ops import Plan
     from .runs.outcome import Outcome
@@ -65,11 +66,12 @@ class Container(StoredContainer):
         root, options = root or default_root(os.environ), options or CreateOptions()
         if cgroup_manager:
             options = options.replace(cgroup_manager=cgroup_manager)
-        checked = None
-        if any(one is not None for one in (config, memory, pids, cpus)):
+        checked = _given(options.bundle, config, options)
+        if any(one is not None for one in (memory, pids, cpus)):
+            from .commands import planning
             from .runs import overrides
 
-            base = overrides.read_config(os.path.abspath(options.bundle or "."), config, terminal=True)
+            base = checked or planning.read_config(options.bundle, options)
             checked, _ = overrides.with_overrides(base, memory=memory, pids=pids, cpus=cpus)
         record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
         session.close()
@@ -400,13 +402,19 @@ def explain(
 
     if id != "<id>":  # a stand-in, which no container can have
         store.check_id(id)
-    base = None
-    if config is not None:
-        from .runs import overrides
+    root, options = root or default_root(os.environ), options or CreateOptions()
+    return planning.explain(bundle, id, root, options, config=_given(bundle, config, options), where=where)
 
-        base = overrides.read_config(os.path.abspath(bundle or "."), config, terminal=True)
-    root = root or default_root(os.environ)
-    return planning.explain(bundle, id, root, options or CreateOptions(), config=base, where=where)
+
+def _given(bundle: str, config: Mapping[str, Any] | None, options: CreateOptions) -> Config | None:
+    """Return a config that came as values, None where there is none.  Raises UsageError, ConfigError."""
+    if config is None:
+        return None
+    if options.config:
+        raise UsageError("config: is there twice, as values and as the path in the options")
+    from .runs import overrides
+
+    return overrides.given_config(bundle, config)
 
 
 @raises_ocirun_errors

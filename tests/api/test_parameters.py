@@ -137,6 +137,9 @@ def test_create_with_a_config(bundle: str, root: str) -> None:
             saved = json.loads(Path(root, "mine", "config.json").read_bytes())
             assert saved["linux"]["resources"]["pids"]["limit"] == 9
             assert saved["process"]["args"] == ["/bin/sleep", "600"]
+            named = ocirun.CreateOptions(bundle=bundle, config="config.json")
+            with pytest.raises(ocirun.UsageError, match="config: is there twice"):
+                ocirun.Container.create("other", root=root, options=named, config=config)
             plan = ocirun.explain(bundle, config=config)
             assert any(op.name == "find_program" and op.args["args"] == ["/bin/sleep", "600"] for op in plan.ops)
         assert ocirun.list_ids(root) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .._base import jsonio, parameters
 from ..config import load
 from ..errors import ConfigError, Problem
@@ -36,18 +38,26 @@ _PLACES = {
 _PERIOD = 100_000
 
 
-def read_config(bundle: str, config: Mapping[str, Any] | None, *, terminal: bool = False) -> Config:
-    """Return the config of a bundle, or `config` in its place, checked.
+def given_config(bundle: str, config: Mapping[str, Any]) -> Config:
+    """Return a config that came as values, checked.
 
-    bundle     absolute path
-    terminal   one that the config asks for stays
+    bundle   directory in which relative paths begin, "" for the current one
+    Raises UsageError for what is no dict, ConfigError.
+    """
+    if not hasattr(config, "items"):
+        raise parameters.wrong("config", "a dict", config)
+    return load.from_values(config, bundle=os.path.abspath(bundle or "."), path="config")
+
+
+def read_config(bundle: str, config: Mapping[str, Any] | None) -> Config:
+    """Return the config of a bundle, or `config` in its place, checked and without a terminal.
+
+    bundle   absolute path
     Raises UsageError for what is no dict, ConfigError, HostError.
     """
-    if config is not None and not hasattr(config, "items"):
-        raise parameters.wrong("config", "a dict", config)
-    made = load.load(bundle) if config is None else load.from_values(config, bundle=bundle, path="config")
+    made = load.load(bundle) if config is None else given_config(bundle, config)
     data: Any = made.data
-    if terminal or not (data.get("process") or {}).get("terminal"):
+    if not (data.get("process") or {}).get("terminal"):
         return made
     process = {**data["process"], "terminal": False}
     return load.with_parts(made, {**data, "process": process}, ())
