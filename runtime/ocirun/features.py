@@ -19,6 +19,7 @@ from .host.cgroups import Layout, Mount
 from .host.facts import seccomp_flags
 from .host.unified import Reach
 from .plan import constants as c
+from .plan import crun_annotations
 from .plan.build import build
 from .plan.builder import Facts, Request
 from .plan.mounts import words
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 OLDEST_SPEC = "1.0.0"
 
 # Properties of systemd's scope; what CRIU is configured by (checkpoint and restore).
-UNSAFE_ANNOTATIONS = ("org.systemd.property.", "org.criu.config")
+UNSAFE_ANNOTATIONS = ("org.systemd.property.", "org.criu.config", *sorted(crun_annotations.HONOURED))
 
 _MAPPING = {"containerID": 0, "hostID": 0, "size": 1}
 _IDMAPPED = {

@@ -59,6 +59,7 @@ def test_rules_as_they_are_written() -> None:
         "default": ["SCMP_ACT_ERRNO", 1],
         "architectures": ["SCMP_ARCH_X86"],
         "newer": "ENOSYS",
+        "unknown": "",
         "rules": [
             {"place": 0, "action": ["SCMP_ACT_ALLOW", 0], "names": ["read", "write"]},
             {

@@ -56,6 +56,10 @@ def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptio
 
         findings += schema.opinion(data)
     findings += [Finding(NOTE, CONFIG, pointer, note) for pointer, note in missing.notes(data)]
+    if part_is_sound(data, "annotations"):
+        from ..plan import crun_annotations
+
+        findings += [Finding(NOTE, CONFIG, pointer, note) for pointer, note in crun_annotations.notes(data)]
     seen: set[tuple[str, str]] = set()
     for entry in peers.notes(data, problems):
         if entry not in seen:

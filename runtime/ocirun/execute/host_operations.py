@@ -47,6 +47,10 @@ def compile_seccomp(context: Context, filter: str, **rules: Any) -> None:
     from .seccomp import filter_cache
 
     program = filter_cache.compiled(context.directory, rules)
+    if rules["unknown"] and program.unknown:
+        from .seccomp import compiler
+
+        raise compiler.unknown_error(program.unknown)
     context.made[filter] = program.code
     context.unknown_calls = program.unknown
     context.give_plan()

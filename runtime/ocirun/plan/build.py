@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._base import jsonio
 from .._base.jsonio import pointer_token
 from ..config import sysctl
-from . import cgroups, hooks, namespaces
+from . import cgroups, crun_annotations, hooks, namespaces
 from . import constants as c
 from .builder import Builder
 from .mounts import devices, mounts, rootfs
@@ -117,6 +117,7 @@ def without_init(data: Any) -> str:
 
 def _prepare(builder: Builder) -> None:
     """Plan what the host does before there is a process."""
+    crun_annotations.check(builder)
     builder.reserve()
     if builder.linux.get("seccomp"):
         from .process import seccomp
@@ -217,6 +218,7 @@ def _ready(builder: Builder) -> None:
         rdt.join(builder)
     if builder.request.pidfd_socket:
         builder.host("pass_pidfd", socket=builder.request.pidfd_socket)
+    crun_annotations.pass_pidfd(builder)
     builder.host("record_state", status="created")
     if builder.request.pid_file:
         builder.host("write_pid_file", path=builder.request.pid_file)

@@ -13,6 +13,7 @@ from .._base.jsonio import pointer_token
 from . import constants as c
 from .build import need_process
 from .builder import Builder
+from .crun_annotations import keeps_groups
 from .ops import Plan
 from .process import program
 
@@ -114,7 +115,7 @@ def _join(
         builder.init("open_root", "/root/path", slot=builder.slot("root"), path=builder.rootfs)
         builder.init("change_root", "/root/path", root="root")
     if user:
-        builder.init("become_root", kinds["user"], drop_groups=1 if builder.groups else 0)
+        builder.init("become_root", kinds["user"], drop_groups=1 if builder.groups and not keeps_groups(builder) else 0)
     if "proc" in builder.slots:
         from .mounts import labels
 

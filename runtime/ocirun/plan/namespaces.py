@@ -14,6 +14,7 @@ from __future__ import annotations
 from .._base.jsonio import pointer_token
 from . import constants as c
 from .cgroups import enter_unit
+from .crun_annotations import keeps_groups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +133,9 @@ def _join(builder: Builder, kind: str) -> None:
     _, pointer = builder.joined[kind]
     builder.init("join_namespace", pointer, slot=f"ns_{kind}", flag=c.NAMESPACE_FLAGS[kind])
     if kind == "user":
-        builder.init("become_root", pointer, drop_groups=1 if builder.facts.privileged else 0)
+        builder.init(
+            "become_root", pointer, drop_groups=1 if builder.facts.privileged and not keeps_groups(builder) else 0
+        )
 
 
 def _map_ids(builder: Builder) -> None:
@@ -156,7 +159,9 @@ def _map_ids(builder: Builder) -> None:
 
 def _become_root(builder: Builder) -> None:
     """Become root of the new user namespace, without the caller's groups where they can be given up."""
-    builder.init("become_root", builder.new["user"], drop_groups=1 if builder.groups else 0)
+    builder.init(
+        "become_root", builder.new["user"], drop_groups=1 if builder.groups and not keeps_groups(builder) else 0
+    )
 
 
 def map_lines(entries: Any) -> str:

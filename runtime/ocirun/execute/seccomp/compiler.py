@@ -50,6 +50,14 @@ def compile_rules(default: list[Any], architectures: list[str], rules: list[dict
     return Program(code, unknown)
 
 
+def unknown_error(names: list[str]) -> UnsupportedError:
+    """Return the error for system calls that libseccomp does not know, where they may not be left out."""
+    pointer = f"{PLACE}/syscalls"
+    text = f"{pointer}: not known to libseccomp {libseccomp.load().version}: {', '.join(names)}"
+    remedy = "take them out, or leave out the annotation run.oci.seccomp_fail_unknown_syscall"
+    return UnsupportedError(text, pointer=pointer, remedy=remedy)
+
+
 def _tokens(library: libseccomp.Libseccomp, architectures: list[str]) -> dict[str, int]:
     """Return the architectures by name, the machine's own first: it is always meant."""
     tokens = {"native": library.native}

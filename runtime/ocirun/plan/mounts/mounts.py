@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...errors import Problem
 from .. import constants as c
 from ..builder import PROPAGATION, clean
+from ..crun_annotations import context_type
 from ..ops import (
     LINK_OR_NOTHING,
     OPEN_CREATE,
@@ -269,7 +270,7 @@ def _parameters(
     config = [(key, value) for key, value, _ in entries]
     places: list[int | str | None] = [place for _, _, place in entries]
     if labels is not None and (context := labels.mount_context(builder, fstype, parsed)):
-        config.append(("context", context))
+        config.append((context_type(builder), context))
         places.append(labels.MOUNT_LABEL)
     if mount.get("source"):
         config.insert(0, ("source", mount["source"]))
@@ -318,7 +319,7 @@ def _classic(
     data = parsed.data_text
     labels = _labels(builder)
     if labels is not None and (context := labels.mount_context(builder, mount["type"], parsed)):
-        data += ("," if data else "") + f'context="{context}"'
+        data += ("," if data else "") + f'{context_type(builder)}="{context}"'
         if len(data.encode()) > o.MOUNT_DATA_MAX:
             raise builder.error(labels.MOUNT_LABEL, f"with it the options of {destination} are longer than a page")
     builder.init(

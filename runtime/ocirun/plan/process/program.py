@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
+from .. import crun_annotations
 from ..ops import CALLERS_UMASK, INIT, Op
 from . import identity
 
@@ -75,7 +76,9 @@ def become(builder: Builder, environment: Environment, *, reset_affinity: bool =
     cwd = process.get("cwd", "/")
     builder.init("change_dir", "/process/cwd", path=cwd, tolerate=1)
     gids = identity.additional_gids(user)
-    if not builder.groups:
+    if crun_annotations.keeps_groups(builder):
+        crun_annotations.keep_groups(builder)
+    elif not builder.groups:
         from .. import rootless
 
         rootless.check_groups(builder)

@@ -12,6 +12,7 @@ from errno import ENOSYS, EPERM
 
 from ...errors import UnsupportedError
 from ..builder import join
+from ..crun_annotations import fails_unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def compile_filter(builder: Builder) -> None:
         architectures=list(block.get("architectures") or ()),
         rules=[one for at, rule in enumerate(block.get("syscalls") or ()) for one in _rules(at, rule)],
         newer=newer,
+        unknown="error" if fails_unknown(builder) else "",
     )
 
 
@@ -164,6 +166,8 @@ def action_text(action: list[Any]) -> str:
 def summary(args: Mapping[str, Any]) -> str:
     """Return the arguments of `compile_seccomp` in one line: short rules in full, others counted."""
     parts = [f"default={action_text(args['default'])}"]
+    if args["unknown"]:
+        parts.append(f"unknown={args['unknown']}")
     if args["newer"]:
         parts.append(f"newer={args['newer']}")
     if args["architectures"]:
