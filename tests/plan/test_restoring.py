@@ -51,6 +51,14 @@ def test_order() -> None:
     assert not {"set_ids", "set_capabilities", "hold_seccomp", "pivot", "no_new_privs"} & set(names)
 
 
+@pytest.mark.parametrize("word", ["src-nofollow", "dest-nofollow", "copy-symlink"])
+def test_links_are_refused(word: str) -> None:
+    mounts = [{"destination": "/a", "source": "/b", "options": ["bind", f"ro,{word}"]}]
+    with pytest.raises(UnsupportedError, match="CRIU follows links") as caught:
+        restoring(mounts=mounts)
+    assert caught.value.pointer == "/mounts/0/options/1"
+
+
 def test_mount_points() -> None:
     """Those in the root itself; what is below another mount comes with that one."""
     mounts = [

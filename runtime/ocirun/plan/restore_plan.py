@@ -12,7 +12,7 @@ from ..errors import UnsupportedError
 from . import cgroups, hooks
 from . import constants as c
 from .builder import Builder, join
-from .mounts import rootfs
+from .mounts import rootfs, words
 from .ops import CALLERS_UMASK, OPEN_CREATE, OPEN_DIRECTORY, Plan
 
 TYPE_CHECKING = False
@@ -44,6 +44,7 @@ def build_restore(
     if b.linux.get("intelRdt") is not None:
         pointer = "/linux/intelRdt"
         raise UnsupportedError(f"{pointer}: CRIU does not put processes into resctrl groups", pointer=pointer)
+    refuse_links(data)
     b.reserve()
     cgroups.make_cgroup(b)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
@@ -74,6 +75,17 @@ def build_restore(
     return Plan(b.ops, b.slots, b.inherited, sorted(keep.values()), b.warnings)
 
 
+def refuse_links(data: dict[str, Any]) -> None:
+    """Raise UnsupportedError for a mount of a link or on one: CRIU mounts by path, and follows links."""
+    for index, mount in enumerate(data.get("mounts") or ()):
+        for place, option in enumerate(mount.get("options") or ()):
+            for word in option.split(","):
+                if word in words.WORDS and words.WORDS[word][0] == words.LINK:
+                    pointer = f"/mounts/{index}/options/{place}"
+                    text = f"{pointer}: {word}: CRIU follows links, and would mount something else"
+                    raise UnsupportedError(text, pointer=pointer, remedy="do without a checkpoint, or without the link")
+
+
 def _root(builder: Builder) -> None:
     """Plan the root file system as a mount, and nothing of it outside of the helper's namespace."""
     builder.init("propagate", path="/", flags=c.MS_SLAVE | c.MS_REC)
@@ -102,5 +114,5 @@ def _mount_points(builder: Builder, external: dict[str, str]) -> None:
 def _source(builder: Builder, index: int) -> str:
     """Return the source of a bind, "" for another mount."""
     mount = builder.data["mounts"][index]
-    words = {word for option in mount.get("options") or () for word in option.split(",")}
-    return join(builder.request.bundle, mount.get("source") or "") if words & {"bind", "rbind"} else ""
+    given = {word for option in mount.get("options") or () for word in option.split(",")}
+    return join(builder.request.bundle, mount.get("source") or "") if given & {"bind", "rbind"} else ""
