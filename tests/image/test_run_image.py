@@ -74,7 +74,7 @@ def test_the_status_of_the_program(open_directory: Path, image: Path) -> None:
     assert (result.returncode, result.stderr) == (7, "")
 
 
-@pytest.mark.parametrize("name", ["--bundle=/x", "--detach", "--keep", "--console-socket=/x"])
+@pytest.mark.parametrize("name", ["--bundle=/x", "--config=/x", "--detach", "--keep", "--console-socket=/x"])
 def test_what_cannot_go_with_it(image: Path, name: str) -> None:
     result = call(image, options=(name,))
     assert result.returncode == 1

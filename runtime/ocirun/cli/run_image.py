@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ocirun.cli.call import Call
 
 # What needs a bundle that is there before the call, or a container that is there after it.
-_NOT = ("bundle", "detach", "keep", "console-socket")
+_NOT = ("bundle", "config", "detach", "keep", "console-socket")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Not /tmp, which is memory on many hosts.
 _USUAL = "/var/tmp"  # noqa: S108  the directory in it has a random name, and is made anew and closed to others
