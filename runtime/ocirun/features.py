@@ -15,9 +15,9 @@ from .cgroup.systemd.unit import Manager
 from .config import _tables
 from .errors import ConfigError, HostError, UnsupportedError
 from .host import libseccomp
+from .host.anywhere import Anywhere
 from .host.cgroups import Layout, Mount
 from .host.facts import seccomp_flags
-from .host.unified import Reach
 from .plan import constants as c
 from .plan import crun_annotations
 from .plan.build import build
@@ -108,7 +108,7 @@ def _linux() -> dict[str, Any]:
 
 def _cgroup() -> dict[str, bool]:
     mount = Mount("/sys/fs/cgroup", controllers=("memory",))
-    v1, v2 = Layout({"memory": mount}, {"memory": "/"}), _Anywhere({}, {"": "/"}, mount)
+    v1, v2 = Layout({"memory": mount}, {"memory": "/"}), Anywhere()
     return {
         "v1": _makes_groups(v1),
         "v2": _makes_groups(v2),
@@ -116,16 +116,6 @@ def _cgroup() -> dict[str, bool]:
         "systemdUser": _makes_groups(v2, manager=Manager(user=True, control_group="/user")),
         "rdma": "rdma" in translate_v1.BLOCKS,
     }
-
-
-class _Anywhere(Layout):
-    """A v2 host on which everything is allowed."""
-
-    __slots__ = ()
-
-    def reach(self, below: str) -> Reach:
-        del below
-        return Reach([], [])
 
 
 def _makes_groups(layout: Layout, *, manager: Manager | None = None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +11,7 @@ from config.samples import docker, full, minimal
 from config.test_schema import mutants
 from hypothesis import given, settings
 
+from check.rootfs import make
 from ocirun.audit import schema
 from ocirun.audit.bundle import audit
 from ocirun.audit.findings import CONFIG, ERROR, HOST, MOUNTS, NOTE, PEERS, SCHEMA, WARNING
@@ -37,9 +37,13 @@ def base() -> dict[str, Any]:
     }
 
 
-def look(config: object, bundle: Path, **more: Any) -> Audit:
-    """The audit of a config, given as a value or as bytes, in a bundle that has a rootfs."""
-    os.makedirs(bundle / "rootfs", exist_ok=True)
+def look(config: object, bundle: Path, *, keep: bool = False, **more: Any) -> Audit:
+    """The audit of a config, given as a value or as bytes, in a bundle that has a rootfs with /bin/true.
+
+    keep   the rootfs is there already, as the test wants it
+    """
+    if not keep:
+        make(bundle / "rootfs")
     raw = config if isinstance(config, bytes) else json.dumps(config).encode()
     options = CreateOptions(bundle=str(bundle), cgroup_manager="disabled")
     return audit(raw, path="config.json", bundle=str(bundle), root="/run/x", options=options, **more)
@@ -54,7 +58,7 @@ def test_nothing_to_say(tmp_path: Path) -> None:
     result = look(base(), tmp_path)
     assert result.findings == []
     assert result.record() == {
-        "path": "config.json", "valid": True, "errors": 0, "warnings": 0, "notes": 0, "findings": [],
+        "path": "config.json", "valid": True, "hostAsked": True, "errors": 0, "warnings": 0, "notes": 0, "findings": [],
     }  # fmt: skip
 
 
@@ -72,7 +76,7 @@ def test_nothing_to_say(tmp_path: Path) -> None:
         (lambda c: c["mounts"][0].update(options=["\n"]), ERROR, MOUNTS, "/mounts/0/options/0", "newline"),
         (lambda c: c["mounts"][0].update(type="bind"), ERROR, MOUNTS, "/mounts/0/type", "no file system bind"),
         (lambda c: c["mounts"][0].update(options=["bind", "sync"]), WARNING, MOUNTS, "/mounts/0/options/1", "no effect"),
-        (lambda c: c["mounts"][0].update(destination="/"), ERROR, HOST, "/mounts/0/destination", "cannot cover"),
+        (lambda c: c["mounts"][0].update(destination="/"), ERROR, CONFIG, "/mounts/0/destination", "cannot cover"),
         (lambda c: c["root"].update(path="nowhere"), ERROR, HOST, "/root/path", "no such file"),
         (lambda c: c["root"].update(path="config.txt"), ERROR, HOST, "/root/path", "not a directory"),
         (lambda c: c["process"]["env"].append("HOME="), NOTE, PEERS, "/process/env/1", "crun leaves HOME empty"),
@@ -86,6 +90,7 @@ def test_nothing_to_say(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_findings(tmp_path: Path, change: Change, severity: str, source: str, pointer: str, words: str) -> None:
     (tmp_path / "config.txt").write_text("")
+    (tmp_path / "tmpfs").mkdir()
     config = base()
     change(config)
     result = look(config, tmp_path)
@@ -140,6 +145,34 @@ def test_host_is_asked_only_about_what_is_right(tmp_path: Path) -> None:
     config["root"]["path"] = "nowhere"
     config["process"]["cwd"] = "tmp"
     assert not [finding for finding in look(config, tmp_path).findings if finding.source == HOST]
+
+
+def test_the_config_alone(tmp_path: Path) -> None:
+    """No host can do it, or every host can: this one is not asked, whoever asks."""
+    config = base()
+    config["root"]["path"] = "nowhere"
+    config["process"]["args"] = ["/nothing"]
+    config["linux"]["cgroupsPath"] = "/somewhere"
+    result = look(config, tmp_path, config_only=True)
+    assert (result.findings, result.host_asked) == ([], False)
+    config["mounts"][0]["destination"] = "/"
+    (finding,) = look(config, tmp_path, config_only=True).findings
+    assert (finding.severity, finding.source, finding.pointer) == (ERROR, CONFIG, "/mounts/0/destination")
+
+
+@pytest.mark.parametrize("config", [minimal(), docker(), full()])
+def test_a_good_config_is_good_for_everybody(
+    tmp_path: Path, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ocirun.host import facts
+
+    def refuse(*_: object) -> object:
+        raise AssertionError("this host is asked")
+
+    for name in ("privileged", "caller", "cgroup_layout", "own_capabilities", "seccomp_flags"):
+        monkeypatch.setattr(facts, name, refuse)
+    result = look(config, tmp_path, config_only=True)
+    assert result.count(ERROR) == 0, result.findings
 
 
 def test_strict(tmp_path: Path) -> None:

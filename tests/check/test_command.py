@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from check.rootfs import make
 from check.test_audit import base
 from ocirun.audit.findings import CONFIG, ERROR, HOST, NOTE, PEERS, Audit, Finding
 from ocirun.cli.commands.check import report
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def bundle(folder: Path, **more: Any) -> Path:
     """A bundle with a good config, changed by `more`."""
-    (folder / "rootfs").mkdir(parents=True)
+    make(folder / "rootfs")
     (folder / "config.json").write_text(json.dumps({**base(), **more}))
     return folder
 
@@ -115,16 +116,16 @@ def audit() -> Audit:
 
 def test_report() -> None:
     lines = report(audit(), colour=False).splitlines()
-    margin = " " * 44
+    margin = " " * 53
     assert lines == [
-        "Errors",
-        f"  {'/a'.ljust(40)}  is wrong",
-        f"{margin}expected: right",
-        "  /" + "b" * 60,
-        f"{margin}cannot be\\x1b[2J [this host]",
+        "In config.json",
+        "  error    /a  is wrong",
+        "               expected: right",
+        "  note     /c  differs",
         "",
-        "Notes",
-        "  /c  differs",
+        "On this host",
+        "  error    /" + "b" * 60,
+        f"{margin}cannot be\\x1b[2J",
         "",
         "Other runtimes: as seen with runc 1.1.5 and crun 1.8.1.",
         "",
@@ -132,9 +133,22 @@ def test_report() -> None:
     ]
 
 
+def test_host_that_was_not_asked() -> None:
+    wrong = Audit("f", [Finding(ERROR, CONFIG, "/a", "is wrong")])
+    assert "On this host\n  not looked at, as there are errors in config.json\n" in report(wrong, colour=False)
+    assert "On this host" not in report(wrong, colour=False, config_only=True)
+
+
+def test_config_only(tmp_path: Path, capfd: Capture) -> None:
+    place = bundle(tmp_path / "b", root={"path": "/nowhere"})
+    assert check(capfd, "-b", str(place))[0] == 1
+    status, text = check(capfd, "--config-only", "-b", str(place))
+    assert (status, text) == (0, f"{place}/config.json: 0 errors, 0 warnings, 0 notes\n")
+
+
 def test_colour_adds_sequences_only() -> None:
     import re
 
     coloured = report(audit(), colour=True)
-    assert "\033[1;31mErrors\033[0m" in coloured
+    assert "\033[31merror    \033[0m" in coloured
     assert re.sub(r"\033\[[0-9;]*m", "", coloured) == report(audit(), colour=False)

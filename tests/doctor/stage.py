@@ -54,6 +54,11 @@ class Found:
         checks = self.record["checks"]
         return {(one["group"], one["name"]) for one in checks if one["needed"] and one["verdict"] != "ok"}
 
+    def errors(self) -> list[tuple[str, str]]:
+        """Return pointer and message of what `check` has against a bundle."""
+        found = self.record["findings"]
+        return [(one["pointer"], one["message"]) for one in found if one["severity"] == "error"]
+
 
 class Stage:
     """A way to call ocirun where something is refused.

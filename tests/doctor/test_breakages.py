@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 
 import pytest
+from check.rootfs import make
 
 from .stage import AS_NOBODY, CHROOT, CLONE3, NOBODY, ROOM, UNSHARE, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 
 EPERM, ENOSYS = 1, 38
@@ -189,6 +192,53 @@ def test_range_of_somebody_else(stage: Stage) -> None:
 def _ranges(line: str) -> str:
     files = " ".join(f"mount --bind /mnt/ids /etc/sub{kind};" for kind in ("uid", "gid"))
     return f"{ROOM} echo {line} >/mnt/ids; {files} "
+
+
+def test_ids_of_a_bundle_that_are_not_mine(stage: Stage, open_directory: Path) -> None:
+    bundle = _bundle(open_directory)
+    maps = [{"containerID": 0, "hostID": 500000, "size": 65536}]
+    bundle["linux"]["namespaces"].append({"type": "user"})
+    bundle["linux"] |= {"uidMappings": maps, "gidMappings": maps}
+    (open_directory / "config.json").write_text(json.dumps(bundle))
+    found = stage.look(_ranges("nobody:200000:65536"), str(open_directory), by=AS_NOBODY)
+    assert found.status == 1
+    ((pointer, message),) = found.errors()
+    assert pointer == "/linux/uidMappings/0/hostID"
+    assert "the ids 500000 to 565535 are not given to nobody in /etc/subuid, which has: 200000 to 265535" in message
+    assert "`usermod --add-subuids 500000-565535 nobody`" in message
+
+
+def test_program_on_a_mount_with_noexec(stage: Stage, open_directory: Path) -> None:
+    (open_directory / "config.json").write_text(json.dumps(_bundle(open_directory)))
+    rootfs = open_directory / "rootfs"
+    script = f"mount --bind {rootfs} {rootfs}; mount -o remount,bind,noexec {rootfs}; "
+    found = stage.look(script, str(open_directory))
+    assert found.errors() == [("/process/args/0", "/bin/true: is on a mount with noexec, the root file system")]
+    assert (found.status, found.missing()) == (1, set())
+    assert stage.look("", str(open_directory)).record["ready"]
+
+
+def test_bundle_that_needs_what_is_refused(stage: Stage, open_directory: Path) -> None:
+    bundle = _bundle(open_directory)
+    bundle["linux"]["resources"] = {"pids": {"limit": 5}}
+    (open_directory / "config.json").write_text(json.dumps(bundle))
+    found = stage.look("", str(open_directory), by=AS_NOBODY)
+    assert {("namespaces", "mount"), ("namespaces", "pid"), ("mounts", "change of root")} <= found.missing()
+    assert ("cgroups", "groups") in found.missing()
+    assert ("mounts", "tmpfs") not in found.missing()
+    assert "only root can make a container" in str(found.errors())
+
+
+def _bundle(top: Path) -> dict[str, Any]:
+    """Return a config; its rootfs is made in `top`."""
+    make(top / "rootfs")
+    return {
+        "ociVersion": "1.0.2",
+        "root": {"path": "rootfs"},
+        "process": {"cwd": "/", "args": ["/bin/true"], "user": {"uid": 0, "gid": 0}},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]},
+    }
 
 
 def test_cgroups_read_only(stage: Stage) -> None:

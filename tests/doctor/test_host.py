@@ -7,9 +7,11 @@ import os
 
 import pytest
 
+from ocirun.audit.findings import HOST, Finding
 from ocirun.cli.commands.doctor import text
 from ocirun.cli.main import main
 from ocirun.doctor import cgroups, host
+from ocirun.doctor.bundle import needs
 from ocirun.doctor.check import CGROUPS, MOUNTS, NAMESPACES, OK, REFUSED, UNTRIED, Check
 from ocirun.doctor.situation import Situation
 from ocirun.errors import HostError
@@ -133,13 +135,13 @@ def report() -> host.Report:
         Check(MOUNTS, "tmpfs", UNTRIED, "no namespace"),
         Check(CGROUPS, "groups", OK, "cpu"),
     ]
-    made = host.Report("ada (uid 1000)", checks, user=True)
+    made = host.Report("ada (uid 1000)", checks)
     made.need([(NAMESPACES, "user"), (NAMESPACES, "pid")])
     return made
 
 
 def test_text() -> None:
-    assert text(report(), "a plain `run`").splitlines() == [
+    assert text(report(), "a plain `run`", []).splitlines() == [
         "Namespaces",
         "  ok       mount, pid",
         "  MISSING  user",
@@ -157,6 +159,51 @@ def test_text() -> None:
     ]
 
 
+def test_text_of_a_bundle() -> None:
+    found = [Finding("error", HOST, "/a", "is\x1b wrong"), Finding("warning", HOST, "/b", "is odd")]
+    assert text(report(), "the bundle b", found).splitlines()[-7:] == [
+        "For config.json on this host",
+        "  MISSING  /a",
+        "           is\\x1b wrong",
+        "  warning  /b",
+        "           is odd",
+        "",
+        "For the bundle b, called by ada (uid 1000): 2 things are missing.",
+    ]
+
+
+def wanted(linux: dict[str, Any], **more: Any) -> set[tuple[str, str]]:
+    config = {
+        "ociVersion": "1.0.2",
+        "root": {"path": "rootfs"},
+        "process": {"cwd": "/", "args": ["a"], "user": {"uid": 0, "gid": 0}, **more.pop("process", {})},
+        "linux": linux,
+        **more,
+    }
+    return set(needs(json.dumps(config).encode(), report(), bundle="/b", path="config.json"))
+
+
+def test_what_a_bundle_needs() -> None:
+    state, watch = ("rest", "state root"), "first process in /proc"
+    assert wanted({"namespaces": [{"type": "pid"}, {"type": "ipc", "path": "/x"}]}) == {
+        ("namespaces", "pid"), ("mounts", watch), state,
+    }  # fmt: skip
+    own = [{"containerID": 0, "hostID": 1000, "size": 1}]
+    linux = {"namespaces": [{"type": "user"}, {"type": "mount"}], "uidMappings": own, "gidMappings": own}
+    user, mounts = "with a user namespace", "mounts in a user namespace"
+    assert wanted(linux, process={"terminal": True}) == {
+        (user, "user"), (user, "mount"), ("ids", "own ids"), (mounts, "change of root"), (mounts, "terminal"),
+        (mounts, watch), state,
+    }  # fmt: skip
+    many = [{"containerID": 0, "hostID": 1000, "size": 9}]
+    assert ("ids", "a range of ids") in wanted({**linux, "uidMappings": many})
+    bind = {"destination": "/a", "source": "/a", "options": ["bind", "idmap"], "uidMappings": many, "gidMappings": many}
+    assert {("mounts", "id-mapped"), ("mounts", "bind")} <= wanted({"namespaces": [{"type": "mount"}]}, mounts=[bind])
+    assert ("cgroups", "groups") in wanted({"resources": {"pids": {"limit": 5}}})
+    assert ("cgroups", "groups") not in wanted({"resources": {"devices": [{"allow": False}]}})
+    assert ("rest", "seccomp") in wanted({"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}})
+
+
 def test_record() -> None:
     record = report().record()
     assert (record["ready"], record["missing"]) == (False, 1)
@@ -171,6 +218,14 @@ def test_json_and_status(capfd: Capture, tmp_path: Path) -> None:
     record = json.loads(capfd.readouterr().out)
     assert status == (0 if record["ready"] else 1)
     assert not (tmp_path / "state").exists()
+
+
+def test_bundle_with_errors(capfd: Capture, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["doctor", str(tmp_path)]) == 2
+    assert "its needs are not known (`ocirun check` tells them)" in capfd.readouterr().err
+    assert main(["doctor", ""]) == 2
+    assert "BUNDLE is empty" in capfd.readouterr().err
 
 
 def test_usage(capfd: Capture) -> None:

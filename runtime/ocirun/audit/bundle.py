@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 
 from .._base.jsonio import JsonError, loads
 from ..config import load
 from ..config.check import check, part_is_sound
 from ..config.report import LIMIT, describe
-from ..errors import ConfigError, HostError, UnsupportedError, errno_words
-from . import hints, missing, peers
-from .findings import CONFIG, ERROR, HOST, MOUNTS, NOTE, PEERS, WARNING, Audit, Finding
+from ..errors import ConfigError, UnsupportedError
+from . import filesystems, hints, host, missing, peers
+from .findings import CONFIG, ERROR, MOUNTS, NOTE, PEERS, WARNING, Audit, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from ..errors import Problem
     from ..execute.options import CreateOptions
 
+# Words of mount options that are compared with all known ones, which takes its time.
+_WORDS = 1000
 _UNKNOWN = "is not a key of the spec"
 
 
-def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, thorough: bool = False) -> Audit:
+def audit(
+    raw: bytes,
+    *,
+    path: str,
+    bundle: str,
+    root: str,
+    options: CreateOptions,
+    thorough: bool = False,
+    config_only: bool = False,
+) -> Audit:
     """Return everything there is to say about a config.
 
-    raw       the bytes of the file
-    path      where they are from, for people
-    bundle    absolute path of the bundle; relative paths of the config start here
-    root      the state root, as for `create`
-    options   as for `create`; they decide over the plan
-    thorough  ask JSON Schema for a second opinion, which takes twenty times as long as all the rest
+    raw          the bytes of the file
+    path         where they are from, for people
+    bundle       absolute path of the bundle; relative paths of the config start here
+    root         the state root, as for `create`
+    options      as for `create`; they decide over the plan
+    thorough     ask JSON Schema for a second opinion, which takes twenty times as long as all the rest
+    config_only  look at nothing of this host, so that the answer is the same on every one and for every user
     """
     findings: list[Finding] = []
     if len(raw) > load.SIZE_LIMIT:
@@ -49,8 +62,13 @@ def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptio
     sound = all(problem.warning for problem in problems)
     options_found = _mount_options(data)
     findings += options_found
+    asked = False
     if sound and not any(finding.severity == ERROR for finding in options_found):
-        findings += _on_this_host(raw, path=path, bundle=bundle, root=root, options=options, known=findings)
+        asked = not config_only
+        if asked:
+            findings += _on_this_host(raw, data, findings, path=path, bundle=bundle, root=root, options=options)
+        else:
+            findings += _anywhere(raw, path=path, bundle=bundle, root=root, options=options)
     if thorough:
         from . import schema
 
@@ -65,7 +83,7 @@ def audit(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptio
         if entry not in seen:
             seen.add(entry)
             findings.append(Finding(NOTE, PEERS, *entry))
-    return Audit(path, findings)
+    return Audit(path, findings, host_asked=asked)
 
 
 def _with_hint(problem: Problem) -> Finding:
@@ -84,6 +102,7 @@ def _mount_options(data: dict[str, Any]) -> list[Finding]:
     found: list[Finding] = []
     if not part_is_sound(data, "mounts"):
         return found
+    nearest = _Nearest(mountwords.KNOWN_OPTIONS, mountwords.closest)
     for index, mount in enumerate(data.get("mounts") or ()):
         if len(found) >= LIMIT:
             break
@@ -92,44 +111,82 @@ def _mount_options(data: dict[str, Any]) -> list[Finding]:
         try:
             parsed = o.parse(words, pointer=pointer, destination=mount["destination"], fstype=fstype)
         except ConfigError as error:
-            found += [Finding.of(problem, MOUNTS) for problem in error.problems]
+            found += [Finding.of(problem, MOUNTS) for problem in error.problems[:LIMIT]]
             continue
-        found += [Finding.of(problem, MOUNTS) for problem in parsed.warnings]
+        found += [Finding.of(problem, MOUNTS) for problem in parsed.warnings[:LIMIT]]
         if fstype in ("bind", "rbind") and not parsed.bind:
             text = f"there is no file system {fstype}: the option {fstype} makes a bind mount, not the type"
             found.append(Finding(ERROR, MOUNTS, f"{pointer}/type", text, expected=f"{fstype} among the options"))
+        slips = set()
         for place, word in enumerate(words):
+            if len(found) >= LIMIT:
+                break
             # Data with a value is a matter of the file system; a bare word that nearly is ours is a slip.
-            near = "" if "=" in word or "," in word or word in mountwords.KNOWN_OPTIONS else mountwords.closest(word)
+            near = "" if "=" in word or "," in word else nearest(word)
             if near:
                 text = f"{word!a} is left to the file system {fstype!a}; did you mean {near!a}?"
                 where = f"{pointer}/options/{place}"
+                slips.add(where)
                 found.append(Finding(WARNING, MOUNTS, where, text, expected=near, found=word))
-    return found
+        more = (one for one in filesystems.findings(fstype, parsed, pointer) if one.pointer not in slips)
+        found += itertools.islice(more, LIMIT)
+    return found[:LIMIT]
+
+
+class _Nearest:
+    """The known word that another one nearly is, "" for none; of a great many words only the first are asked about."""
+
+    def __init__(self, known: Sequence[str], closest: Callable[[str], str]) -> None:
+        self._found = dict.fromkeys(known, "")
+        self._closest = closest
+        self._left = _WORDS
+
+    def __call__(self, word: str) -> str:
+        if word not in self._found:
+            if self._left <= 0:
+                return ""
+            self._left -= 1
+            self._found[word] = self._closest(word)
+        return self._found[word]
 
 
 def _on_this_host(
-    raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions, known: list[Finding]
+    raw: bytes, data: dict[str, Any], known: list[Finding], *, path: str, bundle: str, root: str, options: CreateOptions
 ) -> list[Finding]:
-    """Return what making the plan says, for a config that is right in itself."""
-    from ..commands import planning
+    """Tell what this host says; what any other would say too is a matter of the config."""
+    said = {(finding.pointer, finding.severity) for finding in known if finding.severity == WARNING}
+    found = host.findings(raw, data, path=path, bundle=bundle, root=root, options=options)
+    found = [finding for finding in found if (finding.pointer, finding.severity) not in said]
+    if any(finding.severity == ERROR for finding in found):
+        everywhere = {
+            (finding.pointer, finding.message)
+            for finding in _anywhere(raw, path=path, bundle=bundle, root=root, options=options)
+        }
+        for finding in found:
+            if (finding.pointer, finding.message) in everywhere:
+                finding.source = CONFIG
+    return found
 
-    said = {(finding.pointer, finding.severity) for finding in known}
+
+def _anywhere(raw: bytes, *, path: str, bundle: str, root: str, options: CreateOptions) -> list[Finding]:
+    """Tell what no host could do: what the plan says for one that has everything, and for its root."""
+    from ..cgroup import choose
+    from ..commands import planning
+    from ..host.anywhere import Anywhere
+    from ..plan.build import build
+    from ..plan.builder import Facts
+
     try:
         config = load.from_bytes(raw, bundle=bundle, path=path)
-        plan = planning.explain(bundle, "check", root, options, config=config)
+        whole: Any = config.data
+        # Which limits there are depends on the version of cgroups.
+        linux = {key: value for key, value in (whole.get("linux") or {}).items() if key != "resources"}
+        layout = Anywhere()
+        driver = choose.new_driver(layout, cgroups_path=linux.get("cgroupsPath") or "", container_id="check")
+        wanted = planning.request(config, "check", root, options, keeps_session=options.foreground)
+        build({**whole, "linux": linux}, Facts(layout=layout), wanted, driver)
     except ConfigError as error:
-        found = [Finding.of(problem, HOST) for problem in error.problems if not problem.warning]
-    except (UnsupportedError, HostError) as error:
-        message = error.line().removeprefix(f"{error.pointer}: ") if error.pointer else error.line()
-        found = [Finding(ERROR, HOST, error.pointer, message)]
-    else:
-        found = [Finding.of(problem, HOST) for problem in plan.warnings if (problem.pointer, WARNING) not in said]
-    data: Any = loads(raw)
-    rootfs = os.path.join(bundle, data["root"]["path"])
-    try:
-        os.close(os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError as error:
-        text = f"{rootfs}: {errno_words(error.errno or 0)}"
-        found.append(Finding(ERROR, HOST, "/root/path", text, expected="a directory"))
-    return found
+        return [Finding.of(problem, CONFIG) for problem in error.problems if not problem.warning]
+    except UnsupportedError as error:
+        return [Finding(ERROR, CONFIG, error.pointer, host.message(error))]
+    return []

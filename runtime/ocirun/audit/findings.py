@@ -54,14 +54,16 @@ class Finding:
 class Audit:
     """The findings on one config.
 
-    path      where the config is from
-    findings  errors first, then warnings, then notes; each group in the order of the checks
+    path        where the config is from
+    findings    errors first, then warnings, then notes; each group in the order of the checks
+    host_asked  this host was looked at, which is left out for a config that has errors in itself
     """
 
-    __slots__ = ("findings", "path")
+    __slots__ = ("findings", "host_asked", "path")
 
-    def __init__(self, path: str, findings: list[Finding]) -> None:
+    def __init__(self, path: str, findings: list[Finding], *, host_asked: bool = False) -> None:
         self.path = path
+        self.host_asked = host_asked
         order = (ERROR, WARNING, NOTE)
         self.findings = sorted(findings, key=lambda finding: order.index(finding.severity))
 
@@ -80,6 +82,7 @@ class Audit:
         return {
             "path": self.path,
             "valid": not self.count(ERROR),
+            "hostAsked": self.host_asked,
             "errors": self.count(ERROR),
             "warnings": self.count(WARNING),
             "notes": self.count(NOTE),

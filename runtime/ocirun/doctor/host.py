@@ -22,17 +22,17 @@ _AS_USER = ("user", "mount", "pid", "ipc", "uts")
 class Report:
     """What was found.
 
-    caller   who asks, for people
-    checks   the answers, by group
-    user     containers are made with a user namespace, as the caller has not the rights for others
+    caller       who asks, for people
+    checks       the answers, by group
+    privileged   the caller is root of the host
     """
 
-    __slots__ = ("caller", "checks", "user")
+    __slots__ = ("caller", "checks", "privileged")
 
-    def __init__(self, caller: str, checks: list[Check], *, user: bool) -> None:
+    def __init__(self, caller: str, checks: list[Check], *, privileged: bool = False) -> None:
         self.caller = caller
         self.checks = checks
-        self.user = user
+        self.privileged = privileged
 
     def need(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Say what is needed, by group and name, and nothing else is."""
@@ -65,7 +65,7 @@ def examine(root: str, *, criu: str = "", preloaded: str = "") -> Report:
     if not procfile.exists("/proc/self/status"):
         check = Check(BASE, "procfs", REFUSED, "no procfs is mounted on /proc", remedy="`mount -t proc proc /proc`")
         check.needed = True
-        return Report("this process", [check], user=False)
+        return Report("this process", [check])
     s = situation.read()
     hidden = f"mounted with {', '.join(s.proc_options)}, which hides others' processes" if s.proc_options else ""
     checks = [Check(BASE, "procfs", OK, hidden), *namespaces.base(s)]
@@ -76,7 +76,7 @@ def examine(root: str, *, criu: str = "", preloaded: str = "") -> Report:
     checks += [rest.state_root(root), rest.seccomp(s), rest.checkpoint(criu)]
     if preloaded:
         checks.append(rest.preloaded(preloaded))
-    report = Report(_who(s), checks, user=not s.direct)
+    report = Report(_who(s), checks, privileged=s.privileged)
     report.need(plain(s, unified=layout.mode == V2))
     return report
 

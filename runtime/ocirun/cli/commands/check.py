@@ -37,13 +37,15 @@ The exit status is 1 if there are errors, and 0 otherwise.""",
             help="directory of config.json; with FILE, where the relative paths in it start",
             shown="the current directory, or that of FILE",
         ),
+        Option("config-only", help="look at config.json alone, and at nothing of this host"),
         Option("strict", help="make errors of the warnings"),
         Option("thorough", help="ask the JSON Schema of the config for a second opinion, with the package jsonschema"),
         Option("json", help="print the findings as a JSON object"),
     ),
 )
 
-_SEVERITIES = (("error", "Errors", "31"), ("warning", "Warnings", "33"), ("note", "Notes", "36"))
+_COLOURS = {"error": "31", "warning": "33", "note": "36"}
+_SEVERITY = 9  # columns
 _POINTER_MAX = 40
 
 
@@ -71,10 +73,15 @@ def execute(call: Call) -> int:
         root=settings.root,
         options=options,
         thorough=call.values.flag("thorough"),
+        config_only=call.values.flag("config-only"),
     )
     if call.values.flag("strict"):
         result.strict()
-    out(dumps(result.record()) + "\n" if call.values.flag("json") else report(result, colour=_terminal()))
+    out(
+        dumps(result.record()) + "\n"
+        if call.values.flag("json")
+        else report(result, colour=_terminal(), config_only=call.values.flag("config-only"))
+    )
     return 1 if result.count("error") else 0
 
 
@@ -94,20 +101,22 @@ def _read(call: Call) -> tuple[bytes, str, str]:
     return file(path, bundle="" if given else bundle), path, bundle
 
 
-def report(result: Audit, *, colour: bool) -> str:
-    """Return the findings for people: grouped, the pointers in a column; `colour` with the sequences of ECMA-48."""
-    from ocirun.audit.findings import PEERS
+def report(result: Audit, *, colour: bool, config_only: bool = False) -> str:
+    """Return the findings for people, under two headings; `colour` with the sequences of ECMA-48."""
+    from ocirun.audit.findings import HOST, PEERS
     from ocirun.audit.peers import SEEN_WITH
 
     blocks = []
-    for severity, title, code in _SEVERITIES:
-        rows = [finding for finding in result.findings if finding.severity == severity]
+    for title, host in (("In config.json", False), ("On this host", True)):
+        rows = [finding for finding in result.findings if (finding.source == HOST) == host]
+        heading = f"\033[1m{title}\033[0m\n" if colour else f"{title}\n"
         if rows:
-            heading = f"\033[1;{code}m{title}\033[0m" if colour else title
-            blocks.append(f"{heading}\n" + _rows(rows, colour=colour))
+            blocks.append(heading + _rows(rows, colour=colour))
+        elif host and not result.host_asked and not config_only:
+            blocks.append(f"{heading}  not looked at, as there are errors in config.json\n")
     if any(finding.source == PEERS for finding in result.findings):
         blocks.append(f"Other runtimes: as seen with {SEEN_WITH}.\n")
-    counts = [_counted(result.count(severity), severity) for severity, _, _ in _SEVERITIES]
+    counts = [_counted(result.count(severity), severity) for severity in _COLOURS]
     last = f"{visible(result.path)}: {', '.join(counts)}\n"
     return "\n".join([*blocks, last])
 
@@ -121,20 +130,21 @@ def _rows(findings: list[Finding], *, colour: bool) -> str:
     width = min(max(map(len, places)), _POINTER_MAX)
     lines = []
     for finding, place in zip(findings, places, strict=True):
-        shown = place.ljust(width)
-        start = f"  \033[1m{shown}\033[0m" if colour else f"  {shown}"
-        margin = "\n" + " " * (width + 4)
+        severity, shown = finding.severity.ljust(_SEVERITY), place.ljust(width)
+        if colour:
+            severity, shown = f"\033[{_COLOURS[finding.severity]}m{severity}\033[0m", f"\033[1m{shown}\033[0m"
+        margin = "\n" + " " * (2 + _SEVERITY + width + 2)
         text = margin.join(_wrapped(finding))
-        lines.append(f"{start}{margin if len(place) > width else '  '}{text}\n")
+        lines.append(f"  {severity}{shown}{margin if len(place) > width else '  '}{text}\n")
     return "".join(lines)
 
 
 def _wrapped(finding: Finding) -> list[str]:
     """Return the message, and what it does not say itself."""
-    from ocirun.audit.findings import CONFIG, PEERS
+    from ocirun.audit.findings import SCHEMA
 
     message = finding.message
-    lines = [message if finding.source in (CONFIG, PEERS) else f"{message} [{finding.source}]"]
+    lines = [f"{message} [{finding.source}]" if finding.source == SCHEMA else message]
     if finding.expected and finding.expected not in message:
         lines.append(f"expected: {finding.expected}")
     if finding.found and finding.found not in message:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from ocirun._base.jsonio import dumps
 from ocirun.cli.output import out, visible
 from ocirun.cli.table import Command, Option
+from ocirun.errors import HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ocirun.audit.findings import Finding
     from ocirun.cli.call import Call
     from ocirun.doctor.check import Check
     from ocirun.doctor.host import Report
 
 COMMAND = Command(
     "doctor",
+    arguments="[BUNDLE]",
     summary="tell what this host allows, and how to mend what it refuses",
     description="""\
 Tries what a container needs, each thing for itself, in processes that are thrown away: namespaces, alone and
@@ -22,8 +27,8 @@ criu, the state root and the preloaded interpreter. Nothing of the host is chang
 the answers are those for that user.
 
 Each answer is `ok`, `refused` with what refused it and the command that mends it, or `untried` where something
-before it is refused. MISSING stands for what is not ok and needed by what `ocirun spec` writes, for an ordinary
-user with --rootless.
+before it is refused. MISSING stands for what is not ok and needed: by what `ocirun spec` writes, for an ordinary
+user with --rootless; with BUNDLE by the config.json there, and what `check` finds on this host follows then.
 
 The exit status is 0 if nothing is missing, 1 if something is, and 2 if that could not be found out.""",
     options=(Option("json", help="print the answers as a JSON object"),),
@@ -49,23 +54,67 @@ def execute(call: Call) -> int:
     from ocirun.preload import missing
 
     report = examine(call.settings.root, criu=call.given.text("criu"), preloaded=missing.told(call.start))
-    out(dumps(report.record()) + "\n" if call.values.flag("json") else text(report, "a plain `run`"))
-    return 1 if report.missing() else 0
+    found: list[Finding] = []
+    what = "a plain `run`"
+    if call.values.arguments:
+        found = _ask(call, report)
+        what = f"the bundle {visible(call.values.arguments[0])}"
+    lacks = len(report.missing()) + sum(1 for finding in found if finding.severity == "error")
+    if call.values.flag("json"):
+        findings = [finding.record() for finding in found]
+        out(dumps({**report.record(), "ready": not lacks, "missing": lacks, "findings": findings}) + "\n")
+    else:
+        out(text(report, what, found))
+    return 1 if lacks else 0
 
 
-def text(report: Report, what: str) -> str:
-    """Return the answers for people; `what` is that which needs what is missing."""
+def _ask(call: Call, report: Report) -> list[Finding]:
+    """Say in the report what a bundle needs; what `check` finds on this host for it.
+
+    Raises HostError for a config with errors of its own.
+    """
+    from ocirun.audit.bundle import audit
+    from ocirun.audit.findings import HOST
+    from ocirun.audit.source import file
+    from ocirun.container import CreateOptions
+    from ocirun.doctor.bundle import needs
+
+    if not call.values.arguments[0]:
+        raise UsageError("doctor: BUNDLE is empty")
+    bundle = os.path.abspath(call.values.arguments[0])
+    path = os.path.join(bundle, "config.json")
+    raw, settings = file(path, bundle=bundle), call.settings
+    options = CreateOptions(bundle=bundle, rootless=settings.rootless, cgroup_manager=settings.cgroup_manager)
+    result = audit(raw, path=path, bundle=bundle, root=settings.root, options=options)
+    if not result.host_asked:
+        raise HostError(f"{path}: has errors, so that its needs are not known", remedy="`ocirun check` tells them")
+    report.need(needs(raw, report, bundle=bundle, path=path))
+    return [finding for finding in result.findings if finding.source == HOST or finding.severity == "error"]
+
+
+def text(report: Report, what: str, found: list[Finding]) -> str:
+    """Return the answers for people.
+
+    what    that which needs what is missing
+    found   what `check` says on this host
+    """
     parts = []
     for group, heading in _HEADINGS.items():
         rows = [check for check in report.checks if check.group == group]
         if rows:
             parts.append(f"{heading}\n" + "".join(map(_row, _short(rows))))
-    missing = len(report.missing())
-    verdict = (
-        "nothing is missing" if not missing else f"{missing} {'thing is' if missing == 1 else 'things are'} missing"
-    )
+    if found:
+        parts.append("For config.json on this host\n" + "".join(map(_finding, found)))
+    lacks = len(report.missing()) + sum(1 for finding in found if finding.severity == "error")
+    things = "1 thing is" if lacks == 1 else f"{lacks} things are"
+    verdict = f"{things} missing" if lacks else "nothing is missing"
     parts.append(f"For {what}, called by {visible(report.caller)}: {verdict}.\n")
     return "\n".join(parts)
+
+
+def _finding(finding: Finding) -> str:
+    mark = "MISSING" if finding.severity == "error" else finding.severity
+    return f"  {mark:<9}{visible(finding.pointer)}\n{_MARGIN}{visible(finding.message)}\n"
 
 
 def _short(rows: list[Check]) -> list[tuple[str, str, list[str]]]:

@@ -1,0 +1,65 @@
+"""What a config needs of this host, by group and name of the answers."""
+
+from __future__ import annotations
+
+from ..config import load
+from ..plan.constants import NAMESPACE_FLAGS
+from . import cgroups, ids, mounts, rest
+from .check import CGROUPS, IDS, MOUNTS, NAMESPACES, REST, USER, USER_MOUNTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .host import Report
+
+_BINDS = ("bind", "rbind")
+_MAPS = ("idmap", "ridmap")
+
+
+def needs(raw: bytes, report: Report, *, bundle: str, path: str) -> list[tuple[str, str]]:
+    """Tell what a container of this config needs of what was found.
+
+    raw            the bytes of config.json
+    report         the answers; who asks decides whether cgroups are needed without limits
+    bundle, path   as of config.load
+    Raises ConfigError.
+    """
+    data: Any = load.from_bytes(raw, bundle=bundle, path=path).data
+    linux = data.get("linux") or {}
+    new = [entry["type"] for entry in linux.get("namespaces") or () if not entry.get("path")]
+    user = "user" in new
+    wanted = [(USER if user else NAMESPACES, kind) for kind in new if kind in NAMESPACE_FLAGS]
+    wanted.append((REST, rest.STATE))
+    if user:
+        wanted.append((IDS, ids.RANGE if _is_range(linux) else ids.OWN))
+    wanted += [(USER_MOUNTS if user else MOUNTS, name) for name in _mounted(data, new)]
+    if any(_is_mapped(mount) for mount in data.get("mounts") or ()):
+        wanted.append((MOUNTS, mounts.IDMAP))
+    if linux.get("seccomp"):
+        wanted.append((REST, rest.SECCOMP))
+    limits = {key for key, value in (linux.get("resources") or {}).items() if value and key != "devices"}
+    if limits or linux.get("cgroupsPath") or report.privileged:
+        wanted += [(CGROUPS, cgroups.HIERARCHY), (CGROUPS, cgroups.GROUPS)]
+    return wanted
+
+
+def _mounted(data: dict[str, Any], new: list[str]) -> list[str]:
+    found = [mounts.WATCH]
+    for mount in data.get("mounts") or ():
+        bind = not set(_BINDS).isdisjoint(mount.get("options") or ())
+        found.append("bind" if bind else mount.get("type") or "")
+    if "mount" in new:
+        found.append(mounts.PIVOT)
+    if (data.get("process") or {}).get("terminal"):
+        found.append(mounts.TERMINAL)
+    return found
+
+
+def _is_mapped(mount: dict[str, Any]) -> bool:
+    return bool(mount.get("uidMappings")) or not set(_MAPS).isdisjoint(mount.get("options") or ())
+
+
+def _is_range(linux: dict[str, Any]) -> bool:
+    maps: list[Any] = [linux.get(key) or () for key in ("uidMappings", "gidMappings")]
+    return any(len(lines) != 1 or lines[0]["size"] != 1 for lines in maps)
