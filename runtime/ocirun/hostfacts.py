@@ -30,6 +30,22 @@ def read(path: str) -> FactsFile:
     return FactsFile(document, path)
 
 
+def of_root() -> FactsFile:
+    """Return this host as its root would find it, for `explain`, whoever asks.
+
+    Raises HostError.
+    """
+    document = gather()
+    every = (2 << facts.last_capability()) - 1
+    document |= {"privileged": True, "permitted": every, "bounding": every, "caller": None}
+    layout = facts.cgroup_layout()
+    groups = document["cgroups"]
+    groups["writable"] = [mount.path for mount in layout.hierarchies() if not mount.readonly]
+    for group in groups["unified"].values():
+        group.update(mayEnable=True, mayMake=True, mayMove=True)
+    return FactsFile(document, "this host")
+
+
 def gather() -> dict[str, Any]:
     """Return what a plan can depend on, of this host and this process, as `host.stated.Stated` reads it.
 

@@ -175,6 +175,19 @@ def test_a_good_config_is_good_for_everybody(
     assert result.count(ERROR) == 0, result.findings
 
 
+def test_usual_words_are_not_compared_with_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes longer than all the rest."""
+    from ocirun.cli import template
+    from ocirun.plan.mounts import words
+
+    def refuse(word: str) -> str:
+        raise AssertionError(f"asked about {word}")
+
+    monkeypatch.setattr(words, "closest", refuse)
+    config = template.config(cgroup_namespace=False)
+    assert look(config, tmp_path, config_only=True).count(ERROR) == 0
+
+
 def test_strict(tmp_path: Path) -> None:
     config = base()
     config["x"] = 1

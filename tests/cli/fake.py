@@ -162,5 +162,9 @@ def _container(fake: Fake) -> type:
 def renderer() -> ModuleType:
     """A stand-in for ``ocirun.plan.render``."""
     module = type(sys)("ocirun.plan.render")
-    module.__dict__.update(lines=lambda plan: iter([f"text of {plan}\n"]), json=lambda plan: f'{{"plan":"{plan}"}}\n')
+    module.__dict__.update(
+        lines=lambda plan, columns: iter([f"text of {plan}\n"]),
+        short=lambda plan, columns: iter([f"parts of {plan}\n"]),
+        json=lambda plan, refused: f'{{"plan":"{plan}"}}\n',
+    )
     return module

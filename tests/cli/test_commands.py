@@ -268,6 +268,8 @@ def test_list_warns(call: Caller, fake: Fake) -> None:
 
 def test_explain(call: Caller, fake: Fake) -> None:
     assert call(*ROOT, "explain", "-b", "/b").out == "text of the plan\n"
+    assert call(*ROOT, "explain", "--short", "-b", "/b").out == "parts of the plan\n"
+    fake.calls.pop()
     assert call(*ROOT, "explain", "--json", "--foreground", "--no-pivot", "c7").out == '{"plan":"the plan"}\n'
     assert fake.calls == [
         ("explain", "<id>", {"bundle": "/b", "options": {**PLAIN, "bundle": "/b"}, "root": "/r"}),

@@ -109,6 +109,29 @@ def test_without_a_user_namespace(user: User) -> None:
     user.refused(bundle, "/linux/namespaces", "spec --rootless")
 
 
+def test_plan_of_root_for_who_would_be_refused(user: User) -> None:
+    bundle = user.bundle("true")
+    bundle.save()
+    own = user.command("explain", "--bundle", bundle.path).ok().out
+    assert own.startswith("  op  by")
+    bundle.share_host("user")
+    del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
+    bundle.linux["resources"] = {"pids": {"limit": 5}}
+    bundle.save()
+    shown = user.command("explain", "--bundle", bundle.path).ok().out.splitlines()
+    assert shown[0].startswith(f"Refused for uid {UID}: /linux/namespaces: has no user namespace")
+    assert shown[1] == "For root the plan is:"
+    # Nothing but what depends on the caller's own things may differ.
+    roots = user.live.command("explain", "--bundle", bundle.path).ok().out.splitlines()
+    assert [line.split()[:3] for line in shown[2:]] == [line.split()[:3] for line in roots]
+    record = json.loads(user.command("explain", "--json", "--bundle", bundle.path).ok().out)
+    assert "has no user namespace" in record["refused"]
+    # What root could not do either is an error, for everybody.
+    bundle.mount("/", "tmpfs", kind="tmpfs")
+    bundle.save()
+    user.command("explain", "--bundle", bundle.path).failed("has no user namespace")
+
+
 def test_what_a_user_namespace_cannot_mount(user: User) -> None:
     bundle = user.bundle("true")
     bundle.share_host("network")

@@ -122,7 +122,7 @@ def _mount_options(data: dict[str, Any]) -> list[Finding]:
             if len(found) >= LIMIT:
                 break
             # Data with a value is a matter of the file system; a bare word that nearly is ours is a slip.
-            near = "" if "=" in word or "," in word else nearest(word)
+            near = "" if "=" in word or "," in word or filesystems.knows(fstype, word) else nearest(word)
             if near:
                 text = f"{word!a} is left to the file system {fstype!a}; did you mean {near!a}?"
                 where = f"{pointer}/options/{place}"

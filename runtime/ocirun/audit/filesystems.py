@@ -51,6 +51,11 @@ _LABELS = frozenset(("context", "fscontext", "defcontext", "rootcontext", "secla
 _UINT32 = 1 << 32
 
 
+def knows(fstype: str, key: str) -> bool:
+    """Return whether a file system of one of these types has an option of that name."""
+    return key in _TABLES.get(fstype, ())
+
+
 def findings(fstype: str, parsed: MountOptions, pointer: str) -> Iterator[Finding]:
     """Tell what is wrong with the options of a new file system; nothing for a bind, or a type that is not known here.
 

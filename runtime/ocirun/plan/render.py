@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._base import jsonio
 from . import constants as c
+from . import sections
 from .ops import (
     CALLERS_UMASK,
     HOST,
@@ -283,25 +284,65 @@ def plan_text(plan: Plan) -> str:
     return "".join(lines(plan))
 
 
-def lines(plan: Plan) -> Iterator[str]:
-    """Yield `text` line by line: a plan may have a million operations."""
+def lines(plan: Plan, columns: int = 0) -> Iterator[str]:
+    """Yield `text` line by line: a plan may have a million operations.
+
+    columns   of the terminal, for which longer lines are broken; 0 for none
+    """
     width = max((len(op.pointer) for op in plan.ops), default=0)
     width = min(width, 34)
     yield f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what\n"
+    section = ""
     for index, op in enumerate(plan.ops):
+        if begun := sections.begins(op, section):
+            section = begun
+            yield f"{section}\n"
         extra = details(op)
         body = phrase(op) + (f"  [{extra}]" if extra else "")
         actor = "host" if op.actor == HOST else "init"
-        yield f"{index:4}  {actor}  {op.pointer or '-':{width}}  {body}\n"
+        yield fitted(f"{index:4}  {actor}  {op.pointer or '-':{width}}  {body}\n", width + 14, columns)
         if op.why:
-            yield f"{'':{width + 14}}because {op.why}\n"
+            yield fitted(f"{'':{width + 14}}because {op.why}\n", width + 14, columns)
     for problem in plan.warnings:
-        yield f"warning: {problem.line()}\n"
+        yield fitted(f"warning: {problem.line()}\n", 9, columns)
 
 
-def json(plan: Plan) -> str:
-    """Return the plan as JSON; see Plan.record."""
-    return jsonio.dumps_pretty(plan.record()) + "\n"
+def short(plan: Plan, columns: int = 0) -> Iterator[str]:
+    """Yield a few lines for each section of the plan: what it does, and the numbers of its operations.
+
+    columns   as for `lines`
+    """
+    for section, first, end in sections.split(plan):
+        told = "; ".join(sections.summary(plan.ops[first:end], phrase))
+        yield fitted(f"{section:<10}  {f'{first}-{end - 1}':>9}  {told}\n", 23, columns)
+    for problem in plan.warnings:
+        yield fitted(f"warning: {problem.line()}\n", 9, columns)
+
+
+def fitted(line: str, margin: int, columns: int) -> str:
+    """Return a line, or several of at most so many columns, broken at blanks; all but the first begin at the margin."""
+    room = columns - margin
+    if len(line) <= columns + 1 or room < 20:
+        return line
+    parts, rest = [], line.rstrip("\n")
+    while len(rest) > columns:
+        at = rest.rfind(" ", margin + 1, columns + 1)
+        if at < 0 or not rest[margin:at].strip():
+            at = columns  # no blank: within the word
+        parts.append(rest[:at].rstrip())
+        rest = " " * margin + rest[at:].lstrip()
+    return "\n".join([*parts, rest]) + "\n"
+
+
+def json(plan: Plan, refused: str = "") -> str:
+    """Return the plan as JSON; see Plan.record.
+
+    refused   why the caller would be refused, where this is the plan of root
+    """
+    record = plan.record()
+    if refused:
+        record["refused"] = refused
+    return jsonio.dumps_pretty(record) + "\n"
 
 
 def tell(plan: Plan, debug: Callable[[str, Mapping[str, object]], None]) -> None:
