@@ -181,6 +181,10 @@ def test_sources(tmp_path: Path) -> None:
         {"destination": "/b", "source": "rootfs", "options": ["rbind"]},
     ]
     assert found(config, tmp_path) == [(ERROR, "/mounts/1/source", f"{tmp_path}/missing: no such file or directory")]
+    os.symlink("nowhere", tmp_path / "link")
+    config["mounts"][1] |= {"source": "link", "options": ["bind", "copy-symlink"]}
+    assert found(config, tmp_path) == []
+    config["mounts"][1]["options"] = ["bind"]
     hook(config, tmp_path)
     ((severity, _, message),) = found(config, tmp_path)
     assert severity == WARNING

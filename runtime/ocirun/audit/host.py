@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..execute.options import CreateOptions
 
 
+_ITSELF = frozenset(("src-nofollow", "copy-symlink"))
+
+
 def findings(
     raw: bytes, data: dict[str, Any], *, path: str, bundle: str, root: str, options: CreateOptions
 ) -> list[Finding]:
@@ -107,7 +110,9 @@ def _sources(data: dict[str, Any], bundle: str) -> Iterator[Finding]:
             continue
         source = os.path.join(bundle, mount.get("source") or "")
         try:
-            os.close(os.open(source, os.O_PATH | os.O_CLOEXEC))
+            # Of a link that is itself the source nobody asks where it leads.
+            itself = 0 if _ITSELF.isdisjoint(options) else os.O_NOFOLLOW
+            os.close(os.open(source, os.O_PATH | os.O_CLOEXEC | itself))
         except OSError as error:
             hidden = error.errno == EACCES and os.geteuid() != 0
             text = f"{source}: {errno_words(error.errno or 0)}" + ("; a hook may make it" if late else "")

@@ -61,7 +61,7 @@ class Inside:
         self._places: dict[str, tuple[int, str]] = {"/": (-1, rootfs)}
         for index, mount in enumerate(mounts):
             options = mount.get("options") or ()
-            bind = "bind" in options or "rbind" in options
+            bind = ("bind" in options or "rbind" in options) and "copy-symlink" not in options
             source = join(bundle, mount.get("source") or "") if bind else ""
             self._places[self._target(below(rootfs, mount["destination"]))] = index, source
 

@@ -57,7 +57,8 @@ def _mounted(data: dict[str, Any], new: list[str]) -> list[str]:
 
 
 def _is_mapped(mount: dict[str, Any]) -> bool:
-    return bool(mount.get("uidMappings")) or not set(_MAPS).isdisjoint(mount.get("options") or ())
+    words = [word.partition("=")[0] for word in mount.get("options") or ()]
+    return bool(mount.get("uidMappings")) or not set(_MAPS).isdisjoint(words)
 
 
 def _is_range(linux: dict[str, Any]) -> bool:
