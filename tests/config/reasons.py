@@ -187,6 +187,7 @@ SPEC: list[Reason] = [
     (r"/mounts/\d+/(uid|gid)Mappings", "mappings of users or of groups alone", _one_sided),
     (r"/linux/timeOffsets", "offsets without a new time namespace", lambda p: p.namespace("time") is None),
     (r"/linux/timeOffsets", "not a clock", lambda p: bool(set(p.value) - {"monotonic", "boottime"})),
+    (r"/root/readonly", "the host's own file system made read-only", lambda p: p.namespace("mount") is None),
     (r"/linux/(masked|readonly)Paths", "covered paths in the host's mount namespace", lambda p: p.namespace("mount") is None),
     (r"/(hostname|domainname)", "a name for the host itself", lambda p: p.namespace("uts") is None),
     (r"/linux/netDevices", "devices that have nowhere to go", lambda p: p.namespace("network") is None),
