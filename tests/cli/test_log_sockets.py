@@ -45,8 +45,10 @@ class Listener:
 
 
 @pytest.fixture(params=KINDS)
-def listener(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    path = str(tmp_path / "socket")
+def listener(
+    request: pytest.FixtureRequest, open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Listener]:
+    path = str(open_directory / "socket")
     monkeypatch.setattr(log_sockets, KINDS[request.param], path)
     made = Listener(request.param, path)
     yield made
@@ -101,8 +103,8 @@ def test_a_control_character_stays_in_one_line(call: Caller, fake: Fake, listene
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_socket(call: Caller, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(log_sockets, KINDS[kind], str(tmp_path / "none"))
+def test_no_socket(call: Caller, fake: Fake, open_directory: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(log_sockets, KINDS[kind], str(open_directory / "none"))
     result = call("--log", f"{kind}:x", "start", "c1")
     assert result.status == 1
     assert fake.calls == []
