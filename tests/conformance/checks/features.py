@@ -130,7 +130,9 @@ def mount_options(bench: Bench) -> None:
         elif option == "remount":
             bundle.mount(place, "tmpfs", kind="tmpfs")
             bundle.mount(place, "tmpfs", "remount", kind="tmpfs")
-        elif (option.startswith("r") and option not in ("ro", "rw", "relatime")) or "bind" in option:
+        elif (option.startswith("r") and option not in ("ro", "rw", "relatime")) or any(
+            word in option for word in ("bind", "nofollow", "symlink")
+        ):
             bundle.mount(place, source, "rbind", option)
         else:
             bundle.mount(place, "tmpfs", option, kind="tmpfs")
