@@ -240,23 +240,9 @@ def _notify_mount(builder: Builder) -> None:
 
 
 def _console(builder: Builder) -> None:
-    size = builder.process.get("consoleSize") or {}
-    words = (size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF)
-    uid = (builder.process.get("user") or {}).get("uid", 0)
-    pointer = "/process/terminal"
-    builder.init(
-        "open_console",
-        pointer,
-        root="root",
-        master=builder.slot("master"),
-        slave=builder.slot("slave"),
-        size=words,
-        uid=uid,
-    )
-    builder.init("send_fd", pointer, slot="master")
-    builder.host("pass_console", pointer, socket=builder.request.console_socket)
-    builder.init("use_console", pointer, slave="slave", target="console")
-    builder.init("close", pointer, slot="console")
+    program.open_console(builder)
+    builder.init("use_console", "/process/terminal", slave="slave", target="console")
+    builder.init("close", "/process/terminal", slot="console")
 
 
 def _finish(builder: Builder) -> None:

@@ -141,24 +141,11 @@ def _mask(text: str, key: str) -> list[int]:
 
 
 def _prepare(builder: Builder, own_umask: int | None, status: str) -> None:
-    pointer = "/process/terminal"
     uid = (builder.process.get("user") or {}).get("uid", 0)
     builder.init("open_root", "/root/path", slot=builder.slot("root"), path="/")
     if builder.process.get("terminal"):
-        size = builder.process.get("consoleSize") or {}
-        words = (size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF)
-        builder.init(
-            "open_console",
-            pointer,
-            root="root",
-            master=builder.slot("master"),
-            slave=builder.slot("slave"),
-            size=words,
-            uid=uid,
-        )
-        builder.init("send_fd", pointer, slot="master")
-        builder.host("pass_console", pointer, socket=builder.request.console_socket)
-        builder.init("use_console", pointer, slave="slave", target=None)
+        program.open_console(builder)
+        builder.init("use_console", "/process/terminal", slave="slave", target=None)
     else:
         builder.init("fix_stdio", "/process/user/uid", root="root", uid=uid)
     builder.init("close", slot="root")

@@ -104,6 +104,22 @@ def become(builder: Builder, environment: Environment, *, reset_affinity: bool =
         builder.ops.append(find_program(list(process["args"]), environment))
 
 
+def open_console(builder: Builder) -> None:
+    """Plan a terminal: opened in the container's root, its master passed on; the slave is in a slot then."""
+    size = builder.process.get("consoleSize") or {}
+    builder.init(
+        "open_console",
+        "/process/terminal",
+        root="root",
+        master=builder.slot("master"),
+        slave=builder.slot("slave"),
+        size=(size.get("height", 0) & 0xFFFF) << 16 | (size.get("width", 0) & 0xFFFF),
+        uid=(builder.process.get("user") or {}).get("uid", 0),
+    )
+    builder.init("send_fd", "/process/terminal", slot="master")
+    builder.host("pass_console", "/process/terminal", socket=builder.request.console_socket)
+
+
 def _loader(builder: Builder) -> tuple[int, str]:
     """Return what capabilities loading the seccomp filter takes, besides those of the program, and why."""
     if not builder.linux.get("seccomp") or builder.process.get("noNewPrivileges"):
