@@ -10,6 +10,7 @@ import os
 
 from .._native import lib
 from ..errors import ImageError, errno_words
+from ..state import store
 from .tar import shown
 
 TYPE_CHECKING = False
@@ -308,34 +309,15 @@ def remove(parent: int, name: bytes | str) -> None:
 
 
 def empty_directory(fd: int) -> None:
-    """Remove all that is in a directory.  Raises OSError.
-
-    Directories are moved up into it one by one, so two descriptors are enough for any depth.
-    """
-    while names := os.listdir(fd):
-        for name in names:
-            try:
-                os.unlink(name, dir_fd=fd)
-                continue
-            except IsADirectoryError:
-                inner = _opened(name, fd)
-            try:
-                for below in os.listdir(inner):
-                    try:
-                        os.unlink(below, dir_fd=inner)
-                    except IsADirectoryError:
-                        # Who may not write to a directory may not move it, see rename(2).
-                        os.close(_opened(below, inner))
-                        os.rename(below, f"~{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=fd)
-            finally:
-                os.close(inner)
-            os.rmdir(name, dir_fd=fd)
+    """Remove all that is in a directory.  Raises OSError."""
+    # Who may not write to a directory may not move it, see rename(2).
+    store.empty_directory(fd, store.open_directory if os.geteuid() == 0 else _opened)
 
 
 def _opened(name: bytes | str, parent: int) -> int:
     """Open a directory, which its owner may read and change afterwards."""
     if os.geteuid() == 0:
-        return os.open(name, _DIRECTORY, dir_fd=parent)
+        return store.open_directory(name, parent)
     held = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         path_of_fd = f"/proc/self/fd/{held}"

@@ -36,6 +36,10 @@ from ..errors import (
     with_force,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # NAME_MAX of the file systems and of cgroups: the id is the name of a directory in both.
 ID_MAX = 255
 _ID_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-.")
@@ -264,7 +268,7 @@ def remove(root: str, container_id: str) -> None:
     try:
         fd = os.open(container_id, _DIRECTORY, dir_fd=root_fd)
         try:
-            _empty(fd)
+            empty_directory(fd)
         finally:
             os.close(fd)
         os.rmdir(container_id, dir_fd=root_fd)
@@ -284,10 +288,19 @@ def remove_directory(path: str) -> None:
     remove(root or "/", container_id)
 
 
-def _empty(fd: int) -> None:
+def open_directory(name: bytes | str, parent: int) -> int:
+    """Open a directory by its name in another one, and no link.  Raises OSError."""
+    return os.open(name, _DIRECTORY, dir_fd=parent)
+
+
+def empty_directory(fd: int, opened: Callable[[bytes | str, int], int] = open_directory) -> None:
     """Remove all that is in a directory.
 
-    However deep it is, one more descriptor is enough: what is in a directory below is moved up.
+    However deep it is, one more descriptor is enough, or two with another `opened`: what is in a directory below is
+    moved up.
+
+    opened   opens a directory so that it can be read, changed and moved
+    Raises OSError.
     """
     while names := os.listdir(fd):
         for name in names:
@@ -295,12 +308,14 @@ def _empty(fd: int) -> None:
                 os.unlink(name, dir_fd=fd)
                 continue
             except IsADirectoryError:
-                inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                inner = opened(name, fd)
             try:
                 for below in os.listdir(inner):
                     try:
                         os.unlink(below, dir_fd=inner)
                     except IsADirectoryError:
+                        if opened is not open_directory:
+                            os.close(opened(below, inner))
                         os.rename(below, f"~{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=fd)
             finally:
                 os.close(inner)
