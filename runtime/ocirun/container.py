@@ -193,6 +193,17 @@ class Container(StoredContainer):
         finally:
             os.close(directory)
 
+    def explain_exec(self, process: dict[str, Any], options: ExecOptions) -> Plan:
+        """Return the plan that `exec` would carry out, without touching anything; raises as `exec` before it acts."""
+        from .commands import exec as execute
+
+        directory = self._directory()
+        try:
+            with self.cgroup as cgroup:
+                return execute.plan_of(self._record, cgroup, directory, process, options)[0]
+        finally:
+            os.close(directory)
+
     def base_process(self) -> dict[str, Any]:
         """Return the ``process`` of the container's config, to be changed and given to `exec`."""
         from .commands import exec as execute

@@ -156,6 +156,13 @@ def _container(fake: Fake) -> type:
         def resume(self) -> None:
             fake.note("resume", self.id)
 
+        def base_process(self) -> dict[str, object]:
+            return {"cwd": "/base", "env": []}
+
+        def explain_exec(self, process: dict[str, object], options: object) -> str:
+            fake.note("explain exec", self.id, process=process, options=options)
+            return "the exec"
+
     return Container
 
 

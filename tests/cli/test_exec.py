@@ -192,3 +192,42 @@ def test_labels(recorder: Recorder) -> None:
     assert main(["exec", "--process-label", "u:r:t:s0", "--apparmor", "profile", "c1", "ls"]) == 0
     assert recorder.process["selinuxLabel"] == "u:r:t:s0"
     assert recorder.process["apparmorProfile"] == "profile"
+
+
+def explained(recorder: Recorder, fake: Fake, *words: str) -> dict[str, Any]:
+    assert main(["explain", *words]) == 0
+    assert recorder.process == {}, "nothing was run"
+    return fake.calls[-1][2]
+
+
+def test_explained(recorder: Recorder, fake: Fake, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--cwd", "/x", "-u", "1:2", "--preserve-fds", "2", "--detach"]
+    seen = explained(recorder, fake, "--short", "--exec", "c1", *words, "ls", "-l", "--tty")
+    assert seen["process"] == {
+        **BASE,
+        "args": ["ls", "-l", "--tty"],
+        "cwd": "/x",
+        "user": {**BASE["user"], "uid": 1, "gid": 2},
+    }
+    assert (seen["options"].given["preserve_fds"], seen["options"].given["detach"]) == (2, True)
+    assert capfd.readouterr().out == "parts of the exec\n"
+    assert explained(recorder, fake, "--exec=c1", "--", "-l")["process"]["args"] == ["-l"]
+    recorder.file = {"args": ["id"], "cwd": "/"}
+    assert explained(recorder, fake, "--process", "FILE", "--exec", "c1")["process"] == recorder.file
+    assert recorder.path == "FILE"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--exec", "c1"], "exec: no COMMAND and no --process"),
+        (["--exec", "c1", "--bundle", "/b", "ls"], "explain: --bundle cannot go with --exec"),
+        (["--exec", "c1", "--foreground", "ls"], "explain: --foreground cannot go with --exec"),
+        (["--user", "5"], "explain: --user needs --exec ID"),
+        (["--env", "A=5", "c1"], "explain: --env needs --exec ID"),
+        (["--exec", "unknown", "ls"], "container does not exist"),
+    ],
+)
+def test_not_explained(recorder: Recorder, words: list[str], error: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", *words]) == 1
+    assert error in capfd.readouterr().err

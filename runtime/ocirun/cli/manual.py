@@ -85,7 +85,10 @@ _EXAMPLES = {
         ("Refuse configs that are not quite right", "ocirun check --strict --bundle /srv/web"),
         ("Check what a program writes", "make-config | ocirun check --bundle /srv/web -"),
     ),
-    "explain": (("The operations that come from the third mount", "ocirun explain -b /srv/web | grep /mounts/2"),),
+    "explain": (
+        ("The operations that come from the third mount", "ocirun explain -b /srv/web | grep /mounts/2"),
+        ("What an `exec` would do", "ocirun explain --exec web --user 1000:1000 ls -l"),
+    ),
     "kill": (
         ("Ask the program to end, then force it", "ocirun kill web", "ocirun kill web KILL"),
         ("Is the first process there?", "ocirun kill web 0"),

@@ -56,6 +56,19 @@ class Option:
         self.hidden = hidden
         self.shown = shown
 
+    def with_help(self, text: str) -> Option:
+        """Return the same option with another help."""
+        return Option(
+            *self.names,
+            help=text,
+            kind=self.kind,
+            metavar=self.metavar,
+            default=self.default,
+            choices=self.choices,
+            hidden=self.hidden,
+            shown=self.shown,
+        )
+
 
 class Command:
     """One command.

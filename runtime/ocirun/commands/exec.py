@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..cgroup.driver import Driver
     from ..execute.options import ExecOptions
+    from ..plan.ops import Plan
     from ..state.record import Record
 
 # What a process has of the container unless its description says otherwise: what confines it, and how it is
@@ -49,6 +50,28 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
 
     Raises StateError, ConfigError, UsageError, UnsupportedError.
     """
+    plan, below = plan_of(record, cgroup, directory, process, options)
+    made = Session(plan, record, cgroup, directory)
+    made.progress_name = ""
+    made.stdio = options.stdio
+    made.trace = creation.tracer(options.trace, options.warn)
+    made.sub_groups = below
+    for problem in plan.warnings:
+        options.warn(problem.line())
+    if options.debug is not None:
+        from ..plan import render
+
+        render.tell(plan, options.debug)
+    return made
+
+
+def plan_of(
+    record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions
+) -> tuple[Plan, dict[str, str]]:
+    """Return the plan of a process in a container that is there, and where it goes: a path for each group.
+
+    Nothing is changed.  Raises StateError, ConfigError, UsageError, UnsupportedError.
+    """
     data = saved.config(directory, record.bundle)
     own: dict[str, Any] = data.get("process") or {}
     data["process"] = process = dict(process)
@@ -64,14 +87,7 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
     for name in _INHERITED:
         if name in own:
             process.setdefault(name, own[name])
-    made = _session(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options, why)
-    for problem in made.plan.warnings:
-        options.warn(problem.line())
-    if options.debug is not None:
-        from ..plan import render
-
-        render.tell(made.plan, options.debug)
-    return made
+    return _build(record, cgroup, directory, data, (own.get("user") or {}).get("umask"), options, why)
 
 
 def _check_process(data: dict[str, Any], source: str) -> None:
@@ -99,7 +115,7 @@ def _check_status(record: Record, cgroup: Driver, directory: int, options: ExecO
     return why
 
 
-def _session(
+def _build(
     record: Record,
     cgroup: Driver,
     directory: int,
@@ -107,7 +123,7 @@ def _session(
     umask: int | None,
     options: ExecOptions,
     why: str,
-) -> Session:
+) -> tuple[Plan, dict[str, str]]:
     request = Request(
         container_id=record.container_id,
         bundle=record.bundle,
@@ -150,12 +166,7 @@ def _session(
         join_why=why,
         attach=cgroup.attach_point(record.pid, below),
     )
-    session = Session(plan, record, cgroup, directory)
-    session.progress_name = ""
-    session.stdio = options.stdio
-    session.trace = creation.tracer(options.trace, options.warn)
-    session.sub_groups = below
-    return session
+    return plan, below
 
 
 def foreign_namespaces(pid: int) -> frozenset[str] | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirun.cli.call import Call
+    from ocirun.container import ExecOptions
 
 COMMAND = Command(
     "exec",
@@ -49,33 +50,44 @@ Errors of ocirun itself give 255.""",
 
 def execute(call: Call) -> int:
     """Run the process; its status, or 0 when detached."""
-    from ocirun.container import Container, ExecOptions
+    from ocirun.container import Container
 
-    values = call.values
-    detach = values.flag("detach")
     try:
         container = Container.load(call.id, root=call.settings.root)
-        options = ExecOptions(
-            console_socket=values.text("console-socket"),
-            pidfd_socket=values.text("pidfd-socket"),
-            pid_file=values.text("pid-file"),
-            preserve_fds=values.number("preserve-fds"),
-            detach=detach,
-            foreground=not detach,
-            ignore_paused=values.flag("ignore-paused"),
-            cgroup=values.many("cgroup"),
-            source=values.text("process"),
-            warn=call.warn,
-            debug=call.debug,
-            trace=values.text("trace"),
-        )
-        return container.exec(_process(call, container), options)
+        return container.exec(described(call, container, call.values.arguments[1:]), exec_options(call))
     except OcirunError as error:
         error.message = f"exec failed: {error.message}"
         raise
 
 
-def _process(call: Call, container: Any) -> dict[str, Any]:
+def exec_options(call: Call) -> ExecOptions:
+    """Return the options of the API that those of the command line come to."""
+    from ocirun.container import ExecOptions
+
+    values = call.values
+    detach = values.flag("detach")
+    return ExecOptions(
+        console_socket=values.text("console-socket"),
+        pidfd_socket=values.text("pidfd-socket"),
+        pid_file=values.text("pid-file"),
+        preserve_fds=values.number("preserve-fds"),
+        detach=detach,
+        foreground=not detach,
+        ignore_paused=values.flag("ignore-paused"),
+        cgroup=values.many("cgroup"),
+        source=values.text("process"),
+        warn=call.warn,
+        debug=call.debug,
+        trace=values.text("trace"),
+    )
+
+
+def described(call: Call, container: Any, args: list[str]) -> dict[str, Any]:
+    """Return the process that the command line describes, for a container.
+
+    args   COMMAND and its arguments
+    Raises UsageError, HostError, ConfigError.
+    """
     values = call.values
     if values.text("process"):
         from ocirun.container import read_process
@@ -85,10 +97,10 @@ def _process(call: Call, container: Any) -> dict[str, Any]:
             # Absent they are the container's, and those are what --cap adds to.
             process["capabilities"] = container.base_process().get("capabilities") or {}
     else:
-        if len(values.arguments) < 2:
+        if not args:
             raise UsageError("exec: no COMMAND and no --process")
         process = container.base_process()
-        process["args"] = values.arguments[1:]
+        process["args"] = args
         process["env"] = [*(process.get("env") or []), *values.many("env")]
     if values.text("cwd"):
         process["cwd"] = values.text("cwd")

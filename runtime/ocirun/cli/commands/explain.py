@@ -7,24 +7,38 @@ from errno import EINVAL, ENOTTY
 
 from ocirun._base.jsonio import dumps_pretty
 from ocirun._base.rights import privileged
+from ocirun.cli.commands.exec import COMMAND as EXEC
 from ocirun.cli.options import CREATE_OPTIONS, create_options
 from ocirun.cli.output import out, visible
-from ocirun.cli.table import TEXT, Command, Option
-from ocirun.errors import OcirunError, UnsupportedError
+from ocirun.cli.table import HELP, TEXT, Command, Option
+from ocirun.errors import OcirunError, UnsupportedError, UsageError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocirun.cli.call import Call
+
+_OF_BOTH = frozenset(one.names[0] for one in CREATE_OPTIONS) & frozenset(one.names[0] for one in EXEC.options)
+_OF_CREATE = ("bundle", "config", "no-pivot", "init", "no-new-keyring", "foreground", "host-facts")
+_OF_EXEC = tuple(
+    one.with_help(f"with --exec: {one.help}")
+    for one in EXEC.options
+    if one is not HELP and one.names[0] not in _OF_BOTH
+)
 
 COMMAND = Command(
     "explain",
     arguments="[ID]",
-    summary="show what `create` or `run` would do",
+    summary="show what `create`, `run` or `exec` would do",
     description="""\
 Prints the plan made from config.json of the bundle and the facts of this host: every operation in its order,
 who does it, and the part of config.json it comes from. Nothing is changed, and no privilege is needed. The plan
 is for the user who calls this; where that user would be refused, the first line says why, and the plan is for
 root. With --short each part of the plan has a few lines.
+
+With --exec the plan is that of `ocirun exec`: its options and the COMMAND follow. The numbers of the operations
+are those that an error of `exec` names.
 
 With --host-facts the plan is for another host, the one where --print-host-facts has written FILE. It shows the
 cgroups, their files and values, or the properties of systemd's unit, as they would be there. Of the bundle
@@ -38,7 +52,10 @@ The options are those of `create`, as they change the plan.""",
         Option("json", help="print the plan as JSON"),
         Option("host-facts", kind=TEXT, metavar="FILE", help="plan for the host that these facts are of"),
         Option("print-host-facts", help="print the facts of this host as JSON, and nothing else"),
+        Option("exec", kind=TEXT, metavar="ID", help="plan for `exec` in the container ID; what follows is as there"),
+        *_OF_EXEC,
     ),
+    program="exec",
 )
 
 
@@ -48,14 +65,45 @@ def execute(call: Call) -> int:
 
     # One plan and the end: in a large one the collector takes half of the time, and finds nothing.
     gc.disable()
-    from ocirun.container import explain as plan_of
-    from ocirun.plan import render
-
     if call.values.flag("print-host-facts"):
         from ocirun.hostfacts import gather
 
         out(dumps_pretty(gather()) + "\n")
         return 0
+    if "exec" in call.values.given:
+        _refuse_beside(call, "exec", _OF_CREATE)
+        _print(call, _plan_of_exec(call), "")
+        return 0
+    _refuse_without_exec(call)
+    _print(call, *_plan_of_create(call))
+    return 0
+
+
+def _refuse_beside(call: Call, one: str, others: tuple[str, ...]) -> None:
+    """Raise UsageError for an option that has no meaning beside another one."""
+    for name in others:
+        if name in call.values.given:
+            raise UsageError(f"explain: {option(name)} cannot go with {option(one)}")
+
+
+def _refuse_without_exec(call: Call) -> None:
+    for one in _OF_EXEC:
+        if one.names[0] in call.values.given or one.names[0] in call.values.lists:
+            raise UsageError(f"explain: {option(one.names[0])} needs {option('exec', 'ID')}")
+
+
+def _plan_of_exec(call: Call) -> Any:
+    from ocirun.cli.commands.exec import described, exec_options
+    from ocirun.container import Container
+
+    container = Container.load(call.values.text("exec"), root=call.settings.root)
+    return container.explain_exec(described(call, container, call.values.arguments), exec_options(call))
+
+
+def _plan_of_create(call: Call) -> tuple[Any, str]:
+    """Return the plan, and why the caller would be refused where it is root's."""
+    from ocirun.container import explain as plan_of
+
     where = None
     if call.values.text("host-facts"):
         from ocirun.hostfacts import read
@@ -64,22 +112,25 @@ def execute(call: Call) -> int:
     options = create_options(call, foreground=call.values.flag("foreground"))
     name = call.values.arguments[0] if call.values.arguments else "<id>"
     root = call.settings.root
-    refused = ""
     try:
-        plan = plan_of(options.bundle, options=options, id=name, root=root, where=where)
+        return plan_of(options.bundle, options=options, id=name, root=root, where=where), ""
     except UnsupportedError as error:
         if where is not None or privileged():
             raise
-        refused = error.line()
         from ocirun.hostfacts import of_root
 
         try:
-            plan = plan_of(options.bundle, options=options, id=name, root=root, where=of_root())
+            return plan_of(options.bundle, options=options, id=name, root=root, where=of_root()), error.line()
         except OcirunError:
             raise error from None  # root would be refused too
+
+
+def _print(call: Call, plan: Any, refused: str) -> None:
+    from ocirun.plan import render
+
     if call.values.flag("json"):
         out(render.json(plan, refused))
-        return 0
+        return
     columns = _columns()
     if refused:
         out(render.fitted(f"Refused for uid {os.geteuid()}: {visible(refused)}\n", 4, columns))
@@ -92,7 +143,6 @@ def execute(call: Call) -> int:
             out("".join(held))
             held.clear()
     out("".join(held))
-    return 0
 
 
 def _columns() -> int:
