@@ -14,6 +14,8 @@ import tarfile
 import pytest
 
 from ocirun.errors import HostError, ImageError, UsageError
+from ocirun.image import place
+from ocirun.image.place import Place
 
 from .archives import Layout, archive, directory, entry, layout, make
 from .test_layer import with_attributes
@@ -87,7 +89,7 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
 import os, signal, sys
 sys.path[:0] = {[path for path in sys.path if path]!r}
 from ocirun.cli.main import main
-from ocirun.image import tree
+from ocirun.image import place, tree
 from ocirun.image.streams import Part
 pieces, remove = Part.pieces, tree.remove
 count = []
@@ -102,8 +104,7 @@ def removed(*words):
     os.kill(os.getpid(), signal.SIGTERM)
     remove(*words)
 Part.pieces = slow
-import ocirun.image.bundle
-ocirun.image.bundle.remove = removed
+place.remove = removed
 main(["bundle", "--platform", "linux/amd64", {str(made)!r}, {str(tmp_path / "bundle")!r}])
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
@@ -115,6 +116,90 @@ main(["bundle", "--platform", "linux/amd64", {str(made)!r}, {str(tmp_path / "bun
         process.send_signal(number)
         assert process.wait() == -number
     assert os.listdir(tmp_path) == ["image"]
+
+
+def stopped_in_the_middle(image: Path, target: Path) -> tuple[subprocess.Popen[str], str]:
+    """An `ocirun bundle` that has unpacked a part and waits, and its directory."""
+    code = f"""
+import os, signal, sys
+sys.path[:0] = {[path for path in sys.path if path]!r}
+from ocirun.cli.main import main
+from ocirun.image import layer
+def wait(*words, **more):
+    os.write(1, b"here\\n")
+    while True:
+        signal.pause()
+layer.Unpacking.finish = wait
+main(["bundle", {str(image)!r}, {str(target)!r}])
+"""
+    before = set(os.listdir(target.parent))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    (hidden,) = set(os.listdir(target.parent)) - before
+    return process, hidden
+
+
+def test_what_a_killed_one_has_left_is_removed_by_the_next(tmp_path: Path, image: Path) -> None:
+    """And neither what another one is making, nor what has such a name and is nobody's work."""
+    others = {".ocirun-0123456789abcde", ".ocirun-0123456789abcdeg", "ocirun-0123456789abcdef"}
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".ocirun-0123456789abcdef").write_text("a file")
+    (tmp_path / ".ocirun-0123456789abcde0").symlink_to(tmp_path)
+    others |= {".ocirun-0123456789abcdef", ".ocirun-0123456789abcde0", "root.tar"}
+    killed, left = stopped_in_the_middle(image, tmp_path / "killed")
+    other, made = stopped_in_the_middle(image, tmp_path / "other")
+    with killed, other:
+        killed.kill()
+        killed.wait()
+        assert (tmp_path / left / "rootfs" / "etc" / "f").exists()
+        result = run("bundle", image, tmp_path / "bundle")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert set(os.listdir(tmp_path)) == {*others, made, "bundle"}
+        other.kill()
+    assert run("bundle", image, tmp_path / "bundle").returncode == 1  # it exists: nothing is looked at
+    assert run("bundle", image, tmp_path / "second").returncode == 0
+    assert set(os.listdir(tmp_path)) == {*others, "bundle", "second"}
+
+
+def test_a_place_that_is_taken_for_a_left_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the making and the lock another one comes: the place is made once more."""
+    parent = os.open(tmp_path, os.O_RDONLY)
+    made = Place(parent, ".ocirun-")
+    locked, count = place._locked, []
+
+    def first_another(fd: int) -> bool:
+        count.append(fd)
+        if len(count) == 1:
+            os.rmdir(tmp_path / made.name)
+        return locked(fd)
+
+    monkeypatch.setattr(place, "_locked", first_another)
+    made.make()
+    assert len(count) == 2
+    assert os.listdir(tmp_path) == [made.name]
+    place.sweep(parent, ".ocirun-", str(tmp_path), warn=pytest.fail)
+    assert os.listdir(tmp_path) == [made.name]
+    made.close()
+    os.chmod(tmp_path, 0o755)
+    place.sweep(parent, ".ocirun-", str(tmp_path), warn=pytest.fail)
+    assert os.listdir(tmp_path) == []
+    os.close(parent)
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".ocirun-0123456789abcdef").mkdir()
+
+    def fail(*_: object) -> None:
+        raise PermissionError(1, "no")
+
+    monkeypatch.setattr(place, "remove", fail)
+    made = make(image, tmp_path / "bundle", platform="")
+    text = (
+        ".ocirun-0123456789abcdef is left of a command that was killed: it cannot be removed: operation not permitted"
+    )
+    assert made.notes == [f"{tmp_path}/{text}"]
 
 
 @pytest.mark.parametrize("directory", ["", "/", ".", "x/.."])

@@ -154,3 +154,59 @@ def test_a_signal_while_it_is_unpacked(image: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == -signal.SIGTERM
     assert left(image) == []
+
+
+def waiting(image: Path) -> subprocess.Popen[str]:
+    """A `run --image` whose program has said something and waits."""
+    shutil.rmtree(image)
+    with open("/bin/busybox", "rb") as file:
+        made = archive(entry("bin/sh", file.read(), mode=0o755))
+    layout(image, made, config={"Cmd": ["/bin/sh", "-c", "echo here; while :; do read line || exit 0; done"]})
+    env = {**os.environ, "TMPDIR": str(image.parent / "tmp")}
+    process = subprocess.Popen(
+        [PROGRAM, *words(image)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    return process
+
+
+def ended(image: Path, container: str) -> None:
+    """Wait until a container's program has ended."""
+    while '"status": "running"' in run("--root", image.parent / "state", "state", container).stdout:
+        time.sleep(0.01)
+
+
+def test_what_a_killed_one_has_left_is_removed_by_the_next(image: Path) -> None:
+    """With its container, when that has ended; before, its files are in use."""
+    with waiting(image) as process:
+        place, container = left(image)
+        process.kill()
+        process.wait()
+        env = {**os.environ, "TMPDIR": str(image.parent / "tmp")}
+
+        def other() -> None:
+            result = run(*words(image), env=env, stdin=subprocess.DEVNULL)
+            assert (result.stdout, result.stderr, result.returncode) == ("here\n", "", 0)
+
+        other()
+        assert left(image) == [place, container]
+        assert (image.parent / "tmp" / place / "bundle" / "rootfs" / "bin" / "sh").exists()
+    # Its standard input is closed.
+    ended(image, container)
+    other()
+    assert left(image) == []
+
+
+def test_what_was_killed_while_it_was_unpacked(image: Path) -> None:
+    """The directory in $TMPDIR goes with the one in it, although there is no container."""
+    where = image.parent / "tmp"
+    command = [PROGRAM, "--root", str(image.parent / "state"), "run", "--image", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(where)}) as process:
+        while not os.listdir(where):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert len(left(image)) == 1
+    call(image)

@@ -11,9 +11,12 @@ from ocirun.errors import HostError, UsageError, option
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.cli.call import Call
+    from ocirun.image.place import Place
 
 # What needs a bundle that is there before the call, or a container that is there after it.
 _NOT = ("bundle", "config", "detach", "keep", "console-socket")
+# Names in $TMPDIR, and of the link in such a directory that names its container.
+_PREFIX, _CONTAINER = "ocirun-", "container"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Not /tmp, which is memory on many hosts.
 _USUAL = "/var/tmp"  # noqa: S108  the directory in it has a random name, and is made anew and closed to others
@@ -26,7 +29,8 @@ def execute(call: Call) -> int:
     for name in _NOT:
         if name in call.values.given:
             raise UsageError(f"run: {option(name)} cannot go with {option('image')}, whose bundle is gone after it")
-    with Interruptible(), Place(call) as place:
+    container = f"image-{os.urandom(8).hex()}"
+    with Interruptible(), Here(call, container) as place:
         options = create_options(call, foreground=True)
         options.bundle = f"{place}/bundle"
         unpack(
@@ -37,45 +41,77 @@ def execute(call: Call) -> int:
             terminal=os.isatty(0) and os.isatty(1),
         )
         return run_container(
-            f"image-{os.urandom(8).hex()}",
+            container,
             root=call.settings.root,
             options=options,
             no_subreaper=call.values.flag("no-subreaper"),
         )
 
 
-class Place:
-    """``with Place(call) as path``: a directory for the time of a run, in $TMPDIR or /var/tmp."""
+class Here:
+    """``with Here(call, container) as path``: a directory for the time of a run, in $TMPDIR or /var/tmp."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, container: str) -> None:
         self._call = call
+        self._container = f"{call.settings.root}/{container}"
         self._above = os.environ.get("TMPDIR") or _USUAL
-        self._name = f"ocirun-{os.urandom(8).hex()}"
         self._parent = -1
+        self._place: Place | None = None
 
     def __enter__(self) -> str:
-        path = os.path.abspath(f"{self._above}/{self._name}")
+        from ocirun.image.place import Place, sweep
+
         try:
             self._parent = os.open(self._above, _DIRECTORY)
-            os.mkdir(self._name, 0o700, dir_fd=self._parent)
+            sweep(self._parent, _PREFIX, self._above, warn=self._call.warn, used=_is_used)
+            self._place = Place(self._parent, _PREFIX)
+            self._place.make()
+            os.symlink(self._container, _CONTAINER, dir_fd=self._place.fd)
         except OSError as error:
             self.__exit__()
             remedy = "set TMPDIR to a directory with room for the image"
-            raise HostError.from_os(f"make {path}", error, call="mkdirat", remedy=remedy) from None
-        return path
+            what = f"make a directory in {self._above}"
+            raise HostError.from_os(what, error, call="mkdirat", remedy=remedy) from None
+        except BaseException:
+            self.__exit__()
+            raise
+        return os.path.abspath(f"{self._above}/{self._place.name}")
 
     def __exit__(self, *_: object) -> None:
-        from ocirun.image.tree import remove
-
-        if self._parent < 0:
-            return
         try:
-            remove(self._parent, self._name)
-        except FileNotFoundError:  # it was not made
-            pass
+            if self._place is not None:
+                self._place.remove()
         except OSError as error:
             # The exit status is the program's.
-            self._call.warn(f"{self._above}/{self._name} is not removed: {HostError.from_os('remove it', error)}")
+            what = HostError.from_os("remove it", error)
+            self._call.warn(f"{self._above}/{self._place.name if self._place else ''} is not removed: {what}")
         finally:
-            os.close(self._parent)
+            if self._place is not None:
+                self._place.close()
+            if self._parent >= 0:
+                os.close(self._parent)
             self._parent = -1
+
+
+def _is_used(fd: int) -> bool:
+    """Tell if the container runs whose `run` was killed; one that has ended is deleted.
+
+    fd   of the directory of that run
+    Raises OcirunError where it cannot be told or deleted.
+    """
+    from ocirun.container import Container, delete
+    from ocirun.errors import ContainerNotFoundError, StateDamagedError
+
+    try:
+        root, _, container = os.readlink(_CONTAINER, dir_fd=fd).rpartition("/")
+    except FileNotFoundError:
+        return False  # it was killed before
+    try:
+        if Container.load(container, root=root).status() in ("creating", "running", "paused"):
+            return True
+    except ContainerNotFoundError:
+        return False
+    except StateDamagedError:
+        pass  # killed while it wrote that, when the container's process ends with it
+    delete(container, root=root, force=True)
+    return False

@@ -12,10 +12,11 @@ from ..errors import HostError, ImageError, UnsupportedError, UsageError, errno_
 from .conversion import convert
 from .layer import Unpacking
 from .layout import find
+from .place import Place, sweep
 from .platform import Platform
 from .source import open_source
 from .streams import Limit, Stream, decompressed
-from .tree import Tree, remove
+from .tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 64 << 30
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _EEXIST = 17
+# A bundle has such a name until all of it is there.
+_HIDDEN = ".ocirun-"
 
 
 @raises_ocirun_errors
@@ -67,24 +70,23 @@ def make(
     parent, name = _open_parent(directory)
     try:
         _check_free(parent, name, directory)
+        sweep(parent, _HIDDEN, os.path.dirname(directory.rstrip("/")), warn=warn)
         source = open_source(image, spool=f"/proc/self/fd/{parent}", limit=size_limit)
         try:
             found = _within(source, lambda: find(source, tag=tag, platform=wanted, chosen=bool(platform)))
             if found is None and (tag or platform):
                 raise UsageError(f"{source.path}: is the archive of a root file system, which has no tag or platform")
-            hidden = f".ocirun-{os.urandom(8).hex()}"
+            hidden = Place(parent, _HIDDEN)
             try:
-                os.mkdir(hidden, 0o700, dir_fd=parent)
-                work = os.open(hidden, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-                try:
-                    unpack = _Unpacker(source, found, owners, size_limit, warn, progress)
-                    _within(source, lambda: unpack.into(work, config, args, directory))
-                finally:
-                    os.close(work)
-                _rename(parent, hidden, name, directory)
+                hidden.make()
+                unpack = _Unpacker(source, found, owners, size_limit, warn, progress)
+                _within(source, lambda: unpack.into(hidden.fd, config, args, directory))
+                _rename(parent, hidden.name, name, directory)
             except BaseException:
-                _take_back(parent, hidden)
+                hidden.remove()
                 raise
+            finally:
+                hidden.close()
         finally:
             source.close()
     finally:
@@ -121,13 +123,6 @@ def _rename(parent: int, hidden: str, name: str, directory: str) -> None:
         raise _exists(directory)
     if error:
         raise HostError(f"rename the bundle to {directory}: {errno_words(error)}", call="renameat2", errno=error)
-
-
-def _take_back(parent: int, hidden: str) -> None:
-    try:
-        remove(parent, hidden)
-    except FileNotFoundError:  # it was not made
-        pass
 
 
 def _within(source: Source, work: Callable[[], Any]) -> Any:
