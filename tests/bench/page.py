@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from . import report
+from . import images, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ and no cgroups. "subprocess" is `subprocess.run` of the same program without any
 {python}
 ```
 
-## What is to be reached
+{images}## What is to be reached
 
 Ours divided by theirs.
 
@@ -52,6 +52,17 @@ Ours divided by theirs.
 {about}
 
 {start}
+"""
+
+IMAGES = """\
+## From an image
+
+`ocirun bundle` and `umoci unpack` of the same image layout, on a tmpfs; both verify all digests.
+
+```
+{images}
+```
+
 """
 
 START = """\
@@ -75,6 +86,7 @@ def text(host: dict[str, Any], results: list[Series], ways: dict[str, float]) ->
         TEXT.format(
             commands=report.commands(results),
             python=report.python(results),
+            images=IMAGES.format(images=report.images(results)) if report.of_group(results, images.IMAGES) else "",
             wanted=report.wanted(results),
             about=items,
             start=start,

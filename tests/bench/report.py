@@ -6,6 +6,7 @@ import json
 import statistics
 
 from . import goals
+from .images import IMAGES
 from .measures import COMMANDS, PYTHON
 
 TYPE_CHECKING = False
@@ -56,9 +57,12 @@ def _lines(rows: Sequence[Sequence[str]], left: int) -> str:
 
 def commands(results: list[Series]) -> str:
     """Medians of the commands, and how many times ocirun's the others are."""
-    chosen = of_group(results, COMMANDS)
+    return _beside("median", of_group(results, COMMANDS))
+
+
+def _beside(head: str, chosen: list[Series]) -> str:
     there = names(chosen)
-    rows = [["median", "unit", *there, *(f"{name}/ocirun" for name in there[1:])]]
+    rows = [[head, "unit", *there, *(f"{name}/ocirun" for name in there[1:])]]
     for series in chosen:
         medians = [number(series.median(name)) for name in there]
         ratios = [number(series.ratio(name)) for name in there[1:]]
@@ -73,6 +77,11 @@ def python(results: list[Series]) -> str:
     rows = [["median, from Python", "unit", *there]]
     rows += [[label(series), series.unit, *(number(series.median(name)) for name in there)] for series in chosen]
     return _lines(rows, 2)
+
+
+def images(results: list[Series]) -> str:
+    """Medians of what is made of an image, and how many times ocirun's the others are."""
+    return _beside("median, from an image", of_group(results, IMAGES))
 
 
 def wanted(results: list[Series]) -> str:
@@ -98,7 +107,8 @@ def about(host: dict[str, Any]) -> str:
 
 def text(host: dict[str, Any], results: list[Series]) -> str:
     """All of it."""
-    tables = [table(results) for table, group in ((commands, COMMANDS), (python, PYTHON)) if of_group(results, group)]
+    of = ((commands, COMMANDS), (python, PYTHON), (images, IMAGES))
+    tables = [table(results) for table, group in of if of_group(results, group)]
     return "\n\n".join([*tables, wanted(results), about(host)]) + "\n"
 
 

@@ -8,8 +8,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench import api, chart, goals, page, report, runtimes
+from bench import api, chart, goals, images, page, report, runtimes
 from bench.measures import PYTHON, Series, _sum, turns, without_first
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOST = {
     "kernel": "6.1",
@@ -160,4 +164,46 @@ def test_page() -> None:
         assert f"```\n{table(made())}\n```" in text
     assert "\n- youki is missing\n" in text
     assert "takes 3.00 ms with the one, 9.50 ms with the other." in text
+    assert "umoci" not in text
     assert "How ocirun starts" not in page.text(HOST, made(), {})
+
+
+def test_images_have_a_table_of_their_own() -> None:
+    """Beside umoci, where that is there; in other tables it has no column."""
+    results = made()
+    bundle = Series(images.BUNDLE, group=images.IMAGES)
+    bundle.values = {"ocirun": [200.0], "umoci": [500.0]}
+    results.append(bundle)
+    lines = report.images(results).splitlines()
+    assert lines[0].split() == ["median,", "from", "an", "image", "unit", "ocirun", "umoci", "umoci/ocirun"]
+    assert lines[1].split() == ["a", "bundle", "of", "an", "image", "ms", "200", "500", "2.50"]
+    assert "umoci" not in report.commands(results)
+    assert f"```\n{report.images(results)}\n```" in page.text(HOST, results, {})
+    assert report.images(results) in report.text(HOST, results)
+
+
+def test_umoci_is_left_out_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By way of real commands, that make a directory."""
+    place = _place()
+    place.top = str(tmp_path)
+    asked: list[str] = []
+
+    def timed(words: list[str]) -> float:
+        asked.append(words[0])
+        assert (tmp_path / "layout" / "index.json").exists()
+        return 1.0
+
+    ocirun = Peer("ocirun")
+    ocirun.words = lambda *words: ["/ocirun", *words]  # type: ignore[attr-defined]
+    place.runtimes = [ocirun, Peer("crun")]  # type: ignore[list-item]
+    monkeypatch.setattr(images, "_layer", lambda top: (b"\0" * 1024, "nothing"))
+    monkeypatch.setattr(runtimes, "timed", timed)
+    for program in (None, "/umoci"):
+        monkeypatch.setattr(images.shutil, "which", lambda name, program=program: program)
+        (series,) = images.unpacking(place, 12)
+        assert list(series.values) == (["ocirun", "umoci"] if program else ["ocirun"])
+        assert series.values["ocirun"] == [1000.0] * 3
+        assert any(note.startswith("umoci is missing (Debian's package umoci)") for note in place.notes)
+    assert set(asked) == {"/ocirun", "/umoci"}
+    assert place.notes[1] == "the image has one layer: nothing"
+    assert list(tmp_path.iterdir()) == []
