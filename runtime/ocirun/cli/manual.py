@@ -26,7 +26,7 @@ _ESCAPES = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "^": "\\(ha", "~": "\\(ti", "
 
 _CALL = '.B ocirun\n.RI [ "global options" ]\n'
 
-_ABOUT = """\
+ABOUT = """\
 ocirun runs containers described by the runtime specification of the Open Container Initiative. A container
 starts from a bundle: a directory with a file config.json and a root filesystem.
 
@@ -36,21 +36,21 @@ From config.json and the facts of the host ocirun makes a plan, a list of operat
 Global options stand before the command. An option is written with one dash or two, its value in the next word
 or behind an equals sign; a flag may have =true or =false. `--` ends the options."""
 
-_STATUSES = (
+STATUSES = (
     ("0", "Done. For `ocirun run` without --detach: the program ended with status 0."),
     ("1", "An error, which standard error tells, or a wrong option."),
     ("3", "There is no such command."),
     ("130", "Interrupted (SIGINT)."),
     ("141", "Standard output was closed."),
 )
-_OWN_STATUS = {
+OWN_STATUS = {
     "run": "Without --detach the status of the container's program, or 128+N if signal N ended it; 1 also if ocirun "
     "itself failed. With --detach as for the other commands, see",
     "exec": "Without --detach the status of the process, or 128+N if signal N ended it; with --detach 0. 255 if ocirun "
     "itself failed. See also",
 }
 
-_ENVIRONMENT = (
+ENVIRONMENT = (
     ("XDG_RUNTIME_DIR", "Decides where the state is kept by default, see --root; ignored unless it is absolute."),
     ("LISTEN_FDS", "Descriptors of socket activation; passed on with LISTEN_PID=1, see sd_listen_fds(3)."),
     (
@@ -59,12 +59,12 @@ _ENVIRONMENT = (
     ),
     ("NOTIFY_SOCKET", "Receives the readiness messages of the container, see sd_notify(3)."),
 )
-_FILES = (
+FILES = (
     ("/run/ocirun/ID/", "The saved state of the container ID: state.json, the config.json that it was created from."),
     ("BUNDLE/config.json", "The description of the container."),
 )
 
-_EXAMPLES = {
+EXAMPLES = {
     "": (
         ("Write a config.json to start from, fill rootfs with files, and run it", "ocirun spec", "ocirun run mine"),
         ("See what that will do", "ocirun explain --bundle /srv/web"),
@@ -123,12 +123,12 @@ def overview(commands: list[Command]) -> str:
         "ocirun",
         "run containers of the Open Container Initiative",
         f"{_CALL}.I command\n.RI [ options ]\n.RI [ arguments ]\n",
-        _section("DESCRIPTION", _paragraphs(_ABOUT)),
+        _section("DESCRIPTION", _paragraphs(ABOUT)),
         _section("COMMANDS", _entries(rows)),
         _section("GLOBAL OPTIONS", _options(GLOBALS)),
-        _section("EXIT STATUS", _entries(_STATUSES)),
-        _section("ENVIRONMENT", _entries(_ENVIRONMENT)),
-        _section("FILES", _entries(_FILES)),
+        _section("EXIT STATUS", _entries(STATUSES)),
+        _section("ENVIRONMENT", _entries(ENVIRONMENT)),
+        _section("FILES", _entries(FILES)),
         _examples(""),
         _see_also([command.name for command in commands]),
     )
@@ -138,8 +138,8 @@ def page(command: Command) -> str:
     """Return the page of one command."""
     arguments = "".join(f".{_argument(word)}\n" for word in command.arguments.split())
     synopsis = f"{_CALL}.B {_plain(command.name)}\n.RI [ options ]\n{arguments}"
-    if command.name in _OWN_STATUS:
-        status = f"{_text(_OWN_STATUS[command.name])}\n.BR ocirun (1).\n"
+    if command.name in OWN_STATUS:
+        status = f"{_text(OWN_STATUS[command.name])}\n.BR ocirun (1).\n"
     else:
         status = f"{_text('0 when done, 1 after an error; see')}\n.BR ocirun (1).\n"
     return _document(
@@ -207,7 +207,7 @@ def _argument(word: str) -> str:
 
 def _examples(name: str) -> str:
     parts = []
-    for title, *lines in _EXAMPLES.get(name, ()):
+    for title, *lines in EXAMPLES.get(name, ()):
         shown = "".join(f"{_plain(line)}\n" for line in lines)
         parts.append(f"{_text(title)}:\n.PP\n.RS 4\n.nf\n{shown}.fi\n.RE\n")
     return _section("EXAMPLES", ".PP\n".join(parts)) if parts else ""
