@@ -210,7 +210,8 @@ static void find_trees(void)
 	join(trees[tree_count++], SOURCE_TREE, "", "");
 #else
 	if (!add_tree(prefix, "/ocirun/_native" EXT_SUFFIX))
-		fail("the package ocirun for " PYTHON " is not installed below ", prefix[0] ? prefix : "/");
+		fail("the package ocirun for " PYTHON " is being replaced (call again), or is not installed, below ",
+		     prefix[0] ? prefix : "/");
 #endif
 	join(built_prefix, INTERPRETER, "", "");
 	cut_last(built_prefix);

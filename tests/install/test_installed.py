@@ -150,11 +150,15 @@ def test_damaged_installations(own: Installed, tmp_path: Path) -> None:
     for path in [site / "ocirun" / "errors.py", *site.glob("ocirun/_pack.*")]:
         path.unlink()
     result = pythons.run([program, "--version"], fails=True)
-    assert re.fullmatch(r"ocirun: the installation is damaged: [^\n]+\n", result.stderr)
+    assert re.fullmatch(
+        r"ocirun: ocirun is being replaced, or is damaged: [^\n]+ \(call again; [^\n]+\)\n", result.stderr
+    )
     for path in site.glob("ocirun/_native*"):
         path.unlink()
     result = pythons.run([program, "--version"], fails=True)
-    assert re.fullmatch(r"ocirun: the package ocirun for python3\.\d+t? is not installed below [^\n]+\n", result.stderr)
+    assert re.fullmatch(
+        r"ocirun: the package ocirun for python3\.\d+t? is being replaced \(call again\), [^\n]+\n", result.stderr
+    )
     assert result.returncode == 1
 
 

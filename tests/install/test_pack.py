@@ -89,7 +89,7 @@ def test_a_removed_file_is_missing(packed: Packed) -> None:
     (packed.package / "part.py").unlink()
     result = packed.run()
     assert result.returncode == 1
-    assert result.stderr.startswith("ocirun: the installation is damaged: cannot import name 'part'")
+    assert result.stderr.startswith("ocirun: ocirun is being replaced, or is damaged: cannot import name 'part'")
     assert result.stderr.count("\n") == 1
 
 
@@ -122,7 +122,7 @@ def test_damaged_pack(packed: Packed, kept: int) -> None:
         assert (result.returncode, result.stderr) == (0, "")
     else:
         assert result.returncode == 1
-        assert result.stderr.startswith("ocirun: the installation is damaged: ")
+        assert result.stderr.startswith("ocirun: ocirun is being replaced, or is damaged: ")
         assert result.stderr.count("\n") == 1
 
 

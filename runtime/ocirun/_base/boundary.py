@@ -10,6 +10,7 @@ from __future__ import annotations
 from errno import ENOMEM
 
 from ..errors import HostError, errno_words
+from . import installation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Function = TypeVar("Function", bound=Callable[..., Any])
 
 _LOAD = "there may be too few descriptors, see `ulimit -n`, or too little memory; or a file of ocirun is damaged"
+_REPLACED = "call again, from a program that has imported ocirun after a new start; if that fails, install ocirun anew"
 _GENERATOR, _COROUTINE = 0x20, 0x80  # inspect.CO_GENERATOR, inspect.CO_COROUTINE
 
 
@@ -28,13 +30,22 @@ def host_error(what: str, error: BaseException) -> HostError | None:
 
     what   what was asked for, such as ``start web``
     """
-    if isinstance(error, OSError) and error.errno is not None:
-        return HostError.from_os(what, error)
     if isinstance(error, MemoryError):
         return HostError(f"{what}: {errno_words(ENOMEM)}", errno=ENOMEM)
+    passes = isinstance(error, OSError) or not isinstance(error, Exception)
+    if installation.is_missing(error) or (not passes and installation.is_replaced()):
+        return HostError(f"{what}: {_replaced(error)}", errno=getattr(error, "errno", 0), remedy=_REPLACED)
+    if isinstance(error, OSError):
+        return None if error.errno is None else HostError.from_os(what, error)
     if isinstance(error, ImportError):  # there are no descriptors or no memory left, or a file is damaged
         return HostError(f"{what}: cannot load {error.name or 'a module'}: {error}", remedy=_LOAD)
     return None
+
+
+def _replaced(error: BaseException) -> str:
+    # Modules of two versions may misunderstand each other in any way.
+    about = str(error) if isinstance(error, (ImportError, OSError)) else f"{type(error).__name__}: {error}"
+    return f"ocirun is being replaced, or has been since this process began: {about}"
 
 
 class _Border:

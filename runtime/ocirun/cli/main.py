@@ -15,7 +15,7 @@ from ocirun._base.boundary import host_error
 from ocirun.cli.call import Call, settings
 from ocirun.cli.commands import load
 from ocirun.cli.parse import Values, parse
-from ocirun.cli.table import COMMANDS, GLOBALS
+from ocirun.cli.table import COMMANDS, FAILURES, GLOBALS
 from ocirun.errors import OcirunError, Spelling, UsageError
 
 TYPE_CHECKING = False
@@ -56,15 +56,16 @@ def main(words: list[str] | None = None, *, start: str = "module") -> int:
 
 def _failed(error: Exception, given: Values) -> int:
     """Report an error where the global options read so far ask for it; the exit status."""
+    name = given.arguments[0] if given.arguments else ""
     try:
         from ocirun.cli.log import Log
         from ocirun.cli.output import OutputClosedError
     except Exception:  # perhaps no descriptor or no memory is left for an import
+        error = error if isinstance(error, OcirunError) else host_error(name or "ocirun", error) or error
         return _last_words(error)
     if isinstance(error, OutputClosedError):
         return OUTPUT_CLOSED
     log = Log.of(given)
-    name = given.arguments[0] if given.arguments else ""
     error = error if isinstance(error, OcirunError) else host_error(name or "ocirun", error) or error
     if isinstance(error, OcirunError):
         log.failure(error)
@@ -72,7 +73,7 @@ def _failed(error: Exception, given: Values) -> int:
         log.crash(error)
     if isinstance(error, UnknownCommandError):
         return NO_SUCH_COMMAND
-    return load(name)[0].failure if name in COMMANDS else FAILED
+    return FAILURES.get(name, FAILED)
 
 
 def _last_words(error: Exception) -> int:

@@ -79,12 +79,11 @@ class Command:
     description  paragraphs with an empty line between; help and the man page wrap them
     options      its options; ``--help`` is added to every command
     mixed        options may follow arguments; otherwise the first argument ends them
-    failure      exit status for errors of the command's own
     program      name of an option with which the arguments are a program's: any number, and the first ends the options
     instead      name of an option that stands in place of the arguments, "" for none
     """
 
-    __slots__ = ("arguments", "description", "failure", "instead", "mixed", "name", "options", "program", "summary")
+    __slots__ = ("arguments", "description", "instead", "mixed", "name", "options", "program", "summary")
 
     def __init__(
         self,
@@ -95,7 +94,6 @@ class Command:
         description: str,
         options: tuple[Option, ...] = (),
         mixed: bool = True,
-        failure: int = 1,
         instead: str = "",
         program: str = "",
     ) -> None:
@@ -107,7 +105,6 @@ class Command:
         self.description = description
         self.options = (*options, HELP)
         self.mixed = mixed
-        self.failure = failure
 
     def counts(self) -> tuple[int, int]:
         """Return the least and the greatest number of arguments."""
@@ -178,6 +175,9 @@ GLOBALS = (
     Option("version", "v", help="show the version"),
     HELP,
 )
+
+# Exit statuses for errors of a command's own, where it is not 1; here, as its module may be what was not found.
+FAILURES = {"doctor": 2, "exec": 255}
 
 # Command -> its module in `commands/`, in the order of help.  A command is only ever imported by way of
 # this table: no word of the command line becomes part of a module name.

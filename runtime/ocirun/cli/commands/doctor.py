@@ -32,7 +32,6 @@ user with --rootless; with BUNDLE by the config.json there, and what `check` fin
 
 The exit status is 0 if nothing is missing, 1 if something is, and 2 if that could not be found out.""",
     options=(Option("json", help="print the answers as a JSON object"),),
-    failure=2,
 )
 
 _HEADINGS = {

@@ -44,7 +44,6 @@ Errors of ocirun itself give 255.""",
         Option("apparmor", kind=TEXT, metavar="PROFILE", help="AppArmor profile of the process"),
     ),
     mixed=False,
-    failure=255,
 )
 
 

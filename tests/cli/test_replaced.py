@@ -1,0 +1,111 @@
+"""A command, or a program that has imported ocirun, whose files pip replaces under it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "ocirun"
+SAID = "ocirun is being replaced, or has been since this process began: "
+REMEDY = "(call again, from a program that has imported ocirun after a new start; if that fails, install ocirun anew)"
+# What is imported by then is the entry of the command line, or the API; the rest when it is needed.
+COMMAND = """
+import os, sys
+sys.path.insert(0, os.environ["HERE"])
+from ocirun.cli.main import main
+exec(os.environ["MEANWHILE"])
+sys.exit(main(["--root", os.environ["HERE"] + "/none", "state", "web"]))
+"""
+PROGRAM = """
+import os, sys
+sys.path.insert(0, os.environ["HERE"])
+import ocirun
+ocirun.explain, ocirun.HostError  # naming them imports where they are defined
+exec(os.environ["MEANWHILE"])
+try:
+    ocirun.explain(os.environ["HERE"])
+except ocirun.HostError as error:
+    sys.exit(str(error))
+"""
+# pip moves the old package away, as a whole or file by file, before it writes the new one.
+MOVED = "os.rename(sys.path[0] + '/ocirun', sys.path[0] + '/~cirun')"
+HALF = "os.unlink(sys.path[0] + '/ocirun/{0}')"
+# A newer version, which has other names.
+OTHER = "open(sys.path[0] + '/ocirun/{0}', 'w').write({1!r})"
+
+
+def ended(script: str, meanwhile: str, where: Path) -> subprocess.CompletedProcess[str]:
+    """A process in which files of the package change after it has begun."""
+    shutil.copytree(PACKAGE, where / "ocirun", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for path in (where / "ocirun").rglob("*"):  # else they are as new as the process
+        os.utime(path)
+    return subprocess.run(
+        [sys.executable, "-I", "-B", "-c", script],
+        env={"HERE": str(where), "MEANWHILE": meanwhile},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        MOVED,
+        HALF.format("cli/commands/state.py"),
+        HALF.format("cli/commands/state.py") + "; " + HALF.format("cli/log.py"),
+        OTHER.format("cli/commands/state.py", "COMMAND = None\n"),
+        OTHER.format("cli/call.py", "") + "; sys.modules['ocirun.cli.main'].Call = None",
+    ],
+    ids=["moved", "half gone", "no log", "another", "misunderstood"],
+)
+def test_a_command(tmp_path: Path, meanwhile: str) -> None:
+    result = ended(COMMAND, meanwhile, tmp_path)
+    assert result.returncode == 1
+    assert SAID in result.stderr
+    assert REMEDY in result.stderr
+    assert "internal error" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("meanwhile", [MOVED, OTHER.format("plan/build.py", "")], ids=["moved", "another"])
+def test_a_program(tmp_path: Path, meanwhile: str) -> None:
+    (tmp_path / "config.json").write_text('{"ociVersion": "1.2.0"}')
+    result = ended(PROGRAM, meanwhile, tmp_path)
+    assert SAID in result.stderr
+    assert REMEDY in result.stderr
+
+
+def _asked(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> Callable[..., object]:
+    from ocirun._base import installation
+
+    def refuse(*_: object) -> object:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(installation.os, name, refuse)
+    return installation.is_replaced
+
+
+@pytest.mark.parametrize("name", ["open", "stat"])
+@pytest.mark.parametrize("number", [1, 12, 13, 24])
+def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Without descriptors, memory or /proc nothing is known of the files."""
+    assert _asked(monkeypatch, name, number)() is False
+
+
+def test_a_missing_module_of_others() -> None:
+    from ocirun._base import installation
+
+    assert installation.is_missing(ModuleNotFoundError("x", name="ocirun.cli.log"))
+    assert not installation.is_missing(ModuleNotFoundError("x", name="ocirunner"))
+    assert not installation.is_missing(FileNotFoundError(2, "x", "/srv/web/config.json"))
