@@ -30,7 +30,7 @@ def build(site: Path) -> int:
     for old in (site, source, memory):
         shutil.rmtree(old, ignore_errors=True)
     pages.write(source)
-    status = sphinx(["-W", "--keep-going", "-q", "-c", str(HERE), "-d", str(memory), str(source), str(site)])
+    status: int = sphinx(["-W", "--keep-going", "-q", "-c", str(HERE), "-d", str(memory), str(source), str(site)])
     if status == 0:
         (site / PLAIN).touch()
         (site / ".buildinfo").unlink(missing_ok=True)
