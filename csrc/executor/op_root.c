@@ -90,6 +90,27 @@ int op_hide_mount(struct executor *x, const struct hide_mount_args *a)
 	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
 }
 
+/* Take off the mount whose root is in `slot`, with all below it: named by the
+ * descriptor, in the host's procfs, as the container may change every path.
+ * Private first, or what is below it would be taken off on the host too. */
+int op_unmount(struct executor *x, const struct unmount_args *a)
+{
+	char path[8 + 24] = "self/fd/";
+	int fd = slot_fd(x, a->slot), proc = slot_fd(x, a->proc), r;
+
+	if (fd < 0 || proc < 0)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	text_number(path + 8, (uint64_t)fd, 10);
+	r = (int)SYS1(x, __NR_fchdir, proc);
+	if (r == 0)
+		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14) /* MS_PRIVATE|MS_REC */, 0);
+	if (r == 0)
+		r = (int)SYS2(x, __NR_umount2, path, MNT_DETACH);
+	if (r == 0)
+		r = (int)SYS1(x, __NR_chdir, "/");
+	return r < 0 ? r : slot_set(x, a->slot, -1);
+}
+
 /* Without a mount namespace there is only chroot. */
 int op_change_root(struct executor *x, const struct change_root_args *a)
 {

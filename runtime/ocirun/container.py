@@ -253,6 +253,42 @@ class Container(StoredContainer):
         finally:
             os.close(directory)
 
+    def mount(self, mounts: object, *, source: str = "mounts") -> list[str]:
+        """Add mounts to a created or running container, all or none; returns warnings.
+
+        mounts   a list of mounts in the form of config.json; relative sources start at the bundle
+        source   where they are from, for messages; mount points that are missing are made, and stay
+        Raises StateError "container not running", ConfigError, UnsupportedError, StepError, HostError.
+        """
+        from .commands import mounts as changes
+
+        return changes.carry_out(self._record, self.cgroup, self._locked(), mounts, adds=True, source=source)
+
+    def unmount(self, mounts: object, *, source: str = "mounts") -> list[str]:
+        """Take mounts off a created or running container, the newest first; returns warnings.
+
+        mounts   a list of destinations, or of mounts, of which the destinations count
+        Raises as `mount`; what was taken off before a StepError stays so.
+        """
+        from .commands import mounts as changes
+
+        return changes.carry_out(self._record, self.cgroup, self._locked(), mounts, adds=False, source=source)
+
+    def explain_mounts(self, mounts: object, *, adds: bool, source: str = "mounts") -> Plan:
+        """Return the plan of `mount`, or of `unmount`; changes nothing."""
+        from .commands import mounts as changes
+
+        return changes.explain(self._record, self.cgroup, self._directory(), mounts, adds=adds, source=source)
+
+    def mounts(self) -> list[dict[str, Any]]:
+        """Return its mounts in the form of config.json, as `mount` and `unmount` have changed them.
+
+        Raises StateDamagedError, HostError.
+        """
+        from .commands import mounts
+
+        return mounts.current(self._record, self._directory())
+
     def pids(self) -> list[int]:
         """Return its processes as we number them, in ascending order; none when it has stopped."""
         if not records.may_have_processes(self._record):

@@ -56,6 +56,7 @@ HELPER = {
     "write_proc": r"write\(\d+<[^>]*>, \"{value}\"|openat2\(\d+<[^>]*>, \"{path}\"",
     "pivot": rf"pivot_root\(\"\.\", \"\.\"\)|mount\(NULL, \"\.\", NULL, MS_REC\|MS_SLAVE|umount2\(\"\.\", MNT_DETACH|{_CHDIR}",
     "hide_mount": rf"mount\(NULL, \"{{path}}\", NULL, MS_REC\|MS_PRIVATE|umount2\(\"{{path}}\", MNT_DETACH|{_CHDIR}",
+    "unmount": rf"mount\(NULL, \"self/fd/\d+\", NULL, MS_REC\|MS_PRIVATE|umount2\(\"self/fd/\d+\", MNT_DETACH|{_CHDIR}",
     "fix_stdio": r"fchown\([012]<|openat2\(\d+<[^>]*>, \"/dev/null\"",
     "set_umask": r"umask\(",
     "no_new_privs": r"prctl\(PR_SET_NO_NEW_PRIVS, 1",

@@ -38,6 +38,7 @@ def every_operation() -> Plan:
     ops = [
         op("move_root", root="root", top="root"),
         op("hide_mount", slot="root", path="a", cover=1),
+        op("unmount", slot="root", proc="other"),
         op("change_root", root="root"),
         op("mount_classic", slot="root", source="s", type="t", flags=0, data="d"),
         op("reconfigure", slot="root", options=[("size", "1"), ("ro", None)]),

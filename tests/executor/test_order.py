@@ -35,6 +35,7 @@ ROOT_PATHS = {
     ("hide_mount", "mount", "."),
     ("hide_mount", "umount2", "."),
     ("hide_mount", "chdir", "/"),
+    ("unmount", "chdir", "/"),
 }
 # In the container, with its credentials, as the program itself would.
 OWN_PATHS = {

@@ -72,6 +72,21 @@ def test_hide_mount_leaves_what_is_held_fast(error: int, passed: bool) -> None:
         assert result.progress.errno == (0 if passed and over else error)
 
 
+def test_unmount_names_the_descriptor() -> None:
+    result = run_ops(op("unmount", slot="ns", proc="tasks"))
+    assert result.names() == ["fchdir", "mount", "umount2", "chdir", "close"]
+    path = f"self/fd/{fd_of('ns')}"
+    assert (result.calls[1].texts[1], result.calls[1].args[3]) == (path, MS_PRIVATE | MS_REC)
+    assert (result.calls[2].texts[0], result.calls[2].args[1]) == (path, 2), "MNT_DETACH, and the link is followed"
+
+
+@pytest.mark.parametrize("at", ["fchdir", "mount", "umount2", "chdir"])
+def test_unmount_stops_at_once(at: str) -> None:
+    result = run_ops(op("unmount", slot="ns", proc="tasks"), rules=[rule(at, -errno.EINVAL)])
+    assert result.progress.errno == errno.EINVAL
+    assert result.names()[-1] == at
+
+
 def test_change_root() -> None:
     assert run_ops(op("change_root", root="ns")).names() == ["fchdir", "chroot", "chdir"]
 

@@ -84,6 +84,7 @@ EXCEPTIONS = {
     ("execute/streams/terminal.py", "_is_tty"): "then it is left as it is",
     ("execute/streams/terminal.py", "_set"): "is not waited for already",
     ("preload/interpreter.py", "_sweep"): "what is in the way says so when the file is made",
+    ("commands/mounts.py", "Change._take_back"): UNDO,
     ("commands/update.py", "_take_back"): UNDO,
     ("cli/top/sampler.py", "Sampler._row"): WORDS,
     ("preload/missing.py", "_stand_back"): "not every kernel has it, and it is idle without it",

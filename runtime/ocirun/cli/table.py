@@ -193,6 +193,7 @@ COMMANDS = {
     "kill": "kill",
     "delete": "delete",
     "exec": "exec",
+    "mounts": "mounts",
     "pause": "pause",
     "resume": "resume",
     "update": "update",

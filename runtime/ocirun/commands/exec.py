@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..cgroup.driver import Driver
     from ..execute.options import ExecOptions
+    from ..plan.builder import Facts
     from ..plan.ops import Plan
     from ..state.record import Record
 
@@ -148,10 +149,7 @@ def _build(
         else:
             start_in = clean(f"{cgroup.path(UNIFIED)}/{inside}")
     facts = planning.facts(None, data, preserve_fds=options.preserve_fds)
-    if facts.caller is not None and "user" in {entry["type"] for entry in (data["linux"].get("namespaces") or ())}:
-        from ..host import users
-
-        facts.setgroups = users.allows_setgroups(str(record.pid))
+    look_at_groups(facts, data, record.pid)
     plan = build_exec(
         data,
         facts,
@@ -167,6 +165,15 @@ def _build(
         attach=cgroup.attach_point(record.pid, below),
     )
     return plan, below
+
+
+def look_at_groups(facts: Facts, data: dict[str, Any], pid: int) -> None:
+    """Note whether setgroups(2) is allowed in the user namespace of a container."""
+    namespaces = (data.get("linux") or {}).get("namespaces") or ()
+    if facts.caller is not None and any(entry["type"] == "user" for entry in namespaces):
+        from ..host import users
+
+        facts.setgroups = users.allows_setgroups(str(pid))
 
 
 def foreign_namespaces(pid: int) -> frozenset[str] | None:

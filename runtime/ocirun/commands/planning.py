@@ -162,20 +162,20 @@ def create_facts(
     if known.privileged and where is host:
         known.root_closed = _is_root_closed(config)
     if where is host:
-        known.links = _links(config)
+        known.links = links(config.data, config.bundle)
     if options.activation:
         known.notify_socket = os.environ.get("NOTIFY_SOCKET", "")
     return known
 
 
-def _links(config: Config) -> dict[str, str]:
+def links(data: Mapping[str, Any], bundle: str) -> dict[str, str]:
     """Return the text of each symbolic link that is to be copied, by its path.  Raises HostError."""
     found = {}
-    for mount in config.data.get("mounts") or ():
+    for mount in data.get("mounts") or ():
         source = mount.get("source")
         if not source or not any("copy-symlink" in option for option in mount.get("options") or ()):
             continue
-        path = join(config.bundle, source)
+        path = join(bundle, source)
         try:
             found[path] = os.readlink(path)
         except OSError as error:

@@ -59,7 +59,7 @@ def update(directory: int, driver: Driver, wanted: object, *, source: str) -> li
     try:
         settings, more = _settings(driver, old, new, given)
     except ConfigError as error:
-        raise _refused(error.problems, source) from None
+        raise refused(error.problems, source) from None
     if "limit" in given.get("memory", ()):
         _refuse_below_usage(driver, new["memory"])
     undo = _write(driver, settings)
@@ -90,7 +90,7 @@ def checked(wanted: object, *, source: str) -> tuple[dict[str, Any], list[Proble
         rules.check(document, report)
     problems = [_below(problem) for problem in report.problems]
     if report.faults or any(not problem.warning for problem in problems):
-        raise _refused(problems, source)
+        raise refused(problems, source)
     return _asked(document), problems
 
 
@@ -123,7 +123,8 @@ def _below(problem: Problem) -> Problem:
     return Problem(pointer, problem.message, expected=problem.expected, found=problem.found, warning=problem.warning)
 
 
-def _refused(problems: Iterable[Problem], source: str) -> ConfigError:
+def refused(problems: Iterable[Problem], source: str) -> ConfigError:
+    """Return the error of a document that is no config.json, with its first problems in the message."""
     error = ConfigError([problem for problem in problems if not problem.warning], path=source)
     # No other command could list the rest.
     error.message = f"{source}: " + "; ".join(problem.line() for problem in error.problems[:5])

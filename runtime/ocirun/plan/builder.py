@@ -173,6 +173,8 @@ class Builder:
     cgroup    the chosen cgroup driver, not yet used for anything but its paths
     kept      destination -> slot of the mount there, for what is covered in it later
     groups    setgroups(2) is allowed where the program will run
+    running   the container runs already, and the helper is in its mount namespace
+    copied    slots with the source of a bind mount, which was copied while the helper could see the host's mounts
     """
 
     def __init__(self, data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver) -> None:
@@ -192,6 +194,8 @@ class Builder:
         self.late_propagation: list[tuple[str, str, list[tuple[int, bool]]]] = []
         self.kept: dict[str, str] = {}
         self.id_maps = ("", "")
+        self.running = False
+        self.copied: set[str] = set()
         self.groups = facts.setgroups
         self.process: dict[str, Any] = data.get("process") or {}
         self.linux: dict[str, Any] = data.get("linux") or {}

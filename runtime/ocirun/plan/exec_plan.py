@@ -94,28 +94,12 @@ def _join(
         builder.host("attach_unit", "/linux/cgroupsPath", why=why, unit=builder.cgroup.unit.name, below=attach)
     for name, _ in cgroup_files:
         builder.init("join_cgroup", "/linux/cgroupsPath", slot=f"cgroup_{name}")
-    kinds = {**builder.new, **{kind: pointer for kind, (_, pointer) in builder.joined.items()}}
-    wanted = frozenset(kinds) if foreign is None else foreign
-    others = 0
-    for kind in wanted:
-        if kind != "user":
-            others |= c.NAMESPACE_FLAGS[kind]
-    # One that init has made for itself is not the container's.
-    user = "user" in wanted and "user" in kinds
-    if others and builder.facts.privileged:
-        # With the host's rights over all of them, before the user namespace takes these away.
-        builder.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
-    if user:
-        flag = c.CLONE_NEWUSER if builder.facts.privileged else others | c.CLONE_NEWUSER
-        builder.init("join_namespace", kinds["user"], slot="init", flag=flag, keep=1)
-    elif others and not builder.facts.privileged:
-        builder.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
-    builder.init("close", slot="init")
+    others, user = namespaces(builder, foreign)
+    join_namespaces(builder, others, user)
     if not builder.own_mounts:
         builder.init("open_root", "/root/path", slot=builder.slot("root"), path=builder.rootfs)
         builder.init("change_root", "/root/path", root="root")
-    if user:
-        builder.init("become_root", kinds["user"], drop_groups=1 if builder.groups and not keeps_groups(builder) else 0)
+    become_root(builder, user)
     if "proc" in builder.slots:
         from .mounts import labels
 
@@ -127,6 +111,41 @@ def _join(
     builder.init("new_session")
     if _own_keyring(builder):
         builder.init("join_keyring", name=f"_ses.{builder.request.container_id}")
+
+
+def namespaces(builder: Builder, foreign: frozenset[str] | None) -> tuple[int, str]:
+    """Return the CLONE_NEW* flags of the namespaces of init to be joined but the user namespace, and where that is in
+    the config, "" for none.
+
+    foreign   as of `build_exec`
+    """
+    kinds = {**builder.new, **{kind: pointer for kind, (_, pointer) in builder.joined.items()}}
+    wanted = frozenset(kinds) if foreign is None else foreign
+    others = 0
+    for kind in wanted:
+        if kind != "user":
+            others |= c.NAMESPACE_FLAGS[kind]
+    # One that init has made for itself is not the container's.
+    return others, kinds.get("user", "") if "user" in wanted else ""
+
+
+def join_namespaces(builder: Builder, others: int, user: str) -> None:
+    """Join namespaces of init, as `namespaces` has found them."""
+    if others and builder.facts.privileged:
+        # With the host's rights over all of them, before the user namespace takes these away.
+        builder.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
+    if user:
+        flag = c.CLONE_NEWUSER if builder.facts.privileged else others | c.CLONE_NEWUSER
+        builder.init("join_namespace", user, slot="init", flag=flag, keep=1)
+    elif others and not builder.facts.privileged:
+        builder.init("join_namespace", "/linux/namespaces", slot="init", flag=others, keep=1)
+    builder.init("close", slot="init")
+
+
+def become_root(builder: Builder, user: str) -> None:
+    """Become root of the container's user namespace, which `user` is the pointer of, if there is one."""
+    if user:
+        builder.init("become_root", user, drop_groups=1 if builder.groups and not keeps_groups(builder) else 0)
 
 
 def _own_keyring(builder: Builder) -> bool:

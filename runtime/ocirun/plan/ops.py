@@ -154,6 +154,7 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "load_seccomp": (58, (("filter", "made"), ("flags", "int"))),
     "fork_program": (64, (("sync", "slot"), ("caller", "slot"), ("terminal", "int"))),
     "receive_program": (65, (("caller", "slot"),)),
+    "unmount": (66, (("slot", "slot"), ("proc", "slot"))),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 

@@ -126,6 +126,7 @@ _PHRASES = {
     "pivot": "change the root",
     "move_root": "move the root file system to /",
     "hide_mount": "take off what is mounted at {path}",
+    "unmount": "take off the mount there",
     "change_root": "change the root with chroot",
     "run_hook": "run the hook {path}",
     "open_console": "open the terminal /dev/pts/ptmx",

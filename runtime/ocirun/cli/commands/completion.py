@@ -83,6 +83,8 @@ def of_arguments(command: Command) -> list[Kind]:
         name = word.strip("[].")
         if name == "SHELL":
             kinds.append(Kind(WORDS, SHELLS))
+        elif "|" in name:
+            kinds.append(Kind(WORDS, tuple(name.split("|"))))
         elif name == "ID" and command.name in _NEW_ID:
             kinds.append(Kind(NOTHING))
         else:

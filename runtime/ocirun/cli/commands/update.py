@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
+from ocirun.cli.document import read_document
 from ocirun.cli.quantities import number, size
 from ocirun.cli.table import TEXT, Command, Option
-from ocirun.errors import HostError, UsageError
+from ocirun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,8 +80,6 @@ _SIGNED = {
     "pids-limit": ("pids", "limit"),
 }
 _TEXTS = {"cpuset-cpus": ("cpu", "cpus"), "cpuset-mems": ("cpu", "mems")}
-# More than any engine sends.
-_FILE_MAX = 16 << 20
 
 
 def execute(call: Call) -> int:
@@ -96,7 +93,7 @@ def execute(call: Call) -> int:
     document: dict[str, Any] | bytes
     if file:
         source = "standard input" if file == "-" else file
-        document = _read(file)
+        document = read_document(file, "option --resources")
         for name in values.given:
             if name != "resources":
                 call.warn(f"--{name} is ignored, since --resources is given")
@@ -143,26 +140,3 @@ def schemata(values: Values) -> list[str]:
         if line:
             lines.append(line)
     return lines
-
-
-def _read(file: str) -> bytes:
-    """Return all of a file, of any kind.  Raises HostError, UsageError."""
-    fd = 0
-    try:
-        if file != "-":
-            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
-        try:
-            parts, left = [], _FILE_MAX
-            while left > 0 and (part := os.read(fd, min(left, 1 << 18))):
-                parts.append(part)
-                left -= len(part)
-        finally:
-            if fd:
-                os.close(fd)
-    except ValueError:
-        raise UsageError("option --resources: the path holds a NUL character") from None
-    except OSError as error:
-        raise HostError.from_os(f"read {file}", error, call="read") from None
-    if left <= 0:
-        raise UsageError(f"option --resources: {file} has more than {_FILE_MAX >> 20} MiB")
-    return b"".join(parts)

@@ -23,6 +23,7 @@ from .rootfs import copy_source, source_path, target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from ..builder import Builder
@@ -52,12 +53,15 @@ _HANDED_ON = (c.MS_SHARED | c.MS_REC, c.MS_UNBINDABLE | c.MS_REC)
 _KEPT = {("/proc", "proc"): "mount_proc", ("/sys", "sysfs"): "mount_sys"}
 
 
-def add_mounts(builder: Builder) -> None:
-    """Plan all of ``mounts``, in the order of the config."""
+def add_mounts(builder: Builder, before: Iterable[str] = ()) -> None:
+    """Plan all of ``mounts``, in the order of the config.
+
+    before   destinations with file systems that were made for the container already
+    """
     mounts = builder.data.get("mounts") or ()
     destinations = [builder.destination(mount) for mount in mounts]
     late: list[tuple[str, str]] = []
-    made: set[str] = set()
+    made = set(before)
     # Mounts of one kind often have the same options: they are read once.
     known: dict[tuple[str, ...], o.MountOptions] = {}
     # A recursive word for the root is that of the mounts in it too, but for those that have words of their own.
@@ -92,6 +96,8 @@ def add_mounts(builder: Builder) -> None:
         # A slot of its own for a mount that is changed once more when all else is made.
         unbindable = parsed.propagation and any(flag == c.MS_UNBINDABLE for flag, _ in parsed.propagation)
         slot = f"late{index}" if unbindable else "mount"
+        if f"source{index}" in builder.copied:
+            slot = f"source{index}"
         if parsed.remount and not parsed.bind:
             _remount(builder, pointer, destination, parsed, slot, own=destination in made)
             continue

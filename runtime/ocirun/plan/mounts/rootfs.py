@@ -52,7 +52,9 @@ def copy_source(
     nofollow   where `path` ends in a symbolic link, this is what is mounted
     """
     builder.slot(slot)
-    if builder.user_namespace:
+    if slot in builder.copied:
+        return False
+    if builder.user_namespace or builder.running:
         from .. import rootless
 
         if rootless.sources_by_host(builder):

@@ -1,0 +1,37 @@
+"""A document that an option or an argument names: a file, or standard input."""
+
+from __future__ import annotations
+
+import os
+
+from ocirun.errors import HostError, UsageError
+
+# More than any engine sends.
+_MAX = 16 << 20
+
+
+def read_document(path: str, name: str) -> bytes:
+    """Return all of a file of any kind; - is standard input.
+
+    name   of the option or argument, for messages
+    Raises HostError, UsageError.
+    """
+    fd = 0
+    try:
+        if path != "-":
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+        try:
+            parts, left = [], _MAX
+            while left > 0 and (part := os.read(fd, min(left, 1 << 18))):
+                parts.append(part)
+                left -= len(part)
+        finally:
+            if fd:
+                os.close(fd)
+    except ValueError:
+        raise UsageError(f"{name}: the path holds a NUL character") from None
+    except OSError as error:
+        raise HostError.from_os(f"read {path}", error, call="read") from None
+    if left <= 0:
+        raise UsageError(f"{name}: {path} has more than {_MAX >> 20} MiB")
+    return b"".join(parts)
