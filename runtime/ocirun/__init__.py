@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ocirun.container import Container as Container
     from ocirun.container import CreateOptions as CreateOptions
     from ocirun.container import ExecOptions as ExecOptions
-    from ocirun.container import delete as delete
     from ocirun.container import explain as explain
-    from ocirun.container import list_ids as list_ids
-    from ocirun.container import list_states as list_states
+    from ocirun.containers import delete as delete
+    from ocirun.containers import list_ids as list_ids
+    from ocirun.containers import list_states as list_states
     from ocirun.errors import ConfigError as ConfigError
     from ocirun.errors import ContainerExistsError as ContainerExistsError
     from ocirun.errors import ContainerNotFoundError as ContainerNotFoundError
@@ -52,11 +52,9 @@ _NAMES = {
         "Container",
         "CreateOptions",
         "ExecOptions",
-        "delete",
         "explain",
-        "list_ids",
-        "list_states",
     ),
+    "ocirun.containers": ("delete", "list_ids", "list_states"),
     "ocirun.orphans": ("cleanup",),
     "ocirun.runs.single": ("run",),
     "ocirun.runs.outcome": ("Outcome",),

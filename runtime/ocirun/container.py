@@ -10,7 +10,7 @@ import os
 from ._base import signals
 from ._base.boundary import methods_raise_ocirun_errors, raises_ocirun_errors
 from ._base.roots import default_root
-from .errors import ContainerNotFoundError, HookError, HostError, StateDamagedError, StateError, UsageError, with_force
+from .errors import ContainerNotFoundError, HookError, HostError, StateError, UsageError, with_force
 from .execute.criu.options import CheckpointOptions, RestoreOptions
 from .execute.options import CreateOptions, ExecOptions
 from .state import record as records
@@ -19,7 +19,7 @@ from .state.stored import StoredContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -377,58 +377,6 @@ class Container(StoredContainer):
 
 
 @raises_ocirun_errors
-def delete(container_id: str, *, root: str = "", force: bool = False, if_stopped: bool = False) -> list[str]:
-    """Delete a container by id, one with a damaged state too if `force`; returns warnings.
-
-    root   the state root; "" is the default one
-    Raises ContainerNotFoundError unless `force`.
-    """
-    try:
-        return Container.load(container_id, root=root).delete(force=force, if_stopped=if_stopped)
-    except ContainerNotFoundError:
-        if force:
-            return []
-        raise
-    except StateDamagedError:
-        if not force:
-            raise
-        from .commands import delete as destroy
-
-        return destroy.destroy_damaged(root or default_root(os.environ), container_id)
-
-
-@raises_ocirun_errors
-def run_container(
-    container_id: str,
-    *,
-    root: str,
-    options: CreateOptions,
-    detach: bool = False,
-    keep: bool = False,
-    no_subreaper: bool = False,
-) -> int:
-    """Create, start, and unless `detach` wait and delete; returns the program's exit code.
-
-    The code is 128 plus the signal for a program that a signal ended.  Not for threads: in the foreground
-    the signals of this process are forwarded to the container.
-    """
-    from .commands import run as foreground
-
-    return foreground.run_container(container_id, root, options, detach=detach, keep=keep, no_subreaper=no_subreaper)
-
-
-@raises_ocirun_errors
-def restore(container_id: str, *, root: str, options: RestoreOptions) -> int:
-    """Bring a container back from a checkpoint; 0 if detached, else its exit code, with the container deleted.
-
-    Raises as `Container.create`, and HostError with the end of CRIU's log.
-    """
-    from .commands import restore
-
-    return restore.restore_container(container_id, root, options)
-
-
-@raises_ocirun_errors
 def explain(
     bundle: str = "",
     *,
@@ -464,48 +412,11 @@ def _given(bundle: str, config: Mapping[str, Any] | None, options: CreateOptions
     return overrides.given_config(bundle, config)
 
 
-@raises_ocirun_errors
-def read_process(path: str) -> dict[str, Any]:
-    """Return the process description in a JSON file, for `Container.exec`.  Raises HostError, ConfigError."""
-    from .commands import exec as execute
-
-    return execute.process_file(path)
-
-
-@raises_ocirun_errors
-def list_states(root: str = "", *, warn: Callable[[str], None], must_exist: bool = False) -> list[dict[str, Any]]:
-    """Return the states of all containers of a root; one that vanishes or is damaged is passed over with a warning.
-
-    root         "" is the default one
-    must_exist   the root itself, which the first container makes
-    Raises HostError for a root that is not ours, or is missing and must exist.
-    """
-    from .state import listing
-
-    return listing.states(root or default_root(os.environ), warn=warn, must_exist=must_exist)
-
-
-@raises_ocirun_errors
-def list_ids(root: str = "", *, must_exist: bool = False) -> list[str]:
-    """Return the ids of a root that are taken, sorted, also those of damaged containers:
-    nothing is read but their names.
-
-    root, must_exist   as for `list_states`; raises the same
-    """
-    return store.ids(root or default_root(os.environ), must_exist=must_exist)
-
-
 __all__ = [
     "CheckpointOptions",
     "Container",
     "CreateOptions",
     "ExecOptions",
     "RestoreOptions",
-    "delete",
     "explain",
-    "list_ids",
-    "list_states",
-    "read_process",
-    "restore",
-    "run_container",
 ]

@@ -10,7 +10,7 @@ import os
 
 from ._base.boundary import raises_ocirun_errors
 from ._base.roots import default_root
-from .container import delete
+from .containers import delete
 from .errors import ContainerNotFoundError, OcirunError
 from .state import caller, store
 

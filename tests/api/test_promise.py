@@ -11,7 +11,7 @@ import pkgutil
 import pytest
 
 import ocirun
-from ocirun import aio, container, errors
+from ocirun import aio, container, containers, errors
 from ocirun._base import boundary
 from ocirun.runs import in_new_container
 from ocirun.state import stored
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CLASSES = (container.Container, stored.StoredContainer, ocirun.Pool, ocirun.Prepared, ocirun.Process)
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
-    *(container.run_container, container.restore, container.read_process, ocirun.cleanup),
+    *(containers.run_container, containers.restore, containers.read_process, ocirun.cleanup),
     *(ocirun.sandbox, ocirun.save_config),
 )
 

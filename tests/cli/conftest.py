@@ -24,7 +24,7 @@ sys.path += sys.argv[1:3]
 del sys.argv[1:3]
 from cli.fake import Fake, renderer
 fake = Fake()
-sys.modules["ocirun.container"] = fake.module()
+sys.modules["ocirun.container"] = sys.modules["ocirun.containers"] = fake.module()
 sys.modules["ocirun.plan.render"] = renderer()
 from ocirun.cli.main import main
 """
@@ -43,7 +43,8 @@ class Result:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The container layer's stand-in, in place."""
     fake = Fake()
-    monkeypatch.setitem(sys.modules, "ocirun.container", fake.module())
+    for name in ("ocirun.container", "ocirun.containers"):
+        monkeypatch.setitem(sys.modules, name, fake.module())
     monkeypatch.setitem(sys.modules, "ocirun.plan.render", renderer())
     monkeypatch.setattr("ocirun.plan.render", renderer(), raising=False)
     return fake

@@ -86,7 +86,7 @@ class Fake:
             raise self.failure
 
     def module(self) -> ModuleType:
-        """A module with the interface of ``ocirun.container``."""
+        """A module with the interfaces of ``ocirun.container`` and ``ocirun.containers``."""
         module = type(sys)("ocirun.container")
         module.__dict__.update(
             CreateOptions=CreateOptions,

@@ -191,7 +191,7 @@ def test_regex_goes_on_after_a_failure(call: Caller, several: Fake, monkeypatch:
         several.note("delete", name, **more)
         raise StateError("container is running")
 
-    monkeypatch.setattr(sys.modules["ocirun.container"], "delete", delete)
+    monkeypatch.setattr(sys.modules["ocirun.containers"], "delete", delete)
     result = call(*ROOT, "delete", "--regex", "^web-|gone")
     assert result.status == 1
     assert [name for verb, name, _ in several.calls if verb == "delete"] == ["web-1", "web-2"]

@@ -61,7 +61,7 @@ def recorder(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     made = Recorder()
     module = sys.modules["ocirun.container"]
     monkeypatch.setattr(module, "ExecOptions", Options, raising=False)
-    monkeypatch.setattr(module, "read_process", made.read, raising=False)
+    monkeypatch.setattr(sys.modules["ocirun.containers"], "read_process", made.read, raising=False)
     container: Any = module.Container
     container.base_process = lambda self: copy.deepcopy(BASE)
     container.exec = lambda self, process, options: made.exec(process, options)

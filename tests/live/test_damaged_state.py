@@ -15,7 +15,7 @@ import signal
 import pytest
 
 from ocirun import Container, CreateOptions, OcirunError, delete
-from ocirun.container import list_states
+from ocirun.containers import list_states
 
 from . import oracle, process
 from .test_owner import removed

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from ocirun.container import Container, list_states
+from ocirun.container import Container
+from ocirun.containers import list_states
 from ocirun.errors import OcirunError
 from ocirun.state import record, store
 

@@ -20,7 +20,7 @@ def each(call: Call, act: Callable[[str], None]) -> int:
     Raises UsageError for what is no regular expression, and at the end the first failure, with the id before its
     message; further ones are warnings.
     """
-    from ocirun.container import list_ids
+    from ocirun.containers import list_ids
 
     try:
         wanted = re.compile(call.id)

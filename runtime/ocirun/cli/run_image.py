@@ -24,7 +24,7 @@ _USUAL = "/var/tmp"  # noqa: S108  the directory in it has a random name, and is
 
 def execute(call: Call) -> int:
     """Run the image's program; the status of that."""
-    from ocirun.container import run_container
+    from ocirun.containers import run_container
 
     for name in _NOT:
         if name in call.values.given:
@@ -99,7 +99,8 @@ def _is_used(fd: int) -> bool:
     fd   of the directory of that run
     Raises OcirunError where it cannot be told or deleted.
     """
-    from ocirun.container import Container, delete
+    from ocirun.container import Container
+    from ocirun.containers import delete
     from ocirun.errors import ContainerNotFoundError, StateDamagedError
 
     try:

@@ -79,7 +79,7 @@ def _check(options: RestoreOptions) -> None:
 
 
 def restore_container(container_id: str, root: str, options: RestoreOptions) -> int:
-    """See container.restore."""
+    """See containers.restore."""
     if not options.detach and not options.no_subreaper:
         from .._native import lib
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def states(root: str, *, warn: Callable[[str], None], must_exist: bool) -> list[dict[str, Any]]:
-    """Return the documents, by id; see `container.list_states`."""
+    """Return the documents, by id; see `containers.list_states`."""
     ids = store.ids(root, must_exist=must_exist)
     if not ids:
         return []

@@ -39,7 +39,7 @@ def execute(call: Call) -> int:
         return _orphans(call, alone=not (force or if_stopped or call.values.flag("regex")))
     if force and if_stopped:
         raise UsageError("delete: --force and --if-stopped contradict each other")
-    from ocirun.container import delete
+    from ocirun.containers import delete
 
     def remove(container_id: str) -> None:
         for warning in delete(container_id, root=call.settings.root, force=force, if_stopped=if_stopped) or ():

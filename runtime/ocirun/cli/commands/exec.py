@@ -89,7 +89,7 @@ def described(call: Call, container: Any, args: list[str]) -> dict[str, Any]:
     """
     values = call.values
     if values.text("process"):
-        from ocirun.container import read_process
+        from ocirun.containers import read_process
 
         process = read_process(values.text("process"))
         if values.many("cap") and "capabilities" not in process:

@@ -41,11 +41,11 @@ def execute(call: Call) -> int:
     """Print the list."""
     root, must_exist = call.settings.root, "root" in call.given.given
     if call.values.flag("quiet"):
-        from ocirun.container import list_ids
+        from ocirun.containers import list_ids
 
         out("".join(f"{container_id}\n" for container_id in list_ids(root, must_exist=must_exist)))
         return 0
-    from ocirun.container import list_states
+    from ocirun.containers import list_states
 
     states = list_states(root, warn=call.warn, must_exist=must_exist)
     if call.values.text("format") == "json":

@@ -47,7 +47,8 @@ exits with its status, as `run` does.""",
 
 def execute(call: Call) -> int:
     """Restore the container; 0 when detached, else the status of its program."""
-    from ocirun.container import RestoreOptions, restore
+    from ocirun.container import RestoreOptions
+    from ocirun.containers import restore
 
     values, settings = call.values, call.settings
     if values.flag("no-pivot"):

@@ -53,7 +53,7 @@ def execute(call: Call) -> int:
     for name in ("tag", "platform"):
         if name in call.values.given:
             raise UsageError(f"run: --{name} is for an image, which --image names")
-    from ocirun.container import run_container
+    from ocirun.containers import run_container
 
     detach = call.values.flag("detach")
     return run_container(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from ...container import Container, list_ids
+from ...container import Container
+from ...containers import list_ids
 from ...errors import ContainerNotFoundError, OcirunError, StateError, UnsupportedError
 
 TYPE_CHECKING = False
