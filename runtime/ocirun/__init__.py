@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ocirun.container import CreateOptions as CreateOptions
     from ocirun.container import ExecOptions as ExecOptions
     from ocirun.container import explain as explain
+    from ocirun.containers import cleanup as cleanup
     from ocirun.containers import delete as delete
     from ocirun.containers import list_ids as list_ids
     from ocirun.containers import list_states as list_states
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from ocirun.errors import StepError as StepError
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
-    from ocirun.orphans import cleanup as cleanup
     from ocirun.runs.outcome import Outcome as Outcome
     from ocirun.runs.pool import Pool as Pool
     from ocirun.runs.prepared import Prepared as Prepared
@@ -54,8 +54,7 @@ _NAMES = {
         "ExecOptions",
         "explain",
     ),
-    "ocirun.containers": ("delete", "list_ids", "list_states"),
-    "ocirun.orphans": ("cleanup",),
+    "ocirun.containers": ("cleanup", "delete", "list_ids", "list_states"),
     "ocirun.runs.single": ("run",),
     "ocirun.runs.outcome": ("Outcome",),
     "ocirun.runs.pool": ("Pool",),

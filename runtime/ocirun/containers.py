@@ -1,4 +1,4 @@
-"""The containers of a state root, by their ids: delete, list, run in the foreground, restore."""
+"""The containers of a state root, by their ids: delete, list, run in the foreground, restore, clean up."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from ._base.boundary import raises_ocirun_errors
 from ._base.roots import default_root
 from .container import Container
-from .errors import ContainerNotFoundError, StateDamagedError
-from .state import store
+from .errors import ContainerNotFoundError, OcirunError, StateDamagedError
+from .state import caller, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,3 +100,42 @@ def list_ids(root: str = "", *, must_exist: bool = False) -> list[str]:
     root, must_exist   as for `list_states`; raises the same
     """
     return store.ids(root or default_root(os.environ), must_exist=must_exist)
+
+
+@raises_ocirun_errors
+def cleanup(root: str = "", *, warn: Callable[[str], None] | None = None) -> list[str]:
+    """Remove the containers whose runs belonged to a process that is gone, and return their ids.
+
+    A run from Python ends with the process that asked for it, but its cgroups and its state wait for somebody to
+    remove them when that process was killed.  Each such run says in its state directory whose it is.
+
+    root   the state root; "" is the default one
+    warn   called with one line for each that cannot be removed
+    Containers that no run from Python has made, and those of processes that are there, stay as they are.
+    Raises HostError where the root cannot be read, or cannot be told whether a process is there.
+    """
+    where = root or default_root(os.environ)
+    removed = []
+    for container_id in store.ids(where):
+        if not _is_orphan(where, container_id):
+            continue
+        try:
+            delete(container_id, root=where, force=True)
+        except OcirunError as error:
+            if warn is not None:
+                warn(f"container {container_id}: {error.line()}")
+            continue
+        removed.append(container_id)
+    return removed
+
+
+def _is_orphan(root: str, container_id: str) -> bool:
+    """Return whether the run belonged to a process, and that one is gone."""
+    try:
+        directory = store.open_container(root, container_id)
+    except ContainerNotFoundError:
+        return False
+    try:
+        return caller.is_gone(directory)
+    finally:
+        os.close(directory)

@@ -40,7 +40,7 @@ EXCEPTIONS = {
     ("cli/matching.py", "each"): "the others have their turn, and the failure is told",
     ("cli/commands/ps.py", "_spawn"): "the next directory is tried, and the last error is told",
     ("container.py", "Container._keep_usage"): "figures that cannot be kept are no reason to keep the container",
-    ("orphans.py", "cleanup"): "the others are to go, and this one is told",
+    ("containers.py", "cleanup"): "the others are to go, and this one is told",
     ("features.py", "_libseccomp"): "dlopen(3) gives no errno",
     ("state/listing.py", "states"): WORDS,
     (

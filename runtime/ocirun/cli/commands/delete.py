@@ -57,7 +57,7 @@ def _orphans(call: Call, *, alone: bool) -> int:
     if not alone:
         raise UsageError("delete: --orphans takes no other option")
     from ocirun.cli.output import out
-    from ocirun.orphans import cleanup
+    from ocirun.containers import cleanup
 
     left: list[str] = []
     removed = cleanup(call.settings.root, warn=left.append)
