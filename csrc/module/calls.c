@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdio.h> /* RENAME_NOREPLACE */
 #include <string.h>
@@ -119,6 +120,12 @@ int ocirun_tmpfs(unsigned int attributes, const char *context)
 	if (fs >= 0)
 		close(fs);
 	return r < 0 ? -error : r;
+}
+
+/* For good; of a process with one thread only, as setns(2) has it. */
+int ocirun_enter_user_namespace(int fd)
+{
+	return syscall(__NR_setns, fd, CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 
 int ocirun_umount(const char *path, int flags)

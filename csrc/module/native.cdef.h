@@ -96,6 +96,7 @@ size_t ocirun_taken_size(void);
 void ocirun_take_signals(int fd, uint64_t which, void *memory);
 void ocirun_give_signals_back(const void *memory);
 int ocirun_tmpfs(unsigned int attributes, const char *context);
+int ocirun_enter_user_namespace(int fd);
 int ocirun_umount(const char *path, int flags);
 int ocirun_seccomp_flag(unsigned int flag);
 void *ocirun_symbol(const char *library, const char *name);

@@ -100,7 +100,7 @@ def test_a_partial_file_is_removed(call: Caller, tmp_path: Path, monkeypatch: py
 
 def test_rootless_needs_no_privilege() -> None:
     config = template.config(cgroup_namespace=True)
-    template.make_rootless(config, uid=1000, gid=1001)
+    template.make_rootless(config, uids=[(0, 1000, 1)], gids=[(0, 1001, 1)])
     linux = config["linux"]
     assert [row["type"] for row in linux["namespaces"]] == ["pid", "ipc", "uts", "mount", "cgroup", "user"]
     assert linux["uidMappings"] == [{"containerID": 0, "hostID": 1000, "size": 1}]

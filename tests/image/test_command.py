@@ -306,6 +306,11 @@ def test_as_an_ordinary_user(open_program: str, open_directory: Path) -> None:
     result = as_nobody(open_program, "bundle", "--platform", "linux/amd64", made, target)
     assert result.returncode == 0, result.stderr
     assert "device nodes" in result.stderr
+    why = "left out: owners other than root, as /etc/subuid gives no ids to nobody (2, the first at etc/)"
+    assert why in result.stderr
+    asked = as_nobody(open_program, "bundle", "--rootless", "--platform", "linux/amd64", made, open_directory / "one")
+    assert (asked.returncode, "owners" in asked.stderr) == (0, False)
+    shutil.rmtree(open_directory / "one")
     assert "security.capability (1, the first at etc/x)" in result.stderr
     root = target / "rootfs"
     seen = {str(path.relative_to(root)): os.lstat(path) for path in root.rglob("*")}
@@ -322,7 +327,13 @@ def test_as_an_ordinary_user(open_program: str, open_directory: Path) -> None:
     assert as_nobody(open_program, "bundle", "--platform", "linux/amd64", bad, open_directory / "b").returncode == 1
     assert sorted(os.listdir(open_directory)) == ["bad", "bundle", "image"]
     refused = as_nobody(open_program, "bundle", "--uidmap", "0:1:9", made, open_directory / "b")
-    assert "--uidmap and --gidmap are for root" in refused.stderr
+    assert "--uidmap: does not map your own uid 65534" in refused.stderr
+    maps = ("--uidmap", "0:65534:1", "--uidmap", "1:1:9")
+    refused = as_nobody(open_program, "bundle", *maps, made, open_directory / "b")
+    assert "newgidmap: gid range [1-10) -> [1-10) not allowed (see /etc/subgid" in refused.stderr
+    words = ("bundle", "--rootless", "--uidmap", "0:1:9", made, open_directory / "b")
+    assert "--uidmap and --gidmap cannot go with --rootless" in as_nobody(open_program, *words).stderr
+    assert sorted(os.listdir(open_directory)) == ["bad", "bundle", "image"]
 
 
 @NEEDS_ROOT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ocirun.cli.commands.bundle import Interruptible, unpack
+from ocirun.cli.commands.bundle import Interruptible, choose, unpack
 from ocirun.cli.options import create_options
 from ocirun.errors import HostError, UsageError, option
 
@@ -30,6 +30,8 @@ def execute(call: Call) -> int:
         if name in call.values.given:
             raise UsageError(f"run: {option(name)} cannot go with {option('image')}, whose bundle is gone after it")
     container = f"image-{os.urandom(8).hex()}"
+    # Before the directory is made: who makes files of other ids can remove them.
+    ids = choose()
     with Interruptible(), Here(call, container) as place:
         options = create_options(call, foreground=True)
         options.bundle = f"{place}/bundle"
@@ -37,8 +39,10 @@ def execute(call: Call) -> int:
             call,
             call.values.text("image"),
             options.bundle,
+            ids,
             args=call.values.arguments,
             terminal=os.isatty(0) and os.isatty(1),
+            run=True,
         )
         return run_container(
             container,

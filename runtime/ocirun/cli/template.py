@@ -77,26 +77,25 @@ def config(*, cgroup_namespace: bool) -> dict[str, Any]:
     }
 
 
-def make_rootless(config: dict[str, Any], *, uid: int, gid: int) -> None:
-    """Change `config` so that the user `uid` with the group `gid` can run it.
+def make_rootless(config: dict[str, Any], *, uids: Sequence[Line], gids: Sequence[Line]) -> None:
+    """Change `config` so that an ordinary user can run it.
+
+    uids, gids   as for `make_mapped`; of the user's own ids, and further ones if the user has some
 
     - A user namespace whose root is that user.
     - No network namespace, as nobody could connect it to anything.
     - sysfs cannot be mounted without owning the network namespace, so the host's is bound.
-    - No ``gid=`` for devpts: group 5 is not mapped, and mounting would fail (EINVAL).
+    - No ``gid=`` for devpts where group 5 is not mapped, as mounting would fail (EINVAL).
     - No resources, as the cgroups belong to root.
     """
     linux = config["linux"]
     kept = [row for row in linux["namespaces"] if row["type"] not in ("network", "user")]
     del linux["resources"]
-    linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
-    linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
-    linux["namespaces"] = [*kept, {"type": "user"}]
+    linux["namespaces"] = kept
+    make_mapped(config, uids=uids, gids=gids)
     for mount in config["mounts"]:
         if mount["destination"] == "/sys":
             mount.update(type="none", source="/sys", options=["rbind", "nosuid", "noexec", "nodev", "ro"])
-        elif "options" in mount:
-            mount["options"] = [word for word in mount["options"] if not word.startswith(("uid=", "gid="))]
 
 
 def make_mapped(config: dict[str, Any], *, uids: Sequence[Line], gids: Sequence[Line]) -> None:

@@ -168,7 +168,7 @@ class Unpacking:
 
     def _directory(self, entry: tar.Entry, path: bytes, fd: int) -> None:
         self.tree.call = "fchown"
-        os.fchown(fd, *self._owners.of(entry.uid, entry.gid))
+        os.fchown(fd, *self._owner(entry))
         self._attributes(entry, f"/proc/self/fd/{fd}".encode(), link=True)
         self._directories[path] = (entry.mode, entry.time)
 
@@ -197,7 +197,7 @@ class Unpacking:
             try:
                 self._fill(entry, stream, fd)
                 self.tree.call = "fchown"
-                os.fchown(fd, *self._owners.of(entry.uid, entry.gid))
+                os.fchown(fd, *self._owner(entry))
                 self.tree.call = "fchmod"
                 os.fchmod(fd, entry.mode)
                 if entry.xattrs:
@@ -212,8 +212,7 @@ class Unpacking:
     def _finish_node(self, entry: tar.Entry, parent: int, name: bytes) -> None:
         """Set owner, mode, attributes and time of what cannot be opened."""
         self.tree.call = "fchownat"
-        uid, gid = self._owners.of(entry.uid, entry.gid)
-        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+        os.chown(name, *self._owner(entry), dir_fd=parent, follow_symlinks=False)
         place = f"/proc/self/fd/{parent}/".encode() + name
         if entry.kind != tar.SYMLINK:
             self.tree.call = "fchmodat"
@@ -302,6 +301,12 @@ class Unpacking:
                 continue
             self.tree.call = "setxattr"
             os.setxattr(place, name, kept, follow_symlinks=link)
+
+    def _owner(self, entry: tar.Entry) -> tuple[int, int]:
+        """Return whose on the host it becomes."""
+        if self._owners.why and (entry.uid or entry.gid):
+            self._leave_out(f"owners other than root, as {self._owners.why}", entry)
+        return self._owners.of(entry.uid, entry.gid)
 
     def _leave_out(self, what: str, entry: tar.Entry) -> None:
         count, path = self.notes.get(what, (0, shown(entry.name)))

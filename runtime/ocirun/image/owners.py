@@ -25,10 +25,11 @@ class Owners:
 
     uids, gids   the lines of the maps of a user namespace; None without one
     caller       everything belongs to the caller, whatever the image says
+    why          the reason for that, for whoever has not asked for it; or ""
     nodes        device nodes are made, and attributes that only root of the host can set
     """
 
-    __slots__ = ("caller", "gids", "nodes", "uids")
+    __slots__ = ("caller", "gids", "nodes", "uids", "why")
 
     def __init__(
         self,
@@ -36,11 +37,13 @@ class Owners:
         uids: Sequence[Line] | None = None,
         gids: Sequence[Line] | None = None,
         caller: bool = False,
+        why: str = "",
         nodes: bool = False,
     ) -> None:
         self.uids = uids
         self.gids = gids
         self.caller = caller
+        self.why = why
         self.nodes = nodes
 
     def of(self, uid: int, gid: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirun.cli.call import Call
-    from ocirun.image.owners import Owners
+    from ocirun.image.ids import Ids
 
 SIZE_LIMIT = "64g"
 
@@ -36,17 +36,18 @@ DIR appears when all of it is there, and with an error or an interruption nothin
 alone, as an image may hold set-user-id programs. All digests are verified, and nothing in the image can have an
 effect outside of DIR.
 
-With --uidmap the container gets a user namespace, and the files belong to the mapped ids. With --rootless, which is
-the rule for ordinary users, all files belong to the caller, who is root in the container. In both cases there are no
-device nodes. What is left out of an image is told.""",
+With --uidmap the container gets a user namespace, and the files belong to the mapped ids. An ordinary user, who is root
+in the container, has one too: the files keep their owners as far as /etc/subuid and /etc/subgid give ids to the user.
+Without these, or with --rootless, all files belong to the user. In all these cases there are no device nodes. What is
+left out of an image is told.""",
     options=(
         *IMAGE_OPTIONS,
-        Option("rootless", help="for a container of an ordinary user, see `ocirun spec --rootless`"),
+        Option("rootless", help="for a container of an ordinary user with one id, see `ocirun spec --rootless`"),
         Option(
             "uidmap",
             kind=MANY,
             metavar="CONTAINER:HOST:SIZE",
-            help="user ids of the container and of the host, for root; more lines may be given",
+            help="user ids of the container and of the host; more lines may be given",
         ),
         Option("gidmap", kind=MANY, metavar="CONTAINER:HOST:SIZE", help="the same for groups", shown="as --uidmap"),
         Option(
@@ -65,39 +66,60 @@ def execute(call: Call) -> int:
     values = call.values
     image, directory = values.arguments
     with Interruptible():
-        unpack(
-            call,
-            image,
-            directory,
-            rootless=values.flag("rootless"),
-            maps=(values.many("uidmap"), values.many("gidmap")),
-            limit=values.text("size-limit"),
-        )
+        ids = choose(values.flag("rootless"), values.many("uidmap"), values.many("gidmap"))
+        unpack(call, image, directory, ids, limit=values.text("size-limit"))
     return 0
+
+
+def choose(rootless: bool = False, uidmap: Sequence[str] = (), gidmap: Sequence[str] = ()) -> Ids | None:
+    """Choose whose the files are; None: whose the image says.
+
+    An ordinary user with further ids is root of a user namespace from then on.
+    """
+    from ocirun.image import ids
+    from ocirun.image.owners import read_map
+
+    ordinary = os.geteuid() != 0
+    if rootless:
+        if uidmap or gidmap:
+            raise UsageError("--uidmap and --gidmap cannot go with --rootless, for which one id is enough")
+        return ids.single()
+    if uidmap or gidmap:
+        uids, gids = read_map(uidmap or gidmap, "uidmap"), read_map(gidmap or uidmap, "gidmap")
+        return ids.of_user(uids, gids) if ordinary else ids.of_root(uids, gids)
+    return ids.of_user() if ordinary else None
 
 
 def unpack(
     call: Call,
     image: str,
     directory: str,
+    ids: Ids | None,
     *,
-    rootless: bool = False,
-    maps: tuple[list[str], list[str]] = ([], []),
     limit: str = SIZE_LIMIT,
     args: Sequence[str] = (),
     terminal: bool = True,
+    run: bool = False,
 ) -> None:
     """Make a bundle of an image, with a bar on a terminal.
 
-    maps       lines of the maps for uids and gids
+    ids        what `choose` has given
     args       words in place of the image's Cmd
     terminal   the program gets a terminal
+    run        this process is to run it
     Raises as `image.bundle.make`.
     """
+    from ocirun._base.rights import in_user_namespace
+    from ocirun.cli import template
     from ocirun.image import bundle
+    from ocirun.image.owners import Owners
 
     most = size(limit, option="size-limit")
-    config, owners = _settings(rootless or os.geteuid() != 0, *maps)
+    # As for `spec`.
+    config = template.config(cgroup_namespace=os.path.exists("/sys/fs/cgroup/cgroup.controllers"))
+    if ids is not None:
+        uids, gids = ids.maps(nested=run)
+        (template.make_rootless if ids.ordinary else template.make_mapped)(config, uids=uids, gids=gids)
     config["process"]["terminal"] = terminal
     bar = Bar()
     try:
@@ -105,7 +127,7 @@ def unpack(
             image,
             directory,
             config=config,
-            owners=owners,
+            owners=ids.owners() if ids is not None else Owners(nodes=not in_user_namespace()),
             tag=call.values.text("tag"),
             platform=call.values.text("platform"),
             args=args,
@@ -115,26 +137,6 @@ def unpack(
         )
     finally:
         bar.clear()
-
-
-def _settings(rootless: bool, uidmap: list[str], gidmap: list[str]) -> tuple[dict[str, Any], Owners]:
-    """Choose what config.json is made of, and whose the files are."""
-    from ocirun._base.rights import in_user_namespace
-    from ocirun.cli import template
-    from ocirun.image.owners import Owners, read_map
-
-    # As for `spec`.
-    config = template.config(cgroup_namespace=os.path.exists("/sys/fs/cgroup/cgroup.controllers"))
-    if uidmap or gidmap:
-        if rootless:
-            raise UsageError("--uidmap and --gidmap are for root, and not together with --rootless")
-        uids, gids = read_map(uidmap or gidmap, "uidmap"), read_map(gidmap or uidmap, "gidmap")
-        template.make_mapped(config, uids=uids, gids=gids)
-        return config, Owners(uids=uids, gids=gids)
-    if rootless:
-        template.make_rootless(config, uid=os.geteuid(), gid=os.getegid())
-        return config, Owners(caller=True)
-    return config, Owners(nodes=not in_user_namespace())
 
 
 class Bar:

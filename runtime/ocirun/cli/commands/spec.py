@@ -59,7 +59,7 @@ def _template(call: Call) -> dict[str, Any]:
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     config = template.config(cgroup_namespace=unified)
     if call.values.flag("rootless"):
-        template.make_rootless(config, uid=os.geteuid(), gid=os.getegid())
+        template.make_rootless(config, uids=[(0, os.geteuid(), 1)], gids=[(0, os.getegid(), 1)])
     return config
 
 

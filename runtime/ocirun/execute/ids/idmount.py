@@ -26,19 +26,29 @@ _REMEDIES = {
 }
 
 
-def user_namespace(uid_map: str, gid_map: str) -> int:
+def user_namespace(
+    uid_map: str, gid_map: str, *, uid_program: str = "", gid_program: str = "", deny: bool = False
+) -> int:
     """Return a descriptor of a new user namespace with these maps, and no process in it.
 
+    uid_program, gid_program, deny   as for `idmaps.write`
     Raises HostError.
     """
-    plan = Plan([Op("guard", INIT, "", {}), Op("sync", INIT, "", {})], ["plan", "progress", "sync"], 3, [], [])
+    own = deny or bool(uid_program or gid_program)  # the caller is not root: /proc/PID must stay its own
+    plan = Plan(
+        [Op("guard", INIT, "", {"dumpable": int(own)}), Op("sync", INIT, "", {})],
+        ["plan", "progress", "sync"],
+        3,
+        [],
+        [],
+    )
     helper = host_side.start(plan, {}, flags=CLONE_NEWUSER)
     try:
         if helper.hear() is None:
             raise HostError("user namespace for a mapping: the init helper ended")
         try:
-            idmaps.write(helper.pid, "gid_map", gid_map)
-            idmaps.write(helper.pid, "uid_map", uid_map)
+            idmaps.write(helper.pid, "gid_map", gid_map, gid_program, deny=deny)
+            idmaps.write(helper.pid, "uid_map", uid_map, uid_program)
         except HostError as error:
             # It names the maps of the container; these are a mount's, which the operation knows.
             error.pointer = ""
