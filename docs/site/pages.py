@@ -22,6 +22,7 @@ GUIDES = "Guides"
 GROUPS: dict[str, list[str]] = {
     "": ["tour"],
     "Tutorials": [
+        "tutorials/index",
         "tutorials/by-hand",
         "tutorials/life-cycle",
         "tutorials/limits",
@@ -170,7 +171,8 @@ def write(directory: Path) -> None:
     for name in sorted(names):
         if name.endswith("/index"):
             children = sorted(one for one in names - placed if below(one) == name and one != name)
-            texts[f"{name}.md"] += contents([os.path.basename(child) for child in children])
+            if children:
+                texts[f"{name}.md"] += contents([os.path.basename(child) for child in children])
     texts["index.md"] += "".join(contents(group, title) for title, group in order.items())
     for page, text in texts.items():
         place = directory / page

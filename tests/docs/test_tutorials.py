@@ -1,0 +1,117 @@
+"""The tutorials do what they show, each after the bundle that all begin with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from .test_tour import PROGRAM, check, run
+from .tour import END, PYTHON, ROOT, Step, program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TUTORIALS = ROOT / "docs" / "tutorials"
+START = "README"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(TUTORIALS.glob("*.md"))}
+#: What a page is about in other rings: tests/engines has the engines.
+ELSEWHERE = {"engines"}
+# The directory that the reader is in.
+READERS = "/home/ada"
+READERS_HOST = "laptop"
+CONSOLE = "```console\n"
+
+
+def steps(text: str) -> list[Step]:
+    """The steps of all blocks of a terminal; a command goes on in lines that begin with ">"."""
+    found: list[Step] = []
+    for block in re.findall(rf"^{CONSOLE}(.*?)^{END}", text, re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append(Step(line[2:]))
+            elif line.startswith("> ") and not found[-1].output and "<<" in found[-1].command:
+                found[-1].command += f"\n{line[2:]}"
+            else:
+                found[-1].output.append(line)
+    return found
+
+
+class Reader:
+    """Somebody with a directory, a state root and an id of their own."""
+
+    def __init__(self, home: Path) -> None:
+        self.work = home / "work"
+        self.work.mkdir()
+        self.state = home / "state"
+        self.id = f"demo{os.getpid()}"
+        wrapper = home / "bin" / "ocirun"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(str(PROGRAM))} --root {shlex.quote(str(self.state))} "$@"\n')
+        wrapper.chmod(0o755)
+        self.env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}", "TERM": "dumb", "TMPDIR": str(home)}
+
+    def own(self, text: str) -> str:
+        """A text of a page with our names in place of the reader's."""
+        text = text.replace("/run/ocirun", str(self.state)).replace("demo", self.id)
+        return text.replace(READERS, str(self.work)).replace(READERS_HOST, os.uname().nodename)
+
+    def follow(self, text: str) -> None:
+        for step in steps(text):
+            found = run(f"cd {shlex.quote(str(self.work))} && {self.own(step.command)}", self.env)
+            check(step, [self.own(line) for line in step.output], found)
+
+    def execute(self, text: str) -> None:
+        """Run the Python of a page as one program."""
+        code, said = program(text)
+        ran = subprocess.run(
+            [sys.executable, "-c", self.own(code)],
+            cwd=self.work,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert said
+        assert ran.stdout.split() == said, ran.stderr
+
+    def leave(self) -> None:
+        run(f"ocirun list --quiet | xargs -r -n 1 {self.work.parent}/bin/ocirun delete --force", self.env)
+
+
+def test_a_command_over_lines() -> None:
+    here, after = steps("```console\n$ cat >x <<'END'\n> one\n> END\n$ cat x\n> two\n```\n")
+    assert here.command == "cat >x <<'END'\none\nEND" and not here.output
+    assert after.command == "cat x" and after.output == ["> two"]
+
+
+def test_each_has_blocks() -> None:
+    for name, text in PAGES.items():
+        assert steps(text) or PYTHON in text, name
+
+
+def test_the_list_is_complete() -> None:
+    assert re.findall(r"^\d\. \[[^\]]*\]\(([\w-]+)\.md\)", PAGES[START], re.MULTILINE)
+    assert set(re.findall(r"^\d\. \[[^\]]*\]\(([\w-]+)\.md\)", PAGES[START], re.MULTILINE)) == set(PAGES) - {START}
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - {START} - ELSEWHERE))
+def test_what_it_shows(name: str, tmp_path: Path) -> None:
+    if os.geteuid() != 0 or not PROGRAM.exists() or not shutil.which("busybox"):
+        pytest.skip("needs root, the compiled program and busybox")
+    reader = Reader(tmp_path)
+    try:
+        reader.follow(PAGES[START])
+        reader.follow(PAGES[name])
+        if PYTHON in PAGES[name]:
+            reader.execute(PAGES[name])
+        assert not (reader.state.exists() and os.listdir(reader.state)), "the reader has containers left"
+    finally:
+        reader.leave()
