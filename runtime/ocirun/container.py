@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .config.load import Config
     from .host.facts_file import FactsFile
+    from .plan.difference import Difference
     from .plan.ops import Plan
     from .runs.outcome import Outcome
     from .runs.process import Process
@@ -401,6 +402,21 @@ def explain(
     return planning.explain(bundle, id, root, options, config=_given(bundle, config, options), where=where)
 
 
+@raises_ocirun_errors
+def compare(
+    bundle: str, other: str, *, options: CreateOptions, id: str = "<id>", root: str = "", where: FactsFile | None = None
+) -> Difference:
+    """Return what the plan of another bundle, or of another config for this one, does differently; see `explain`.
+
+    other   directory of the bundle, or path of the config
+    """
+    from .commands import planning
+
+    if id != "<id>":
+        store.check_id(id)
+    return planning.compare(bundle, other, id, root or default_root(os.environ), options, where=where)
+
+
 def _given(bundle: str, config: Mapping[str, Any] | None, options: CreateOptions) -> Config | None:
     """Return a config that came as values, None where there is none.  Raises UsageError, ConfigError."""
     if config is None:
@@ -418,5 +434,6 @@ __all__ = [
     "CreateOptions",
     "ExecOptions",
     "RestoreOptions",
+    "compare",
     "explain",
 ]

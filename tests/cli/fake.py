@@ -11,7 +11,7 @@ from ocirun.errors import ContainerNotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 STATE: dict[str, object] = {
@@ -96,6 +96,7 @@ class Fake:
             list_ids=self._list_ids,
             list_states=self._list_states,
             explain=self._explain,
+            compare=self._compare,
         )
         return module
 
@@ -122,6 +123,30 @@ class Fake:
         del where
         self.note("explain", id, bundle=bundle, options=options.given, root=root)
         return "the plan"
+
+    def _compare(
+        self, bundle: str, other: str, *, options: CreateOptions, id: str, root: str, where: object
+    ) -> FakeDifference:
+        del where
+        self.note("compare", id, bundle=bundle, other=other, options=options.given, root=root)
+        return FakeDifference(self.status)
+
+
+class FakeDifference:
+    """What two plans do differently: something, if the status is one."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def __bool__(self) -> bool:
+        return bool(self.status)
+
+    def lines(self, columns: int) -> Iterator[str]:
+        assert columns == 0
+        return iter(["text of the difference\n"])
+
+    def json(self, refused: str) -> str:
+        return f'{{"refused":"{refused}"}}\n'
 
 
 def _container(fake: Fake) -> type:

@@ -277,6 +277,30 @@ def test_explain(call: Caller, fake: Fake) -> None:
     ]
 
 
+def test_explain_a_difference(call: Caller, fake: Fake) -> None:
+    """The exit status is that of diff(1)."""
+    result = call(*ROOT, "explain", "-b", "/b", "--diff", "/c")
+    assert (result.status, result.out) == (0, "text of the difference\n")
+    fake.status = 1
+    result = call(*ROOT, "explain", "--json", "--diff=/c", "--init", "c7")
+    assert (result.status, result.out) == (1, '{"refused":""}\n')
+    assert fake.calls == [
+        ("compare", "<id>", {"bundle": "/b", "other": "/c", "options": {**PLAIN, "bundle": "/b"}, "root": "/r"}),
+        ("compare", "c7", {"bundle": "", "other": "/c", "options": {**PLAIN, "init": True}, "root": "/r"}),
+    ]
+    fake.failure = StateError("cannot do that")
+    assert call(*ROOT, "explain", "--diff", "/c").status == 2
+
+
+@pytest.mark.parametrize(
+    "words", [["--diff="], ["--diff", "/c", "--short"], ["--diff", "/c", "--bad"], ["--diff", "/c", "a", "b"]]
+)
+def test_explain_a_difference_that_is_none(call: Caller, words: list[str]) -> None:
+    result = call(*ROOT, "explain", *words)
+    assert result.status == 2
+    assert "explain: " in result.err
+
+
 @pytest.mark.parametrize("verb", ["create", "start", "run", "state", "kill", "delete", "pause", "resume"])
 def test_errors_are_reported_by_every_verb(call: Caller, fake: Fake, verb: str) -> None:
     fake.failure = StateError("cannot do that", status="paused")

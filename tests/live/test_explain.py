@@ -58,3 +58,27 @@ def test_of_an_exec_that_is_refused(live: Case) -> None:
     live.until(bundle, "stopped")
     live.command("explain", "--exec", bundle.id, "ls").failed("cannot exec in a stopped container")
     live.delete(bundle)
+
+
+def test_the_difference_of_two_bundles(live: Case) -> None:
+    """Bundles that are alike but for their place do the same; a file stands for a config of the first bundle."""
+    one, two = live.bundle(), live.bundle()
+    two.config["linux"]["cgroupsPath"] = one.config["linux"]["cgroupsPath"]
+    one.save()
+    two.save()
+    assert live.command("explain", "-b", one.path, "--diff", two.path).ok().out == "The plans are the same.\n"
+    two.config["hostname"] = "another"
+    two.config["annotations"] = {"new": "yes"}
+    two.save()
+    for other in (two.path, f"{two.path}/config.json"):
+        result = live.command("explain", "-b", one.path, "--diff", other)
+        assert (result.code, result.err) == (1, "")
+        assert "-> another\n" in result.out
+        assert result.out.endswith("~ /annotations differs, from which no operation of these plans comes\n")
+    record = json.loads(live.command("explain", "-b", one.path, "--diff", two.path, "--json").out)
+    (change,) = record["changes"]
+    assert (change["change"], change["new"]["args"]) == ("changed", {"name": "another"})
+    missing = live.command("explain", "-b", one.path, "--diff", f"{live.dir}/none")
+    assert missing.code == 2
+    assert f"bundle {live.dir}/none: no such file" in missing.err
+    live.assert_clean()

@@ -25,9 +25,32 @@ if TYPE_CHECKING:
     from ocirun.cli.table import Command, Option
 
 FAILED = 1
+TROUBLE = 2  # where 1 is an answer
 NO_SUCH_COMMAND = 3
 INTERRUPTED = 128 + 2  # as shells show a death by SIGINT
 OUTPUT_CLOSED = 128 + 13  # and by SIGPIPE
+
+
+class _Line:
+    """A command line as far as it is read.
+
+    given     the global options
+    command   the entry of its command, None before that is known
+    values    what the command was given
+    """
+
+    __slots__ = ("command", "given", "values")
+
+    def __init__(self) -> None:
+        self.given = Values(GLOBALS)
+        self.command: Command | None = None
+        self.values: Values | None = None
+
+    def failure(self) -> int:
+        """Return the exit status of an error."""
+        if self.command is not None and self.values is not None and self.command.answer in self.values.given:
+            return TROUBLE
+        return FAILURES.get(self.given.arguments[0], FAILED) if self.given.arguments else FAILED
 
 
 class UnknownCommandError(UsageError):
@@ -40,22 +63,23 @@ def main(words: list[str] | None = None, *, start: str = "module") -> int:
     words   the arguments after the program's name; None for those of this process
     start   how this interpreter was started, in a word of the launcher, see preload/missing.py
     """
-    given = Values(GLOBALS)
+    line = _Line()
     before, Spelling.flags = Spelling.flags, True
     try:
         _fill_standard_descriptors()
         try:
-            return _dispatch(sys.argv[1:] if words is None else words, given, start)
+            return _dispatch(sys.argv[1:] if words is None else words, line, start)
         except Exception as error:
-            return _failed(error, given)
+            return _failed(error, line)
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
         Spelling.flags = before
 
 
-def _failed(error: Exception, given: Values) -> int:
+def _failed(error: Exception, line: _Line) -> int:
     """Report an error where the global options read so far ask for it; the exit status."""
+    given = line.given
     name = given.arguments[0] if given.arguments else ""
     try:
         from ocirun.cli.log import Log
@@ -73,7 +97,7 @@ def _failed(error: Exception, given: Values) -> int:
         log.crash(error)
     if isinstance(error, UnknownCommandError):
         return NO_SUCH_COMMAND
-    return FAILURES.get(name, FAILED)
+    return line.failure()
 
 
 def _last_words(error: Exception) -> int:
@@ -84,7 +108,8 @@ def _last_words(error: Exception) -> int:
     return FAILED
 
 
-def _dispatch(words: list[str], given: Values, start: str) -> int:
+def _dispatch(words: list[str], line: _Line, start: str) -> int:
+    given = line.given
     _parse(GLOBALS, words, given, None)
     if given.flag("version"):
         return _version(start)
@@ -94,6 +119,7 @@ def _dispatch(words: list[str], given: Values, start: str) -> int:
     _check_log(given)
     command, execute = _find(name)
     values = Values(command.options)
+    line.command, line.values = command, values
     _parse(command.options, rest, values, command)
     if values.flag("help"):
         return _help([name])

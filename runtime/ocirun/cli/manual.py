@@ -46,6 +46,7 @@ STATUSES = (
 OWN_STATUS = {
     "run": "Without --detach the status of the container's program, or 128+N if signal N ended it; 1 also if ocirun "
     "itself failed. With --detach as for the other commands, see",
+    "explain": "0 when done, 1 after an error; with --diff 0 if the plans do the same, 1 if not, 2 after an error; see",
     "exec": "Without --detach the status of the process, or 128+N if signal N ended it; with --detach 0. 255 if ocirun "
     "itself failed. See also",
 }
@@ -87,6 +88,7 @@ EXAMPLES = {
     ),
     "explain": (
         ("The operations that come from the third mount", "ocirun explain -b /srv/web | grep /mounts/2"),
+        ("What a changed config does differently", "ocirun explain -b /srv/web --diff /srv/web/config.json.new"),
         ("What an `exec` would do", "ocirun explain --exec web --user 1000:1000 ls -l"),
     ),
     "kill": (

@@ -80,10 +80,11 @@ class Command:
     options      its options; ``--help`` is added to every command
     mixed        options may follow arguments; otherwise the first argument ends them
     program      name of an option with which the arguments are a program's: any number, and the first ends the options
+    answer       name of an option with which status 1 is an answer and errors have 2, as with diff(1), "" for none
     instead      name of an option that stands in place of the arguments, "" for none
     """
 
-    __slots__ = ("arguments", "description", "instead", "mixed", "name", "options", "program", "summary")
+    __slots__ = ("answer", "arguments", "description", "instead", "mixed", "name", "options", "program", "summary")
 
     def __init__(
         self,
@@ -96,7 +97,9 @@ class Command:
         mixed: bool = True,
         instead: str = "",
         program: str = "",
+        answer: str = "",
     ) -> None:
+        self.answer = answer
         self.instead = instead
         self.program = program
         self.name = name

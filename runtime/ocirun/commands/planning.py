@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..execute.options import CreateOptions
     from ..host.cgroups import Layout
     from ..host.facts_file import FactsFile
+    from ..plan.difference import Difference
     from ..plan.ops import Plan
 
 
@@ -72,6 +73,48 @@ def explain(
         config, container_id, root, options, keeps_session=options.foreground, for_show=True, where=where or host
     )
     return made
+
+
+def compare(
+    bundle: str,
+    other: str,
+    container_id: str,
+    root: str,
+    options: CreateOptions,
+    *,
+    where: FactsFile | None = None,
+) -> Difference:
+    """Return what the plan of another config does differently.
+
+    other   directory of another bundle, or another config for this one
+    """
+    from ..plan import difference
+
+    configs = (read_config(bundle, options), _other_config(bundle, other, options))
+    old, new = (
+        difference.without_bundle(
+            explain("", container_id, root, options, config=config, where=where), bundle=config.bundle
+        )
+        for config in configs
+    )
+    return difference.Difference(old, new, _later(*(config.data for config in configs)))
+
+
+def _other_config(bundle: str, other: str, options: CreateOptions) -> Config:
+    try:
+        return read_config(other, options.replace(config=""))
+    except HostError as error:
+        if error.errno != ENOTDIR:
+            raise
+    return read_config(bundle, options.replace(config=other))
+
+
+def _later(old: Any, new: Any) -> list[str]:
+    """Return the pointers of what differs and is no part of a plan."""
+    stop = [(data.get("hooks") or {}).get("poststop") or [] for data in (old, new)]
+    notes = [data.get("annotations") or {} for data in (old, new)]
+    pairs = (("/hooks/poststop", stop), ("/annotations", notes))
+    return [pointer for pointer, (before, after) in pairs if before != after]
 
 
 def read_config(bundle: str, options: CreateOptions) -> Config:

@@ -221,13 +221,18 @@ def details(op: Op) -> str:
     for name, value in op.args.items():
         if "{" + name + "}" in shown or value is None or value in ("", [], ()) or name in _FOR_OTHERS:
             continue
-        text = _value(op.name, name, value)
+        text = argument(op, name, value)
         if text:
             parts.append(f"{name}={text}")
     return " ".join(parts)
 
 
 _NAMESPACES = ("spawn", "unshare", "join_namespace", "hide_host_mounts")
+
+
+def argument(op: Op, name: str, value: Any) -> str:
+    """Return the value of an argument of an operation in words, "" for one that is not to be shown."""
+    return _value(op.name, name, value)
 
 
 def _value(op: str, name: str, value: Any) -> str:

@@ -15,12 +15,13 @@ from ocirun.errors import OcirunError, UnsupportedError, UsageError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from ocirun.cli.call import Call
 
 _OF_BOTH = frozenset(one.names[0] for one in CREATE_OPTIONS) & frozenset(one.names[0] for one in EXEC.options)
-_OF_CREATE = ("bundle", "config", "no-pivot", "init", "no-new-keyring", "foreground", "host-facts")
+_OF_CREATE = ("bundle", "config", "no-pivot", "init", "no-new-keyring", "foreground", "host-facts", "diff")
 _OF_EXEC = tuple(
     one.with_help(f"with --exec: {one.help}")
     for one in EXEC.options
@@ -40,6 +41,10 @@ root. With --short each part of the plan has a few lines.
 With --exec the plan is that of `ocirun exec`: its options and the COMMAND follow. The numbers of the operations
 are those that an error of `exec` names.
 
+With --diff the output is what the plan of another bundle, or of another config file for the same bundle, does
+differently: operations that only one plan has, that have other arguments, or another place. The exit status is
+that of diff(1): 0 if the plans do the same, 1 if not, 2 after an error.
+
 With --host-facts the plan is for another host, the one where --print-host-facts has written FILE. It shows the
 cgroups, their files and values, or the properties of systemd's unit, as they would be there. Of the bundle
 only config.json is read, on this host.
@@ -53,9 +58,16 @@ The options are those of `create`, as they change the plan.""",
         Option("host-facts", kind=TEXT, metavar="FILE", help="plan for the host that these facts are of"),
         Option("print-host-facts", help="print the facts of this host as JSON, and nothing else"),
         Option("exec", kind=TEXT, metavar="ID", help="plan for `exec` in the container ID; what follows is as there"),
+        Option(
+            "diff",
+            kind=TEXT,
+            metavar="BUNDLE",
+            help="show what the plan of BUNDLE, or of a config file, does differently",
+        ),
         *_OF_EXEC,
     ),
     program="exec",
+    answer="diff",
 )
 
 
@@ -75,6 +87,9 @@ def execute(call: Call) -> int:
         _print(call, _plan_of_exec(call), "")
         return 0
     _refuse_without_exec(call)
+    if "diff" in call.values.given:
+        _refuse_beside(call, "diff", ("short",))
+        return _compare(call)
     _print(call, *_plan_of_create(call))
     return 0
 
@@ -101,9 +116,29 @@ def _plan_of_exec(call: Call) -> Any:
 
 
 def _plan_of_create(call: Call) -> tuple[Any, str]:
-    """Return the plan, and why the caller would be refused where it is root's."""
-    from ocirun.container import explain as plan_of
+    from ocirun.container import explain
 
+    return _for_caller(call, explain)
+
+
+def _compare(call: Call) -> int:
+    from ocirun.container import compare
+
+    other = call.values.text("diff")
+    if not other:
+        raise UsageError("explain: --diff: the path is empty")
+    found, refused = _for_caller(call, lambda bundle, **how: compare(bundle, other, **how))
+    if call.values.flag("json"):
+        out(found.json(refused))
+    else:
+        columns = _columns()
+        _tell_refused(refused, columns)
+        _out(found.lines(columns))
+    return 1 if found else 0
+
+
+def _for_caller(call: Call, planned: Callable[..., Any]) -> tuple[Any, str]:
+    """Return what is planned, and why the caller would be refused where it is root's."""
     where = None
     if call.values.text("host-facts"):
         from ocirun.hostfacts import read
@@ -113,14 +148,14 @@ def _plan_of_create(call: Call) -> tuple[Any, str]:
     name = call.values.arguments[0] if call.values.arguments else "<id>"
     root = call.settings.root
     try:
-        return plan_of(options.bundle, options=options, id=name, root=root, where=where), ""
+        return planned(options.bundle, options=options, id=name, root=root, where=where), ""
     except UnsupportedError as error:
         if where is not None or privileged():
             raise
         from ocirun.hostfacts import of_root
 
         try:
-            return plan_of(options.bundle, options=options, id=name, root=root, where=of_root()), error.line()
+            return planned(options.bundle, options=options, id=name, root=root, where=of_root()), error.line()
         except OcirunError:
             raise error from None  # root would be refused too
 
@@ -132,12 +167,22 @@ def _print(call: Call, plan: Any, refused: str) -> None:
         out(render.json(plan, refused))
         return
     columns = _columns()
+    _tell_refused(refused, columns)
+    show = render.short if call.values.flag("short") else render.lines
+    _out(show(plan, columns))
+
+
+def _tell_refused(refused: str, columns: int) -> None:
     if refused:
+        from ocirun.plan import render
+
         out(render.fitted(f"Refused for uid {os.geteuid()}: {visible(refused)}\n", 4, columns))
         out("For root the plan is:\n")
+
+
+def _out(lines: Iterator[str]) -> None:
     held: list[str] = []
-    show = render.short if call.values.flag("short") else render.lines
-    for number, line in enumerate(show(plan, columns), start=1):
+    for number, line in enumerate(lines, start=1):
         held.append(line)
         if number % 4096 == 0:
             out("".join(held))

@@ -180,6 +180,33 @@ def summary(args: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between the arguments of two `compile_seccomp`, in lines: each system call by name."""
+    lines = []
+    for name in ("default", "unknown", "newer"):
+        before, after = (args[name] if name != "default" else action_text(args[name]) for args in (old, new))
+        if before != after:
+            lines.append(f"{name}: {before or 'none'} -> {after or 'none'}")
+    sets = [{"architectures": args["architectures"], **_calls(args["rules"])} for args in (old, new)]
+    for title in {**sets[0], **sets[1]}:
+        before, after = (found.get(title, []) for found in sets)
+        parts = [f"-{name}" for name in before if name not in after] + [
+            f"+{name}" for name in after if name not in before
+        ]
+        if parts:
+            lines.append(f"{title}: {' '.join(parts)}")
+    return lines or ["rules: in another order"]
+
+
+def _calls(rules: list[Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for rule in rules:
+        conditions = " and ".join(_condition(arg) for arg in rule.get("args", ()))
+        title = action_text(rule["action"]) + (f" if {conditions}" if conditions else "")
+        found.setdefault(title, []).extend(rule["names"])
+    return found
+
+
 _SIGNS = {"NE": "!=", "LT": "<", "LE": "<=", "EQ": "==", "GE": ">=", "GT": ">"}
 
 
