@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+
+import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,3 +50,72 @@ def test_trace_of_a_failure_ends_with_it(live: Case) -> None:
     last = max((event for event in events if event["ph"] == "X"), key=lambda event: event["ts"])
     assert last["name"] == "find_program"
     live.assert_clean()
+
+
+TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def spans(text: str) -> list[dict[str, object]]:
+    """The spans of one line, the command's first."""
+    (resource,) = json.loads(text)["resourceSpans"]
+    names = {entry["key"]: entry["value"] for entry in resource["resource"]["attributes"]}
+    assert names["service.name"] == {"stringValue": "ocirun"}
+    found: list[dict[str, object]] = resource["scopeSpans"][0]["spans"]
+    return found
+
+
+def test_opentelemetry_of_create_and_exec(live: Case) -> None:
+    bundle = live.bundle(["/bin/sleep", "600"])
+    path = f"{live.dir}/spans.otlp.json"
+    env = {**os.environ, "TRACEPARENT": f"00-{TRACE_ID}-{SPAN_ID}-01"}
+    live.create(bundle, "--trace", path, env=env)
+    live.start(bundle)
+    live.command("exec", "--trace", path, bundle.id, "/bin/true", env=env).ok()
+    with open(path, encoding="utf-8") as file:
+        create, execute = file.read().splitlines()
+    for line, name, step in ((create, "ocirun create", "pivot"), (execute, "ocirun exec", "join_namespace")):
+        command, *steps = spans(line)
+        assert (command["name"], command["traceId"], command["parentSpanId"]) == (name, TRACE_ID, SPAN_ID)
+        assert {one["parentSpanId"] for one in steps} == {command["spanId"]}
+        assert {one["traceId"] for one in steps} == {TRACE_ID}
+        assert step in [one["name"] for one in steps]
+        begin, end = int(str(command["startTimeUnixNano"])), int(str(command["endTimeUnixNano"]))
+        assert all(
+            begin <= int(str(one["startTimeUnixNano"])) <= int(str(one["endTimeUnixNano"])) <= end for one in steps
+        )
+        assert len({str(one["spanId"]) for one in steps}) == len(steps)
+
+
+@pytest.mark.parametrize("parent", ["", "00-0-0-01", f"00-{'0' * 32}-{SPAN_ID}-01", f"ff-{TRACE_ID}-{SPAN_ID}-01"])
+def test_opentelemetry_without_a_parent(live: Case, parent: str) -> None:
+    path = f"{live.dir}/spans.otlp.json"
+    result = live.run(live.bundle(["/bin/true"]), "--trace", path, env={**os.environ, "TRACEPARENT": parent}).ok()
+    assert ("TRACEPARENT" in result.err) is bool(parent)
+    with open(path, encoding="utf-8") as file:
+        command = spans(file.read())[0]
+    assert "parentSpanId" not in command
+    assert command["traceId"] not in (TRACE_ID, "0" * 32)
+
+
+def test_opentelemetry_tells_what_failed(live: Case) -> None:
+    path = f"{live.dir}/spans.otlp.json"
+    live.make("create", live.bundle(["/no/such"]), "--trace", path).failed("no such file or directory")
+    with open(path, encoding="utf-8") as file:
+        command, *steps = spans(file.read())
+    wrong = [one["name"] for one in steps if "status" in one]
+    assert wrong == ["find_program"]
+    assert command["status"] == steps[[one["name"] for one in steps].index("find_program")]["status"]
+
+
+def test_opentelemetry_to_a_socket(live: Case) -> None:
+    path = f"{live.dir}/collector"
+    bundle = live.bundle(["/bin/true"])
+    live.make("run", bundle, "--trace", f"unix:{path}").failed("trace unix:", "collector: no such file")
+    live.assert_clean()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        live.run(bundle, "--trace", f"unix:{path}").ok()
+        connection, _ = server.accept()
+        with connection, connection.makefile("r", encoding="utf-8") as file:
+            assert spans(file.read())[0]["name"] == "ocirun create"

@@ -13,7 +13,8 @@ TRACE = Option(
     "trace",
     kind=TEXT,
     metavar="FILE",
-    help="write the time of each operation to FILE: for Chrome's trace viewer if it ends in .json, else a table",
+    help="write the time of each operation to FILE: for Chrome's trace viewer if it ends in .json, else a table; to "
+    "one that ends in .otlp.json, and to a Unix socket unix:PATH, a line of OpenTelemetry's JSON is appended",
 )
 CREATE_OPTIONS = (
     Option(

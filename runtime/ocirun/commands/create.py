@@ -62,7 +62,7 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
     session = Session(plan, record, cgroup)
     session.made = intent(record, config) | _device_programs(plan)
     session.stdio = options.stdio
-    session.trace = tracer(options.trace, options.warn)
+    session.trace = tracer(options.trace, "create", options.warn)
     if options.debug is not None:
         from ..plan import render
 
@@ -141,13 +141,13 @@ def _unknown_calls(names: list[str]) -> str:
     return f"/linux/seccomp/syscalls: {count} not known to libseccomp {version} and left out: {', '.join(names)}"
 
 
-def tracer(path: str, warn: Callable[[str], None]) -> Trace | None:
-    """Return what writes a trace to `path`; None for "".  Raises HostError when that cannot be opened."""
+def tracer(path: str, command: str, warn: Callable[[str], None]) -> Trace | None:
+    """Return what writes a trace of a command to `path`; None for "".  Raises HostError when that cannot be opened."""
     if not path:
         return None
     from ..execute.trace import Trace
 
-    return Trace(os.path.abspath(path), warn)
+    return Trace(path if path.startswith("unix:") else os.path.abspath(path), command, warn)
 
 
 def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Record:

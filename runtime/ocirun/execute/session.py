@@ -175,7 +175,9 @@ class Session(Context):
         """Write the trace while the helper's stamps can still be read."""
         trace, self.trace = self.trace, None
         if trace is not None:
-            trace.end(self.plan, self.helper if self._has_helper else None, self.side.progress())
+            trace.end(
+                self.plan, self.helper if self._has_helper else None, self.side.progress(), self.record.container_id
+            )
 
     def take_back(self) -> None:
         """Undo everything.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""

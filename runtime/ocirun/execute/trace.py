@@ -24,46 +24,98 @@ if TYPE_CHECKING:
     from .spawn import Helper
 
 
+_SOCKET = "unix:"
+_PATIENCE = 1.0  # seconds
+
+
 class Trace:
     """The times of one execution, to be written to `path`: JSON for Chrome's trace viewer if the name
-    ends in ``.json``, else a table.
+    ends in ``.json``, else a table.  To a name that ends in ``.otlp.json``, and to a socket, goes a line of
+    OpenTelemetry's JSON; such a file keeps the lines that it has.
 
-    warn   called with one line when it cannot be written
+    path      of a file, or ``unix:`` and the path of a listening Unix socket
+    command   the name of what is traced
+    warn      called with one line when it cannot be written
     """
 
-    __slots__ = ("_fd", "_warn", "path")
+    __slots__ = ("_command", "_fd", "_otlp", "_warn", "path")
 
-    def __init__(self, path: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: str, command: str, warn: Callable[[str], None]) -> None:
         """Open the file, before there is anything to trace.  Raises HostError."""
         self.path = path
+        self._command = command
         self._warn = warn
-        how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        self._otlp = path.endswith(".otlp.json") or path.startswith(_SOCKET)
         try:
-            self._fd = os.open(path, how, 0o644)
+            self._fd = _connected(path.removeprefix(_SOCKET)) if path.startswith(_SOCKET) else self._opened()
         except OSError as error:
-            raise HostError.from_os(f"trace {path}", error, call="open") from None
+            call = "connect" if path.startswith(_SOCKET) else "open"
+            raise HostError.from_os(f"trace {path}", error, call=call) from None
 
-    def end(self, plan: Plan, helper: Helper | None, own: Progress) -> None:
+    def _opened(self) -> int:
+        how = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(self.path, how | (os.O_APPEND if self._otlp else os.O_TRUNC), 0o644)
+
+    def end(self, plan: Plan, helper: Helper | None, own: Progress, container_id: str) -> None:
         """Write it, with the helper's stamps where they can be read."""
         try:
             progress = helper.progress() if helper is not None and helper.progress_fd >= 0 else None
         except OSError:
             progress = None
-        self.write(plan, progress, own)
+        self.write(plan, progress, own, container_id)
 
-    def write(self, plan: Plan, progress: Progress | None, own: Progress) -> None:
+    def write(self, plan: Plan, progress: Progress | None, own: Progress, container_id: str) -> None:
         """Write the file and close it.  What was traced has been done by then, so a failure is a warning.
 
         progress   of the helper
         own        of the host's side
         """
         rows = sorted([*_rows(plan, progress, INIT), *_rows(plan, own, HOST)], key=lambda row: row[2])
-        text = _chrome(plan, rows) if self.path.endswith(".json") else _table(plan, rows)
+        if self._otlp:
+            text = self._line(plan, rows, progress, own, container_id)
+        else:
+            text = _chrome(plan, rows) if self.path.endswith(".json") else _table(plan, rows)
+        content = text.encode("utf-8", "backslashreplace")
         try:
-            with os.fdopen(self._fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            if self.path.startswith(_SOCKET):
+                _send(self._fd, content)
+                return
+            # One write for a line of OTLP: others may append to the same file.
+            with os.fdopen(self._fd, "wb", buffering=len(content) + 1) as file:
+                file.write(content)
         except OSError as error:
             self._warn(HostError.from_os(f"trace {self.path}", error, call="write").message)
+
+    def _line(
+        self, plan: Plan, rows: list[tuple[int, str, int, int]], progress: Progress | None, own: Progress, name: str
+    ) -> str:
+        from . import otlp
+
+        parent = otlp.Parent(os.environ.get(otlp.PARENT, ""))
+        if parent.wrong:
+            self._warn(
+                f"{otlp.PARENT} {os.environ[otlp.PARENT]!a}: is not as W3C Trace Context has it; this is a new trace"
+            )
+        return otlp.line(plan, rows, {INIT: progress, HOST: own}, parent, self._command, name)
+
+
+def _connected(path: str) -> int:
+    """Return a descriptor of a connection to a Unix socket that listens.  OSError as it comes."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
+        made.settimeout(_PATIENCE)
+        made.connect(path)
+        return made.detach()
+
+
+def _send(fd: int, content: bytes) -> None:
+    """Send it and close the connection; a collector that does not read keeps nobody waiting.  OSError as it comes."""
+    import socket
+
+    with socket.socket(fileno=fd) as made:
+        made.settimeout(_PATIENCE)
+        made.sendall(content)
 
 
 def _rows(plan: Plan, progress: Progress | None, actor: str) -> list[tuple[int, str, int, int]]:
