@@ -90,6 +90,9 @@ EXCEPTIONS = {
     ("preload/missing.py", "_stand_back"): "not every kernel has it, and it is idle without it",
     ("preload/missing.py", "make_idly"): "is written down, for `--version` and the next attempt",
     ("preload/missing.py", "told"): WORDS,
+    ("capsule.py", "_config"): WORDS,
+    ("capsule.py", "_facts"): WORDS,
+    ("cli/options.py", "with_capsule"): "becomes a warning: the error is that of the creation",
     ("_base/version.py", "commit"): WORDS,
 }
 

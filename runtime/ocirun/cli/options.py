@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from ocirun.cli.table import NUMBER, TEXT, Option
+from ocirun.errors import OcirunError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocirun.cli.call import Call
     from ocirun.container import CreateOptions
 
@@ -15,6 +18,13 @@ TRACE = Option(
     metavar="FILE",
     help="write the time of each operation to FILE: for Chrome's trace viewer if it ends in .json, else a table; to "
     "one that ends in .otlp.json, and to a Unix socket unix:PATH, a line of OpenTelemetry's JSON is appended",
+)
+CAPSULE = Option(
+    "capsule",
+    kind=TEXT,
+    metavar="DIR",
+    help="if it fails, write to a new file in DIR what happened: config and plan without secrets, facts, the error; "
+    "`ocirun explain --capsule` reads it",
 )
 CREATE_OPTIONS = (
     Option(
@@ -99,3 +109,25 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         trace=values.text("trace"),
         init=values.flag("init"),
     )
+
+
+def with_capsule(call: Call, command: str, container_id: str, options: CreateOptions, action: Callable[[], int]) -> int:
+    """Create a container by `action`, and raise what that raises; with --capsule a failure leaves a file."""
+    where = call.values.text("capsule")
+    if not where:
+        return action()
+    from ocirun.capsule import Capsule
+
+    capsule = Capsule(where)
+    options.witnesses = [capsule]
+    try:
+        return action()
+    except OcirunError as error:
+        try:
+            path = capsule.write(error, command, container_id, options)
+        except OcirunError as failed:
+            call.warn(failed.line())
+        else:
+            seen = f"`ocirun explain --capsule {path}` shows what happened"
+            error.remedy = f"{error.remedy}; {seen}" if error.remedy else seen
+        raise

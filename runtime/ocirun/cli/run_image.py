@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirun.cli.commands.bundle import Interruptible, choose, unpack
-from ocirun.cli.options import create_options
+from ocirun.cli.options import create_options, with_capsule
 from ocirun.errors import HostError, UsageError, option
 
 TYPE_CHECKING = False
@@ -44,12 +44,12 @@ def execute(call: Call) -> int:
             terminal=os.isatty(0) and os.isatty(1),
             run=True,
         )
-        return run_container(
-            container,
-            root=call.settings.root,
-            options=options,
-            no_subreaper=call.values.flag("no-subreaper"),
-        )
+
+        def run() -> int:
+            bare = call.values.flag("no-subreaper")
+            return run_container(container, root=call.settings.root, options=options, no_subreaper=bare)
+
+        return with_capsule(call, "run", container, options, run)
 
 
 class Here:

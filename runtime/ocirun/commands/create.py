@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from ..cgroup.driver import Driver
     from ..config.load import Config
-    from ..execute.options import CreateOptions
-    from ..execute.trace import Trace
+    from ..execute.options import CreateOptions, Witness
     from ..plan.ops import Plan
     from ..state.record import Record
 
@@ -62,7 +61,7 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
     session = Session(plan, record, cgroup)
     session.made = intent(record, config) | _device_programs(plan)
     session.stdio = options.stdio
-    session.trace = tracer(options.trace, "create", options.warn)
+    session.witnesses = [*tracers(options.trace, "create", options.warn), *options.witnesses]
     if options.debug is not None:
         from ..plan import render
 
@@ -141,13 +140,13 @@ def _unknown_calls(names: list[str]) -> str:
     return f"/linux/seccomp/syscalls: {count} not known to libseccomp {version} and left out: {', '.join(names)}"
 
 
-def tracer(path: str, command: str, warn: Callable[[str], None]) -> Trace | None:
-    """Return what writes a trace of a command to `path`; None for "".  Raises HostError when that cannot be opened."""
+def tracers(path: str, command: str, warn: Callable[[str], None]) -> list[Witness]:
+    """Return what writes a trace of a command to `path`; nothing for "".  Raises HostError if it cannot be opened."""
     if not path:
-        return None
+        return []
     from ..execute.trace import Trace
 
-    return Trace(path if path.startswith("unix:") else os.path.abspath(path), command, warn)
+    return [Trace(path if path.startswith("unix:") else os.path.abspath(path), command, warn)]
 
 
 def _record(config: Config, container_id: str, cgroup: Driver, plan: Plan) -> Record:

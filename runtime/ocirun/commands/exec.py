@@ -55,7 +55,7 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
     made = Session(plan, record, cgroup, directory)
     made.progress_name = ""
     made.stdio = options.stdio
-    made.trace = creation.tracer(options.trace, "exec", options.warn)
+    made.witnesses = creation.tracers(options.trace, "exec", options.warn)
     made.sub_groups = below
     for problem in plan.warnings:
         options.warn(problem.line())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..cgroup.driver import Driver
     from ..plan.ops import Plan
     from ..state.record import Record
-    from .trace import Trace
+    from .options import Witness
 
 
 class Context:
@@ -32,6 +32,7 @@ class Context:
     notify                 the listening NOTIFY_SOCKET of the container, or None
     made                   bytes for arguments of operations, by name; some are made by host operations
     unknown_calls          names of system calls in the seccomp rules that this host does not know
+    witnesses              are told of its end, with the time of each operation
     side                   the host's side
     """
 
@@ -57,7 +58,7 @@ class Context:
         self.progress_name = "progress"
         self.sub_groups: dict[str, str] = {}
         self.stdio = (-1, -1, -1)
-        self.trace: Trace | None = None
+        self.witnesses: list[Witness] = []
         self.encoder: encode.Encoder = encode.encode
         # Of a run that is one call.
         self.after_start: encode.AfterStart | None = None
@@ -75,11 +76,11 @@ class Context:
         """The host's side; made when it is asked for."""
         if self._side is None:
             made = self.encoded()
-            self._side = side = HostSide(made.host, stamps=2 * len(self.plan.ops) if self.trace is not None else 0)
+            self._side = side = HostSide(made.host, stamps=2 * len(self.plan.ops) if self.witnesses else 0)
             native = side.native
             if made.init:
                 native.init_plan, native.init_size = side.lend(made.init), len(made.init)
-            native.stamps = made.stamps if self.trace is not None else 0
+            native.stamps = made.stamps if self.witnesses else 0
             if self.progress_name:
                 native.names, native.names_size = side.lend(made.names), len(made.names)
             side.keep_descriptors(made.keep)

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Protocol
+
+    from ..plan.ops import Plan
+    from ..state.record import Progress
+    from .spawn import Helper
 
     Debug = Callable[[str, Mapping[str, object]], None]
+
+    class Witness(Protocol):
+        """Who is told of the end of a plan's course, good or bad: the helper, if there was one, how far the host's side
+        came, the container's id.
+        """
+
+        def end(self, plan: Plan, helper: Helper | None, own: Progress, container_id: str, /) -> None:
+            """Take note."""
+
 
 #: Who makes the cgroup; "" is cgroupfs.
 MANAGERS = ("", "cgroupfs", "systemd", "disabled")
@@ -31,6 +44,7 @@ class CreateOptions:
     warn             called with one line for what does not stop the container
     debug            called for each operation of the plan, before the first: one line, and its parts by name
     trace            path of a file for the time of each operation; "" for none
+    witnesses        are told of the end of the plan's course, with the time of each operation
     stdio            descriptors for the program's standard input, output and error; -1: the caller's own
     activation       LISTEN_FDS and NOTIFY_SOCKET of the environment are meant for the container
     init             the program is the child of an init of ours and not the first process itself; None: where that
@@ -60,6 +74,7 @@ class CreateOptions:
         "systemd_cgroup",
         "trace",
         "warn",
+        "witnesses",
     )
 
     def __init__(
@@ -85,6 +100,7 @@ class CreateOptions:
         init: bool | None = False,
         bound: bool = False,
         ahead: bool = False,
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self.activation = activation
         self.ahead = ahead
@@ -106,6 +122,7 @@ class CreateOptions:
         self.debug = debug
         self.stdio = stdio
         self.trace = trace
+        self.witnesses = witnesses
 
     def replace(self, **changes: Any) -> CreateOptions:
         """Return a copy with other values for some of the names above."""

@@ -171,13 +171,12 @@ class Session(Context):
         finally:
             helper.close()
 
-    def _end_trace(self) -> None:
-        """Write the trace while the helper's stamps can still be read."""
-        trace, self.trace = self.trace, None
-        if trace is not None:
-            trace.end(
-                self.plan, self.helper if self._has_helper else None, self.side.progress(), self.record.container_id
-            )
+    def _tell_witnesses(self) -> None:
+        """Tell the witnesses of the end while the helper's stamps can still be read."""
+        witnesses, self.witnesses = self.witnesses, []
+        for witness in witnesses:
+            helper = self.helper if self._has_helper else None
+            witness.end(self.plan, helper, self.side.progress(), self.record.container_id)
 
     def take_back(self) -> None:
         """Undo everything.  Each step is tried, whatever the others do; a second Ctrl-C waits for the end."""
@@ -187,7 +186,7 @@ class Session(Context):
     def _take_back(self) -> None:
         self.adopt_groups()
         self._let_go()
-        self._end_trace()
+        self._tell_witnesses()
         steps = self.undo
         if self._has_helper:
             steps.append(self._kill_helper)
@@ -209,7 +208,7 @@ class Session(Context):
         """Give up all descriptors; the container goes on."""
         if self._side is None:
             return
-        self._end_trace()
+        self._tell_witnesses()
         if self._has_helper:
             self.helper.settle()
         self._close_rest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun.cli.options import CREATE_OPTIONS, create_options
+from ocirun.cli.options import CAPSULE, CREATE_OPTIONS, create_options, with_capsule
 from ocirun.cli.table import Command
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ a name of your choice, unique below the state root.
 
 Changes of config.json after this have no effect on the container. Standard input, output and error become
 those of the program, unless it has a terminal; nothing is printed on success.""",
-    options=CREATE_OPTIONS,
+    options=(*CREATE_OPTIONS, CAPSULE),
 )
 
 
@@ -27,5 +27,10 @@ def execute(call: Call) -> int:
     """Create the container."""
     from ocirun.container import Container
 
-    Container.create(call.id, root=call.settings.root, options=create_options(call))
-    return 0
+    options = create_options(call)
+
+    def create() -> int:
+        Container.create(call.id, root=call.settings.root, options=options)
+        return 0
+
+    return with_capsule(call, "create", call.id, options, create)

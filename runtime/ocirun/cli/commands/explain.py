@@ -56,6 +56,7 @@ The options are those of `create`, as they change the plan.""",
         Option("short", help="a summary that fits on a screen"),
         Option("json", help="print the plan as JSON"),
         Option("host-facts", kind=TEXT, metavar="FILE", help="plan for the host that these facts are of"),
+        Option("capsule", kind=TEXT, metavar="FILE", help="show what a file that --capsule has left tells"),
         Option("print-host-facts", help="print the facts of this host as JSON, and nothing else"),
         Option("exec", kind=TEXT, metavar="ID", help="plan for `exec` in the container ID; what follows is as there"),
         Option(
@@ -81,6 +82,11 @@ def execute(call: Call) -> int:
         from ocirun.hostfacts import gather
 
         out(dumps_pretty(gather()) + "\n")
+        return 0
+    if call.values.text("capsule"):
+        from ocirun import capsule
+
+        out("".join(capsule.lines(capsule.read(call.values.text("capsule")), _columns())))
         return 0
     if "exec" in call.values.given:
         _refuse_beside(call, "exec", _OF_CREATE)

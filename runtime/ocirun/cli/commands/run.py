@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirun.cli.options import CREATE_OPTIONS, IMAGE_OPTIONS, create_options
+from ocirun.cli.options import CAPSULE, CREATE_OPTIONS, IMAGE_OPTIONS, create_options, with_capsule
 from ocirun.cli.table import TEXT, Command, Option
 from ocirun.errors import UsageError
 
@@ -27,6 +27,7 @@ The program gets a terminal if standard input and output are one.""",
     program="image",
     options=(
         *CREATE_OPTIONS,
+        CAPSULE,
         Option("detach", "d", help="return as soon as the program runs"),
         Option("keep", help="do not delete the container when its program has ended"),
         Option(
@@ -56,11 +57,16 @@ def execute(call: Call) -> int:
     from ocirun.containers import run_container
 
     detach = call.values.flag("detach")
-    return run_container(
-        call.id,
-        root=call.settings.root,
-        options=create_options(call, foreground=not detach),
-        detach=detach,
-        keep=call.values.flag("keep"),
-        no_subreaper=call.values.flag("no-subreaper"),
-    )
+    options = create_options(call, foreground=not detach)
+
+    def run() -> int:
+        return run_container(
+            call.id,
+            root=call.settings.root,
+            options=options,
+            detach=detach,
+            keep=call.values.flag("keep"),
+            no_subreaper=call.values.flag("no-subreaper"),
+        )
+
+    return with_capsule(call, "run", call.id, options, run)

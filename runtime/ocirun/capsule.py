@@ -1,0 +1,262 @@
+"""What a failed creation leaves for whoever looks into it: a file with the config, the plan, the facts of the host,
+how far both sides came, and the error.  Values that may be secret are masked in all of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from errno import EISDIR, EOPNOTSUPP
+
+from ._base import jsonio
+from ._base.version import VERSION
+from .config import load
+from .errors import HostError, OcirunError, Problem, UsageError, errno_words
+from .plan import render
+from .plan.ops import Op, Plan
+from .state.record import PHASE_FAILED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .execute.options import CreateOptions
+    from .execute.spawn import Helper
+    from .state.record import Progress
+
+FORMAT = 1
+MASK = "***"
+# Variables that tell how a program finds its way, and nothing about who may do what.
+_PLAIN = frozenset(("PATH", "HOME", "TERM", "LANG", "LANGUAGE", "USER", "LOGNAME", "SHELL", "PWD", "TZ", "HOSTNAME"))
+_WORDS = ("password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "api-key", "api_key", "auth")
+# A shorter text is masked where it is the whole value only: it may be part of anything.
+_SHORT = 4
+
+
+class Capsule:
+    """What is kept of one creation, for the case that it fails; a witness of its course, see `CreateOptions.witness`.
+
+    directory   where the file is written; made, for its owner alone, if it is missing; what it is in is not
+    Raises HostError if it can be neither used nor made.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._plan: Plan | None = None
+        self._sides: dict[str, Any] = {}
+        self.directory = os.path.abspath(directory)
+        try:
+            above, _, name = self.directory.rpartition("/")
+            fd = os.open(above or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.mkdir(name, 0o700, dir_fd=fd)
+            finally:
+                os.close(fd)
+        except FileExistsError:
+            pass  # the next call tells if it is a directory
+        except OSError as error:
+            raise HostError.from_os(f"make the directory of capsules {self.directory}", error, call="mkdir") from None
+        try:
+            # A file without a name, which is gone again: the right to write is told by writing.
+            os.close(os.open(self.directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            if error.errno not in (EOPNOTSUPP, EISDIR):  # not every file system has such files
+                what = f"write to the directory of capsules {self.directory}"
+                raise HostError.from_os(what, error, call="open") from None
+
+    def end(self, plan: Plan, helper: Helper | None, own: Progress, container_id: str) -> None:
+        """Note how far it came."""
+        del container_id
+        self._plan = plan
+        self._sides = {"host": _side(plan, own, "host")}
+        try:
+            if helper is not None and helper.progress_fd >= 0:
+                self._sides["init"] = _side(plan, helper.progress(), "init")
+        except OSError as error:
+            self._sides["init"] = {"unknown": errno_words(error.errno or 0)}
+
+    def write(self, error: OcirunError, command: str, container_id: str, options: CreateOptions) -> str:
+        """Write the file; returns its path.  Raises HostError."""
+        config = _config(options)
+        secrets = _secrets(config)
+        document = {
+            "format": FORMAT,
+            "ocirun": VERSION,
+            "python": platform.python_version(),
+            "kernel": " ".join(os.uname()[0:3:2]),
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "command": command,
+            "id": container_id,
+            "error": {"message": error.message, "index": getattr(error, "index", -1), **error.record()},
+            "problems": [problem.record() for problem in getattr(error, "problems", ())],
+            "progress": self._sides,
+            "config": config,
+            "plan": None if self._plan is None else self._plan.record(),
+            "facts": _facts(),
+        }
+        name = f"{container_id}-{time.time_ns()}.json"
+        path = os.path.join(self.directory, name)
+        content = jsonio.dumps_pretty(masked(document, secrets)).encode("utf-8", "backslashreplace") + b"\n"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+        except OSError as failed:
+            raise HostError.from_os(f"write the capsule {path}", failed, call="write") from None
+        return path
+
+
+def _side(plan: Plan, progress: Progress, actor: str) -> dict[str, Any]:
+    """Return the progress record of one side; of the mounts the kernel's log is its output."""
+    from .execute.spawn import call_name
+
+    # What is no operation has the number behind the last.
+    count = len(plan.ops)
+    stamps = [[index, at] for index, at in progress.stamps if at and index < count and plan.ops[index].actor == actor]
+    return {
+        "phase": progress.phase,
+        "failed": progress.phase == PHASE_FAILED,
+        "index": progress.index,
+        "call": call_name(progress.call) if progress.call else "",
+        "errno": progress.errno,
+        "object": progress.object,
+        "output": progress.output,
+        "stamps": stamps,
+    }
+
+
+def _config(options: CreateOptions) -> Any:
+    """Return the config as it is written, None where it cannot be read."""
+    from .commands import planning
+
+    path = planning.absolute(options.config) or os.path.join(os.path.abspath(options.bundle or "."), "config.json")
+    try:
+        return jsonio.loads(load.read(path))
+    except (OcirunError, jsonio.JsonError):
+        return None
+
+
+def _facts() -> Any:
+    from .hostfacts import gather
+
+    try:
+        return gather()
+    except OcirunError as error:
+        return {"error": error.line()}
+
+
+def _secrets(config: Any) -> set[str]:
+    """Return the texts of a config that may be secret: values of variables, and what follows a telling word."""
+    found: set[str] = set()
+    if not isinstance(config, dict):
+        return found
+    process = config.get("process")
+    descriptions = [process] if isinstance(process, dict) else []
+    hooks = config.get("hooks")
+    for entries in hooks.values() if isinstance(hooks, dict) else ():
+        descriptions += [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    for description in descriptions:
+        for entry in _texts(description.get("env")):
+            name, _, value = entry.partition("=")
+            if name not in _PLAIN and not name.startswith("LC_"):
+                found.add(value)
+        found.update(_of_words(_texts(description.get("args"))))
+    for mount in config.get("mounts") or () if isinstance(config.get("mounts"), list) else ():
+        options = _texts(mount.get("options")) if isinstance(mount, dict) else []
+        found.update(_of_words([f"--{option}" for option in options]))
+    annotations = config.get("annotations")
+    for name, value in annotations.items() if isinstance(annotations, dict) else ():
+        if isinstance(value, str) and _tells(name):
+            found.add(value)
+    return found - {""}
+
+
+def _texts(value: Any) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
+def _of_words(words: list[str]) -> Iterator[str]:
+    """Yield what follows a telling option, in the same word or the next one."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if _tells(name) and equals:
+            yield value
+        elif _tells(name) and word.startswith("-") and place + 1 < len(words):
+            yield words[place + 1]
+
+
+def _tells(name: str) -> bool:
+    return any(word in name.lower() for word in _WORDS)
+
+
+def masked(value: Any, secrets: set[str]) -> Any:
+    """Return a document with `MASK` in the place of each secret."""
+    if isinstance(value, str):
+        if value in secrets:
+            return MASK
+        head, equals, tail = value.partition("=")
+        if equals and tail in secrets:
+            return f"{head}={MASK}"
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= _SHORT:
+                value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, dict):
+        return {key: masked(item, secrets) for key, item in value.items()}
+    return [masked(item, secrets) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def read(path: str) -> dict[str, Any]:
+    """Return the document in a file that `Capsule.write` has made.
+
+    Raises HostError when it cannot be read, UsageError for what is none.
+    """
+    try:
+        document = jsonio.loads(load.read(path))
+    except jsonio.JsonError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT or "error" not in document:
+        raise UsageError(f"{path}: is no capsule of this version")
+    return document
+
+
+def lines(document: dict[str, Any], columns: int = 0) -> Iterator[str]:
+    """Yield a capsule for readers: what failed, and the plan up to there.
+
+    columns   of the terminal, for which longer lines are broken; 0 for none
+    """
+    error = document["error"]
+    where = f"ocirun {document['ocirun']}, {document['kernel']}"
+    yield f"{document['command']} {document['id']}, {document['time']}, {where}\n"
+    yield render.fitted(f"failed: {error['message']}\n", 8, columns)
+    for key in ("pointer", "call", "remedy"):
+        if error.get(key):
+            yield render.fitted(f"  {key}: {error[key]}\n", 4, columns)
+    if error.get("errno"):
+        yield f"  errno: {error['errno']} ({errno_words(error['errno'])})\n"
+    for problem in document["problems"][1:]:
+        yield render.fitted(f"  {problem['pointer']}: {problem['message']}\n", 4, columns)
+    for actor, side in document["progress"].items():
+        if side.get("output"):
+            yield render.fitted(f"{actor} heard: {side['output'].strip()}\n", 4, columns)
+    if document["plan"] is None:
+        yield "There was no plan yet.\n"
+        return
+    plan = of_record(document["plan"])
+    reached = error["index"]
+    for index, op in enumerate(plan.ops):
+        if reached >= 0 and index > reached:
+            yield f"{len(plan.ops) - index} operations were not reached.\n"
+            break
+        mark = "FAILED" if index == reached else ""
+        yield render.fitted(f"{mark:6} {index:4}  {op.actor}  {op.pointer or '-'}  {render.phrase(op)}\n", 14, columns)
+
+
+def of_record(record: dict[str, Any]) -> Plan:
+    """Return the plan that `Plan.record` has told."""
+    ops = [
+        Op(one["op"], one["actor"], one.get("pointer", ""), one["args"], why=one.get("why", ""))
+        for one in record["ops"]
+    ]
+    problems = [Problem(one.pop("pointer"), one.pop("message"), **one) for one in map(dict, record["warnings"])]
+    return Plan(ops, record["slots"], record["inherited"], record["keep"], problems)
