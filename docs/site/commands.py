@@ -6,6 +6,7 @@ import re
 
 from ocirun.cli import manual
 from ocirun.cli.commands import load
+from ocirun.cli.examples import EXAMPLES
 from ocirun.cli.table import COMMANDS, GLOBALS
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ def _entries(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> str:
 
 def _examples(name: str) -> str:
     parts = []
-    for title, *lines in manual.EXAMPLES.get(name, ()):
+    for title, *lines in EXAMPLES.get(name, ()):
         parts.append(f"{_text(title)}:\n\n```sh\n" + "\n".join(lines) + "\n```\n\n")
     return "".join(parts)
 

@@ -26,6 +26,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
 
 def errno_words(errno: int) -> str:
@@ -221,19 +222,42 @@ class InvalidIdError(OcirunError):
     code = "invalid-id"
 
 
-class ContainerNotFoundError(OcirunError):
+class AboutContainer:
+    """Part of the errors that are about one container.
+
+    container   its id, or ""
+    root        the state root in which it is, or was looked for, or ""
+    """
+
+    container = ""
+    root = ""
+
+    def about(self, container_id: str, root: str) -> Self:
+        """Add which container it is, unless that is known; returns the error."""
+        if not self.container:
+            self.container, self.root = container_id, root
+        return self
+
+    def record(self) -> dict[str, object]:
+        """Return the error as plain values, for ``--log-format json``."""
+        places = {"container": self.container, "root": self.root}
+        known: dict[str, object] = super().record()  # type: ignore[misc]  # of OcirunError, which stands beside it
+        return {**known, **{name: value for name, value in places.items() if value}}
+
+
+class ContainerNotFoundError(AboutContainer, OcirunError):
     """No container has that id."""
 
     code = "not-found"
 
 
-class ContainerExistsError(OcirunError):
+class ContainerExistsError(AboutContainer, OcirunError):
     """The id belongs to a container already."""
 
     code = "exists"
 
 
-class StateError(OcirunError):
+class StateError(AboutContainer, OcirunError):
     """The container's state forbids the operation; ``status`` is that state."""
 
     code = "state"

@@ -79,7 +79,7 @@ def test_signals_need_no_signal_module() -> None:
     with open(os.path.join(RUNTIME, "ocirun", "_base", "signals.py"), encoding="utf-8") as file:
         tree = ast.parse(file.read())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported == {"__future__", "ocirun.errors"}
+    assert imported == {"__future__", "ocirun.errors", "ocirun._base.near"}
 
 
 def test_module_entry(spawn: Spawner) -> None:

@@ -123,15 +123,18 @@ def test_escapes_do_not_get_past_the_check() -> None:
 def test_no_bundle_and_no_file(tmp_path: Path) -> None:
     with pytest.raises(HostError) as caught:
         load(str(tmp_path / "none"))
-    assert str(caught.value) == f"bundle {tmp_path}/none: no such file or directory"
+    assert caught.value.message == f"bundle {tmp_path}/none: no such file or directory"
+    assert "`ocirun bundle IMAGE DIR` makes a bundle of an image" in caught.value.remedy
     with pytest.raises(HostError) as caught:
         load(str(tmp_path))
     assert caught.value.message == f"open {tmp_path}/config.json: no such file or directory"
-    assert "`ocirun bundle` makes a bundle of an image: see docs/bundles.md" in caught.value.remedy
+    assert 'bundle="DIR" names another bundle' in caught.value.remedy
+    assert "`ocirun bundle IMAGE DIR` makes a bundle of an image, see docs/bundles.md" in caught.value.remedy
     (tmp_path / "file").touch()
     with pytest.raises(HostError) as caught:
         load(str(tmp_path / "file"))
-    assert str(caught.value) == f"bundle {tmp_path}/file: not a directory"
+    assert caught.value.message == f"bundle {tmp_path}/file: not a directory"
+    assert "name the directory that holds it" in caught.value.remedy
 
 
 def test_a_bundle_with_a_nul() -> None:

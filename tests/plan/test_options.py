@@ -355,7 +355,7 @@ def test_data_on_bind_is_refused_with_a_suggestion() -> None:
     [
         ("nosiud", "nosuid"),
         ("noexce", "noexec"),
-        ("NOEXEC", ""),
+        ("NOEXEC", "noexec"),
         ("rprivte", "rprivate"),
         ("strictime", "strictatime"),
         ("reltime", "relatime"),

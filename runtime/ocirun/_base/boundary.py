@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from errno import ENOMEM
 
-from ..errors import HostError, errno_words
+from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, StateError, errno_words
 from . import installation
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Function = TypeVar("Function", bound=Callable[..., Any])
 
+_ABOUT_CONTAINER = (ContainerNotFoundError, ContainerExistsError, StateError)
 _LOAD = "there may be too few descriptors, see `ulimit -n`, or too little memory; or a file of ocirun is damaged"
 _REPLACED = "call again, from a program that has imported ocirun after a new start; if that fails, install ocirun anew"
 _GENERATOR, _COROUTINE = 0x20, 0x80  # inspect.CO_GENERATOR, inspect.CO_COROUTINE
@@ -61,6 +62,10 @@ class _Border:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _ABOUT_CONTAINER) and self._words:
+            container, root = (getattr(self._words[0], name, None) for name in ("id", "root"))
+            if isinstance(container, str) and isinstance(root, str):
+                error.about(container, root)
         if error is None or not isinstance(error, (OSError, MemoryError, ImportError)):
             return
         # A container's id: the first argument, of a class method the second, or that of the handle.

@@ -68,7 +68,10 @@ def parse(text: str) -> int:
         number = NUMBERS.get(name) or _real_time(name)
         if number:
             return number
-    raise UsageError(f'unknown signal "{text}"')
+    from ocirun._base.near import did_you_mean
+
+    name = text.upper().removeprefix("SIG")
+    raise UsageError(f'unknown signal "{text}"', remedy=did_you_mean(name, NUMBERS, "SIG" * (len(name) < len(text))))
 
 
 STOP_SIGNAL = "org.opencontainers.image.stopSignal"

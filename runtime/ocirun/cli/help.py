@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ocirun.cli.commands import load
+from ocirun.cli.examples import EXAMPLES
 from ocirun.cli.table import COMMANDS, GLOBALS
 
 TYPE_CHECKING = False
@@ -44,6 +45,7 @@ def general() -> str:
             _paragraphs(_INTRODUCTION),
             "Commands:\n" + _columns(commands),
             "Global options:\n" + _columns(_rows(GLOBALS)),
+            *_examples(""),
             "`ocirun COMMAND --help` shows the options of a command.\n",
         )
     )
@@ -57,8 +59,18 @@ def of(command: Command) -> str:
             _synopsis(command) + "\n",
             _paragraphs(command.description),
             "Options:\n" + _columns(_rows(command.options)),
+            *_examples(command.name),
         )
     )
+
+
+def _examples(name: str) -> list[str]:
+    """Return the examples of a command, none or one text."""
+    parts = []
+    for title, *lines in EXAMPLES.get(name, ()):
+        colon = "" if title.endswith("?") else ":"
+        parts.append(f"{_wrap(title, _GAP, _WIDTH)}{colon}\n" + "".join(f"{' ' * 6}{line}\n" for line in lines))
+    return ["Examples:\n" + "".join(f"{' ' * _GAP}{part}" for part in parts)] if parts else []
 
 
 def names(option: Option) -> str:

@@ -17,7 +17,7 @@ import time
 
 from ocirun._base.jsonio import dumps
 from ocirun.cli.output import SOCKETS, log_destination, open_log, quoted, visible, write_all
-from ocirun.errors import ConfigError, StepError
+from ocirun.errors import ConfigError, ContainerExistsError, ContainerNotFoundError, StateError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -175,7 +175,11 @@ def _for_people(level: str, message: str, error: OcirunError | None) -> bytes:
     call = error.call
     if error.errno:
         call = f"{call} {_symbol(error.errno)}".lstrip()
-    details = (("pointer", error.pointer), ("operation", operation), ("system call", call), ("remedy", error.remedy))
+    details = [("pointer", error.pointer), ("operation", operation), ("system call", call), ("remedy", error.remedy)]
+    if isinstance(error, (ContainerNotFoundError, ContainerExistsError, StateError)):
+        from ocirun.cli import whereabouts
+
+        details += whereabouts.rows(error)
     rows.extend(f"  {name}: {visible(_clip(text, _FIELD_MAX))}" for name, text in details if text)
     return b"".join(_line(row) for row in rows)
 

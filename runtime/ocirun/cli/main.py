@@ -14,7 +14,7 @@ from errno import EBADF
 from ocirun._base.boundary import host_error
 from ocirun.cli.call import Call, settings
 from ocirun.cli.commands import load
-from ocirun.cli.parse import Values, parse
+from ocirun.cli.parse import UnknownOptionError, Values, parse
 from ocirun.cli.table import COMMANDS, FAILURES, GLOBALS
 from ocirun.errors import OcirunError, Spelling, UsageError
 
@@ -138,6 +138,10 @@ def _parse(options: tuple[Option, ...], words: list[str], into: Values, command:
         parse(options, words, into=into, mixed=mixed, unless=command.program if command else "")
     except UsageError as error:
         _show_usage(command)
+        if isinstance(error, UnknownOptionError):
+            from ocirun.cli import habits
+
+            error.remedy = habits.of_option(command, error.word)
         if command is not None:
             error.message = f"{command.name}: {error.message}"
         raise
@@ -151,8 +155,11 @@ def _check_count(command: Command, values: Values) -> None:
     if least <= count <= most:
         return
     _show_usage(command)
+    from ocirun.cli import habits
+
     wanted = command.arguments or "no arguments"
-    raise UsageError(f"{command.name}: takes {wanted}, but got {count} argument{'' if count == 1 else 's'}")
+    text = f"{command.name}: takes {wanted}, but got {count} argument{'' if count == 1 else 's'}"
+    raise UsageError(text, remedy=habits.of_count(command.name, count))
 
 
 def _check_log(given: Values) -> None:
@@ -169,7 +176,9 @@ def _check_log(given: Values) -> None:
 def _find(name: str) -> tuple[Command, Callable[[Call], int]]:
     if name not in COMMANDS:
         _show_usage(None)
-        raise UnknownCommandError(f'unknown command "{name}"')
+        from ocirun.cli import habits
+
+        raise UnknownCommandError(f'unknown command "{name}"', remedy=habits.of_command(name))
     return load(name)
 
 

@@ -24,6 +24,12 @@ _TRUTHS = {
 _DIGITS_MAX = 10
 
 
+class UnknownOptionError(UsageError):
+    """An option that is not in the table; ``word`` is that option, as it was given."""
+
+    word = ""
+
+
 class Values:
     """What was given for a table of options.
 
@@ -93,7 +99,9 @@ def parse(options: tuple[Option, ...], words: list[str], *, into: Values, mixed:
         name, given, value = word[2 if word[1] == "-" else 1 :].partition("=")
         option = known.get(name)
         if option is None:
-            raise UsageError(f"unknown option {word.partition('=')[0]}")
+            error = UnknownOptionError(f"unknown option {word.partition('=')[0]}")
+            error.word = word
+            raise error
         if option.kind == FLAG:
             into.given[option.names[0]] = _flag(option, value) if given else True
             continue

@@ -6,7 +6,7 @@ import os
 
 from .._base import procfile
 from .._base.jsonio import JsonError, dumps, loads
-from ..errors import ConfigError, HostError, Problem
+from ..errors import ConfigError, HostError, Problem, option
 from .check import checked, checked_parts
 from .report import describe
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 16 << 20
 
 _ENOENT = 2
-_MISSING = "`ocirun spec` writes one, and `ocirun bundle` makes a bundle of an image: see docs/bundles.md"
+_OF_IMAGE = "`ocirun bundle IMAGE DIR` makes a bundle of an image, see docs/bundles.md"
+_NO_BUNDLE = f"a bundle is a directory with a config.json in it; {_OF_IMAGE}"
 _KINDS = {
     0o040000: "a directory",
     0o010000: "a FIFO",
@@ -140,7 +141,7 @@ def read(path: str, *, bundle: str = "") -> bytes:
         except OSError as error:
             if bundle and not os.path.isdir(bundle):
                 raise _no_bundle(bundle, error) from None
-            remedy = _MISSING if bundle and error.errno == _ENOENT else ""
+            remedy = _no_config() if bundle and error.errno == _ENOENT else ""
             raise HostError.from_os(f"open {path}", error, call="open", remedy=remedy) from None
         status = os.fstat(held[0])
         kind = status.st_mode & 0o170000
@@ -182,6 +183,11 @@ def _no_bundle(bundle: str, error: OSError) -> HostError:
     try:
         os.stat(bundle)
     except OSError as reason:
-        return HostError.from_os(f"bundle {bundle}", reason, call="stat")
+        return HostError.from_os(f"bundle {bundle}", reason, call="stat", remedy=_NO_BUNDLE)
     error.filename = None  # config.json in it: the bundle is what is wrong
-    return HostError.from_os(f"bundle {bundle}", error, call="open")
+    remedy = f"name the directory that holds it, and a config of another name with {option('config', 'FILE')}"
+    return HostError.from_os(f"bundle {bundle}", error, call="open", remedy=remedy)
+
+
+def _no_config() -> str:
+    return f"{option('bundle', 'DIR')} names another bundle; `ocirun spec` writes a config.json, and {_OF_IMAGE}"

@@ -32,6 +32,17 @@ def describe(value: object) -> str:
     return f"a Python {type(value).__name__}"
 
 
+def _meant(expected: str, value: object) -> str:
+    """Return ``; did you mean "RLIMIT_NOFILE"?`` where the value is near to one of those that are expected."""
+    words = expected.removeprefix("one of ")
+    if words == expected or not isinstance(value, str):
+        return ""
+    from .._base.near import did_you_mean
+
+    near = did_you_mean(value, words.split(", "))
+    return f"; {near}" if near else ""
+
+
 class Report:
     """The Problems found so far.
 
@@ -58,7 +69,7 @@ class Report:
     def wrong(self, pointer: str, expected: str, value: object) -> None:
         """Add the Problem that `value` is not `expected`."""
         found = describe(value)
-        self.add(pointer, f"must be {expected}, not {found}", expected=expected, found=found)
+        self.add(pointer, f"must be {expected}, not {found}{_meant(expected, value)}", expected=expected, found=found)
 
     def warn(self, pointer: str, message: str, *, expected: str = "", found: str = "") -> None:
         """Add a Problem that does not stop the config from being used; from LIMIT entries on it is dropped."""

@@ -49,6 +49,15 @@ def namespace(file: str) -> str:
     return "uts" if file == "kernel/domainname" else ""
 
 
+def _meant(file: str) -> str:
+    """Return ``; did you mean "kernel.shmmax"?``, "" where no parameter of a namespace is near."""
+    from .._base.near import did_you_mean
+
+    known = [*(f"kernel.{name}" for name in _IPC), "kernel.domainname", "net.ipv4.ip_forward"]
+    near = did_you_mean(file.replace("/", "."), known)
+    return f"; {near}" if near else ""
+
+
 def check(data: dict[str, Any], report: Report) -> None:
     """Add to `report` what is wrong with the keys of linux.sysctl.
 
@@ -74,7 +83,7 @@ def check(data: dict[str, Any], report: Report) -> None:
             continue
         kind = namespace(file)
         if not kind:
-            text = "is not part of any namespace: setting it would change the host"
+            text = f"is not part of any namespace: setting it would change the host{_meant(file)}"
             report.add(pointer, text, expected="a parameter of a namespace", found=key)
         elif not given(linux, kind, report):
             text = f"needs a {kind} namespace"

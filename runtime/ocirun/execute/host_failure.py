@@ -75,7 +75,8 @@ def _course(call: str, error: OSError) -> HostError:
 def _state(op: Op, container_id: str, call: str, error: OSError) -> OcirunError:
     if op.name == "reserve_state":
         if error.errno == EEXIST:
-            return ContainerExistsError("container with given ID already exists")
+            root = os.path.dirname(op.args["directory"])
+            return ContainerExistsError("container with given ID already exists").about(container_id, root)
         return HostError.from_os(f"state directory {op.args['directory']}", error, call=call)
     return HostError.from_os(f"state of {container_id}", error, call=call)
 

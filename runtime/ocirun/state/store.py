@@ -66,10 +66,10 @@ def check_id(container_id: str) -> str:
         shown = ascii(container_id[:64])
         if len(container_id) > ID_MAX:
             shown += f"... of {len(container_id)} letters"
-        raise InvalidIdError(
-            f"invalid container ID format: {shown}",
-            remedy=f"use 1 to {ID_MAX} of A-Z a-z 0-9 _ + - . and neither . nor ..",
-        )
+        remedy = f"use 1 to {ID_MAX} of A-Z a-z 0-9 _ + - . and neither . nor .."
+        if ":" in container_id or "/" in container_id:
+            remedy += "; an image is no container: `ocirun bundle IMAGE DIR` makes a bundle of one"
+        raise InvalidIdError(f"invalid container ID format: {shown}", remedy=remedy)
     return container_id
 
 
@@ -132,7 +132,7 @@ def reserve(root: str, container_id: str) -> int:
             raise
         return fd
     except FileExistsError:
-        raise ContainerExistsError("container with given ID already exists") from None
+        raise ContainerExistsError("container with given ID already exists").about(container_id, root) from None
     except OSError as error:
         raise HostError.from_os(f"state directory {root}/{container_id}", error, call="mkdir") from None
     finally:
@@ -150,12 +150,12 @@ def open_container(root: str, container_id: str) -> int:
         root_fd = open_root(root)
     except HostError as error:
         if error.errno in (ENOENT, ENOTDIR):
-            raise ContainerNotFoundError("container does not exist") from None
+            raise missing(root, container_id) from None
         raise
     try:
         return os.open(container_id, _DIRECTORY, dir_fd=root_fd)
     except FileNotFoundError:
-        raise ContainerNotFoundError("container does not exist") from None
+        raise missing(root, container_id) from None
     except NotADirectoryError:
         # The id is taken by it all the same.
         raise StateDamagedError(f"{root}/{container_id}: is no directory", remedy=remedy()) from None
@@ -163,6 +163,11 @@ def open_container(root: str, container_id: str) -> int:
         raise HostError.from_os(f"state directory {root}/{container_id}", error, call="open") from None
     finally:
         os.close(root_fd)
+
+
+def missing(root: str, container_id: str) -> ContainerNotFoundError:
+    """Return the error of a container that is not there, in the words of runc, which engines match."""
+    return ContainerNotFoundError("container does not exist").about(container_id, root)
 
 
 def lock(directory: int, limit: float = 10.0) -> bool:

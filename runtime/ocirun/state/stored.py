@@ -105,7 +105,7 @@ class StoredContainer:
                 killed = force and records.end_init(self._record)
                 store.lock(directory, 1.0 if killed else 10.0)
             if store.is_removed(directory):
-                raise ContainerNotFoundError("container does not exist")
+                raise store.missing(self.root, self.id)
         except BaseException:
             os.close(directory)
             raise

@@ -53,7 +53,9 @@ def execute(call: Call) -> int:
         return run_image.execute(call)
     for name in ("tag", "platform"):
         if name in call.values.given:
-            raise UsageError(f"run: --{name} is for an image, which --image names")
+            from ocirun.cli import habits
+
+            raise UsageError(f"run: --{name} is for an image, which --image names", remedy=habits.of_tag(name))
     from ocirun.containers import run_container
 
     detach = call.values.flag("detach")

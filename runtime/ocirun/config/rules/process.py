@@ -73,9 +73,12 @@ def _capabilities(sets: dict[str, Any], report: Report) -> None:
         for index, word in enumerate(sets.get(name, ())):
             if word not in known:
                 # config.md: an unknown capability must be warned about and should not be an error.
+                from ..._base.near import did_you_mean
+
+                near = did_you_mean(word, CAPABILITIES)
                 report.warn(
                     f"/process/capabilities/{name}/{index}",
-                    f"{word!a} is not a capability and is ignored",
+                    f"{word!a} is not a capability and is ignored" + (f"; {near}" if near else ""),
                     expected="a name such as CAP_NET_RAW",
                     found=word,
                 )

@@ -158,23 +158,6 @@ def parameter(word: str) -> tuple[str, str | None]:
 
 def closest(word: str) -> str:
     """Return the known word that `word` was probably meant to be, or "".  For error texts only: it is slow."""
-    limit = min(2, len(word) // 3)
-    if len(word) > 24 or not limit:
-        return ""
-    best = min(KNOWN_OPTIONS, key=lambda known: (_distance(word, known), known))
-    return best if _distance(word, best) <= limit else ""
+    from ..._base.near import nearest
 
-
-def _distance(left: str, right: str) -> int:
-    """Count the edits between two words, a swap of neighbours as one."""
-    before: list[int] = []
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        now = [i]
-        for j, b in enumerate(right, 1):
-            cost = min(row[j] + 1, now[j - 1] + 1, row[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == right[j - 2] and b == left[i - 2]:
-                cost = min(cost, before[j - 2] + 1)
-            now.append(cost)
-        before, row = row, now
-    return row[-1]
+    return nearest(word, KNOWN_OPTIONS)
