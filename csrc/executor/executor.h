@@ -73,6 +73,10 @@ int sync_send(struct executor *x, int socket, const void *bytes, size_t n, int f
 int sync_say(struct executor *x, int fd);
 int sync_hear(struct executor *x, int *fd);
 
+/* op_mount.c */
+int configure(struct executor *x, int fs, const struct plan_vector *options);
+void read_mount_log(struct executor *x, int fs);
+
 /* op_seccomp.c */
 int seccomp_before_exec(struct executor *x);
 

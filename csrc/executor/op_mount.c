@@ -280,7 +280,7 @@ int op_set_mount_attr(struct executor *x, const struct set_mount_attr_args *a)
 }
 
 /* The kernel explains a refused option in the log of the file system context. */
-static void read_mount_log(struct executor *x, int fs)
+void read_mount_log(struct executor *x, int fs)
 {
 	for (int i = 0; i < 8; i++) {
 		long n = kernel_call(__NR_read, fs, (long)x->buffer, PATH_LIMIT - 1, 0, 0, 0);
@@ -293,7 +293,7 @@ static void read_mount_log(struct executor *x, int fs)
 
 /* Options are pairs of strings in one vector: key, value; a NUL-byte-free
  * value of "\001" marks an option without value. */
-static int configure(struct executor *x, int fs, const struct plan_vector *options)
+int configure(struct executor *x, int fs, const struct plan_vector *options)
 {
 	for (uint32_t i = 0; i + 1 < options->count; i += 2) {
 		const char *key = plan_text(x, options->offset[i]);

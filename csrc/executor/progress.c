@@ -33,7 +33,7 @@ void progress_begin(struct executor *x, uint32_t step)
 	X(memfd_create, 0, 1) X(mkdirat, 1, 2) X(mknodat, 1, 2) X(mount, 0, 2) X(mount_setattr, 1, 2)       \
 	X(move_mount, 3, 4) X(open_tree, 1, 2) X(openat, 1, 2) X(openat2, 1, 2) X(pivot_root, 0, 1)         \
 	X(read, 1, 0) X(readlinkat, 1, 2) X(recvmsg, 1, 0) X(renameat, 3, 4) X(sendfile, 1, 0)       \
-	X(sendmsg, 1, 0)                                                                                    \
+	X(sendmsg, 1, 0) X(fsetxattr, 1, 2)                                                                 \
 	X(setdomainname, 0, 1) X(sethostname, 0, 1) X(setns, 1, 0) X(setxattr, 0, 1) X(statx, 1, 2)         \
 	X(symlinkat, 2, 3) X(umount2, 0, 1) X(unlinkat, 1, 2) X(write, 1, 0)
 

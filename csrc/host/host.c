@@ -34,7 +34,7 @@ static int begin(struct host *shown)
 	for (int i = 0; i < SLOT_LIMIT; i++)
 		h->x.slot[i] = -1;
 	shown->slot = h->x.slot;
-	shown->directory = shown->answer = shown->message = -1;
+	shown->directory = shown->answer = shown->message = shown->upper = -1;
 	shown->pidfd = shown->first = shown->sync = shown->progress = -1;
 	shown->start_in = shown->epoll = -1;
 	for (int i = 0; i < HELD; i++)
@@ -96,6 +96,7 @@ void ocirun_host_free(struct host *shown)
 	for (int tries = 200; ocirun_host_undo(shown) && tries; tries--)
 		kernel_call(__NR_nanosleep, (long)pause, 0, 0, 0, 0, 0);
 	close_all(h);
+	let_go(&shown->upper);
 	for (int i = 0; i < 2; i++)
 		if (shown->output[i].kept != h->first[i])
 			free(shown->output[i].kept);
@@ -103,7 +104,7 @@ void ocirun_host_free(struct host *shown)
 }
 
 /* The end of a run is what takes back a creation.  With it nothing is held any
- * more but what the program has said, where that is long. */
+ * more but what the program has said, where that is long, and what it has written. */
 int host_remove_run(struct host_side *h)
 {
 	struct host *s = h->shown;
@@ -113,7 +114,7 @@ int host_remove_run(struct host_side *h)
 	if (s->left || s->asked)
 		return 0;
 	close_all(h);
-	s->begun = s->output[0].kept != h->first[0] || s->output[1].kept != h->first[1];
+	s->begun = s->output[0].kept != h->first[0] || s->output[1].kept != h->first[1] || s->upper >= 0;
 	return 0;
 }
 

@@ -52,6 +52,15 @@ int host_await(struct host_side *h, const struct await_args *a)
 	return a->forks ? adopt(h, message[1]) : 0;
 }
 
+/* What came with the message is kept to be read when the container has ended. */
+int host_keep_upper(struct host_side *h)
+{
+	quiet_close(h->shown->upper);
+	h->shown->upper = h->shown->message;
+	h->shown->message = -1;
+	return h->shown->upper < 0 ? -EBADF : 0;
+}
+
 int host_answer(struct host_side *h)
 {
 	int r = ocirun_answer(h->shown->sync, h->x.index, 0, h->shown->answer);

@@ -39,6 +39,7 @@ struct host {
 	int *slot;	       /* descriptors by slot */
 	int directory;	       /* of the state */
 	int answer, message;   /* goes with the next answer, came with the last message */
+	int upper;	       /* what the container writes instead of its root file system; stays until the end */
 	int pid, pidfd, first; /* of the helper; first: pidfd of the first of two processes, until it is reaped */
 	int adopted;
 	uint32_t claim;	       /* what a staged helper has said to be its second process */

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ocirun.errors import StepError as StepError
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
+    from ocirun.files.changes import Change as Change
+    from ocirun.files.changes import Changes as Changes
     from ocirun.runs.outcome import Outcome as Outcome
     from ocirun.runs.pool import Pool as Pool
     from ocirun.runs.prepared import Prepared as Prepared
@@ -55,6 +57,7 @@ _NAMES = {
         "explain",
     ),
     "ocirun.containers": ("cleanup", "delete", "list_ids", "list_states"),
+    "ocirun.files.changes": ("Change", "Changes"),
     "ocirun.runs.single": ("run",),
     "ocirun.runs.outcome": ("Outcome",),
     "ocirun.runs.pool": ("Pool",),

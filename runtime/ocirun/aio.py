@@ -148,7 +148,7 @@ async def _watch(
             turn = program_run.go_on()
         if turn == host_side.SERVED:
             await _thread(program_run.go_on)
-        return program_run.outcome()
+        return await _thread(program_run.outcome) if program_run.has_written else program_run.outcome()
     finally:
         await _thread(program_run.close)
 

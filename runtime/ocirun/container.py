@@ -51,6 +51,8 @@ class Container(StoredContainer):
         memory: int | None = None,
         pids: int | None = None,
         cpus: float | None = None,
+        disk: int | None = None,
+        disk_inodes: int | None = None,
         cgroup_manager: str = "",
     ) -> Container:
         """Create a container: everything of its config except the program is in place when this returns.
@@ -58,7 +60,7 @@ class Container(StoredContainer):
         root     the state root; "" is the default one
         options  with the bundle; None: the working directory is the bundle
         config   in place of config.json; relative paths in it start at the bundle
-        memory, pids, cpus, cgroup_manager   as of `ocirun.run`; "": the manager of `options`
+        memory, pids, cpus, disk, disk_inodes, cgroup_manager   as of `ocirun.run`; "": the manager of `options`
         Raises InvalidIdError, ContainerExistsError, UsageError, ConfigError, UnsupportedError, StepError, HookError,
         HostError; after any of them nothing is left.
         """
@@ -68,12 +70,14 @@ class Container(StoredContainer):
         if cgroup_manager:
             options = options.replace(cgroup_manager=cgroup_manager)
         checked = _given(options.bundle, config, options)
-        if any(one is not None for one in (memory, pids, cpus)):
+        if any(one is not None for one in (memory, pids, cpus, disk, disk_inodes)):
             from .commands import planning
             from .runs import overrides
 
             base = checked or planning.read_config(options.bundle, options)
-            checked, _ = overrides.with_overrides(base, memory=memory, pids=pids, cpus=cpus)
+            checked, _ = overrides.with_overrides(
+                base, memory=memory, pids=pids, cpus=cpus, disk=disk, disk_inodes=disk_inodes
+            )
         record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
         session.close()
         return cls(container_id, root, record)

@@ -168,3 +168,20 @@ def test_an_ordinary_user(open_program: str, rootfs: str) -> None:
     assert found == TOLD
     again = command(open_program, "spec", "--sandbox", "--leave-out", "--bundle", str(where))
     assert b"config.json exists" in again.stderr
+
+
+def test_an_ordinary_user_with_a_root_to_throw_away(open_program: str, rootfs: str) -> None:
+    where = Path(rootfs).parent
+    for path in (where, where / "root"):
+        path.mkdir(exist_ok=True)
+        os.chown(path, USER, USER)
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", rootfs], check=True)
+    written = command(open_program, "spec", "--sandbox", "--leave-out", "--disk", "1M", "--bundle", str(where))
+    assert written.returncode == 0, written.stderr
+    config = json.loads((where / "config.json").read_text())
+    assert config["annotations"]["org.ocirun.root.upper"] == "size=1048576,inodes=1024"
+    config["process"]["args"] = list(shell("rm /etc/passwd; mkdir /etc/passwd; cat /dev/zero > /fill"))
+    (where / "config.json").write_text(json.dumps(config))
+    ran = command(open_program, "--root", str(where / "root"), "run", "--bundle", str(where), "one")
+    assert ran.returncode == 1 and ran.stderr.endswith(b"\ncat: write error: No space left on device\n"), ran.stderr
+    assert (Path(rootfs) / "etc" / "passwd").is_file() and not (Path(rootfs) / "fill").exists()

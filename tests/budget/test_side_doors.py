@@ -47,6 +47,7 @@ HELPER = {
     "clone_mount": _CLONE,
     "set_mount_attr": r"mount_setattr\(\d+<[^>]*>, \"\"",
     "new_filesystem": rf"fsopen\(\"{{type}}\"|{_OPTIONS}|fsmount\(",
+    "new_overlay": rf"mkdirat\(\d+<[^>]*>, \"(upper|work)\"|fsetxattr\(\d+<[^>]*>, \"{{mark}}\"|fch(own|mod|dir)\(|fsopen\(\"overlay\"|{_OPTIONS}|fsmount\(",
     "mount_classic": rf"mount\(.*, \"\.\", \"{{type}}\"|{_CHDIR}",
     "reconfigure": rf"fspick\(|{_OPTIONS}",
     "attach": _ATTACH,
@@ -144,7 +145,19 @@ def shown(bundle: Callable[..., Path], tmp_path: Path) -> Callable[[str], tuple[
     return both
 
 
-SAMPLES = ["hello", "mounts", "readonly", "devices", "userns", "unprivileged", "clock", "join", "limits", "seccomp"]
+SAMPLES = [
+    "hello",
+    "mounts",
+    "readonly",
+    "devices",
+    "userns",
+    "unprivileged",
+    "clock",
+    "join",
+    "limits",
+    "seccomp",
+    "thrown-away",
+]
 
 
 @pytest.mark.parametrize("sample", SAMPLES)

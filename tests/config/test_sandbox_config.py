@@ -11,6 +11,7 @@ from ocirun.commands import planning
 from ocirun.config.check import check
 from ocirun.errors import ConfigError, HostError, Problem, UnsupportedError, UsageError
 from ocirun.host import facts, users
+from ocirun.plan.mounts.upper import UPPER, Upper
 from ocirun.plan.ops import Plan
 from ocirun.sandboxes import filter as filters
 from ocirun.sandboxes import ids, profile, saved
@@ -45,6 +46,7 @@ def wishes(**changes: Any) -> Wishes:
         "shm": 4096,
         "capabilities": [],
         "seccomp": True,
+        "upper": None,
     }
     return Wishes(**{**usual, **changes})
 
@@ -287,3 +289,10 @@ def test_saved(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="not a directory"):
         ocirun.save_config(made(), str(tmp_path / "file"))
+
+
+def test_a_root_to_throw_away() -> None:
+    found = made(["memory"], upper=Upper(4096, 7, idmap=True))
+    assert found["root"]["readonly"] is False
+    assert found["annotations"] == {LEFT_OUT: "memory", UPPER: "size=4096,inodes=7,idmap"}
+    assert made()["root"]["readonly"] is True and "annotations" not in made()

@@ -127,6 +127,17 @@ def test_second_process_is_adopted() -> None:
         other.free()
 
 
+def test_keep_upper() -> None:
+    descriptor = rule("recvmsg", data=struct.pack("<2I", 1, 0), device=(1, 0))
+    result = ran(SPAWN, ("await", {"forks": 0}), ("keep_upper", {}), rules=(descriptor,), **HELPER)
+    native = result.native
+    assert (native.message, native.upper >= 200) == (-1, True)
+    result.free()
+    other = host(SPAWN, ("keep_upper", {}), **HELPER)
+    assert other.run() == -errno.EBADF
+    other.free()
+
+
 def test_answer() -> None:
     result = ran(SPAWN, ("open_source", {"path": "/src", "recursive": 0}), ("answer", {}), **HELPER)
     (send,) = (call for call in result.calls if call.name == "sendmsg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 import pytest
 
@@ -60,6 +61,7 @@ STEPS: list[Step] = [
     ("start_in_cgroup", {"path": GROUP}),
     ("spawn", {"flags": NEW_PID}),
     ("await", {"forks": 1}),
+    ("keep_upper", {}),
     (
         "write_id_maps",
         {"uid_map": "0 1 1", "gid_map": "0 1 1", "uid_program": "", "gid_program": "", "setgroups": "deny"},
@@ -88,6 +90,7 @@ RULES = [
     file("cpuset.cpus", b"0-1\n"),
     file("cpuset.mems", b"0\n"),
     stat(pid=0),
+    rule("recvmsg", data=struct.pack("<2I", NAMES.index("await"), 0), index=NAMES.index("await"), device=(1, 0)),
     rule("recvmsg", data=b"", index=NAMES.index("start_program")),
     RUNNING,
     ready(OUTPUT),
@@ -130,8 +133,11 @@ def test_nothing_fails() -> None:
     result = begun()
     assert driven(result) == DONE
     assert (result.made, result.taken) == (MADE, MADE[::-1])
+    kept = result.native.upper
     result.free()
-    assert not result.calls
+    assert [(call.name, call.fd) for call in result.calls] == [("close", kept)], (
+        "what was written is read after the end"
+    )
 
 
 # They cannot fail.

@@ -15,6 +15,8 @@ from .recorder import AT_FDCWD, RETURNED, fd_of, op, rule, run_ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .recorder import Run
 
 REG, LNK, DIR = 0o100644, 0o120777, 0o040755
@@ -120,6 +122,70 @@ def test_new_filesystem() -> None:
     settings = [(call.args[1], call.texts.get(2), call.texts.get(3)) for call in result.of("fsconfig")]
     assert settings == [(1, "size", "1m"), (0, "noswap", None), (1, "mode", "1777"), (6, None, None)]
     assert result.of("fsmount")[0].args[2] == 6
+
+
+OVERLAY = {
+    "slot": "root",
+    "lower": "root",
+    "upper": "room",
+    "proc": "proc",
+    "options": [("userxattr", None), ("metacopy", "off")],
+    "mark": "user.overlay.ocirun",
+}
+
+
+def overlay(*rules: dict[str, Any], **changes: Any) -> Run:
+    return run_ops(
+        op("open_root", slot="root", path="/lower"),
+        op("open_root", slot="room", path="/room"),
+        op("open_root", slot="proc", path="/proc"),
+        op("new_overlay", **(OVERLAY | changes)),
+        rules=[*rules, rule("statx", mode=0o040750, device=(5, 6))],
+    )
+
+
+def test_new_overlay() -> None:
+    result = overlay()
+    assert result.names()[4:] == [
+        *("mkdirat", "openat", "mkdirat", "openat", "fsetxattr", "statx", "fchown", "fchmod"),
+        *("fstatfs", "openat", "fchdir", "fsopen", *["fsconfig"] * 6, "fsmount", "close", "fchdir", "close"),
+        *("close", "close", "close"),
+    ]
+    assert result.open <= result.slots and not result.wrong
+    lower, room, proc, upper, work = (call.result for call in result.of("openat")[:5])
+    assert [(call.fd, call.texts[1]) for call in result.of("mkdirat")] == [(room, "upper"), (room, "work")]
+    assert (result.of("fsetxattr")[0].fd, result.of("fchmod")[0].args[:2]) == (work, [upper, 0o750])
+    settings = [(call.args[1], call.texts.get(2), call.texts.get(3)) for call in result.of("fsconfig")]
+    assert settings == [
+        (1, "lowerdir", f"self/fd/{lower}"),
+        (1, "upperdir", f"self/fd/{upper}"),
+        (1, "workdir", f"self/fd/{work}"),
+        (0, "userxattr", None),
+        (1, "metacopy", "off"),
+        (6, None, None),
+    ]
+    # The paths of the layers begin in a procfs that is proven to be one; then all is where it was.
+    assert [call.fd for call in result.of("fchdir")] == [proc, result.of("openat")[5].result]
+
+
+def test_overlay_without_a_mark() -> None:
+    assert "fsetxattr" not in overlay(mark=None).names()
+
+
+def test_overlay_keeps_the_flags_of_the_mount_below() -> None:
+    flags = 0x1 | 0x2 | 0x4 | 0x8  # of which being read-only is not one that is kept
+    result = overlay(rule("fstatfs", mode=1, device=(0, flags)))
+    assert result.of("fsmount")[0].args[2] == 0x2 | 0x4 | 0x8
+
+
+def test_overlay_where_the_owner_has_no_id() -> None:
+    assert overlay(rule("fchown", -errno.EINVAL)).names() == overlay().names()
+    assert overlay(rule("fchown", -errno.EPERM)).progress.errno == errno.EPERM
+
+
+def test_overlay_of_empty_slots() -> None:
+    for name in ("lower", "upper", "proc"):
+        assert overlay(**{name: "empty"}).progress.errno == errno.EINVAL
 
 
 def test_refused_option_is_named_with_the_kernels_words() -> None:

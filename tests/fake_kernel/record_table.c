@@ -12,12 +12,12 @@
 	X(epoll_ctl, "dxdw") X(epoll_pwait, "dxxxxx") X(execve, "svv") X(execveat, "dsvvx") X(exit_group, "x") \
 	X(faccessat2, "fsxx") X(fchdir, "d") X(fchmod, "dx") X(fchown, "dxx") X(fchownat, "fsxxx") X(fcntl, "dxx") \
 	X(fgetxattr, "dsxx") X(flock, "dx") X(fsconfig, "dxssx") X(fsmount, "dxx") X(fsopen, "sx") X(fspick, "fsx") \
-	X(fstatfs, "dx") X(ftruncate, "dx") X(getcwd, "xx") X(getdents64, "dxx") X(geteuid, "") X(getpid, "") \
-	X(ioctl, "dxx") X(ioprio_set, "xxx") X(keyctl, "xxx") X(kill, "xx") X(lseek, "dxx") X(memfd_create, "sx") \
-	X(mkdirat, "fsx") X(mknodat, "fsxx") X(mmap, "xxxxxx") X(mount, "sssxs") X(mount_setattr, "fsxhx") \
-	X(move_mount, "fsfsx") X(munmap, "xx") X(nanosleep, "xx") X(open_tree, "fsx") X(openat, "fsxx") \
-	X(openat2, "fshx") X(personality, "x") X(pidfd_open, "xx") X(pidfd_send_signal, "dxxx") X(pipe2, "xx") \
-	X(pivot_root, "ss") X(ppoll, "xxxxx") X(prctl, "xxxxx") X(pread64, "dxxx") X(prlimit64, "xx6x") \
+	X(fsetxattr, "dsnxx") X(fstatfs, "dx") X(ftruncate, "dx") X(getcwd, "xx") X(getdents64, "dxx") X(geteuid, "") \
+	X(getpid, "") X(ioctl, "dxx") X(ioprio_set, "xxx") X(keyctl, "xxx") X(kill, "xx") X(lseek, "dxx") \
+	X(memfd_create, "sx") X(mkdirat, "fsx") X(mknodat, "fsxx") X(mmap, "xxxxxx") X(mount, "sssxs") \
+	X(mount_setattr, "fsxhx") X(move_mount, "fsfsx") X(munmap, "xx") X(nanosleep, "xx") X(open_tree, "fsx") \
+	X(openat, "fsxx") X(openat2, "fshx") X(personality, "x") X(pidfd_open, "xx") X(pidfd_send_signal, "dxxx") \
+	X(pipe2, "xx") X(pivot_root, "ss") X(ppoll, "xxxxx") X(prctl, "xxxxx") X(pread64, "dxxx") X(prlimit64, "xx6x") \
 	X(pwrite64, "dnxx") X(read, "dxx") X(readlinkat, "fsxx") X(recvfrom, "dxxxxx") X(recvmsg, "dxx") \
 	X(renameat, "fsfs") X(rt_sigaction, "xxxx") X(rt_sigprocmask, "x8xx") X(sched_setaffinity, "xxx") \
 	X(sched_setattr, "xax") X(seccomp, "xxp") X(sendfile, "ddxx") X(sendmsg, "dmx") X(sendto, "dnxxxx") \

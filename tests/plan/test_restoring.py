@@ -92,3 +92,6 @@ def test_what_cannot_come_back_is_refused() -> None:
     data = samples.config("hello")
     with pytest.raises(UnsupportedError, match="resctrl"):
         restoring("hello", linux={**data["linux"], "intelRdt": {"closID": "x"}})
+    with pytest.raises(UnsupportedError, match="cannot be saved") as caught:
+        restoring("hello", annotations={"org.ocirun.root.upper": "size=1M"})
+    assert caught.value.pointer == "/annotations/org.ocirun.root.upper"

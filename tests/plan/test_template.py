@@ -17,6 +17,7 @@ from ocirun.errors import OcirunError
 from ocirun.plan import encode
 from ocirun.plan.build import build
 from ocirun.plan.builder import Facts, Request
+from ocirun.plan.mounts import upper
 from ocirun.plan.template import PARTS, Template
 
 from . import configs, samples
@@ -59,6 +60,7 @@ def places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "cwd": (process, "cwd"),
         "mounts": (data, "mounts"),
         "resources": (linux, "resources"),
+        "upper": (data, "annotations"),
     }
 
 
@@ -70,6 +72,7 @@ changes = st.fixed_dictionaries(
         "cwd": st.sampled_from(("/", "/data/deep", "/tmp")),
         "mounts": configs.mounts,
         "resources": _resources,
+        "upper": st.sampled_from(({}, {upper.UPPER: "size=1M"}, {upper.UPPER: "size=1,inodes=9,idmap"})),
     },
 )
 
@@ -147,6 +150,7 @@ def test_samples(name: str, part: str, kind: str) -> None:
             {"destination": "/c", "type": "cgroup", "options": ["ro"]},
         ],
         "resources": {"pids": {"limit": 5}, "memory": {"limit": 1 << 25}},
+        "upper": {upper.UPPER: "size=64k,inodes=9"},
     }
     data = samples.config(name)
     data["process"]["terminal"] = False

@@ -105,6 +105,11 @@ the program runs
         "I may not mount",
         "the set-user-id program says I am 1000",
     ],
+    "thrown-away": [
+        "/data/letter: from the image",
+        "/data/letter: from the container",
+        "4 MiB: no space, 1 MiB is all there is",
+    ],
     "userns": [
         "Inside I am uid=0(root) gid=0(root) groups=1000(ada).",
         " 0 100000 65536",

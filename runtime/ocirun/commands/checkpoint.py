@@ -7,7 +7,7 @@ import os
 from ..errors import HostError, OcirunError, StateError, UnsupportedError, UsageError, option
 from ..execute.criu import images, service
 from ..execute.mounts import mountinfo
-from ..plan.restore_plan import refuse_links
+from ..plan.restore_plan import refuse
 from ..state import record as records
 from ..state import saved
 
@@ -33,7 +33,7 @@ def checkpoint(record: Record, cgroup: Driver, directory: int, options: Checkpoi
     """
     _check(record, directory, options)
     data = saved.config(directory, record.bundle)
-    refuse_links(data)
+    refuse(data)
     program = service.find_criu(options.criu)
     image_path = os.path.abspath(options.image_path or "checkpoint")
     image = images.open_directory(image_path, create=True)

@@ -13,6 +13,7 @@ from errno import (
     ENOENT,
     ENOSYS,
     ENOTDIR,
+    ENOTSUP,
     EPERM,
     ESRCH,
     EXDEV,
@@ -46,6 +47,10 @@ _REMEDIES = {
     ("set_memory_policy", "set_mempolicy", ENOSYS): "the kernel is built without NUMA",
     ("set_personality", "personality", EINVAL): "LINUX32 needs a processor that runs 32-bit programs, as not all "
     "for arm64 do",
+    ("new_overlay", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
+    ("new_overlay", "fsetxattr", ENOTSUP): "a tmpfs has the attributes that an overlay in a user namespace needs since "
+    "Linux 6.6",
+    ("new_overlay", "fsconfig", EPERM): "in a user namespace an overlay needs Linux 5.11",
     ("open_root", "openat", ENOENT): "root.path must be a directory",
     ("open_root", "openat", EACCES): "every directory above it must be searchable for the root of the user namespace",
     ("set_ids", "setresuid", EINVAL): "the id is not mapped in the user namespace",

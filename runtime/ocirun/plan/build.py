@@ -269,9 +269,10 @@ STRETCHES: tuple[tuple[Callable[[Builder], None], frozenset[str]], ...] = (
     (_prepare, frozenset(("resources", "mounts"))),
     (namespaces.enter, frozenset(("resources", "mounts"))),
     (_names, frozenset()),
-    (_file_system, frozenset(("mounts", "cwd"))),
-    (_change_root, frozenset(("mounts", "cwd"))),
+    (_file_system, frozenset(("mounts", "cwd", "upper"))),
+    (_change_root, frozenset(("mounts", "cwd", "upper"))),
     (_program, frozenset(("args", "env", "cwd"))),
-    (_ready, frozenset(("resources",))),
-    (_finish, frozenset()),
+    (_ready, frozenset(("resources", "upper"))),
+    # Hooks are told the annotations.
+    (_finish, frozenset(("upper",))),
 )

@@ -155,6 +155,17 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "fork_program": (64, (("sync", "slot"), ("caller", "slot"), ("terminal", "int"))),
     "receive_program": (65, (("caller", "slot"),)),
     "unmount": (66, (("slot", "slot"), ("proc", "slot"))),
+    "new_overlay": (
+        67,
+        (
+            ("slot", "slot"),
+            ("lower", "slot"),
+            ("upper", "slot"),
+            ("proc", "slot"),
+            ("options", "options"),
+            ("mark", "text"),
+        ),
+    ),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
@@ -193,6 +204,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "make_nodes": ("nodes", "context"),
     "make_user_namespace": ("uid_map", "gid_map"),
     "idmap_mount": ("path", "by", "recursive"),
+    "keep_upper": (),
     "hide_host_mounts": ("namespaces",),
     "move_device": ("device", "name"),
     "host_hook": ("kind", "index", "path", "args", "env", "timeout", "status"),
@@ -235,6 +247,7 @@ HOST_CALLS: dict[str, tuple[int, _Fields]] = {
     "record_state": (18, (("status", "text"),)),
     "enable_controllers": (19, (("path", "text"), ("controllers", "vector"), ("others", "vector"))),
     "filter_devices": (20, (("path", "text"), ("program", "made"))),
+    "keep_upper": (21, ()),
     "hold_descriptors": (39, ()),
     "ask": (40, ()),
     "await": (41, (("forks", "int"),)),

@@ -12,7 +12,7 @@ from ..errors import UnsupportedError
 from . import cgroups, hooks
 from . import constants as c
 from .builder import Builder, join
-from .mounts import rootfs, words
+from .mounts import rootfs, upper, words
 from .ops import CALLERS_UMASK, OPEN_CREATE, OPEN_DIRECTORY, Plan
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def build_restore(
     if b.linux.get("intelRdt") is not None:
         pointer = "/linux/intelRdt"
         raise UnsupportedError(f"{pointer}: CRIU does not put processes into resctrl groups", pointer=pointer)
-    refuse_links(data)
+    refuse(data)
     b.reserve()
     cgroups.make_cgroup(b)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
@@ -75,8 +75,13 @@ def build_restore(
     return Plan(b.ops, b.slots, b.inherited, sorted(keep.values()), b.warnings)
 
 
-def refuse_links(data: dict[str, Any]) -> None:
-    """Raise UnsupportedError for a mount of a link or on one: CRIU mounts by path, and follows links."""
+def refuse(data: dict[str, Any]) -> None:
+    """Raise UnsupportedError for a root file system that is thrown away, as its layer is nowhere to be saved;
+    and for a mount of a link or on one, as CRIU mounts by path, and follows links.
+    """
+    if upper.wanted(data):
+        text = f"{upper.POINTER}: what is written there ends with the container, and cannot be saved"
+        raise UnsupportedError(text, pointer=upper.POINTER, remedy="do without a checkpoint, or without the annotation")
     for index, mount in enumerate(data.get("mounts") or ()):
         for place, option in enumerate(mount.get("options") or ()):
             for word in option.split(","):

@@ -6,6 +6,10 @@ from _signal import SIGKILL
 
 from ..state.usage import Usage
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..files.changes import Changes
+
 
 class Outcome:
     """The end of a program and what it used.
@@ -14,16 +18,19 @@ class Outcome:
     signal        that signal's number, else None
     timed_out     it was killed when its time was over
     oom_killed    the kernel killed at least one process of the container for lack of memory
-    limit         the limit that ended it: "time", "memory", or ""
+    limit         the limit that ended it: "time", "memory", or ""; "disk" where it failed, and its root file system
+                  that is thrown away was full at its end
     stdout, stderr           its output, up to the limit that was asked for, in bytes
     stdout_cut, stderr_cut   there was more
     seconds       from start to end, on the monotonic clock
     memory_peak   the most memory the container had at one time, in bytes; None where nobody counted
     cpu_seconds   processor time of all its processes; None where nobody counted
     pids_peak     the most processes and threads at one time; None where the kernel does not tell (before Linux 6.1)
+    changes       what it has changed in a root file system that is thrown away, a `Changes`; None for any other
     """
 
     __slots__ = (
+        "changes",
         "cpu_seconds",
         "exit_code",
         "limit",
@@ -50,6 +57,8 @@ class Outcome:
         stdout_cut: bool,
         stderr_cut: bool,
         usage: dict[str, int],
+        changes: Changes | None = None,
+        full: bool = False,
     ) -> None:
         self.exit_code = ended if ended >= 0 else None
         self.signal = -ended if ended < 0 else None
@@ -57,6 +66,9 @@ class Outcome:
         used = Usage(usage)
         self.oom_killed = bool(used.oom_kills)
         self.limit = "time" if timed_out else "memory" if self.oom_killed and self.signal == SIGKILL else ""
+        if full and not self.limit and not self.ok:
+            self.limit = "disk"
+        self.changes = changes
         self.stdout = stdout
         self.stderr = stderr
         self.stdout_cut = stdout_cut

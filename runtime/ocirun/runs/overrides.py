@@ -6,7 +6,7 @@ import os
 
 from .._base import jsonio, parameters
 from ..config import load
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError, Problem, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         memory: int | None
         pids: int | None
         cpus: float | None
+        disk: int | None
+        disk_inodes: int | None
 
 
 # The parts of a plan's template, and where they are in a config.
@@ -34,6 +36,7 @@ _PLACES = {
     "cwd": "process/cwd",
     "mounts": "mounts",
     "resources": "linux/resources",
+    "upper": "annotations",
 }
 _PERIOD = 100_000
 
@@ -73,6 +76,8 @@ def with_overrides(
     memory: int | None = None,
     pids: int | None = None,
     cpus: float | None = None,
+    disk: int | None = None,
+    disk_inodes: int | None = None,
 ) -> tuple[Config, frozenset[str]]:
     """Return a config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
 
@@ -100,12 +105,32 @@ def with_overrides(
         parameters.processors("cpus", cpus)
         new["resources"] = linux["resources"] = _limits(linux.get("resources") or {}, memory, pids, cpus)
         data["linux"] = linux
+    if disk is not None or disk_inodes is not None:
+        new["upper"] = data["annotations"] = _with_upper(data.get("annotations") or {}, disk, disk_inodes)
+        data["root"] = {**(data.get("root") or {}), "readonly": False}
     if not new:
         return config, frozenset()
     places = [_PLACES[part] for part in new]
+    if "upper" in new:
+        places.append("root")
     if not (config.data.get("process") or {}):
         places = ["process", *(place for place in places if not place.startswith("process/"))]
     return load.with_parts(config, data, places), frozenset(new)
+
+
+def _with_upper(annotations: dict[str, str], disk: int | None, inodes: int | None) -> dict[str, str]:
+    """Return annotations that ask for a root file system to be thrown away."""
+    from ..plan.mounts import upper
+
+    size = parameters.optional("disk", disk)
+    parameters.optional("disk_inodes", inodes)
+    if size is None:
+        raise UsageError("disk_inodes: is for a root file system with a size, which `disk` gives")
+    try:
+        idmap = upper.UPPER in annotations and upper.parsed(annotations[upper.UPPER]).idmap
+    except ValueError:
+        idmap = False
+    return {**annotations, upper.UPPER: upper.Upper(size, inodes, idmap=idmap).text()}
 
 
 def _owned(value: Any, pointer: str, config: Config) -> Any:

@@ -317,6 +317,9 @@ class PreparedSession(Session):
         ready = self._preparation.ready(self.after_start)
         hole, own = self._preparation.hole.encode(), self._id.encode()
         if self._config is not None and self._program is not None:
+            if not ready.encoded.init:  # a filter is compiled on the way, for the first container
+                self._made_whole()
+                return super().encoded()
             made = ready.with_program(self._config, self._program)
         else:
             made = ready.encoded.copy()

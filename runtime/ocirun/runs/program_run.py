@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..execute.session import Session
     from ..plan import encode
+    from .written import Written
 
     Factory = Callable[[], Session]
 
@@ -122,6 +123,7 @@ class ProgramRun:
         (out, out_cut), (err, err_cut) = session.side.output(0), session.side.output(1)
         usage = self._usage(session)
         self._removed = self._is_removed(session)
+        written = self._written(session)
         return Outcome(
             ended=os.waitstatus_to_exitcode(native.status & 0xFFFF),
             timed_out=bool(native.late),
@@ -131,7 +133,23 @@ class ProgramRun:
             stdout_cut=out_cut,
             stderr_cut=err_cut,
             usage=usage,
+            changes=written.changes() if written is not None else None,
+            full=written is not None and written.is_full(),
         )
+
+    @property
+    def has_written(self) -> bool:
+        """Whether `outcome` has a file system to read, which may take its time."""
+        return self._session is not None and self._session.side.native.upper >= 0
+
+    def _written(self, session: Session) -> Written | None:
+        """Return what has been written into a root file system that is thrown away; None for any other."""
+        if not self.has_written:
+            return None
+        from .written import Written
+
+        record = session.record  # with it comes the config
+        return Written(session.side.native.upper, session.made["config"], record.rootfs)
 
     def close(self) -> None:
         """Kill what still runs, remove the container, close all descriptors."""

@@ -39,6 +39,8 @@ def run(
     memory: int | None = None,
     pids: int | None = None,
     cpus: float | None = None,
+    disk: int | None = None,
+    disk_inodes: int | None = None,
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
@@ -57,6 +59,9 @@ def run(
     memory        limit in bytes, swap included where the kernel counts it
     pids          limit of processes and threads
     cpus          limit of processor time as a number of processors, such as 0.5
+    disk          the root file system may be written to, and is thrown away: so many bytes fit into what is written.
+                  What was changed is in the outcome. None: as the config has it
+    disk_inodes   how many files, directories and links fit into it; None: one for each 4096 bytes, but 1024 at least
     output_limit  bytes kept of each of the output streams; more is read and dropped
     container_id  "" makes one
     root          the state root; "" is the default one
@@ -80,6 +85,8 @@ def run(
         memory=memory,
         pids=pids,
         cpus=cpus,
+        disk=disk,
+        disk_inodes=disk_inodes,
     )
     program_run = ProgramRun(root or default_root(os.environ), output_limit)
     return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)

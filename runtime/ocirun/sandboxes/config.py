@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from .._base.version import SPEC_VERSION
+from ..plan.mounts.upper import UPPER
 from . import filter as filters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from ..plan.mounts.upper import Upper
 
 #: The annotation with the names of the parameters that were left out, with a blank between them.
 LEFT_OUT = "org.ocirun.sandbox.left-out"
@@ -46,7 +49,7 @@ class Wishes:
 
     __slots__ = (
         *("args", "capabilities", "cpus", "cwd", "env", "file_size", "memory", "mounts", "open_files", "pids"),
-        *("rootfs", "seccomp", "shm", "tmp", "user"),
+        *("rootfs", "seccomp", "shm", "tmp", "upper", "user"),
     )
 
     def __init__(
@@ -67,6 +70,7 @@ class Wishes:
         shm: int | None,
         capabilities: Sequence[str],
         seccomp: bool,
+        upper: Upper | None,
     ) -> None:
         self.rootfs = rootfs
         self.args = args
@@ -83,6 +87,7 @@ class Wishes:
         self.shm = shm
         self.capabilities = capabilities
         self.seccomp = seccomp
+        self.upper = upper
 
 
 def config(
@@ -115,13 +120,16 @@ def config(
             "rlimits": _rlimits(wishes),
             "noNewPrivileges": True,
         },
-        "root": {"path": wishes.rootfs, "readonly": True},
+        "root": {"path": wishes.rootfs, "readonly": wishes.upper is None},
         "hostname": "sandbox",
         "mounts": [*_mounts(wishes), *wishes.mounts],
         "linux": linux,
     }
-    if left_out:
-        made["annotations"] = {LEFT_OUT: " ".join(left_out)}
+    annotations = {LEFT_OUT: " ".join(left_out)} if left_out else {}
+    if wishes.upper is not None:
+        annotations[UPPER] = wishes.upper.text()
+    if annotations:
+        made["annotations"] = annotations
     return made
 
 

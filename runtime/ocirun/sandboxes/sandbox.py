@@ -15,6 +15,8 @@ from ..commands import planning
 from ..config import load
 from ..errors import ConfigError, HostError, UnsupportedError, UsageError
 from ..execute.options import MANAGERS, CreateOptions
+from ..host import facts
+from ..plan.mounts.upper import Upper
 from . import config as configs
 from . import ids as spans
 
@@ -69,6 +71,8 @@ def sandbox(
     file_size: int | None = 64 << 20,
     tmp: int | None = 64 << 20,
     shm: int | None = 16 << 20,
+    disk: int | None = None,
+    disk_inodes: int | None = None,
     capabilities: Sequence[str] = (),
     seccomp: bool = True,
     ids: tuple[int, int] | None = None,
@@ -92,6 +96,9 @@ def sandbox(
     cpus            limit of processor time as a number of processors, such as 0.5
     open_files      limit of descriptors of each process
     file_size       limit in bytes of each file that is written
+    disk            the root may be written to, and what is written is thrown away: so many bytes fit. None: it is
+                    read-only
+    disk_inodes     how many files, directories and links fit into it; None: one for each 4096 bytes, but 1024 at least
     tmp, shm        size in bytes of a tmpfs on /tmp, and on /dev/shm; None: no such mount
     capabilities    names such as ``CAP_NET_BIND_SERVICE``; their rights end at the user namespace
     seccomp         with the filter; it needs libseccomp
@@ -116,6 +123,7 @@ def sandbox(
         file_size=parameters.optional("file_size", file_size, least=0),
         tmp=parameters.optional("tmp", tmp),
         shm=parameters.optional("shm", shm),
+        upper=_upper(disk, disk_inodes),
         capabilities=parameters.words("capabilities", capabilities),
         seccomp=bool(seccomp),
     )
@@ -217,6 +225,16 @@ def _mounts(mounts: object) -> list[dict[str, Any]]:
     if isinstance(mounts, (list, tuple)) and all(hasattr(one, "items") for one in mounts):
         return [dict(one) for one in mounts]
     raise parameters.wrong("mounts", "a list of dicts", mounts)
+
+
+def _upper(disk: object, inodes: object) -> Upper | None:
+    """Return the layer for what is written; the files of the image belong to the ids inside, who are others outside."""
+    size, count = parameters.optional("disk", disk), parameters.optional("disk_inodes", inodes)
+    if size is not None:
+        return Upper(size, count, idmap=facts.privileged())
+    if count is not None:
+        raise UsageError("disk_inodes: is for a root that may be written to, whose size `disk` gives")
+    return None
 
 
 def _ids(ids: object) -> Span | None:

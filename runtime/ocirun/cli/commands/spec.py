@@ -37,6 +37,12 @@ or left out with `--leave-out`, which says what.""",
         Option("rootless", help="for a container of an ordinary user: a user namespace, no network of its own"),
         Option("sandbox", help="for a program that nobody trusts, as root or as an ordinary user"),
         Option("leave-out", help="with --sandbox: do without the limits and the filter that this host cannot do"),
+        Option(
+            "disk",
+            kind=TEXT,
+            metavar="SIZE",
+            help="with --sandbox: a root to be written to, of which so much is thrown away at the end",
+        ),
     ),
 )
 
@@ -55,6 +61,8 @@ def _template(call: Call) -> dict[str, Any]:
 
     if call.values.flag("leave-out"):
         raise UsageError("--leave-out is for --sandbox")
+    if call.values.text("disk"):
+        raise UsageError("--disk is for --sandbox")
     # On cgroup v1 the cgroup mount of the template shows the container's own groups without this namespace.
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
     config = template.config(cgroup_namespace=unified)
@@ -64,13 +72,15 @@ def _template(call: Call) -> dict[str, Any]:
 
 
 def _sandbox(call: Call, directory: str) -> dict[str, Any]:
+    from ocirun.cli import quantities
     from ocirun.sandboxes import sandbox
     from ocirun.sandboxes.config import LEFT_OUT
 
     if call.values.flag("rootless"):
         raise UsageError("--sandbox is for an ordinary user too: leave out --rootless")
     missing = sandbox.LEAVE_OUT if call.values.flag("leave-out") else sandbox.REFUSE
-    config = sandbox.sandbox(os.path.join(directory, "rootfs"), ["sh"], missing=missing)
+    disk = quantities.size(call.values.text("disk"), option="disk") if call.values.text("disk") else None
+    config = sandbox.sandbox(os.path.join(directory, "rootfs"), ["sh"], disk=disk, missing=missing)
     config["root"]["path"] = "rootfs"
     left_out = config.get("annotations", {}).get(LEFT_OUT)
     if left_out:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import constants as c
 from ..builder import PROPAGATION, clean, join
 from ..ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOFOLLOW
+from . import upper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def enter_root(builder: Builder) -> None:
     """Make the root file system a mount of its own, in a mount namespace whose changes stay inside."""
     if not builder.own_mounts:
+        upper.of(builder)
         builder.init("open_root", "/root/path", slot=builder.slot("root"), path=builder.rootfs)
         return
     wanted = builder.linux.get("rootfsPropagation") or ""
@@ -34,7 +36,12 @@ def enter_root(builder: Builder) -> None:
             slot="rootdir",
         )
     builder.init("clone_mount", "/root/path", slot=builder.slot("root"), source="rootdir", recursive=1)
+    layer = upper.of(builder)
+    if layer is not None and layer.idmap:
+        upper.map_lower(builder)
     builder.init("attach", "/root/path", slot="root", target="rootdir")
+    if layer is not None:
+        upper.cover(builder, layer)
 
 
 def copy_source(

@@ -1,0 +1,107 @@
+/* An overlay: what is written goes to a directory of its own, and the layer below stays as it is. */
+#include "executor.h"
+
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+#include <linux/stat.h>
+
+#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/* A new directory; its descriptor. */
+static int made_directory(struct executor *x, int parent, const char *name)
+{
+	int r = (int)SYS3(x, __NR_mkdirat, parent, name, 0700);
+
+	return r < 0 ? r : (int)SYS4(x, __NR_openat, parent, name, DIRECTORY, 0);
+}
+
+/* The root of the overlay has the attributes of the upper directory. */
+static int take_attributes(struct executor *x, int upper, int lower)
+{
+	struct statx st;
+	int r = (int)SYS5(x, __NR_statx, lower, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st);
+
+	if (r == 0)
+		r = (int)SYS3(x, __NR_fchown, upper, st.stx_uid, st.stx_gid);
+	/* 65534 stands for ids that the user namespace lacks; where it lacks that one too, its root is the owner. */
+	if (r == -EINVAL)
+		r = 0;
+	return r < 0 ? r : (int)SYS2(x, __NR_fchmod, upper, st.stx_mode & 07777);
+}
+
+/* A layer by its descriptor: the working directory is a procfs that is proven to be one. */
+static int set_layer(struct executor *x, int fs, const char *key, int fd)
+{
+	bytes_copy(x->buffer, "self/fd/", 8);
+	text_number(x->buffer + 8, (uint64_t)fd, 10);
+	return (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_SET_STRING, key, x->buffer, 0);
+}
+
+static int make_overlay(struct executor *x, int lower, int upper, int work, const struct new_overlay_args *a)
+{
+	const struct plan_vector *options = plan_vector(x, a->options);
+	struct statfs_words below = { 0 };
+	int proc = slot_fd(x, a->proc), here = -1, fs = -1, r;
+
+	if (proc < 0 || !options)
+		return fault(x, FAULT_PLAN, 4, EINVAL);
+	r = (int)SYS2(x, __NR_fstatfs, lower, &below);
+	if (r == 0)
+		here = r = (int)SYS4(x, __NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (r >= 0)
+		r = (int)SYS1(x, __NR_fchdir, proc);
+	if (r >= 0)
+		fs = r = (int)SYS2(x, __NR_fsopen, "overlay", FSOPEN_CLOEXEC);
+	if (r >= 0)
+		r = set_layer(x, fs, "lowerdir", lower);
+	if (r >= 0)
+		r = set_layer(x, fs, "upperdir", upper);
+	if (r >= 0)
+		r = set_layer(x, fs, "workdir", work);
+	if (r >= 0)
+		r = configure(x, fs, options);
+	if (r >= 0) {
+		r = (int)SYS5(x, __NR_fsconfig, fs, FSCONFIG_CMD_CREATE, 0, 0, 0);
+		if (r == 0) /* nosuid, nodev and noexec of the mount below have the same bits in both words */
+			r = (int)SYS3(x, __NR_fsmount, fs, FSMOUNT_CLOEXEC,
+				      below.flags & (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+		if (r < 0)
+			read_mount_log(x, fs);
+	}
+	quiet_close(fs);
+	if (here >= 0 && r >= 0) {
+		int back = (int)SYS1(x, __NR_fchdir, here);
+
+		if (back < 0) {
+			quiet_close(r);
+			r = back;
+		}
+	}
+	quiet_close(here);
+	return r;
+}
+
+/* `upper` is an empty file system.  The slot may be that of the layer below,
+ * of which the overlay keeps a copy.  With `mark`, the name of an extended
+ * attribute, the file system must know such ones: without them a directory
+ * that was removed could not be made again. */
+int op_new_overlay(struct executor *x, const struct new_overlay_args *a)
+{
+	const char *mark = plan_text(x, a->mark);
+	int lower = slot_fd(x, a->lower), room = slot_fd(x, a->upper), upper, work = -1, r;
+
+	if (lower < 0 || room < 0)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	upper = r = made_directory(x, room, "upper");
+	if (r >= 0)
+		work = r = made_directory(x, room, "work");
+	if (r >= 0 && mark)
+		r = (int)SYS5(x, __NR_fsetxattr, work, mark, "y", 1, 0);
+	if (r >= 0)
+		r = take_attributes(x, upper, lower);
+	if (r >= 0)
+		r = make_overlay(x, lower, upper, work, a);
+	quiet_close(upper);
+	quiet_close(work);
+	return r < 0 ? r : slot_set(x, a->slot, r);
+}
