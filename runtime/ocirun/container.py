@@ -53,6 +53,8 @@ class Container(StoredContainer):
         cpus: float | None = None,
         disk: int | None = None,
         disk_inodes: int | None = None,
+        files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
         cgroup_manager: str = "",
     ) -> Container:
         """Create a container: everything of its config except the program is in place when this returns.
@@ -60,7 +62,8 @@ class Container(StoredContainer):
         root     the state root; "" is the default one
         options  with the bundle; None: the working directory is the bundle
         config   in place of config.json; relative paths in it start at the bundle
-        memory, pids, cpus, disk, disk_inodes, cgroup_manager   as of `ocirun.run`; "": the manager of `options`
+        memory, pids, cpus, disk, disk_inodes, files, secrets   as of `ocirun.run`
+        cgroup_manager   likewise; "": that of `options`
         Raises InvalidIdError, ContainerExistsError, UsageError, ConfigError, UnsupportedError, StepError, HookError,
         HostError; after any of them nothing is left.
         """
@@ -70,13 +73,20 @@ class Container(StoredContainer):
         if cgroup_manager:
             options = options.replace(cgroup_manager=cgroup_manager)
         checked = _given(options.bundle, config, options)
-        if any(one is not None for one in (memory, pids, cpus, disk, disk_inodes)):
+        if any(one is not None for one in (memory, pids, cpus, disk, disk_inodes, files, secrets)):
             from .commands import planning
             from .runs import overrides
 
             base = checked or planning.read_config(options.bundle, options)
             checked, _ = overrides.with_overrides(
-                base, memory=memory, pids=pids, cpus=cpus, disk=disk, disk_inodes=disk_inodes
+                base,
+                memory=memory,
+                pids=pids,
+                cpus=cpus,
+                disk=disk,
+                disk_inodes=disk_inodes,
+                files=files,
+                secrets=secrets,
             )
         record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
         session.close()
@@ -257,6 +267,30 @@ class Container(StoredContainer):
                     return limits.update(directory, cgroup, resources, source=source)
         finally:
             os.close(directory)
+
+    def put(self, path: str, content: bytes, *, mode: int = 0o644, user: tuple[int, int] | None = None) -> None:
+        """Put a file into a created, running or paused container, in place of what has its name.
+
+        path     absolute, as the container sees it: links on the way are followed in there, directories that are
+                 missing are made; the file is there whole or not at all
+        mode     permission bits
+        user     uid and gid inside that own it; None: those of the container's process
+        Raises UsageError, StateError, StepError, HostError.
+        """
+        from .commands import files
+
+        files.put(self._record, self.cgroup, self._directory(), path, content, mode=mode, user=user)
+
+    def get(self, path: str, *, limit: int = 64 << 20) -> bytes:
+        """Return the content of a file of a created, running or paused container.
+
+        path     absolute, as the container sees it: links are followed in there; only a regular file is read
+        limit    bytes; more are an error
+        Raises UsageError, StateError, StepError, HostError.
+        """
+        from .commands import files
+
+        return files.get(self._record, self.cgroup, self._directory(), path, limit=limit)
 
     def mount(self, mounts: object, *, source: str = "mounts") -> list[str]:
         """Add mounts to a created or running container, all or none; returns warnings.

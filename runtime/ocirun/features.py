@@ -22,7 +22,7 @@ from .plan import constants as c
 from .plan import crun_annotations
 from .plan.build import build
 from .plan.builder import Facts, Request
-from .plan.mounts import upper, words
+from .plan.mounts import files, upper, words
 from .plan.process import seccomp
 
 TYPE_CHECKING = False
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 OLDEST_SPEC = "1.0.0"
 
 # Properties of systemd's scope; what CRIU is configured by (checkpoint and restore); our own about the root.
-UNSAFE_ANNOTATIONS = ("org.systemd.property.", "org.criu.config", upper.PREFIX, *sorted(crun_annotations.HONOURED))
+UNSAFE_ANNOTATIONS = (
+    "org.systemd.property.",
+    "org.criu.config",
+    upper.PREFIX,
+    *sorted(files.ANNOTATIONS),
+    *sorted(crun_annotations.HONOURED),
+)
 
 _MAPPING = {"containerID": 0, "hostID": 0, "size": 1}
 _IDMAPPED = {

@@ -51,6 +51,8 @@ def every_operation() -> Plan:
         op("set_domainname", name="d"),
         op("set_groups", gids=[1, 2, 3]),
         op("copy_up", slot="root", source="root"),
+        op("new_overlay", slot="root", lower="root", upper="root", proc="root", options=[("a", None)], mark="user.x"),
+        op("get_file", slot="root", root="root", path="/a/b", proc="root", limit=9),
         op("find_home", uid=0),
         op("load_seccomp", filter="filter", flags=8),
         op("hold_seccomp", filter="filter", flags=0),

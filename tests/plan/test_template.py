@@ -60,7 +60,7 @@ def places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "cwd": (process, "cwd"),
         "mounts": (data, "mounts"),
         "resources": (linux, "resources"),
-        "upper": (data, "annotations"),
+        "annotations": (data, "annotations"),
     }
 
 
@@ -72,7 +72,7 @@ changes = st.fixed_dictionaries(
         "cwd": st.sampled_from(("/", "/data/deep", "/tmp")),
         "mounts": configs.mounts,
         "resources": _resources,
-        "upper": st.sampled_from(({}, {upper.UPPER: "size=1M"}, {upper.UPPER: "size=1,inodes=9,idmap"})),
+        "annotations": st.sampled_from(({}, {upper.UPPER: "size=1M"}, {upper.UPPER: "size=1,inodes=9,idmap"})),
     },
 )
 
@@ -150,7 +150,7 @@ def test_samples(name: str, part: str, kind: str) -> None:
             {"destination": "/c", "type": "cgroup", "options": ["ro"]},
         ],
         "resources": {"pids": {"limit": 5}, "memory": {"limit": 1 << 25}},
-        "upper": {upper.UPPER: "size=64k,inodes=9"},
+        "annotations": {upper.UPPER: "size=64k,inodes=9"},
     }
     data = samples.config(name)
     data["process"]["terminal"] = False

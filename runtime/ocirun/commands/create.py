@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import HookError, HostError
+from ..errors import ConfigError, HookError, HostError, Problem
 from ..execute.session import Session
 from ..plan.builder import join
 from ..state import caller, store
@@ -14,7 +14,7 @@ from . import planning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -59,7 +59,8 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
     record = _record(config, container_id, cgroup, plan)
     record.own_keyring = not options.no_new_keyring
     session = Session(plan, record, cgroup)
-    session.made = intent(record, config) | _device_programs(plan)
+    session.made = intent(record, config) | _device_programs(plan) | dict(config.contents)
+    _check_contents(plan, session.made)
     session.stdio = options.stdio
     session.witnesses = [*tracers(options.trace, "create", options.warn), *options.witnesses]
     if options.debug is not None:
@@ -72,6 +73,16 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
         kept = record.host_mounts
         session.undo.append(lambda: hostmounts.remove(record.rootfs, kept))
     return session
+
+
+def _check_contents(plan: Plan, made: Mapping[str, bytes]) -> None:
+    """Check that the bytes of each file are there, which are in no config.  Raises ConfigError."""
+    for op in plan.ops:
+        if op.name == "put_file" and op.args["content"] not in made:
+            text = (
+                f"the content of {op.args['path']} is not there: it is a parameter of the Python API, files or secrets"
+            )
+            raise ConfigError([Problem(op.pointer, text)])
 
 
 def _device_programs(plan: Plan) -> dict[str, bytes]:

@@ -40,16 +40,27 @@ class Config:
     path      absolute path of the file
     bundle    absolute path of the bundle; relative paths in `data` start here
     warnings  Problems that do not stop the config from being used
+    contents  bytes that go with it and are not in it, by the names that its plan has for them
     """
 
-    __slots__ = ("bundle", "data", "path", "raw", "warnings")
+    __slots__ = ("bundle", "contents", "data", "path", "raw", "warnings")
 
-    def __init__(self, data: Spec, *, raw: bytes, path: str, bundle: str, warnings: list[Problem]) -> None:
+    def __init__(
+        self,
+        data: Spec,
+        *,
+        raw: bytes,
+        path: str,
+        bundle: str,
+        warnings: list[Problem],
+        contents: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.data = data
         self.raw = raw
         self.path = path
         self.bundle = bundle
         self.warnings = warnings
+        self.contents = contents or {}
 
     def __repr__(self) -> str:
         return f"Config({self.path!r})"
@@ -100,18 +111,23 @@ def from_values(data: Mapping[str, Any], *, bundle: str, path: str) -> Config:
     return from_bytes(_as_json(data, path), bundle=bundle, path=path)
 
 
-def with_parts(config: Config, data: dict[str, Any], parts: Iterable[str]) -> Config:
+def with_parts(
+    config: Config, data: dict[str, Any], parts: Iterable[str], contents: Mapping[str, bytes] | None = None
+) -> Config:
     """Return a checked config with other values in some places.
 
     data    its values with the new ones; objects that have not changed may be those of `config`
     parts   paths of keys such as ``process/args``: what is new, and owned by the caller
+    contents  bytes that go with it, beside those that do already
     Raises ConfigError: only what is new is checked, and the rules that read more than one value.
     """
     problems = checked_parts(data, parts)
     if any(not problem.warning for problem in problems):
         raise ConfigError(problems, path=config.path)
     spec: Any = data
-    return Config(spec, raw=_as_json(data, config.path), path=config.path, bundle=config.bundle, warnings=problems)
+    raw = _as_json(data, config.path)
+    contents = {**config.contents, **(contents or {})}
+    return Config(spec, raw=raw, path=config.path, bundle=config.bundle, warnings=problems, contents=contents)
 
 
 def _as_json(data: Mapping[str, Any], path: str) -> bytes:

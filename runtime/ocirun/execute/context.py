@@ -29,6 +29,7 @@ class Context:
     plan, record, cgroup   what to do, for whom, with which cgroup driver
     undo                   what takes back what the interpreter has done, last first
     console                the terminal's master, kept for a foreground run, or -1
+    taken                  a copy in memory of a file of the container, or -1
     notify                 the listening NOTIFY_SOCKET of the container, or None
     made                   bytes for arguments of operations, by name; some are made by host operations
     unknown_calls          names of system calls in the seccomp rules that this host does not know
@@ -51,7 +52,7 @@ class Context:
         self.made: dict[str, bytes] = {}
         self.unknown_calls: list[str] = []
         self.undo: list[Callable[[], None]] = []
-        self.console = -1
+        self.console = self.taken = -1
         self.notify: Any = None
         self.cgroup_made = False
         # A file that other commands read; "": the record of the helper is memory.

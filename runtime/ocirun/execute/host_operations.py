@@ -233,6 +233,11 @@ def pass_console(context: Context, socket: str) -> None:
         os.close(master)
 
 
+def take_file(context: Context) -> None:
+    """Take the copy of a file that the helper has shown."""
+    context.taken, context.side.native.message = context.side.native.message, -1
+
+
 def pass_pidfd(context: Context, socket: str) -> None:
     """Send a pidfd of the init process to the caller."""
     from .streams import sockets
@@ -317,6 +322,6 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         start_in_cgroup,
         write_id_maps,
         *(make_nodes, make_user_namespace, idmap_mount, hide_host_mounts, move_device),
-        *(pass_console, pass_pidfd, pass_listener, restore_processes, record_state, write_pid_file),
+        *(take_file, pass_console, pass_pidfd, pass_listener, restore_processes, record_state, write_pid_file),
     )
 }

@@ -7,6 +7,7 @@ from errno import (
     EEXIST,
     EFBIG,
     EINVAL,
+    EISDIR,
     ELOOP,
     ENAMETOOLONG,
     ENODEV,
@@ -47,6 +48,9 @@ _REMEDIES = {
     ("set_memory_policy", "set_mempolicy", ENOSYS): "the kernel is built without NUMA",
     ("set_personality", "personality", EINVAL): "LINUX32 needs a processor that runs 32-bit programs, as not all "
     "for arm64 do",
+    ("get_file", "statx", EINVAL): "a regular file is taken, and neither a device nor a fifo nor a socket",
+    ("get_file", "statx", EISDIR): "name a file in it",
+    ("put_file", "renameat", EISDIR): "name a file in it",
     ("new_overlay", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
     ("new_overlay", "fsetxattr", ENOTSUP): "a tmpfs has the attributes that an overlay in a user namespace needs since "
     "Linux 6.6",

@@ -221,9 +221,10 @@ class Session(Context):
         if self.notify is not None:
             self.notify.close()
             self.notify = None
-        if self.console >= 0:
-            os.close(self.console)
-            self.console = -1
+        for fd in (self.console, self.taken):
+            if fd >= 0:
+                os.close(fd)
+        self.console = self.taken = -1
 
 
 def _try(step: Callable[[], None]) -> None:

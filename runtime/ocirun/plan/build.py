@@ -8,7 +8,7 @@ from ..config import sysctl
 from . import cgroups, crun_annotations, hooks, namespaces
 from . import constants as c
 from .builder import Builder
-from .mounts import devices, mounts, rootfs
+from .mounts import devices, files, mounts, rootfs
 from .ops import OPEN_CREATE, Op, Plan
 from .process import program
 
@@ -175,6 +175,8 @@ def _file_system(builder: Builder) -> None:
     if builder.process.get("terminal"):
         rootfs.console_target(builder)
     rootfs.make_cwd(builder)
+    if files.ANNOTATIONS & (builder.data.get("annotations") or {}).keys():
+        files.put(builder)
 
 
 def _change_root(builder: Builder) -> None:
@@ -269,10 +271,10 @@ STRETCHES: tuple[tuple[Callable[[Builder], None], frozenset[str]], ...] = (
     (_prepare, frozenset(("resources", "mounts"))),
     (namespaces.enter, frozenset(("resources", "mounts"))),
     (_names, frozenset()),
-    (_file_system, frozenset(("mounts", "cwd", "upper"))),
-    (_change_root, frozenset(("mounts", "cwd", "upper"))),
+    (_file_system, frozenset(("mounts", "cwd", "annotations"))),
+    (_change_root, frozenset(("mounts", "cwd", "annotations"))),
     (_program, frozenset(("args", "env", "cwd"))),
-    (_ready, frozenset(("resources", "upper"))),
+    (_ready, frozenset(("resources", "annotations"))),
     # Hooks are told the annotations.
-    (_finish, frozenset(("upper",))),
+    (_finish, frozenset(("annotations",))),
 )

@@ -42,19 +42,19 @@ def build_add(
     before    the mounts that the container has
     Raises ConfigError and UnsupportedError; touches nothing.
     """
-    b = _begin(data, facts, request, cgroup, pid)
+    b = begin(data, facts, request, cgroup, pid)
     added = data["mounts"]
     if len(added) > 1:
         _refuse_remounts(b, added)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
-    _enter(b, foreign, copies=True)
+    enter(b, foreign, copies=True)
     if any(mount.get("type") == "proc" for mount in added):
         b.init("fork_init", why="a procfs shows the pid namespace of its mounter", flags=0)
-    _open_root(b)
+    open_root(b)
     mounts.add_mounts(b, (clean(mount["destination"]) for mount in before if _is_own(mount)))
     mounts.finish_readonly(b)
     mounts.finish_propagation(b)
-    return _end(b)
+    return end(b)
 
 
 def build_remove(
@@ -72,30 +72,31 @@ def build_remove(
     removed   (pointer, destination) of each
     The others are those of `build_add`.
     """
-    b = _begin(data, facts, request, cgroup, pid)
+    b = begin(data, facts, request, cgroup, pid)
     b.inherit("proc")
     b.host("open_procfs", slot="proc")
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
-    _enter(b, foreign)
-    _open_root(b)
+    enter(b, foreign)
+    open_root(b)
     for pointer, destination in removed:
         rootfs.target(b, pointer, destination, 0)
         b.init("unmount", pointer, slot="target", proc="proc")
-    return _end(b)
+    return end(b)
 
 
-def _begin(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver, pid: int) -> Builder:
+def begin(data: dict[str, Any], facts: Facts, request: Request, cgroup: Driver, pid: int) -> Builder:
+    """Return a builder that has opened the init of a running container.  Raises ConfigError."""
     builder = Builder(data, facts, request, cgroup)
     builder.running = True
     if not builder.own_mounts:
-        text = "the container has no mount namespace of its own: its mounts are the host's"
+        text = "the container has no mount namespace of its own: its files and mounts are the host's"
         raise builder.error("/linux/namespaces", text, expected="a namespace of the type mount")
     builder.inherit("init")
     builder.host("open_init", pid=pid, slot="init")
     return builder
 
 
-def _enter(builder: Builder, foreign: frozenset[str] | None, *, copies: bool = False) -> None:
+def enter(builder: Builder, foreign: frozenset[str] | None, *, copies: bool = False) -> None:
     """Join the container's namespaces; with `copies`, when the sources are copied that the runtime may not copy."""
     others, user = namespaces(builder, foreign)
     builder.init("guard")
@@ -146,11 +147,13 @@ def _is_own(mount: dict[str, Any]) -> bool:
     return not is_bind and mount.get("type") not in hostfs.SHARED
 
 
-def _open_root(builder: Builder) -> None:
+def open_root(builder: Builder) -> None:
+    """Plan to open the root of the container, whose mount namespace is joined."""
     builder.init("open_root", "/root/path", slot=builder.slot("root"), path="/")
 
 
-def _end(builder: Builder) -> Plan:
+def end(builder: Builder) -> Plan:
+    """Plan the end of the helper, and return the plan."""
     builder.init("close", slot="root")
     builder.init("ready", detach=1)
     return Plan(builder.ops, builder.slots, builder.inherited, [], builder.warnings)

@@ -155,6 +155,14 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "fork_program": (64, (("sync", "slot"), ("caller", "slot"), ("terminal", "int"))),
     "receive_program": (65, (("caller", "slot"),)),
     "unmount": (66, (("slot", "slot"), ("proc", "slot"))),
+    "put_file": (
+        68,
+        (("root", "slot"), ("path", "text"), ("mode", "int"), ("owner", "pair"), ("content", "made")),
+    ),
+    "get_file": (
+        69,
+        (("slot", "slot"), ("root", "slot"), ("path", "text"), ("proc", "slot"), ("limit", "int")),
+    ),
     "new_overlay": (
         67,
         (
@@ -205,6 +213,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "make_user_namespace": ("uid_map", "gid_map"),
     "idmap_mount": ("path", "by", "recursive"),
     "keep_upper": (),
+    "take_file": (),
     "hide_host_mounts": ("namespaces",),
     "move_device": ("device", "name"),
     "host_hook": ("kind", "index", "path", "args", "env", "timeout", "status"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PARTS = frozenset().union(*(reads for _, reads in STRETCHES))
 """What may differ: ``args``, ``env`` and ``cwd`` of process, ``mounts``, ``resources`` of linux;
-``upper``: the annotation for a root file system that is thrown away, with ``readonly`` of root."""
+``annotations``, with ``readonly`` of root."""
 
 
 # What a builder has of its own; the rest are notes of one stretch for a later one.

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         cpus: float | None
         disk: int | None
         disk_inodes: int | None
+        files: Mapping[str, bytes | tuple[bytes, int]] | None
+        secrets: Mapping[str, bytes] | None
 
 
 # The parts of a plan's template, and where they are in a config.
@@ -36,7 +38,7 @@ _PLACES = {
     "cwd": "process/cwd",
     "mounts": "mounts",
     "resources": "linux/resources",
-    "upper": "annotations",
+    "annotations": "annotations",
 }
 _PERIOD = 100_000
 
@@ -78,6 +80,8 @@ def with_overrides(
     cpus: float | None = None,
     disk: int | None = None,
     disk_inodes: int | None = None,
+    files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
+    secrets: Mapping[str, bytes] | None = None,
 ) -> tuple[Config, frozenset[str]]:
     """Return a config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
 
@@ -106,16 +110,22 @@ def with_overrides(
         new["resources"] = linux["resources"] = _limits(linux.get("resources") or {}, memory, pids, cpus)
         data["linux"] = linux
     if disk is not None or disk_inodes is not None:
-        new["upper"] = data["annotations"] = _with_upper(data.get("annotations") or {}, disk, disk_inodes)
+        new["annotations"] = data["annotations"] = _with_upper(data.get("annotations") or {}, disk, disk_inodes)
         data["root"] = {**(data.get("root") or {}), "readonly": False}
+    contents: dict[str, bytes] = {}
+    if files or secrets:
+        from . import given_files
+
+        own_annotations, contents = given_files.given(data.get("annotations") or {}, files, secrets)
+        new["annotations"] = data["annotations"] = own_annotations
     if not new:
         return config, frozenset()
     places = [_PLACES[part] for part in new]
-    if "upper" in new:
+    if "annotations" in new:
         places.append("root")
     if not (config.data.get("process") or {}):
         places = ["process", *(place for place in places if not place.startswith("process/"))]
-    return load.with_parts(config, data, places), frozenset(new)
+    return load.with_parts(config, data, places, contents), frozenset(new)
 
 
 def _with_upper(annotations: dict[str, str], disk: int | None, inodes: int | None) -> dict[str, str]:

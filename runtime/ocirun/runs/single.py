@@ -41,6 +41,8 @@ def run(
     cpus: float | None = None,
     disk: int | None = None,
     disk_inodes: int | None = None,
+    files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
+    secrets: Mapping[str, bytes] | None = None,
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
@@ -62,6 +64,10 @@ def run(
     disk          the root file system may be written to, and is thrown away: so many bytes fit into what is written.
                   What was changed is in the outcome. None: as the config has it
     disk_inodes   how many files, directories and links fit into it; None: one for each 4096 bytes, but 1024 at least
+    files         content by path, or (content, mode): put there before the program starts, for its user; in a root that
+                  is thrown away, or in a tmpfs of the config
+    secrets       content by name: files of /run/secrets that only the user of the program can read. They are in memory
+                  that is not swapped, and in no config, state, log, trace or error
     output_limit  bytes kept of each of the output streams; more is read and dropped
     container_id  "" makes one
     root          the state root; "" is the default one
@@ -87,6 +93,8 @@ def run(
         cpus=cpus,
         disk=disk,
         disk_inodes=disk_inodes,
+        files=files,
+        secrets=secrets,
     )
     program_run = ProgramRun(root or default_root(os.environ), output_limit)
     return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)

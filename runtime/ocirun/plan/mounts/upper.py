@@ -130,7 +130,7 @@ def map_lower(builder: Builder) -> None:
 def cover(builder: Builder, upper: Upper) -> None:
     """Plan the overlay over the root, which is attached already; the slot ``root`` has the overlay from here on."""
     room = builder.slot("upper")
-    label = _label(builder)
+    label = label_of(builder, "tmpfs")
     options = [("size", str(upper.size)), ("nr_inodes", str(upper.inodes)), ("mode", "0700"), *label]
     builder.init(
         "new_filesystem",
@@ -157,12 +157,12 @@ def cover(builder: Builder, upper: Upper) -> None:
     builder.host("keep_upper", POINTER)
 
 
-def _label(builder: Builder) -> list[tuple[str, str | None]]:
-    """Return the option with the label of new file systems, if there is one."""
+def label_of(builder: Builder, fstype: str) -> list[tuple[str, str | None]]:
+    """Return the option with the label of a new file system, if there is one."""
     if not builder.linux.get("mountLabel"):
         return []
     from ..crun_annotations import context_type
     from .labels import mount_context
 
-    context = mount_context(builder, "tmpfs")
+    context = mount_context(builder, fstype)
     return [(context_type(builder), context)] if context else []

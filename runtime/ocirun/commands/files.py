@@ -1,0 +1,125 @@
+"""`put` and `get`: one file into a running container, or out of it."""
+
+from __future__ import annotations
+
+import os
+
+from .._base import parameters
+from ..errors import HostError, StateError, UsageError
+from ..execute import spawn
+from ..execute.session import Session
+from ..execute.stall import Stall
+from ..host import facts as host
+from ..plan.builder import Request
+from ..plan.files_plan import CONTENT, build_get, build_put
+from ..state import record as records
+from ..state import saved
+from . import exec as execution
+from . import planning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from ..plan.ops import Plan
+    from ..state.record import Record
+
+#: The most bytes that are put or taken, unless more are asked for.
+LIMIT = 64 << 20
+_MODES = 0o7777
+
+
+def put(
+    record: Record,
+    cgroup: Driver,
+    directory: int,
+    path: str,
+    content: bytes,
+    *,
+    mode: int,
+    user: tuple[int, int] | None,
+) -> None:
+    """Put a file into a container; see `Container.put`.  Gives up the driver and the directory."""
+    try:
+        with cgroup:
+            data = _data(record, directory)
+            owner = _user(data) if user is None else parameters.pair("user", user, most=(1 << 32) - 2)
+            mode = parameters.whole("mode", mode, least=0, most=_MODES)
+            plan = build_put(*_place(record, cgroup, data), **_target(record), path=_path(path), mode=mode, owner=owner)
+            _run(plan, record, cgroup, directory, {CONTENT: parameters.content("content", content)})
+    finally:
+        os.close(directory)
+
+
+def get(record: Record, cgroup: Driver, directory: int, path: str, *, limit: int) -> bytes:
+    """Return the bytes of a file of a container; see `Container.get`.  Gives up the driver and the directory."""
+    limit = parameters.whole("limit", limit, least=0)
+    try:
+        with cgroup:
+            data = _data(record, directory)
+            plan = build_get(*_place(record, cgroup, data), **_target(record), path=_path(path), limit=limit)
+            taken = _run(plan, record, cgroup, directory, {})
+    finally:
+        os.close(directory)
+    try:
+        size = os.fstat(taken).st_size
+        if size > limit:
+            raise UsageError(f"limit: {path} has more than {limit} bytes")
+        return os.pread(taken, size, 0) if size < 1 << 30 else _pieces(taken, size)
+    except OSError as error:
+        raise HostError.from_os(f"get {path}", error, call="pread64") from None
+    finally:
+        os.close(taken)
+
+
+def _pieces(fd: int, size: int) -> bytes:
+    step = 1 << 30
+    return b"".join(os.pread(fd, step, at) for at in range(0, size, step))
+
+
+def _path(path: object) -> str:
+    found = parameters.text("path", path)
+    if not found.startswith("/") or found.endswith("/"):
+        raise parameters.wrong("path", "the absolute path of a file", path)
+    return found
+
+
+def _data(record: Record, directory: int) -> dict[str, Any]:
+    status = records.status(record, records.load_progress(directory))
+    if status not in (records.CREATED, records.RUNNING, records.PAUSED):
+        raise StateError("container not running", status=status)
+    return saved.config(directory, record.bundle)
+
+
+def _user(data: dict[str, Any]) -> tuple[int, int]:
+    user = (data.get("process") or {}).get("user") or {}
+    return user.get("uid", 0), user.get("gid", 0)
+
+
+def _place(record: Record, cgroup: Driver, data: dict[str, Any]) -> tuple[Any, ...]:
+    facts = planning.facts(host.cgroup_layout(), data, preserve_fds=0, activation=False)
+    execution.look_at_groups(facts, data, record.pid)
+    request = Request(container_id=record.container_id, bundle=record.bundle, directory="")
+    return data, facts, request, cgroup
+
+
+def _target(record: Record) -> dict[str, Any]:
+    return {"pid": record.pid, "foreign": execution.foreign_namespaces(record.pid)}
+
+
+def _run(plan: Plan, record: Record, cgroup: Driver, directory: int, made: dict[str, bytes]) -> int:
+    """Carry a plan out; the descriptor of what was taken, which is the caller's, -1 for none."""
+    session = Session(plan, record, cgroup, directory)
+    session.made = made
+    session.progress_name = ""
+    session.idle = Stall(plan, cgroup, None, ignore_paused=True)
+    try:
+        session.create()
+        ended = spawn.exit_code(session.helper.pidfd)
+        if ended:
+            raise HostError(f"the helper that had the file ended with {ended}")
+        taken, session.taken = session.taken, -1
+        return taken
+    finally:
+        session.close()

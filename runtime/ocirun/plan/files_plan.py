@@ -1,0 +1,85 @@
+"""The plans of `Container.put` and `Container.get`: a helper joins a running container, and puts or takes one file.
+
+It has the rights that this takes in the container, and no others; the runtime itself opens nothing that is the
+container's.
+"""
+
+from __future__ import annotations
+
+from . import constants as c
+from .mounts_plan import begin, end, enter, open_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.driver import Driver
+    from .builder import Builder, Facts, Request
+    from .ops import Plan
+
+CONTENT = "content"
+_RIGHTS = sum(1 << c.CAPABILITIES[name] for name in ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"))
+
+
+def build_put(
+    data: dict[str, Any],
+    facts: Facts,
+    request: Request,
+    cgroup: Driver,
+    *,
+    pid: int,
+    foreign: frozenset[str] | None,
+    path: str,
+    mode: int,
+    owner: tuple[int, int],
+) -> Plan:
+    """Return the plan that puts a file into a container; its bytes are those with the name CONTENT.
+
+    data      the container's config
+    pid       of the container's init
+    foreign   as of `exec_plan.build_exec`
+    path      from the root of the container
+    mode      permission bits
+    owner     uid and gid inside
+    Raises ConfigError and UnsupportedError; touches nothing.
+    """
+    b = begin(data, facts, request, cgroup, pid)
+    b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
+    _confine(b, foreign)
+    b.init("put_file", root="root", path=path, mode=mode, owner=owner, content=CONTENT)
+    return end(b)
+
+
+def build_get(
+    data: dict[str, Any],
+    facts: Facts,
+    request: Request,
+    cgroup: Driver,
+    *,
+    pid: int,
+    foreign: frozenset[str] | None,
+    path: str,
+    limit: int,
+) -> Plan:
+    """Return the plan that takes a copy of a file out of a container.
+
+    limit   bytes; one more is copied, by which it is known that there are more
+    The others are those of `build_put`.
+    """
+    b = begin(data, facts, request, cgroup, pid)
+    b.inherit("proc")
+    b.host("open_procfs", slot="proc")
+    b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
+    _confine(b, foreign)
+    b.init("get_file", slot=b.slot("file"), root="root", path=path, proc="proc", limit=limit)
+    b.init("send_fd", slot="file", keep=0)
+    b.host("take_file")
+    return end(b)
+
+
+def _confine(builder: Builder, foreign: frozenset[str] | None) -> None:
+    enter(builder, foreign)
+    why = "what the path leads to is the container's to say; it must be no more than the container may reach"
+    rights = builder.facts.capabilities & _RIGHTS
+    builder.init("set_capabilities", why=why, effective=rights, permitted=rights, inheritable=0, ambient=0)
+    open_root(builder)

@@ -1,0 +1,117 @@
+"""The calls that put a file below the root and take one out of it, and what is left when one of them fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+import pytest
+
+from ocirun.plan import encode
+from ocirun.plan.ops import Plan
+
+from .recorder import Run, op, rule, run_ops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+REG, DIR, FIFO = 0o100644, 0o040755, 0o010644
+IN_ROOT, NO_MAGIC = 0x10, 0x02
+CONTENT = b"0123456789"
+
+
+def put(*rules: dict[str, Any], fail: tuple[int, int] = (-1, 0), **changes: Any) -> Run:
+    args = {"root": "root", "path": "/a/b", "mode": 0o4711, "owner": (7, 8), "content": "bytes", **changes}
+    first = op("open_root", slot="root", path="/r")
+    plan = Plan([first, op("put_file", **args)], ["plan", "progress", "sync", "root"], 3, [], [])
+    raw = encode.encode(plan, {"bytes": CONTENT})
+    return Run(plan, raw, [*rules, rule("statx", mode=DIR)], fail)
+
+
+def test_put_file() -> None:
+    result = put()
+    assert result.names()[1:] == [
+        *("openat2", "statx", "openat", "write", "fchown", "fchmod", "renameat", "close", "close"),
+    ]
+    lookup = result.of("openat2")[0]
+    assert (lookup.texts[1], struct.unpack("<3Q", lookup.blobs[2])[2]) == ("/a", IN_ROOT | NO_MAGIC)
+    made = result.of("openat")[1]
+    name = made.texts[1]
+    assert (made.fd, name.startswith(".ocirun.")) == (lookup.result, True)
+    assert made.args[2:4] == [os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600]
+    assert result.of("write")[0].blobs[1] == CONTENT
+    # The owner first: chown takes set-id bits off.
+    assert (result.of("fchown")[0].args[1:3], result.of("fchmod")[0].args[1]) == ([7, 8], 0o4711)
+    assert (result.of("renameat")[0].texts[1], result.of("renameat")[0].texts[3]) == (name, "b")
+    assert result.open <= result.slots and not result.wrong
+
+
+def test_put_an_empty_file() -> None:
+    first = op("open_root", slot="root", path="/r")
+    args = {"root": "root", "path": "/b", "mode": 0, "owner": (0, 0), "content": "bytes"}
+    plan = Plan([first, op("put_file", **args)], ["plan", "progress", "sync", "root"], 3, [], [])
+    result = Run(plan, encode.encode(plan, {"bytes": b""}), [], (-1, 0))
+    assert "write" not in result.names() and result.of("renameat")
+
+
+def test_a_name_that_is_taken_is_not_used() -> None:
+    result = put(rule("openat", -errno.EEXIST, text=None, skip=1, times=3))
+    assert len(result.of("openat")) == 5 and result.of("renameat")
+    result = put(rule("openat", -errno.EEXIST, skip=1))
+    assert result.progress.errno == errno.EEXIST and not result.of("unlinkat")
+
+
+@pytest.mark.parametrize("call", ["write", "fchown", "fchmod", "renameat"])
+def test_what_fails_leaves_no_file(call: str) -> None:
+    result = put(rule(call, -errno.EIO))
+    assert result.progress.errno == errno.EIO
+    assert result.of("unlinkat")[0].texts[1] == result.of("openat")[1].texts[1]
+    assert result.open <= result.slots and not result.wrong
+
+
+@pytest.mark.parametrize("path", ["/", "/a/..", "/.", ""])
+def test_paths_that_name_no_file(path: str) -> None:
+    assert put(path=path).progress.errno == errno.EINVAL
+
+
+def get(*rules: dict[str, Any], **changes: Any) -> Run:
+    args = {"slot": "root", "root": "root", "path": "/a/b", "proc": "proc", "limit": 3 << 20, **changes}
+    return run_ops(
+        op("open_root", slot="root", path="/r"),
+        op("open_root", slot="proc", path="/proc"),
+        op("get_file", **args),
+        rules=[*rules, rule("statx", mode=REG)],
+    )
+
+
+def test_get_file() -> None:
+    result = get(rule("sendfile", 0, skip=2))
+    start = result.names().index("openat2")
+    assert result.names()[start : start + 4] == ["openat2", "statx", "openat", "memfd_create"]
+    lookup, opened = result.of("openat2")[0], result.of("openat")[2]
+    assert struct.unpack("<3Q", lookup.blobs[2])[2] == IN_ROOT | NO_MAGIC
+    # Opened when it is known what it is, and by what is known.
+    assert opened.texts[1] == f"self/fd/{lookup.result}"
+    assert opened.args[2] == os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    assert result.open <= result.slots and not result.wrong
+
+
+def test_get_takes_one_byte_more_than_the_limit() -> None:
+    result = get(limit=5)
+    assert result.of("sendfile")[0].args[3] == 6
+
+
+@pytest.mark.parametrize(("mode", "error"), [(DIR, errno.EISDIR), (FIFO, errno.EINVAL), (0o020666, errno.EINVAL)])
+def test_only_a_file_is_opened(mode: int, error: int) -> None:
+    result = get(rule("statx", mode=mode))
+    assert result.progress.errno == error
+    assert len(result.of("openat")) == 2
+
+
+@pytest.mark.parametrize("call", ["openat2", "statx", "memfd_create", "sendfile"])
+def test_get_that_fails_leaves_nothing_open(call: str) -> None:
+    result = get(rule(call, -errno.EIO))
+    assert result.progress.errno == errno.EIO
+    assert result.open <= result.slots and not result.wrong
