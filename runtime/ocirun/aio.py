@@ -50,6 +50,8 @@ async def run(
     root: str = "",
     init: bool | None = None,
     cgroup_manager: str = "",
+    keep: str | None = None,
+    commit: bool = False,
     **own: Unpack[Overrides],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
@@ -63,14 +65,27 @@ async def run(
         for name in (name for name, there in given.items() if there):
             raise UsageError(f"{name}: a {type(bundle).__name__} has its own already")
         if isinstance(bundle, Pool):
+            if keep is not None or commit:
+                raise UsageError(f"{'commit' if keep is None else 'keep'}: a run of a Pool has none")
             return await _run_in_pool(bundle, stdin, timeout, output_limit, container_id, **own)
         return await _watch(
-            ProgramRun(bundle.root, output_limit), lambda: bundle.factory(container_id, **own), stdin, timeout
+            ProgramRun(bundle.root, output_limit, keep=keep, commit=commit),
+            lambda: bundle.factory(container_id, keep=keep, commit=commit, **own),
+            stdin,
+            timeout,
         )
     return await _watch(
-        ProgramRun(root or default_root(os.environ), output_limit),
+        ProgramRun(root or default_root(os.environ), output_limit, keep=keep, commit=commit),
         lambda: in_new_container.container_factory(
-            bundle, config, container_id, root, init=init, cgroup_manager=cgroup_manager, **own
+            bundle,
+            config,
+            container_id,
+            root,
+            init=init,
+            cgroup_manager=cgroup_manager,
+            keep=keep,
+            commit=commit,
+            **own,
         ),
         stdin,
         timeout,

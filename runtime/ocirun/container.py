@@ -13,6 +13,7 @@ from ._base.roots import default_root
 from .errors import ContainerNotFoundError, HookError, HostError, StateError, UsageError, with_force
 from .execute.criu.options import CheckpointOptions, RestoreOptions
 from .execute.options import CreateOptions, ExecOptions
+from .runs.container_files import ContainerFiles
 from .state import record as records
 from .state import store
 from .state.stored import StoredContainer
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @methods_raise_ocirun_errors
-class Container(StoredContainer):
+class Container(ContainerFiles):
     """A container that exists.  Made by `create` or `load`, never directly.
 
     Its methods may be called from any thread.
@@ -89,8 +90,13 @@ class Container(StoredContainer):
                 secrets=secrets,
             )
         record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
+        written = None
+        if session.side.native.upper >= 0:
+            from .runs.written import Held
+
+            written = Held(os.dup(session.side.native.upper), session.made["config"], record.rootfs)
         session.close()
-        return cls(container_id, root, record)
+        return cls(container_id, root, record, written)
 
     def __enter__(self) -> Container:
         return self
@@ -267,30 +273,6 @@ class Container(StoredContainer):
                     return limits.update(directory, cgroup, resources, source=source)
         finally:
             os.close(directory)
-
-    def put(self, path: str, content: bytes, *, mode: int = 0o644, user: tuple[int, int] | None = None) -> None:
-        """Put a file into a created, running or paused container, in place of what has its name.
-
-        path     absolute, as the container sees it: links on the way are followed in there, directories that are
-                 missing are made; the file is there whole or not at all
-        mode     permission bits
-        user     uid and gid inside that own it; None: those of the container's process
-        Raises UsageError, StateError, StepError, HostError.
-        """
-        from .commands import files
-
-        files.put(self._record, self.cgroup, self._directory(), path, content, mode=mode, user=user)
-
-    def get(self, path: str, *, limit: int = 64 << 20) -> bytes:
-        """Return the content of a file of a created, running or paused container.
-
-        path     absolute, as the container sees it: links are followed in there; only a regular file is read
-        limit    bytes; more are an error
-        Raises UsageError, StateError, StepError, HostError.
-        """
-        from .commands import files
-
-        return files.get(self._record, self.cgroup, self._directory(), path, limit=limit)
 
     def mount(self, mounts: object, *, source: str = "mounts") -> list[str]:
         """Add mounts to a created or running container, all or none; returns warnings.

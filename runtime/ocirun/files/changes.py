@@ -119,16 +119,27 @@ class Upper:
     lower    the root file system below
     inside   (uids, gids): an id of the host as the container numbers it
     below    the same for the files below, which may be id-mapped
+    stored   (uids, gids): an id of the host as the files below have it
     opaque   the extended attribute of a directory that hides the one below
     """
 
-    __slots__ = ("below", "fd", "inside", "lower", "opaque")
+    __slots__ = ("below", "fd", "inside", "lower", "opaque", "stored")
 
-    def __init__(self, fd: int, lower: int, *, inside: tuple[Ids, Ids], below: tuple[Ids, Ids], opaque: str) -> None:
+    def __init__(
+        self,
+        fd: int,
+        lower: int,
+        *,
+        inside: tuple[Ids, Ids],
+        below: tuple[Ids, Ids],
+        stored: tuple[Ids, Ids],
+        opaque: str,
+    ) -> None:
         self.fd = fd
         self.lower = lower
         self.inside = inside
         self.below = below
+        self.stored = stored
         self.opaque = opaque
 
     def changes(self, *, limit: int = LIMIT) -> Changes:

@@ -8,7 +8,7 @@ from itertools import count
 from .._base.roots import default_root
 from ..commands import create as creation
 from ..execute.options import CreateOptions
-from . import overrides
+from . import overrides, written
 from .preparation import Preparation
 
 TYPE_CHECKING = False
@@ -74,6 +74,8 @@ def container_factory(
     *,
     init: bool | None,
     cgroup_manager: str = "",
+    keep: str | None = None,
+    commit: bool = False,
     **own: Unpack[Overrides],
 ) -> Factory:
     """Return what creates the container of one run, for a `ProgramRun`; an error of the config is raised here."""
@@ -83,6 +85,8 @@ def container_factory(
     ready = kept if isinstance(kept, Preparation) and kept.is_unchanged() else None
     base = ready.config if ready is not None else overrides.read_config(path, config)
     checked, differs = overrides.with_overrides(base, **own)
+    if keep is not None or commit:
+        written.check(checked.data, keep, commit=commit)
     name = container_id or new_id()
 
     def make() -> Session:

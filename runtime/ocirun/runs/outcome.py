@@ -26,6 +26,7 @@ class Outcome:
     memory_peak   the most memory the container had at one time, in bytes; None where nobody counted
     cpu_seconds   processor time of all its processes; None where nobody counted
     pids_peak     the most processes and threads at one time; None where the kernel does not tell (before Linux 6.1)
+    left_out      (path, reason) of what `keep` or `commit` has not taken: devices, sockets, set-user-ID bits
     changes       what it has changed in a root file system that is thrown away, a `Changes`; None for any other
     """
 
@@ -33,6 +34,7 @@ class Outcome:
         "changes",
         "cpu_seconds",
         "exit_code",
+        "left_out",
         "limit",
         "memory_peak",
         "oom_killed",
@@ -69,6 +71,7 @@ class Outcome:
         if full and not self.limit and not self.ok:
             self.limit = "disk"
         self.changes = changes
+        self.left_out: list[tuple[str, str]] = []
         self.stdout = stdout
         self.stderr = stderr
         self.stdout_cut = stdout_cut

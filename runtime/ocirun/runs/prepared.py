@@ -7,7 +7,7 @@ import os
 from .._base.boundary import methods_raise_ocirun_errors
 from .._base.roots import default_root
 from ..execute.options import CreateOptions
-from . import overrides, poll_loop
+from . import overrides, poll_loop, written
 from .in_new_container import new_id
 from .preparation import Preparation
 from .program_run import OUTPUT_LIMIT, ProgramRun
@@ -66,6 +66,8 @@ class Prepared:
         timeout: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
         container_id: str = "",
+        keep: str | None = None,
+        commit: bool = False,
         **own: Unpack[Overrides],
     ) -> Outcome:
         """Run it in a container of its own, and remove the container.
@@ -74,16 +76,21 @@ class Prepared:
         config says.  Only they are checked; their errors have pointers into the config with them in it.
         Raises as `ocirun.run`.
         """
-        make = self.factory(container_id, **own)
-        return poll_loop.watch(ProgramRun(self.root, output_limit), make, stdin=stdin, timeout=timeout)
+        make = self.factory(container_id, keep=keep, commit=commit, **own)
+        program_run = ProgramRun(self.root, output_limit, keep=keep, commit=commit)
+        return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)
 
     def plan(self, container_id: str = "", **own: Unpack[Overrides]) -> Plan:
         """Return the plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""
         config, differs = overrides.with_overrides(self.base, **own)
         return self._preparation.plan(container_id or new_id(), config, differs)
 
-    def factory(self, container_id: str = "", **own: Unpack[Overrides]) -> Factory:
+    def factory(
+        self, container_id: str = "", *, keep: str | None = None, commit: bool = False, **own: Unpack[Overrides]
+    ) -> Factory:
         """Return what creates the container of one run, for a `ProgramRun`; what is wrong with `own` is raised here."""
         config, differs = overrides.with_overrides(self.base, **own)
+        if keep is not None or commit:
+            written.check(config.data, keep, commit=commit)
         name = container_id or new_id()
         return lambda: self._preparation.session(name, config, differs)

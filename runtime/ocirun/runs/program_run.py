@@ -33,13 +33,17 @@ KILL_LIMIT = 10.0
 
 
 class ProgramRun:
-    """One run.  `begin`, then `go_on` as long as it says so, `outcome`, and `close` at any time."""
+    """One run.  `begin`, then `go_on` as long as it says so, `outcome`, and `close` at any time.
 
-    def __init__(self, root: str, output_limit: int) -> None:
+    keep, commit   what becomes of a root that is thrown away, as of `ocirun.run`
+    """
+
+    def __init__(self, root: str, output_limit: int, *, keep: str | None = None, commit: bool = False) -> None:
         self._root = root
         self._limit = parameters.whole("output_limit", output_limit, least=0)
         self._session: Session | None = None
         self._removed = False
+        self._keep, self._commit = keep or "", commit
 
     def begin(self, make: Factory, stdin: bytes, timeout: float | None, *, polled: bool = False) -> int:
         """Create the container, start its program; go on as `go_on`.
@@ -124,7 +128,7 @@ class ProgramRun:
         usage = self._usage(session)
         self._removed = self._is_removed(session)
         written = self._written(session)
-        return Outcome(
+        outcome = Outcome(
             ended=os.waitstatus_to_exitcode(native.status & 0xFFFF),
             timed_out=bool(native.late),
             seconds=native.nanoseconds / 1e9,
@@ -136,6 +140,9 @@ class ProgramRun:
             changes=written.changes() if written is not None else None,
             full=written is not None and written.is_full(),
         )
+        if written is not None and (self._keep or self._commit):
+            outcome.left_out = written.take_over(self._keep, commit=self._commit and outcome.ok)
+        return outcome
 
     @property
     def has_written(self) -> bool:

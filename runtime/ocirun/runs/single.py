@@ -43,6 +43,8 @@ def run(
     disk_inodes: int | None = None,
     files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
     secrets: Mapping[str, bytes] | None = None,
+    keep: str | None = None,
+    commit: bool = False,
     output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
@@ -68,6 +70,8 @@ def run(
                   is thrown away, or in a tmpfs of the config
     secrets       content by name: files of /run/secrets that only the user of the program can read. They are in memory
                   that is not swapped, and in no config, state, log, trace or error
+    keep          of a root that is thrown away: copy what was added and changed into this directory, which is made
+    commit        of such a root: if the program ends by itself with 0, the root file system takes its changes over
     output_limit  bytes kept of each of the output streams; more is read and dropped
     container_id  "" makes one
     root          the state root; "" is the default one
@@ -84,6 +88,8 @@ def run(
         root,
         init=init,
         cgroup_manager=cgroup_manager,
+        keep=keep,
+        commit=commit,
         args=args,
         env=env,
         cwd=cwd,
@@ -96,5 +102,5 @@ def run(
         files=files,
         secrets=secrets,
     )
-    program_run = ProgramRun(root or default_root(os.environ), output_limit)
+    program_run = ProgramRun(root or default_root(os.environ), output_limit, keep=keep, commit=commit)
     return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from errno import ELOOP, ENOTDIR
 
-from .._base import jsonio
-from ..errors import HostError
+from .._base import jsonio, parameters
+from ..errors import HostError, UsageError
 from ..files.below import DIRECTORY, opened
 from ..files.changes import Upper
+from ..files.taking import Taking
 from ..plan.mounts import upper as plans
+from ..state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +55,70 @@ class Written:
             for fd in held:
                 os.close(fd)
 
+    def keep(self, path: str) -> list[tuple[str, str]]:
+        """Copy what was added and changed into a new directory, or an empty one.
+
+        Returns (path, reason) of what was left out.  Raises UsageError, HostError; then nothing of it is there.
+        """
+        parent, name = _parent(path)
+        held = [parent]
+        made = False
+        try:
+            try:
+                os.mkdir(name, 0o700, dir_fd=parent)
+                made = True
+            except FileExistsError:
+                made = False
+            target = os.open(name, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            held.append(target)
+            if os.listdir(target):
+                raise _full(path)
+            try:
+                return self._take(target, replaces=False)
+            except BaseException:
+                store.empty_directory(target)
+                raise
+        except BaseException as error:
+            if made:
+                os.rmdir(name, dir_fd=parent)
+            if isinstance(error, OSError):
+                raise HostError.from_os(f"keep: {path}", error) from None
+            raise
+        finally:
+            for fd in held:
+                os.close(fd)
+
+    def commit(self) -> list[tuple[str, str]]:
+        """Take it over into the root file system: what was added, changed and removed.
+
+        Returns (path, reason) of what was left out.  Raises HostError; what was complete by then stays.
+        """
+        try:
+            fd = os.open(self._rootfs, DIRECTORY | os.O_CLOEXEC)
+            try:
+                return self._take(fd, replaces=True)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise HostError.from_os(f"commit to {self._rootfs}", error) from None
+
+    def take_over(self, keep: str, *, commit: bool) -> list[tuple[str, str]]:
+        """Do what a run was asked for; returns what was left out, each once.  Raises as `keep` and `commit`."""
+        left_out = self.keep(keep) if keep else []
+        if commit:
+            left_out += [one for one in self.commit() if one not in left_out]
+        return left_out
+
+    def _take(self, target: int, *, replaces: bool) -> list[tuple[str, str]]:
+        held: list[int] = []
+        try:
+            taking = Taking(self._layer(held), target, replaces=replaces)
+            taking.run()
+            return taking.left_out
+        finally:
+            for fd in held:
+                os.close(fd)
+
     def _layer(self, held: list[int]) -> Upper:
         """Return the layer; its descriptors are put into `held`."""
         data: Any = jsonio.loads(self._config)
@@ -67,8 +134,62 @@ class Written:
             held[1],
             inside=inside,
             below=(_same, _same) if idmap else inside,
+            stored=inside if idmap else (_same, _same),
             opaque=f"{prefix}.overlay.opaque",
         )
+
+
+class Held(Written):
+    """The same of a container that goes on: the descriptor is its own, and ends with it."""
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+def check(data: Any, keep: object, *, commit: bool) -> None:
+    """Check, before a run, that there will be something to be kept, and that it has a place.
+
+    data   the run's config
+    keep, commit   as of `ocirun.run`
+    Raises UsageError.
+    """
+    path = "" if keep is None else parameters.text("keep", keep)
+    if (path or commit) and not plans.wanted(data):
+        name = "keep" if path else "commit"
+        raise UsageError(f"{name}: is for a root that is thrown away", remedy="give `disk`, its size")
+    if not path:
+        return
+    parent, name = _parent(path)
+    try:
+        fd = os.open(name, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            if os.listdir(fd):
+                raise _full(path)
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno in (ENOTDIR, ELOOP):
+            raise _full(path) from None
+        raise HostError.from_os(f"keep: {path}", error, call="openat") from None
+    finally:
+        os.close(parent)
+
+
+def _full(path: str) -> UsageError:
+    return UsageError(f"keep: {path} is there, and is no empty directory")
+
+
+def _parent(path: str) -> tuple[int, str]:
+    """Open the directory that is to hold another one, whose name it returns too.  Raises HostError."""
+    above, name = os.path.split(os.path.abspath(path))
+    if not name:
+        raise _full(path)
+    try:
+        return os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), name
+    except OSError as error:
+        raise HostError.from_os(f"keep: {path}", error, call="openat") from None
 
 
 def _same(number: int) -> int:

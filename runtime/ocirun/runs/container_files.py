@@ -1,0 +1,84 @@
+"""The files of a container: into it, out of it, and what it has changed."""
+
+from __future__ import annotations
+
+from .._base.boundary import methods_raise_ocirun_errors
+from ..errors import ContainerNotFoundError, StateError, UsageError
+from ..state import record as records
+from ..state.stored import StoredContainer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..files.changes import Changes
+    from ..state.record import Record
+    from .written import Written
+
+
+@methods_raise_ocirun_errors
+class ContainerFiles(StoredContainer):
+    """What `Container` can do with files."""
+
+    __slots__ = ("_written",)
+
+    def __init__(self, container_id: str, root: str, record: Record, written: Written | None = None) -> None:
+        super().__init__(container_id, root, record)
+        # Of a root that is thrown away; only who has created the container has it.
+        self._written = written
+
+    def changes(self) -> Changes:
+        """Return what it has changed in a root that is thrown away, of a container that is paused, stopped or deleted.
+
+        Only the handle that `create` has returned can tell, as long as it is there.  Raises UsageError, StateError,
+        HostError.
+        """
+        return self._still_written().changes()
+
+    def keep(self, path: str) -> list[tuple[str, str]]:
+        """Copy what it has added and changed into a directory, which is made, as `ocirun.run` does for `keep`.
+
+        Returns (path, reason) of what was left out.  Raises as `changes`.
+        """
+        return self._still_written().keep(path)
+
+    def commit(self) -> list[tuple[str, str]]:
+        """Take over into its root file system what it has changed, as `ocirun.run` does for `commit`.
+
+        Returns (path, reason) of what was left out.  Raises as `changes`.
+        """
+        return self._still_written().commit()
+
+    def _still_written(self) -> Written:
+        """Return what it has written, while nobody writes."""
+        if self._written is None:
+            raise UsageError("this handle has no root that is thrown away: create the container here, with `disk`")
+        try:
+            status = self.status()
+        except ContainerNotFoundError:
+            return self._written
+        if status not in (records.PAUSED, records.STOPPED, records.CREATED):
+            raise StateError("container is running, and changes what would be read", status=status, remedy="pause it")
+        return self._written
+
+    def put(self, path: str, content: bytes, *, mode: int = 0o644, user: tuple[int, int] | None = None) -> None:
+        """Put a file into a created, running or paused container, in place of what has its name.
+
+        path     absolute, as the container sees it: links on the way are followed in there, directories that are
+                 missing are made; the file is there whole or not at all
+        mode     permission bits
+        user     uid and gid inside that own it; None: those of the container's process
+        Raises UsageError, StateError, StepError, HostError.
+        """
+        from ..commands import files
+
+        files.put(self._record, self.cgroup, self._directory(), path, content, mode=mode, user=user)
+
+    def get(self, path: str, *, limit: int = 64 << 20) -> bytes:
+        """Return the content of a file of a created, running or paused container.
+
+        path     absolute, as the container sees it: links are followed in there; only a regular file is read
+        limit    bytes; more are an error
+        Raises UsageError, StateError, StepError, HostError.
+        """
+        from ..commands import files
+
+        return files.get(self._record, self.cgroup, self._directory(), path, limit=limit)

@@ -1,0 +1,197 @@
+"""What stays of a root that is thrown away, where it is asked for: a copy, or the changes taken over by the image."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+import ocirun
+from ocirun import aio
+
+from .conftest import shell
+from .test_files import owned, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Config = dict[str, Any]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+BOTH = pytest.mark.parametrize("config", [owned, plain])
+SCRIPT = """
+echo new > /letter; rm /old/one; mkdir -p /new/deep; echo 12345 > /new/deep/file; ln -s /etc/passwd /new/link
+ln /new/deep/file /new/second; chmod 640 /old/two; rm -r /etc; mkdir /etc; echo x > /etc/passwd; mkfifo /new/fifo
+rm -r /dir; ln -s /tmp /dir; rm /file; mkdir /file; chmod 700 /new; dd if=/dev/zero of=/new/sparse bs=1 seek=1000000 count=1
+touch /new/set; chmod 6755 /new/set
+"""
+
+
+@pytest.fixture
+def rootfs(bundle: str, open_directory: Path) -> str:
+    copy = open_directory / "rootfs"
+    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
+    for name in ("old", "dir"):
+        (copy / name).mkdir()
+        (copy / name / "one").write_bytes(b"one")
+        (copy / name / "two").write_bytes(b"two")
+    (copy / "letter").write_bytes(b"image")
+    (copy / "file").write_bytes(b"file")
+    (copy / "untouched").write_bytes(b"as it was")
+    return str(copy)
+
+
+def seen(top: str) -> dict[str, tuple[str, str]]:
+    """Path -> kind, and content or target."""
+    found = {}
+    for folder, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            mode = os.lstat(path).st_mode
+            what = os.readlink(path) if stat.S_ISLNK(mode) else ""
+            if stat.S_ISREG(mode):
+                what = Path(path).read_bytes()[:20].decode()
+            found[path[len(top) :]] = (stat.filemode(mode), what)
+    return found
+
+
+KEPT = {
+    "/letter": ("-rw-r--r--", "new\n"),
+    "/new/deep/file": ("-rw-r--r--", "12345\n"),
+    "/new/second": ("-rw-r--r--", "12345\n"),
+    "/new/link": ("lrwxrwxrwx", "/etc/passwd"),
+    "/new": ("drwx------", ""),
+    "/new/fifo": ("prw-r--r--", ""),
+    "/new/set": ("-rwxr-xr-x", ""),
+    "/old/two": ("-rw-r-----", "two"),
+    "/etc/passwd": ("-rw-r--r--", "x\n"),
+    "/dir": ("lrwxrwxrwx", "/tmp"),
+    "/file": ("drwxr-xr-x", ""),
+}
+
+
+@BOTH
+def test_keep(rootfs: str, root: str, tmp_path: Path, config: Callable[..., Config]) -> None:
+    before = seen(rootfs)
+    there = str(tmp_path / "kept")
+    outcome = ocirun.run(config=config(rootfs, *shell(SCRIPT)), keep=there, root=root, timeout=60)
+    assert outcome.ok, outcome.stderr
+    found = seen(there)
+    assert {path: found[path] for path in KEPT} == KEPT
+    assert not {"/old/one", "/untouched", "/etc/group"} & set(found)
+    pair = [os.stat(there + path) for path in ("/new/deep/file", "/new/second")]
+    assert pair[0].st_ino == pair[1].st_ino
+    sparse = os.stat(there + "/new/sparse")
+    assert (sparse.st_size, sparse.st_blocks < 100) == (1_000_001, True)
+    assert ("/new/set", "set-user-ID or set-group-ID") in outcome.left_out
+    assert {os.lstat(there + path).st_uid for path in found} == {0}, "they are the caller's"
+    assert stat.S_IMODE(os.stat(there).st_mode) == 0o700
+    assert seen(rootfs) == before
+
+
+@BOTH
+def test_commit(rootfs: str, root: str, config: Callable[..., Config]) -> None:
+    outside = Path(rootfs).parent / "outside"
+    outside.mkdir()
+    outcome = ocirun.run(config=config(rootfs, *shell(SCRIPT)), commit=True, root=root, timeout=60)
+    assert outcome.ok, outcome.stderr
+    found = seen(rootfs)
+    assert {path: found[path] for path in KEPT} == KEPT
+    assert not {"/old/one", "/etc/group", "/dir/one"} & set(found)
+    assert found["/untouched"] == ("-rw-r--r--", "as it was")
+    assert {os.lstat(rootfs + path).st_uid for path in found} == {0}, "root inside is who the image belongs to"
+    # What the next run sees is what the first has left; it changes nothing more.
+    again = ocirun.run(config=config(rootfs, *shell("cat /letter /etc/passwd; ls /old")), root=root, timeout=60)
+    assert again.stdout == b"new\nx\ntwo\n"
+
+
+def test_commit_of_other_owners(rootfs: str, root: str) -> None:
+    for config in (owned, plain):
+        given = config(rootfs, *shell("cat /work/a"), user=(1000, 1000))
+        outcome = ocirun.run(config=given, files={"/work/a": b"a"}, commit=True, root=root, timeout=60)
+        assert os.stat(f"{rootfs}/work/a").st_uid == 1000, outcome
+
+
+def test_only_success_is_committed(rootfs: str, root: str) -> None:
+    before = seen(rootfs)
+    outcome = ocirun.run(config=owned(rootfs, *shell("rm /letter; exit 1")), commit=True, root=root, timeout=60)
+    assert outcome.exit_code == 1 and seen(rootfs) == before
+
+
+def test_hostile_tree(rootfs: str, root: str, tmp_path: Path) -> None:
+    """Links where there were directories: what is below them in the layer must not be written through them."""
+    outside = Path(rootfs).parent / "outside"
+    outside.mkdir()
+    (outside / "canary").write_bytes(b"host")
+    (Path(rootfs) / "way").symlink_to(outside)
+    script = f"rm /way; mkdir /way; echo x > /way/canary; rm -r /old; ln -s {outside} /old; rm -r /dir; ln -s / /dir"
+    for given in ({"keep": str(tmp_path / "kept")}, {"commit": True}):
+        outcome = ocirun.run(config=owned(rootfs, *shell(script)), root=root, timeout=60, **given)  # type: ignore[arg-type]
+        assert outcome.ok, outcome.stderr
+        assert (outside / "canary").read_bytes() == b"host" and len(list(outside.iterdir())) == 1
+    assert Path(rootfs, "way").is_dir() and not Path(rootfs, "way").is_symlink()
+    again = ocirun.run(
+        config=owned(rootfs, *shell("rm /old; mkdir /old; echo y > /old/canary")), commit=True, root=root, timeout=60
+    )
+    assert again.ok and (outside / "canary").read_bytes() == b"host"
+    assert seen(rootfs)["/old/canary"] == ("-rw-r--r--", "y\n")
+
+
+def test_what_is_refused(rootfs: str, root: str, tmp_path: Path) -> None:
+    config = owned(rootfs, "/bin/true")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_bytes(b"")
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "full")
+    for name in ("full", "file", "link"):
+        with pytest.raises(ocirun.UsageError, match=r"^keep: "):
+            ocirun.run(config=config, keep=str(tmp_path / name), root=root)
+    with pytest.raises(ocirun.UsageError, match=r"^keep: "):
+        ocirun.run(config=config, keep=3, root=root)  # type: ignore[arg-type]
+    for given in ({"keep": str(tmp_path / "new")}, {"commit": True}):
+        with pytest.raises(ocirun.UsageError, match=f"^{next(iter(given))}: is for a root that is thrown away"):
+            ocirun.run(config=ocirun.sandbox(rootfs, ["x"], missing="leave out"), root=root, **given)  # type: ignore[arg-type]
+    with pytest.raises(ocirun.HostError):
+        ocirun.run(config=config, keep=str(tmp_path / "no" / "such"), root=root)
+    assert not (tmp_path / "new").exists()
+
+
+def test_of_prepared_runs(rootfs: str, root: str, tmp_path: Path) -> None:
+    judge = ocirun.Prepared(config=owned(rootfs, *shell("echo x > /x")), root=root)
+    judge.run(keep=str(tmp_path / "a"))
+    asyncio.run(aio.run(judge, keep=str(tmp_path / "b")))
+    asyncio.run(aio.run(config=owned(rootfs, *shell("echo x > /x")), keep=str(tmp_path / "c"), root=root))
+    assert [(tmp_path / name / "x").read_bytes() for name in "abc"] == [b"x\n"] * 3
+
+
+def test_of_a_container(rootfs: str, root: str, tmp_path: Path) -> None:
+    config = owned(rootfs, "/bin/sleep", "60")
+    before = len(os.listdir("/proc/self/fd"))
+    container = ocirun.Container.create("kept", config=config, root=root)
+    try:
+        container.start()
+        container.put("/made", b"by put")
+        assert container.run(list(shell("rm /letter"))).ok
+        with pytest.raises(ocirun.StateError, match="running"):
+            container.changes()
+        container.pause()
+        assert (container.changes().added, container.changes().removed) == (["/made"], ["/letter"])
+        container.resume()
+        other = ocirun.Container.load("kept", root=root)
+        with pytest.raises(ocirun.UsageError):
+            other.changes()
+    finally:
+        container.delete(force=True)
+    assert container.keep(str(tmp_path / "kept")) == []
+    assert (tmp_path / "kept" / "made").read_bytes() == b"by put"
+    container.commit()
+    assert (Path(rootfs) / "made").read_bytes() == b"by put" and not (Path(rootfs) / "letter").exists()
+    del container
+    assert len(os.listdir("/proc/self/fd")) == before
