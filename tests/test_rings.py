@@ -43,15 +43,15 @@ def test_the_longer_entry_counts() -> None:
 
 
 @pytest.mark.parametrize("name", rings.RINGS)
-def test_each_file_runs_in_its_ring_and_in_all(name: str) -> None:
+def test_each_file_runs_in_its_ring_and_unless_that_is_apart_in_all(name: str) -> None:
     mine = [path for path in FILES if rings.belongs(path, name)]
     assert mine
     for path in mine:
         assert rings.ring(path) == name
+        assert rings.belongs(path, rings.ALL) == (name not in rings.APART)
         for above in (path, *path.parents):
             if above.is_relative_to(rings.TESTS):
                 assert rings.belongs(above, name)
-                assert rings.belongs(above, rings.ALL)
 
 
 def test_files_of_another_ring_are_refused() -> None:

@@ -92,7 +92,8 @@ class Result:
 class Machine:
     """Namespaces that live from `with` to its end.
 
-    With a runtime it has its system, and its program in /usr/local/bin.
+    With a runtime it has its system, and its program in /usr/local/bin. `covered` are more directories that engines
+    write to.
 
     root    directory of the system that it runs, in which nothing is changed; "" is the host's own
     store   directory on the disk, the same path outside and inside
@@ -101,7 +102,13 @@ class Machine:
     """
 
     def __init__(
-        self, *, name: str = "engines", cgroups: str = "", root: str = "", runtime: Runtime | None = None
+        self,
+        *,
+        name: str = "engines",
+        cgroups: str = "",
+        root: str = "",
+        runtime: Runtime | None = None,
+        covered: Sequence[str] = (),
     ) -> None:
         self.root = root = runtime.root if runtime else root
         self.store = tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp")
@@ -114,7 +121,8 @@ class Machine:
         os.mkdir(f"{self.store}/root")
         # Inside a tree there is no checkout.
         self._enter = shutil.copy(f"{HERE}/enter.sh", self.store)
-        for path in COVERED:
+        self._covered = (*COVERED, *covered)
+        for path in self._covered:
             copy = self.store + path
             if path in FILES:
                 os.makedirs(os.path.dirname(copy), exist_ok=True)
@@ -139,7 +147,7 @@ class Machine:
             _inherit_cpuset(group)
         namespaces = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup")
         self._first = subprocess.Popen(
-            ["unshare", *namespaces, "--fork", "--kill-child", "sh", f"{HERE}/machine.sh", self.store, *COVERED],
+            ["unshare", *namespaces, "--fork", "--kill-child", "sh", f"{HERE}/machine.sh", self.store, *self._covered],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**self.environment, **self._settings},

@@ -50,6 +50,8 @@ class Containerd(Engine):
     command = "ctr"
     daemon = "containerd"
     settings = CONFIG
+    pause = PAUSE
+    network = NETWORK
 
     def __init__(self, machine: Machine, runtime: Runtime) -> None:
         super().__init__(machine, runtime)
@@ -59,9 +61,9 @@ class Containerd(Engine):
 
     def start(self) -> None:
         """Start containerd and wait until it answers."""
-        config = self.settings.format(name=self.runtime.name, path=self.path, pause=PAUSE)
+        config = self.settings.format(name=self.runtime.name, path=self.path, pause=self.pause)
         self.machine.write("/etc/containerd/config.toml", config)
-        self.machine.write("/etc/cni/net.d/10-pods.conflist", NETWORK)
+        self.machine.write("/etc/cni/net.d/10-pods.conflist", self.network)
         # A shim of Docker's makes it too, with mode 700, and then root of a user namespace cannot pass.
         self.machine.run("install", "-d", "-m", "711", "/run/containerd").ok()
         with open(f"{self.machine.store}/containerd.log", "ab") as log:
