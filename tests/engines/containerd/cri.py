@@ -18,13 +18,16 @@ class Failed(Exception):
 
 
 class Client:
-    """A connection; every method of the service can be called by its name, with the request's fields."""
+    """A connection; every method of the service can be called by its name, with the request's fields.
 
-    def __init__(self, socket: str) -> None:
+    first  where the numbers of its pods begin, for connections that are used at the same time
+    """
+
+    def __init__(self, socket: str, first: int = 0) -> None:
         self._channel = grpc.insecure_channel(f"unix://{socket}", [("grpc.default_authority", "localhost")])
         self._messages = {name.rpartition(".")[2]: kind for name, kind in messages().items()}
         self._pods: dict[str, dict[str, Any]] = {}
-        self._count = 0
+        self._count = first
 
     def __enter__(self) -> Self:
         return self

