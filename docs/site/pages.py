@@ -55,6 +55,7 @@ OUTSIDE = {
     "SECURITY.md": "security.md",
     "bundles/README.md": "samples.md",
     "examples/README.md": "examples.md",
+    "examples/two-hosts/README.md": "two-hosts.md",
     "tests/vm/README.md": "guest.md",
 }
 #: Files that a reader of the forge finds where the site has a page that is made.

@@ -16,6 +16,7 @@ PAGES = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("*.md"),
         ROOT / "bundles" / "README.md",
+        *(ROOT / "examples").rglob("*.md"),
         ROOT / "tests" / "vm" / "README.md",
     ]
 )
