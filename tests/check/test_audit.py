@@ -123,6 +123,15 @@ def test_no_config(tmp_path: Path, raw: bytes, words: str) -> None:
     assert error.pointer == ""
 
 
+def test_a_root_that_is_thrown_away(tmp_path: Path) -> None:
+    config = base()
+    config["annotations"] = {"org.ocirun.root.upper": "size=1M"}
+    found = rows(look(config, tmp_path))
+    assert (NOTE, CONFIG, "/annotations/org.ocirun.root.upper") in found
+    config["annotations"] = {"org.ocirun.root.upper": "size=0"}
+    assert (ERROR, CONFIG, "/annotations/org.ocirun.root.upper") in rows(look(config, tmp_path))
+
+
 def test_everything_at_once(tmp_path: Path) -> None:
     config = base()
     config["process"].update(cwd="tmp", noNewPrivileges=1, Args=["x"])

@@ -79,6 +79,10 @@ def test_what_is_in_it() -> None:
     }
     sizes = {one["destination"]: one["options"][-1] for one in found["mounts"] if one["type"] == "tmpfs"}
     assert sizes == {"/dev": "size=64k", "/dev/shm": "size=4096", "/tmp": "size=8192"}
+    inodes = {
+        one["destination"]: one["options"][-2] for one in found["mounts"] if one["destination"] in ("/tmp", "/dev/shm")
+    }
+    assert inodes == dict.fromkeys(("/tmp", "/dev/shm"), "nr_inodes=1024")
     assert "/proc/kcore" in linux["maskedPaths"] and "/proc/sys" in linux["readonlyPaths"]
     assert "terminal" not in process and "annotations" not in found and "hooks" not in found
 

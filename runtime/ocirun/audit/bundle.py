@@ -76,7 +76,11 @@ def audit(
     findings += [Finding(NOTE, CONFIG, pointer, note) for pointer, note in missing.notes(data)]
     if part_is_sound(data, "annotations"):
         from ..plan import crun_annotations
+        from ..plan.mounts import upper
 
+        if upper.wanted(data):
+            text = "is ocirun's own: another runtime has the program write to the root file system itself"
+            findings.append(Finding(NOTE, CONFIG, upper.POINTER, text))
         findings += [Finding(NOTE, CONFIG, pointer, note) for pointer, note in crun_annotations.notes(data)]
     seen: set[tuple[str, str]] = set()
     for entry in peers.notes(data, problems):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._base.version import SPEC_VERSION
-from ..plan.mounts.upper import UPPER
+from ..plan.mounts.upper import UPPER, inodes_for
 from . import filter as filters
 
 TYPE_CHECKING = False
@@ -166,10 +166,15 @@ def _mounts(wishes: Wishes) -> list[dict[str, Any]]:
         _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"),
     ]
     if wishes.shm is not None:
-        made.append(_mount("/dev/shm", "tmpfs", *_SAFE, "noexec", "mode=1777", f"size={wishes.shm}"))  # noqa: S108
+        made.append(_mount("/dev/shm", "tmpfs", *_SAFE, "noexec", "mode=1777", *_room(wishes.shm)))  # noqa: S108
     if wishes.tmp is not None:
-        made.append(_mount("/tmp", "tmpfs", *_SAFE, "mode=1777", f"size={wishes.tmp}"))  # noqa: S108
+        made.append(_mount("/tmp", "tmpfs", *_SAFE, "mode=1777", *_room(wishes.tmp)))  # noqa: S108
     return made
+
+
+def _room(size: int) -> tuple[str, str]:
+    """Return the options for the size of a tmpfs: without a number, the kernel lets half of its memory be inodes."""
+    return f"nr_inodes={inodes_for(size)}", f"size={size}"
 
 
 def _mount(destination: str, type: str, *options: str) -> dict[str, Any]:
