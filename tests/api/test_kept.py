@@ -6,6 +6,8 @@ import asyncio
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
+USER = 23500
 BOTH = pytest.mark.parametrize("config", [owned, plain])
 SCRIPT = """
 echo new > /letter; rm /old/one; mkdir -p /new/deep; echo 12345 > /new/deep/file; ln -s /etc/passwd /new/link
@@ -195,3 +198,46 @@ def test_of_a_container(rootfs: str, root: str, tmp_path: Path) -> None:
     assert (Path(rootfs) / "made").read_bytes() == b"by put" and not (Path(rootfs) / "letter").exists()
     del container
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+# All is imported before it becomes somebody else, who may not be able to read the files.
+ORDINARY = """
+import ctypes, fcntl, grp, hashlib, json, os, pkgutil, pwd, re, resource, select, signal, socket, struct, subprocess, sys
+import ocirun
+for module in pkgutil.walk_packages(ocirun.__path__, "ocirun."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+rootfs, where, user = sys.argv[1], sys.argv[2], int(sys.argv[3])
+os.chdir(where)
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as for who was never root
+script = "rm /letter; mkdir -m 700 /d; echo x > /d/x; cat /run/secrets/k /in"
+config = ocirun.sandbox(rootfs, ["sh", "-c", script], disk=1 << 20, missing="leave out", seccomp=False)
+given = {"files": {"/in": b"in"}, "secrets": {"k": b"secret "}, "root": where + "/state"}
+outcome = ocirun.run(config=config, keep=where + "/kept", commit=True, **given)
+assert outcome.stdout == b"secret in", outcome.stderr
+print(outcome.changes.added, outcome.changes.removed, outcome.changes.unread)
+assert open(where + "/kept/d/x").read() == open(rootfs + "/d/x").read() == "x\\n"
+assert not os.path.exists(rootfs + "/letter")
+config["process"]["args"] = ["sleep", "60"]
+with ocirun.Container.create("ordinary", config=config, root=where + "/state") as container:
+    container.start()
+    container.put("/q/r", b"put", mode=0o640)
+    assert container.get("/q/r") == b"put"
+    print(container.run(["ls", "-ln", "/q/r"]).stdout.decode().split()[:4])
+"""
+
+
+def test_of_an_ordinary_user(rootfs: str) -> None:
+    where = Path(rootfs).parent
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", where], check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", ORDINARY, rootfs, str(where), str(USER)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "['/d', '/d/x', '/in', '/run', '/run/secrets'] ['/letter'] []",
+        "['-rw-r-----', '1', '0', '0']",
+    ]
