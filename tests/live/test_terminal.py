@@ -272,6 +272,103 @@ def test_hang_up(live: Case) -> None:
     assert process.wait_end(terminal.process, 5), "run goes on after the hang-up"
 
 
+@pytest.mark.parametrize(
+    "program",
+    [["/bin/sh", "-i"], ["/bin/sh", "-c", "echo ready; cat; echo never"], ["/bin/sh", "-ic", "echo ready; sleep 600"]],
+    ids=["shell", "reader", "job"],
+)
+@pytest.mark.parametrize("command", ["run", "exec"])
+def test_a_closed_terminal_ends_the_shell_in_it(live: Case, program: list[str], command: str) -> None:
+    """Also one that is the first process, which SIGHUP does not reach: it meets the end of its input."""
+    bundle = with_terminal(live, "")
+    bundle.process["args"] = program if command == "run" else ["/bin/sleep", "600"]
+    bundle.process["env"].append("PS1=ready")
+    bundle.process["terminal"] = command == "run"
+    bundle.save()
+    words = ["run", "--bundle", bundle.path, bundle.id]
+    if command == "exec":
+        live.launch(bundle)
+        words = ["exec", "--tty", "--env", "PS1=ready", bundle.id, *program]
+    terminal = peers.Terminal(live.argv(*words), live.scratch)
+    terminal.expect("ready")
+    os.close(terminal.slave)
+    os.close(terminal.master)
+    assert process.wait_end(terminal.process, 10), "it goes on after the hang-up"
+    if command == "exec":
+        live.delete(bundle, "--force")
+    live.assert_clean()
+
+
+WITHOUT = ["/bin/sleep", "600"]
+"""A program without a handler for SIGINT."""
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["plain", "terminal"])
+@pytest.mark.parametrize("init", [False, True], ids=["own", "init"])
+def test_third_interrupt_ends_what_takes_none(live: Case, terminal: bool, init: bool) -> None:
+    bundle = live.bundle(["/bin/sh", "-c", "trap '' INT; echo ready; exec sleep 600"] if init else WITHOUT)
+    bundle.process["terminal"] = terminal
+    bundle.save()
+    words = ["run", *(["--init"] if init else []), "--bundle", bundle.path, bundle.id]
+    person = peers.Terminal(live.argv(*words), live.scratch)
+    try:
+        process.eventually(lambda: bool(_running(live, bundle)), "it runs")
+        if init:
+            person.expect("ready")
+        said = ""
+        while "kill it" not in said:  # two that come at once are one signal
+            person.write("\x03")
+            said += person.expect("^C")
+        person.write("\x03")
+        said += person.expect("ocirun: killing the program")
+        assert "\nocirun: the program has no handler for SIGINT; press Ctrl-C once more to kill it\r\n" in said
+        assert person.finish() == 137
+    finally:
+        person.close()
+    live.assert_clean()
+
+
+def _running(live: Case, bundle: Bundle) -> bool:
+    state = live.command("state", bundle.id)
+    return state.code == 0 and state.json()["status"] == "running"
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["plain", "terminal"])
+def test_interrupts_that_a_program_takes_are_not_counted(live: Case, terminal: bool) -> None:
+    bundle = live.shell(
+        "trap 'n=$((n+1)); echo $n taken' INT; echo ready; while [ ! $n = 5 ]; do sleep 0.05; done; exit 4"
+    )
+    bundle.process["terminal"] = terminal
+    bundle.process["env"].append("n=0")
+    bundle.save()
+    person = peers.Terminal(live.argv("run", "--bundle", bundle.path, bundle.id), live.scratch)
+    try:
+        person.expect("ready")
+        for number in range(1, 6):
+            person.write("\x03")
+            person.expect(f"{number} taken")
+        assert person.finish() == 4
+        assert "handler" not in person.seen
+    finally:
+        person.close()
+
+
+def test_interrupts_of_a_program_are_not_counted(live: Case) -> None:
+    """Who has no terminal means what it sends: a supervisor, an engine."""
+    bundle = live.bundle(WITHOUT)
+    bundle.save()
+    run, _, err = process.spawn(live.argv("run", "--bundle", bundle.path, bundle.id), scratch=live.scratch)
+    process.eventually(lambda: _running(live, bundle), "it runs")
+    for _ in range(5):
+        run.send_signal(signal.SIGINT)
+    live.command("exec", bundle.id, "/bin/true").ok()
+    assert _running(live, bundle)
+    live.kill(bundle, "KILL")
+    assert process.wait_end(run, 5)
+    with open(err, encoding="utf-8") as file:
+        assert file.read() == ""
+
+
 @pytest.mark.parametrize("link", ["/target", "outside", "/proc/sys/kernel/hostname"])
 def test_console_link_is_not_followed(live: Case, console: peers.ConsoleSocket, link: str) -> None:
     # D03.  runc 1.1 binds the pty over the target.

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from ..execute.options import CreateOptions
     from ..execute.session import Session
     from ..execute.streams.forwarder import Forwarder
+    from ..execute.streams.interrupts import Interrupts
     from ..execute.streams.terminal import Relay
     from ..state.record import Record
 
+_SIGHUP, _SIGINT = 1, 2
 _SIGCHLD, _SIGWINCH, _SIGURG = 17, 28, 23
 _SIGKILL, _SIGSTOP = 9, 19
 # Not forwarded: the child's end is ours to see, the size is copied instead, Go programs use SIGURG among
@@ -188,7 +190,10 @@ def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
         waiter.register(listener, select.POLLIN)
     waiter.register(pidfd, select.POLLIN)
     waiter.register(signals.fd, select.POLLIN)
+    interrupts = None
     if console is not None:
+        interrupts = _interrupts(session)
+        console.watch(interrupts)
         console.register(waiter)
     while True:
         ready = dict(waiter.poll())
@@ -205,13 +210,32 @@ def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
                 if number == _SIGWINCH:
                     if console is not None:
                         console.resize()
-                else:
-                    signals.forward(pidfd, number)
+                    continue
+                signals.forward(pidfd, number)
+                if number == _SIGINT:
+                    interrupts = interrupts or _interrupts(session)
+                    interrupts.signalled()
+                elif number == _SIGHUP and console is not None:
+                    console.look()
+        if console is not None and console.hung_up:
+            # As with the terminal of a login: who reads it meets its end, and jobs in front get SIGHUP.
+            console.leave(waiter)
+            session.hang_up()
+            console = None
+            if interrupts is not None:
+                interrupts.hung_up()
         if pidfd in ready:
             if console is not None:
                 console.drain()
             ended = spawn.reap(pidfd)
             return ended if ended >= 0 else 128 - ended
+
+
+def _interrupts(session: Session) -> Interrupts:
+    from ..execute.streams.interrupts import Interrupts
+
+    has_init = any(op.name == "fork_program" for op in session.plan.ops)
+    return Interrupts(session.helper.pidfd, has_init=has_init)
 
 
 def _reap_orphans() -> None:

@@ -221,10 +221,16 @@ class Session(Context):
         if self.notify is not None:
             self.notify.close()
             self.notify = None
-        for fd in (self.console, self.taken):
-            if fd >= 0:
-                os.close(fd)
-        self.console = self.taken = -1
+        if self.taken >= 0:
+            os.close(self.taken)
+            self.taken = -1
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the terminal's master, if it was kept here."""
+        if self.console >= 0:
+            os.close(self.console)
+            self.console = -1
 
 
 def _try(step: Callable[[], None]) -> None:

@@ -21,6 +21,10 @@ signal N.
 
 ID is a name of your choice, unique below the state root.
 
+The first process of a pid namespace gets no signal that it has no handler for. At a terminal the second Ctrl-C says so,
+and the third kills the program. A terminal that is closed takes the container's terminal with it: a shell in it ends,
+and a program that neither handles nor ignores SIGHUP is killed.
+
 With --image no ID is given: what follows FILE is put in place of the image's Cmd, behind its Entrypoint. The image is
 unpacked to a directory in $TMPDIR, or /var/tmp, which is removed after the run; `ocirun bundle` says what FILE can be.
 The program gets a terminal if standard input and output are one.""",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EIO
 
 from ...errors import HostError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import select
     from collections.abc import Callable
     from typing import Any
+
+    from .interrupts import Interrupts
 
 _CHUNK = 65536
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
@@ -24,11 +27,15 @@ class Relay:
     and the signals.  The caller's alone makes a newline a carriage return and a newline, so that output which
     goes to a file or a pipe has plain ones.  Output that cannot be written stops reading, so nothing is kept
     without bound.
+
+    hung_up   the caller's terminal was closed
     """
 
-    __slots__ = ("_input_open", "_master", "_saved", "_size_from", "_to_master", "_to_output")
+    __slots__ = ("_input_open", "_interrupts", "_master", "_saved", "_size_from", "_to_master", "_to_output", "hung_up")
 
     def __init__(self, master: int) -> None:
+        self._interrupts: Interrupts | None = None
+        self.hung_up = False
         self._master = master
         self._saved: list[Any] | None = None
         self._to_master = b""
@@ -81,8 +88,32 @@ class Relay:
             data = b""
         if not data:
             self._input_open = False
+            if self._saved is not None:
+                self.hung_up = True  # a terminal has no other end
+                return b""
             return b"\x04"  # end-of-file, as typing ^D says it
+        if self._interrupts is not None:
+            self._interrupts.typed(data, self._master)
         return data
+
+    def watch(self, interrupts: Interrupts) -> None:
+        """Show it what is typed."""
+        self._interrupts = interrupts
+
+    def look(self) -> None:
+        """See if the caller's terminal was closed, as SIGHUP says it."""
+        import termios
+
+        try:
+            if self._size_from >= 0:
+                termios.tcgetattr(self._size_from)
+        except termios.error as error:
+            self.hung_up = error.args[0] == EIO
+
+    def leave(self, waiter: select.poll) -> None:
+        """Wait no more for either end."""
+        for fd in (0, 1, self._master):
+            _set(waiter, fd, 0)
 
     def _read_master(self) -> bytes:
         try:
