@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from config.samples import changed, docker, minimal
+from ocirun._base import searching
 from ocirun.config import check
 from ocirun.config import load as module
 from ocirun.config.load import from_bytes, load, read
@@ -271,3 +272,15 @@ def test_parts_are_checked_as_the_whole_is(part: str, value: object) -> None:
 def test_values_without_json_form() -> None:
     with pytest.raises(ConfigError, match="cannot be written as JSON"):
         module.from_values({"process": {"args": [b"bytes"]}}, bundle="/b", path="config")
+
+
+def test_a_directory_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named: of a long path a reader would have to look at each."""
+    inner = tmp_path / "closed" / "bundle"
+    inner.mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    assert searching.closed("/nosuch/of/it") == searching.closed("/") == ""
+    assert " is closed: " in searching.closed(f"{inner}/config.json"), "to others"
+    monkeypatch.setattr(searching, "_is_open", lambda place: not place.endswith("closed"))
+    told = searching.closed(f"{inner}/config.json")
+    assert told == f"{tmp_path}/closed is closed: it belongs to uid {os.geteuid()}, with mode 0700"

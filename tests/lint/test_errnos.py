@@ -22,6 +22,8 @@ ANSWER = "becomes an answer of the doctor, with its errno"
 # (file, function) -> reason
 EXCEPTIONS = {
     ("_base/installation.py", "is_replaced"): WORDS,
+    ("_base/searching.py", "closed"): WORDS,
+    ("execute/remedies.py", "_is_bare"): WORDS,
     ("audit/host.py", "_of_plan"): WORDS,
     ("cgroup/files/freezer.py", "freeze"): UNDO,
     ("cgroup/drivers/cgroupfs.py", "Cgroupfs._give_back"): UNDO,

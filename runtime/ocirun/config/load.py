@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 #: Bytes.  The largest configs of engines are below 1 MiB; execve alone cannot take more than 6 MiB of args and env.
 SIZE_LIMIT = 16 << 20
 
-_ENOENT = 2
+_ENOENT, _EACCES, _ENOTDIR = 2, 13, 20
 _OF_IMAGE = "`ocirun bundle IMAGE DIR` makes a bundle of an image, see docs/bundles.md"
-_NO_BUNDLE = f"a bundle is a directory with a config.json in it; {_OF_IMAGE}"
+_NO_BUNDLE = f"a bundle is the directory of a config.json and a root file system; {_OF_IMAGE}"
 _KINDS = {
     0o040000: "a directory",
     0o010000: "a FIFO",
@@ -157,7 +157,7 @@ def read(path: str, *, bundle: str = "") -> bytes:
         except OSError as error:
             if bundle and not os.path.isdir(bundle):
                 raise _no_bundle(bundle, error) from None
-            remedy = _no_config() if bundle and error.errno == _ENOENT else ""
+            remedy = _no_config() if bundle and error.errno == _ENOENT else _closed(path, error)
             raise HostError.from_os(f"open {path}", error, call="open", remedy=remedy) from None
         status = os.fstat(held[0])
         kind = status.st_mode & 0o170000
@@ -199,10 +199,22 @@ def _no_bundle(bundle: str, error: OSError) -> HostError:
     try:
         os.stat(bundle)
     except OSError as reason:
-        return HostError.from_os(f"bundle {bundle}", reason, call="stat", remedy=_NO_BUNDLE)
+        remedy = _NO_BUNDLE if reason.errno == _ENOENT else _closed(bundle, reason)
+        return HostError.from_os(f"bundle {bundle}", reason, call="stat", remedy=remedy)
     error.filename = None  # config.json in it: the bundle is what is wrong
-    remedy = f"name the directory that holds it, and a config of another name with {option('config', 'FILE')}"
+    remedy = _closed(bundle, error)
+    if error.errno == _ENOTDIR:
+        remedy = f"name the directory that holds it, and a config of another name with {option('config', 'FILE')}"
     return HostError.from_os(f"bundle {bundle}", error, call="open", remedy=remedy)
+
+
+def _closed(path: str, error: OSError) -> str:
+    """Return which directory is in the way of who may not go on, "" for other errors."""
+    if error.errno != _EACCES:
+        return ""
+    from .._base.searching import closed
+
+    return closed(path)
 
 
 def _no_config() -> str:

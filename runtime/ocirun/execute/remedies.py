@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from errno import (
     EACCES,
     EEXIST,
@@ -16,13 +17,14 @@ from errno import (
     ENOTDIR,
     ENOTSUP,
     EPERM,
+    EROFS,
     ESRCH,
     EXDEV,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..plan.ops import Op
+    from ..plan.ops import Op, Plan
 
 
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
@@ -55,8 +57,16 @@ _REMEDIES = {
     ("new_overlay", "fsetxattr", ENOTSUP): "a tmpfs has the attributes that an overlay in a user namespace needs since "
     "Linux 6.6",
     ("new_overlay", "fsconfig", EPERM): "in a user namespace an overlay needs Linux 5.11",
-    ("open_root", "openat", ENOENT): "root.path must be a directory",
-    ("open_root", "openat", EACCES): "every directory above it must be searchable for the root of the user namespace",
+    ("open_root", "openat", ENOENT): "root.path must be a directory, absolute or below the bundle",
+    ("open_path", "mkdirat", EACCES): "make the mount point beforehand: the container's root may not write to its root "
+    "file system, which others own",
+    ("open_path", "mkdirat", EROFS): "make the mount point beforehand: the file system above it is read-only",
+    (
+        "propagate",
+        "mount",
+        EINVAL,
+    ): "/ of this process is no mount point, as after a plain chroot: `mount --bind DIR DIR` "
+    "before chroot makes it one",
     ("set_ids", "setresuid", EINVAL): "the id is not mapped in the user namespace",
     ("set_ids", "setresgid", EINVAL): "the id is not mapped in the user namespace",
     ("copy_up", "statx", ELOOP): "tmpcopyup copies trees of at most 64 levels of directories",
@@ -103,6 +113,7 @@ _DEADLINE = (
     "SCHED_DEADLINE needs CAP_SYS_NICE, and all processors of the machine or of an exclusive cpuset: "
     "resources.cpu.cpus and execCPUAffinity may leave none out"
 )
+_MAKES = ("open_path", "make_node", "make_link")
 _MOUNT_CALLS = ("fsopen", "fsconfig", "fsmount", "mount")
 
 
@@ -118,4 +129,53 @@ def usual(op: Op, call: str, errno: int) -> str:
         return "a name has at most 255 bytes, a path 4095"
     if op.name == "set_scheduler" and errno == EPERM and op.args["attr"][_POLICY] == _SCHED_DEADLINE:
         return _DEADLINE
+    if errno == EACCES and op.name in ("open_root", "clone_tree") and call in ("openat", "open_tree"):
+        return _closed(op.args["path"])
+    if op.name == "write_proc" and op.pointer.startswith("/linux/sysctl/") and errno == ENOENT:
+        return _parameter(op.args["path"])
     return _REMEDIES.get((op.name, call, errno), "")
+
+
+def _closed(path: str) -> str:
+    from .._base.searching import closed
+
+    found = closed(path)
+    rule = "every directory above it must be searchable for the root of the user namespace"
+    return f"{rule}: {found}" if found else rule
+
+
+def _parameter(path: str) -> str:
+    """Return the remedy for a parameter that is not there; its neighbours on the host have the same names."""
+    from .._base import near, procfile
+
+    folder, _, name = f"/proc/{path}".rpartition("/")
+    meant = near.did_you_mean(name, procfile.names(folder))
+    return meant or "this kernel has no such parameter, or not yet: some come with a module"
+
+
+def of_program(plan: Plan, op: Op, *, by_path: bool) -> str:
+    """Return what to say about a program that is not there.
+
+    by_path   it was looked for in the directories of PATH
+    """
+    root = next((one.args["path"] for one in plan.ops if one.name == "open_root" and one.args["path"] != "/"), "")
+    if root and _is_bare(root, plan):
+        return f"{root} has no files but mount points; `ocirun bundle IMAGE DIR` makes a bundle with those of an image"
+    if by_path:
+        return f"it was looked for in {op.args['search']} of the container's root file system"
+    return "programs are those in the container's root file system, not the host's"
+
+
+def of_hook(kind: str) -> str:
+    """Return what to say about a hook whose program is not there."""
+    where = "in the container" if kind == "startContainer" else "on the host"
+    return f"a {kind} hook is looked for {where}; a script also needs the interpreter that its first line names"
+
+
+def _is_bare(root: str, plan: Plan) -> bool:
+    """Return whether a root file system has nothing in it but what a plan makes there."""
+    made = {op.args["path"].strip("/").partition("/")[0] for op in plan.ops if op.name in _MAKES}
+    try:
+        return set(os.listdir(root)) <= made
+    except OSError:
+        return False

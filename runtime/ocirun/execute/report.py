@@ -73,7 +73,10 @@ def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) 
         # A descriptor of the operation's own, made from what one of its slots holds.
         names = [op.args[key] for key in ("source", "slot", "root") if op.args.get(key) in plan.slots]
         slot = plan.slots.index(names[0]) if names else -1
-    return from_progress(op, index, progress, ended, _holding(plan, index, slot))
+    error = from_progress(op, index, progress, ended, _holding(plan, index, slot))
+    if op.name == "find_program" and isinstance(error, ProgramError) and error.errno == ENOENT and not error.remedy:
+        error.remedy = remedies.of_program(plan, op, by_path=progress.fault == NOT_IN_PATH)
+    return error
 
 
 # Operations that put something into their slot; the runtime's `open_source` says what `receive_fd` gets.
@@ -280,6 +283,7 @@ def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) ->
         operation=op.name,
         call=call if progress.fault in (CALL, HOOK_EXEC) else "",
         errno=progress.errno if progress.fault in (CALL, HOOK_EXEC) else 0,
+        remedy=remedies.of_hook(kind) if progress.fault == HOOK_EXEC and progress.errno == ENOENT else "",
     )
     error.kind, error.hook_index, error.exit_code, error.output = kind, place, code, output
     return error
