@@ -87,7 +87,7 @@ def test_state(status: str, command: str) -> None:
     error = StateError("cannot do that", status=status).about("web", "/r")
     rows = dict(whereabouts.rows(error))
     assert (rows["container"], rows["status"], rows["state root"]) == ("web", status, "/r")
-    assert f"`ocirun {command} web`" in rows["remedy"]
+    assert f"`ocirun {command} web" in rows["remedy"]
     error.remedy = "its own"
     assert "remedy" not in dict(whereabouts.rows(error))
 

@@ -20,7 +20,7 @@ _SHOWN = 5
 # What can be done with a container in a status that forbids what was asked for.
 _NEXT = {
     "created": "`ocirun start {id}` starts its program",
-    "running": "`ocirun kill {id}` asks its program to end",
+    "running": "`ocirun exec {id} COMMAND` runs one more program in it, `ocirun kill {id}` asks its own to end",
     "paused": "`ocirun resume {id}` lets it go on",
     "stopped": "`ocirun delete {id}` removes it, and `ocirun run {id}` then starts anew",
 }

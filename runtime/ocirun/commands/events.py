@@ -67,7 +67,7 @@ def watch(record: Record, root: str, cgroup: Driver, interval: float) -> Iterato
     pidfd = records.open_init(record)
     if pidfd < 0:
         text = f"container with id {record.container_id} is not running"
-        raise StateError(text, status=records.STOPPED)
+        raise StateError(text, status=records.STOPPED).about(record.container_id, root)
     try:
         with cgroup:
             yield from events(record.container_id, cgroup, pidfd, interval, rdt_groups(record, root))

@@ -24,6 +24,7 @@ JSON_LIMIT = 8 << 20
 # Members of an archive of images. One of a root file system has more, and then it is none of these.
 _MEMBERS_MAX = 20000
 _ENOENT = 2
+_NOT_HERE = "ocirun fetches no images: name a file or a directory that `skopeo copy` or `podman save` has written"
 # Beneath the directory, and no link of /proc.
 _BENEATH = 8 | 2
 
@@ -147,7 +148,8 @@ def _open(source: Source, path: str, spool: str, limit: int) -> None:
         fd = source.hold(os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY))
         status = os.fstat(fd)
     except OSError as error:
-        raise HostError.from_os(source.path, error, call="open") from None
+        remedy = _NOT_HERE if error.errno == _ENOENT else ""
+        raise HostError.from_os(source.path, error, call="open", remedy=remedy) from None
     kind = status.st_mode & 0o170000
     if kind == 0o040000:
         return

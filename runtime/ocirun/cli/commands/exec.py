@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocirun.cli.options import TRACE
 from ocirun.cli.table import MANY, NUMBER, TEXT, Command, Option
-from ocirun.errors import OcirunError, UsageError
+from ocirun.errors import OcirunError, ProgramError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def execute(call: Call) -> int:
         return container.exec(described(call, container, call.values.arguments[1:]), exec_options(call))
     except OcirunError as error:
         error.message = f"exec failed: {error.message}"
+        if isinstance(error, ProgramError) and call.values.arguments[1:2] and call.values.arguments[1].startswith("-"):
+            error.remedy = "options stand before the ID"
         raise
 
 

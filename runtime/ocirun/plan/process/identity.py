@@ -84,7 +84,7 @@ def capabilities(
         for index, name in enumerate(block.get(which) or ()):
             number = c.CAPABILITIES.get(name)
             if number is None:
-                reason = "is not the name of a capability"
+                reason = f"is not the name of a capability{_meant(name)}"
             elif not kernel >> number & 1:
                 reason = "is not known to this kernel"
             elif not grantable >> number & 1:
@@ -243,3 +243,11 @@ def with_listen_fds(env: Sequence[str], count: int) -> list[str]:
 def expand_clone_flags(flags: int) -> list[str]:
     """Return the namespace types in a word of CLONE_NEW* flags, in the order of the OCI spec's list."""
     return [kind for kind, flag in c.NAMESPACE_FLAGS.items() if flags & flag]
+
+
+def _meant(name: str) -> str:
+    """Return `` (did you mean "CAP_KILL"?)``, "" where no name is near."""
+    from ..._base.near import did_you_mean
+
+    near = did_you_mean(name, c.CAPABILITIES)
+    return f" ({near})" if near else ""
