@@ -6,15 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocirun.cgroup.settings import translate
-from ocirun.cgroup.settings.device_rules import DEFAULTS
+from ocirun.cgroup.settings import translate, translation
+from ocirun.cgroup.settings.device_rules import DEFAULTS, v1_change
 from ocirun.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-    from ocirun.cgroup.settings import translation
 
 DEFAULT_WRITES = [
     ("devices.allow", value)
@@ -261,3 +259,41 @@ def test_the_kernel_decides_as_the_ordered_list_does(rules: list[dict[str, Any]]
             for minor in (0, 1, 3, 4):
                 for letter in "rwm":
                     assert kernel.permits(kind, major, minor, letter) == spec_permits(rules, kind, major, minor, letter)
+
+
+PLACES = [
+    (kind, major, minor, letter)
+    for kind in "bc"
+    for major in (0, 1, 3, 4, 5)
+    for minor in (0, 1, 3, 4)
+    for letter in "rwm"
+]
+
+
+@given(RULES, RULES)
+def test_a_change_without_a_gap(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> None:
+    result = translation.Translation(lambda controller, file: True, "")
+    try:
+        made, fresh = writes(old), writes(new)
+        v1_change(old, new, result)
+        changes = result.result()[0]
+    except ConfigError:
+        return
+    kernel, wanted = Kernel(), Kernel()
+    for file, value in made:
+        kernel.write(file, value)
+    for file, value in fresh:
+        wanted.write(file, value)
+    both = {place: kernel.permits(*place) for place in PLACES if kernel.permits(*place) == wanted.permits(*place)}
+    for setting in changes:
+        kernel.write(setting.file, setting.value)
+        assert {place: kernel.permits(*place) for place in both} == both
+    assert [kernel.permits(*place) for place in PLACES] == [wanted.permits(*place) for place in PLACES]
+    assert {key: access for key, access in kernel.exceptions.items() if access} == wanted.exceptions
+
+
+def test_a_change_of_the_rule_for_everything_is_refused_on_v1() -> None:
+    result = translation.Translation(lambda controller, file: True, "")
+    v1_change([DENY_ALL], [{"allow": True}], result)
+    with pytest.raises(ConfigError, match="without a gap"):
+        result.result()

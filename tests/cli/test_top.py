@@ -37,7 +37,7 @@ def test_a_row() -> None:
     assert (row.pids, row.pids_limit, row.read, row.written) == (3, 10, 1024, 4096)
     assert set(row.record()) == {
         *("id", "status", "pid", "cpuPercent", "cpuSeconds", "memory", "memoryLimit", "pids", "pidsLimit"),
-        *("ioRead", "ioWritten", "ioReadRate", "ioWriteRate"),
+        *("ioRead", "ioWritten", "ioReadRate", "ioWriteRate", "ioCostPercent", "deviceMemory", "misc"),
     }
 
 
@@ -51,7 +51,22 @@ def test_what_nobody_counts() -> None:
     row = Row("a", "running", 7, stats(memory={"usage": {"limit": 0}}))
     assert (row.memory, row.memory_limit) == (None, None)
     stopped = Row("a", "stopped", 0, None)
-    assert [value for value in stopped.record().values() if value not in ("a", "stopped", 0)] == [None] * 10
+    assert [value for value in stopped.record().values() if value not in ("a", "stopped", 0)] == [None] * 12 + [{}]
+
+
+def test_what_few_hosts_count() -> None:
+    more = stats(dmem={"vram0": {"usage": 1 << 20}, "vram1": {"usage": 1 << 20}}, misc={"sev": {"usage": 2}})
+    more["blkio"]["cost"] = [{"major": 8, "minor": 0, "usage": 500_000}, {"major": 8, "minor": 16, "usage": 1_000_000}]
+    before, after = Row("a", "running", 7, more), Row("a", "running", 7, more)
+    assert (after.io_cost, after.device_memory, after.misc) == (1.5, 2 << 20, {"sev": 2})
+    after.io_cost = 2.5
+    after.compare(before, 2.0)
+    assert after.io_cost_share == 50.0
+    head, line, plain = table.lines([after, Row("b", "running", 8, stats())])
+    assert head.split()[-6:] == ["IO", "COST", "%", "DEV", "MEM", "MISC"]
+    assert line.split()[-4:] == ["50.0", "2.0", "MiB", "sev=2"]
+    assert plain.split()[-3:] == ["-", "-", "-"]
+    assert "MISC" not in table.lines([Row("b", "running", 8, stats())])[0]
 
 
 def test_rates() -> None:

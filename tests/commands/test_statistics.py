@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ocirun.cgroup.usage import events
+from ocirun.cgroup.usage import events, v2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,3 +124,32 @@ def test_lists_of_numbers(text: str, expected: list[int]) -> None:
 
 def test_lines_that_are_no_devices() -> None:
     assert events.devices("Total 5\n\n8:0\nx:y Read 3\n8:0 a b c\n") == []
+
+
+def test_resources_by_name(tmp_path: Path) -> None:
+    texts = {
+        "misc.current": "sev 2\nsev_es 0\n",
+        "misc.max": "sev 5\nsev_es max\n",
+        "misc.peak": "sev 3\nsev_es 0\n",
+        "misc.events": "sev.max 7\nsev_es.max 0\n",
+        "dmem.current": "drm/0000:03:00.0/vram0 12550144\ndrm/0000:03:00.0/stolen 0\n",
+        "dmem.max": "drm/0000:03:00.0/vram0 max\ndrm/0000:03:00.0/stolen max\n",
+        "io.stat": "8:16 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0 cost.vrate=100.00 cost.usage=250 "
+        "cost.wait=1 cost.indebt=0 cost.indelay=0\n8:0 rbytes=1\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="ascii")
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        found = v2.usage_now(directory)
+        of_v1 = events.read_event({"misc": directory})
+    finally:
+        os.close(directory)
+    assert found["misc"] == {"sev": {"usage": 2, "limit": 5, "max": 3, "failcnt": 7}, "sev_es": {"usage": 0}}
+    assert of_v1["misc"] == found["misc"]
+    assert found["dmem"] == {
+        "drm/0000:03:00.0/vram0": {"usage": 12550144},
+        "drm/0000:03:00.0/stolen": {"usage": 0},
+    }
+    assert found["blkio"]["cost"] == [{"major": 8, "minor": 16, "usage": 250, "wait": 1, "indebt": 0, "indelay": 0}]
+    assert "misc" not in events.read_event({})

@@ -68,7 +68,8 @@ def box(tmp_path: Path) -> Iterator[Box]:
         {"pids": {"limit": 0}, "blockIO": {"weight": 0}},
         {"cpu": None, "memory": {"limit": None}},
         {"devices": [{"allow": False, "access": "rwm"}]},
-        {"devices": "nonsense"},
+        {"devices": [{"allow": False, "type": "a", "major": None, "access": "rwm"}]},
+        {"devices": []},
         {"memory": {"useHierarchy": True, "disableOOMKiller": False}},
     ],
 )
@@ -86,6 +87,8 @@ def test_nothing_asked_nothing_written(box: Box, wanted: dict[str, Any]) -> None
         ({"memory": {"limit": 1.0}}, "/memory/limit"),
         ({"memory": {"limit": -2}}, "/memory/limit"),
         ({"memory": []}, "/memory"),
+        ({"devices": "nonsense"}, "/devices"),
+        ({"devices": [{"allow": True, "type": "c", "access": "x"}]}, "/devices/0/access"),
         ({"cpu": {"shares": -1}}, "/cpu/shares"),
         ({"cpu": {"period": 100}}, "/cpu/period"),
         ({"cpu": {"idle": 2}}, "/cpu/idle"),
@@ -256,3 +259,25 @@ def test_damaged_saved_limits(box: Box, text: str) -> None:
 def test_what_undoes_a_setting(file: str, value: str, text: str, expected: str) -> None:
     setting = Setting(file.partition(".")[0], file, value, "/p")
     assert previous(setting, text).fields() == (setting.controller, file, expected, "/p")
+
+
+FULL = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rw"}]
+
+
+def test_device_rules(box: Box) -> None:
+    box.driver.files |= {"devices.allow": "", "devices.deny": ""}
+    wrote = box.update({"devices": FULL, "pids": {"limit": 7}})
+    assert wrote == [("pids.max", "7"), ("devices.allow", "c 1:11 rw")]
+    assert box.saved() == {"devices": FULL, "pids": {"limit": 7}}
+    assert box.update({"devices": FULL}) == [], "the same rules, as engines send them"
+    assert box.update({"devices": [{"allow": False, "access": "rwm"}]}) == [], "what engines send for none"
+    assert box.update({"devices": FULL[:1] * 2 + [{**FULL[1], "access": "r"}]}) == [("devices.deny", "c 1:11 w")]
+
+
+def test_device_rules_that_fail_leave_all_as_it_was(box: Box) -> None:
+    box.driver.files |= {"devices.allow": "", "devices.deny": ""}
+    box.driver.refused = {"devices.allow"}
+    with pytest.raises(HostError, match=r"devices\.allow"):
+        box.update({"devices": FULL, "pids": {"limit": 7}})
+    assert box.driver.files["pids.max"] == "max"
+    assert box.saved() == {}

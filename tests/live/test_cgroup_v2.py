@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -124,6 +125,35 @@ def test_devices(live: Case) -> None:
     # The defaults come last: full and zero are among them.
     out = live.output(bundle)
     assert "No space left" in out and "\\0" in out
+
+
+def test_device_rules_change_without_a_gap(live: Case) -> None:
+    """The program opens /dev/kmsg all the time, which all rules allow; another device comes and goes."""
+    script = "mknod /dev/k c 1 11; mknod /dev/p c 1 4; while :; do (: >/dev/k) || exit 1; done"
+    bundle = live.shell(script)
+    for kind in bundle.process["capabilities"].values():
+        kind += ["CAP_MKNOD", "CAP_SYS_RAWIO"]
+    always: list[dict[str, object]] = [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rw"},
+    ]
+    more = {"allow": True, "type": "c", "major": 1, "minor": 4, "access": "r"}
+    bundle.linux["resources"] = {"devices": always}
+    live.launch(bundle)
+    look = [
+        "exec",
+        bundle.id,
+        "/bin/sh",
+        "-c",
+        "while [ ! -e /dev/p ]; do sleep 0.01; done; (: </dev/p) 2>&1; echo end",
+    ]
+    path = f"{live.scratch}/rules"
+    for rules, allowed in ([always, False], [[*always, more], True], [always, False], [[{"allow": True}], True]):
+        with open(path, "w", encoding="ascii") as file:
+            json.dump({"devices": rules}, file)
+        live.command("update", "--resources", path, bundle.id).ok()
+        assert ("not permitted" not in live.command(*look).ok().out) is allowed
+    assert live.status(bundle) == "running"
 
 
 def test_exec_starts_in_the_group(live: Case) -> None:

@@ -318,3 +318,26 @@ def test_group_that_was_delegated_to_a_user(live: Case) -> None:
         for below in ("/engine", "/box", ""):
             if os.path.isdir(TOP + group + below):
                 os.rmdir(TOP + group + below)
+
+
+def test_device_rules_outlive_reloads(system: Manager) -> None:
+    """systemd is told nothing of devices, so it has nothing to set anew when it reads its units again."""
+    # /dev/kmsg is allowed, /dev/port is not.
+    script = "mknod /dev/k c 1 11; mknod /dev/p c 1 4; while :; do (: >/dev/k) || exit 1; done"
+    bundle = system.bundle(script)
+    for kind in bundle.process["capabilities"].values():
+        kind += ["CAP_MKNOD", "CAP_SYS_RAWIO"]
+    bundle.linux["resources"] = {
+        "devices": [
+            {"allow": False, "access": "rwm"},
+            {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rw"},
+        ]
+    }
+    system.make("create", bundle).ok()
+    system.command("start", bundle.id).ok()
+    for _ in range(10):
+        system.control("daemon-reload")
+    system.control("daemon-reexec")
+    look = "while [ ! -e /dev/p ]; do sleep 0.01; done; (: </dev/p) 2>&1; echo end"
+    assert "not permitted" in system.command("exec", bundle.id, "/bin/sh", "-c", look).ok().out
+    assert system.command("state", bundle.id).ok().json()["status"] == "running"

@@ -8,8 +8,9 @@ is no limit that the kernel knows: engines send zeros for "unset".
 from __future__ import annotations
 
 from .._base.jsonio import JsonError, dumps, loads
-from ..cgroup.settings import translate
+from ..cgroup.settings import device_rules, translate
 from ..cgroup.settings.previous_value import previous
+from ..cgroup.settings.translation import V2, Translation
 from ..config._tables import LIST, OBJECT, RESOURCES
 from ..config.check import Walk, without
 from ..config.rules import resources as rules
@@ -18,7 +19,7 @@ from ..state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -56,17 +57,19 @@ def update(directory: int, driver: Driver, wanted: object, *, source: str) -> li
     given, warnings = checked(_parsed(wanted, source) if isinstance(wanted, bytes) else wanted, source=source)
     old = saved(directory)
     new = merged(old, given)
+    rules = given.pop("devices", None)
     try:
         settings, more = _settings(driver, old, new, given)
+        devices = _Devices(driver, old.get("devices") or (), old.get("devices") or () if rules is None else rules)
     except ConfigError as error:
         raise refused(error.problems, source) from None
     if "limit" in given.get("memory", ()):
         _refuse_below_usage(driver, new["memory"])
-    undo = _write(driver, settings)
+    undo = _write(driver, settings, devices)
     try:
         store.write_file(directory, FILE, dumps(new).encode())
     except OSError as error:
-        failed = _take_back(driver, undo)
+        failed = _take_back(driver, undo, devices)
         raise HostError.from_os(f"save {FILE}", error, call="write", remedy=failed) from None
     return [problem.line() for problem in (*warnings, *more)]
 
@@ -74,12 +77,11 @@ def update(directory: int, driver: Driver, wanted: object, *, source: str) -> li
 def checked(wanted: object, *, source: str) -> tuple[dict[str, Any], list[Problem]]:
     """Return what the document asks for, and warnings.
 
-    Device rules are left out: engines send their deny-all with every update,
-    and the container keeps the rules that it has.  Keys may be in any case,
-    as encoding/json of Go reads them.
+    A rule that denies everything, and nothing else, is left out: engines send it with every update, and the container
+    keeps the rules that it has.  Keys may be in any case, as encoding/json of Go reads them.
     """
     document = _names(wanted, RESOURCES)
-    if isinstance(document, dict):
+    if isinstance(document, dict) and _is_unset(document.get("devices")):
         document.pop("devices", None)
     walk = Walk(unknown=True)
     walk.value(document, RESOURCES, rules.PLACE)
@@ -92,6 +94,18 @@ def checked(wanted: object, *, source: str) -> tuple[dict[str, Any], list[Proble
     if report.faults or any(not problem.warning for problem in problems):
         raise refused(problems, source)
     return _asked(document), problems
+
+
+def _is_unset(rules: Any) -> bool:
+    """Return whether these are the device rules that engines send for none."""
+    everything: Any = ({"allow": False, "access": "rwm"}, {"allow": False})
+    return not rules or (isinstance(rules, list) and all(_filled(rule) in everything for rule in rules))
+
+
+def _filled(rule: Any) -> Any:
+    return (
+        {key: value for key, value in rule.items() if value not in (None, "", "a")} if isinstance(rule, dict) else rule
+    )
 
 
 def _parsed(raw: bytes, source: str) -> Any:
@@ -169,6 +183,8 @@ def _merge(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if isinstance(value, dict):
             result[key] = _merge(old.get(key) or {}, value)
+        elif key == "devices":  # their order has a meaning
+            result[key] = value
         elif isinstance(value, list):
             names = _NAMED_BY.get(key, _DEVICE)
             fresh = [[entry.get(name) for name in names] for entry in value]
@@ -202,7 +218,7 @@ def saved(directory: int) -> dict[str, Any]:
     walk.value(resources, RESOURCES, "")
     if walk.report.problems:
         raise StateDamagedError(f"{FILE}: {walk.report.problems[0].line()}", remedy=store.remedy())
-    return {key: value for key, value in resources.items() if key != "devices"}
+    return dict(resources)
 
 
 def _settings(
@@ -248,13 +264,44 @@ def _refuse_below_usage(driver: Driver, memory: dict[str, Any]) -> None:
         )
 
 
-def _write(driver: Driver, settings: list[Setting]) -> list[Setting]:
+class _Devices:
+    """New device rules in the place of old ones, and the way back: nothing that both allow is denied meanwhile.
+
+    Raises ConfigError for rules that the group cannot hold.
+    """
+
+    def __init__(self, driver: Driver, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> None:
+        self._driver = driver
+        self._settings: list[Setting] = []
+        self._undo: list[Setting] = []
+        if list(old) == list(new):
+            return
+        for before, after, found in ((old, new, self._settings), (new, old, self._undo)):
+            result = Translation(driver.available, "")
+            if driver.kind == V2:
+                device_rules.v2(after, result)
+            else:
+                device_rules.v1_change(before, after, result)
+            found.extend(result.result()[0])
+
+    def change(self, *, back: bool = False) -> None:
+        """Put the rules in place, or take them back.  Raises HostError."""
+        settings = self._undo if back else self._settings
+        if self._driver.kind == V2:
+            for setting in settings:
+                self._driver.filter_devices(setting.value)
+        elif settings:
+            self._driver.apply(settings)
+
+
+def _write(driver: Driver, settings: list[Setting], devices: _Devices) -> list[Setting]:
     """Write the settings, or none; returns those that undo them.  Raises HostError."""
     undo = [previous(setting, driver.read(setting.controller, setting.file)) for setting in settings]
     try:
         driver.apply(settings)
+        devices.change()
     except HostError as error:
-        failed = _take_back(driver, undo)
+        failed = _take_back(driver, undo, devices)
         if error.pointer and error.pointer not in error.message:
             error.message = f"{error.pointer}: {error.message}"
         if failed:
@@ -263,9 +310,10 @@ def _write(driver: Driver, settings: list[Setting]) -> list[Setting]:
     return undo
 
 
-def _take_back(driver: Driver, undo: list[Setting]) -> str:
+def _take_back(driver: Driver, undo: list[Setting], devices: _Devices) -> str:
     """Undo what was written; what could not be, in words, or ""."""
     try:
+        devices.change(back=True)
         changed = []
         for setting in undo:
             now = previous(setting, driver.read(setting.controller, setting.file))

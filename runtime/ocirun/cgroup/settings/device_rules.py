@@ -11,14 +11,12 @@ will hold and refuses a list that it could not express.
 
 from __future__ import annotations
 
-from .translation import DEVICE_FILTER, UNIFIED
+from .translation import DEVICE_FILTER, UNIFIED, Translation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
-
-    from .translation import Translation
 
 ANY = -1
 _ALL = frozenset("rwm")
@@ -118,20 +116,52 @@ def program_lines(rules: Sequence[Rule]) -> str:
 
 def v1(rules: Sequence[Mapping[str, Any]], result: Translation) -> None:
     """Add writes to devices.allow and devices.deny that make the rules hold, and the defaults after them."""
+    start, steps, _ = _held(rules, result)
+    result.add("devices", _FILES[start.allow], "a", start.at)
+    for rule, key, access in steps:
+        _write(key, access, rule.allow, rule.at, result)
+
+
+def v1_change(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], result: Translation) -> None:
+    """Add writes that put new rules in the place of old ones, while what both allow stays allowed, and what both deny
+    stays denied: the exceptions that are new, then those that go.
+    """
+    before, _, had = _held(old, Translation(result.available, result.pointer))
+    after, _, wanted = _held(new, result)
+    if before.allow != after.allow:
+        # A write of "a" takes all exceptions away, and they come back one by one.
+        text = "cgroup v1 cannot go from rules that deny all others to rules that allow them, or back, without a gap"
+        result.problem("devices", text, expected=f"rules that begin by {'allow' if before.allow else 'deny'}ing all")
+        return
+    for key, access in wanted.items():
+        _write(key, access - had.get(key, frozenset()), not after.allow, "devices", result)
+    for key, access in had.items():
+        _write(key, access - wanted.get(key, frozenset()), after.allow, "devices", result)
+
+
+def _held(
+    rules: Sequence[Mapping[str, Any]], result: Translation
+) -> tuple[Rule, list[tuple[Rule, _Key, frozenset[str]]], _Exceptions]:
+    """Return the rule for everything, the changes to its exceptions in their order, and the exceptions in the end."""
     parsed = [Rule(False, "a", ANY, ANY, "rwm", "devices"), *parse(rules, result)]
     # What comes before a rule for everything has no effect any more.
     del parsed[: max(index for index, rule in enumerate(parsed) if rule.everything)]
     start = parsed.pop(0)
     parsed += [Rule(True, *default, "devices") for default in DEFAULTS]
-    result.add("devices", _FILES[start.allow], "a", start.at)
-    exceptions: dict[_Key, frozenset[str]] = {}
+    exceptions: _Exceptions = {}
+    steps = []
     for rule in parsed:
         for key in rule.numbers():
             widens = rule.allow != start.allow
             changes = _give(exceptions, key, rule) if widens else _take(exceptions, key, rule, result)
-            for (kind, major, minor), access in changes:
-                value = f"{kind} {number(major)}:{number(minor)} {_ordered(access)}"
-                result.add("devices", _FILES[rule.allow], value, rule.at)
+            steps += [(rule, changed, access) for changed, access in changes]
+    return start, steps, exceptions
+
+
+def _write(key: _Key, access: frozenset[str], allow: bool, at: str, result: Translation) -> None:
+    if access:
+        kind, major, minor = key
+        result.add("devices", _FILES[allow], f"{kind} {number(major)}:{number(minor)} {_ordered(access)}", at)
 
 
 def _give(exceptions: _Exceptions, key: _Key, rule: Rule) -> list[tuple[_Key, frozenset[str]]]:

@@ -14,7 +14,7 @@ from .v1 import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 _CPUSET = (
@@ -91,6 +91,7 @@ def read_event(tops: Mapping[str, int]) -> dict[str, Any]:
         "pids": filled({"current": files.number("pids.current"), "limit": max(files.number("pids.max"), 0)}),
         "blkio": filled({name: _blkio(files, sources) for name, sources in _BLKIO}),
         "hugetlb": _hugetlb(files),
+        **filled({"misc": named(files.text, "misc")}),
     }
 
 
@@ -183,6 +184,29 @@ def _hugetlb(files: Files) -> dict[str, Any]:
         entry = {"usage": files.number(name), "max": files.number(f"{start}.max_usage_in_bytes")}
         result[size] = {**filled(entry), "failcnt": files.number(f"{start}.failcnt")}
     return result
+
+
+def named(text: Callable[[str], str], controller: str) -> dict[str, Any]:
+    """Return what is used of each resource that a controller has by name: of ``misc`` and, on v2, ``dmem``.
+
+    text   returns the content of a file, "" for one that is not there
+    Files: ``NAME VALUE`` in current, max and (misc, Linux 6.11) peak; ``NAME.max COUNT`` in misc.events (Linux 5.16).
+    """
+    found = {}
+    columns = {column: _pairs(text(f"{controller}.{column}")) for column in ("current", "max", "peak", "events")}
+    for name, used in columns["current"].items():
+        entry = {"usage": used, "limit": columns["max"].get(name, -1), "max": columns["peak"].get(name, 0)}
+        entry["failcnt"] = columns["events"].get(f"{name}.max", 0)
+        if entry["limit"] < 0:
+            del entry["limit"]
+        found[name] = {"usage": used, **filled(entry)}
+    return found
+
+
+def _pairs(text: str) -> dict[str, int]:
+    """Return lines ``NAME VALUE`` with a number; "max" is -1."""
+    pairs = (line.rpartition(" ")[::2] for line in text.split("\n"))
+    return {name: value for name, word in pairs if name and (value := number(word)) is not None}
 
 
 def filled(entries: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Documentation/admin-guide/cgroup-v2.rst of the kernel.
 from __future__ import annotations
 
 from ..files import tree
-from .events import filled, numbers
+from .events import filled, named, numbers
 from .v1 import TOLD, number
 
 TYPE_CHECKING = False
@@ -101,6 +101,7 @@ def usage_now(top: int) -> dict[str, Any]:
         "pids": filled({"current": files.number("pids.current"), "limit": max(files.number("pids.max"), 0)}),
         "blkio": _blkio(files),
         "hugetlb": _hugetlb(files),
+        **filled({controller: named(files.text, controller) for controller in ("misc", "dmem")}),
     }
 
 
@@ -157,7 +158,20 @@ def _blkio(files: _Files) -> dict[str, Any]:
             for key, operation in keys
             if values.get(key, "").isdigit()
         ]
+    result["cost"] = _cost(lines)
     return {**filled(result), **_pressure(files, "io")}
+
+
+def _cost(lines: list[tuple[int, int, dict[str, str]]]) -> list[dict[str, int]]:
+    """Return what io.cost has counted for each device, in microseconds of the device's time (block/blk-iocost.c):
+    ``cost.usage``, ``wait`` for budget, ``indebt`` and ``indelay``; nothing where it is off.
+    """
+    found = []
+    for major, minor, values in lines:
+        costs = {key[5:]: int(value) for key, value in values.items() if key.startswith("cost.") and value.isdigit()}
+        if costs:
+            found.append({"major": major, "minor": minor, **costs})
+    return found
 
 
 def _hugetlb(files: _Files) -> dict[str, Any]:

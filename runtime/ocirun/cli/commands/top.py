@@ -24,7 +24,8 @@ COMMAND = Command(
     description="""\
 Shows all containers below the state root with what they use: processor time in percent of one processor, memory and
 its limit, processes and threads and their limit, bytes read from and written to block devices in a second. Memory is
-without the part of the file cache that the kernel would give up first.
+without the part of the file cache that the kernel would give up first. Where the host counts them, there are the
+time of block devices by io.cost, in percent, the memory of devices (dmem), and what is used of the controller misc.
 
 On a terminal the table is renewed until q or ^C is typed; c, m, p, i and n sort it by CPU, memory, processes, I/O
 and name. Otherwise it is printed once, after one interval, as rates need two looks.

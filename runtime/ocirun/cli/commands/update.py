@@ -34,7 +34,8 @@ stays as it is, and so does what is 0, except --cpu-burst and --cpu-idle. The co
 A SIZE is a number of bytes, with k, m, g, t or p behind it of 1024, 1024*1024 bytes and so on, or -1 for no limit.
 
 FILE of --resources holds the object that config.json has as linux.resources, or as much of it as is to change;
-with it the other options are ignored. Its rules for devices are ignored too: the container keeps those it has.""",
+with it the other options are ignored. Rules for devices replace those that the container has, at once, and
+without a moment in which a device that both allow is denied; a rule alone that denies everything changes nothing.""",
     options=(
         Option(
             "resources", "r", kind=TEXT, metavar="FILE", help="read the limits as JSON from FILE, - is standard input"

@@ -30,14 +30,22 @@ class Row:
     pids, pids_limit       processes and threads
     read, written          bytes from and to block devices since its start
     read_rate, write_rate  bytes a second since the sample before; None in the first
+    io_cost       time of block devices by io.cost since its start, in seconds
+    io_cost_share          the same since the sample before, in percent of one device's time
+    device_memory memory of devices in bytes (the controller dmem)
+    misc          what is used by name of the controller misc
     """
 
     __slots__ = (
         "cpu",
         "cpu_seconds",
+        "device_memory",
         "id",
+        "io_cost",
+        "io_cost_share",
         "memory",
         "memory_limit",
+        "misc",
         "pid",
         "pids",
         "pids_limit",
@@ -62,6 +70,10 @@ class Row:
         self.written: int | None = None
         self.read_rate: float | None = None
         self.write_rate: float | None = None
+        self.io_cost: float | None = None
+        self.io_cost_share: float | None = None
+        self.device_memory: int | None = None
+        self.misc: dict[str, int] = {}
         if stats is not None:
             self._fill(stats)
 
@@ -84,6 +96,11 @@ class Row:
         blocks = (stats.get("blkio") or {}).get("ioServiceBytesRecursive") or ()
         self.read = _sum(blocks, "read")
         self.written = _sum(blocks, "write")
+        if costs := (stats.get("blkio") or {}).get("cost"):
+            self.io_cost = sum(entry.get("usage", 0) for entry in costs) / 1e6
+        if regions := stats.get("dmem"):
+            self.device_memory = sum(entry["usage"] for entry in regions.values())
+        self.misc = {name: entry["usage"] for name, entry in (stats.get("misc") or {}).items()}
 
     def compare(self, before: Row, seconds: float) -> None:
         """Set what is a rate, from a sample that is `seconds` older."""
@@ -93,6 +110,8 @@ class Row:
             self.read_rate = max(self.read - before.read, 0) / seconds
         if self.written is not None and before.written is not None:
             self.write_rate = max(self.written - before.written, 0) / seconds
+        if self.io_cost is not None and before.io_cost is not None:
+            self.io_cost_share = max(self.io_cost - before.io_cost, 0.0) / seconds * 100
 
     def record(self) -> dict[str, Any]:
         """Return the row as plain values, the form of ``ocirun top --json``."""
@@ -110,6 +129,9 @@ class Row:
             "ioWritten": self.written,
             "ioReadRate": self.read_rate,
             "ioWriteRate": self.write_rate,
+            "ioCostPercent": self.io_cost_share,
+            "deviceMemory": self.device_memory,
+            "misc": self.misc,
         }
 
 

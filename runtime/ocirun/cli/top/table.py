@@ -21,6 +21,8 @@ ORDERS: dict[str, tuple[str, Callable[[Row], float]]] = {
 NAMES = {name: key for key, (name, _) in ORDERS.items()}
 
 _HEAD = ("ID", "STATUS", "CPU %", "MEMORY", "LIMIT", "MEM %", "PIDS", "LIMIT", "READ/s", "WRITE/s")
+# What few hosts count; shown if it is counted for some container.
+_RARE = ("IO COST %", "DEV MEM", "MISC")
 _LEFT = 2  # columns that are aligned to the left
 _GAP = "  "
 _ID_LEAST = 8
@@ -38,8 +40,12 @@ def lines(rows: list[Row], *, width: int = 0) -> list[str]:
     width   columns of the screen; ids are cut, then columns left out at the right, until it is enough.  0 for
             any width
     """
-    cells = [list(_HEAD), *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
+    cells = [[*_HEAD, *_RARE], *(_cells(row) for row in rows)]
+    for column in reversed(range(len(_HEAD), len(cells[0]))):
+        if all(line[column] == "-" for line in cells[1:]):
+            for line in cells:
+                del line[column]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     shown = len(widths)
     if width:
         while shown > _LEFT and _ID_LEAST + sum(widths[1:shown]) + len(_GAP) * (shown - 1) > width:
@@ -72,6 +78,9 @@ def _cells(row: Row) -> list[str]:
         count(row.pids_limit),
         size(row.read_rate),
         size(row.write_rate),
+        decimal(row.io_cost_share),
+        size(row.device_memory),
+        ",".join(f"{visible(name)}={used}" for name, used in row.misc.items()) or "-",
     ]
 
 
