@@ -113,8 +113,10 @@ int op_fix_stdio(struct executor *x, const struct fix_stdio_args *a)
 		} else {
 			struct statx st;
 
-			/* Not ours, or on a read-only or foreign file system: it stays as it is. */
-			if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_UID, &st) == 0 && st.stx_uid != a->uid)
+			/* Not ours, or on a read-only or foreign file system: it stays as it is.  So does a file
+			 * that is only read: whoever gives it did not give it away. */
+			if (SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_UID | STATX_TYPE, &st) == 0 &&
+			    st.stx_uid != a->uid && !(fd == 0 && (st.stx_mode & S_IFMT) == S_IFREG))
 				SYS3(x, __NR_fchown, fd, a->uid, ~0u);
 		}
 	}

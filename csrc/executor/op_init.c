@@ -16,6 +16,7 @@
 #define SIGNAL_CHILD 17
 #define SIGNAL_KILL 9
 #define POLLIN 1
+#define POLLHUP 16
 
 enum { SIGNALS, EXECUTED, SOCKET, CALLER, WATCHED };
 
@@ -24,6 +25,7 @@ struct init {
 	uint32_t index;
 	long program;	/* its pid in our namespace */
 	int ends_with_caller;
+	int keeps;	/* in a container of others: of what is here only the program, and what it has started, is ours */
 	int status;	/* as wait(2) gives it */
 	int ended, late;
 	int64_t begin, end; /* nanoseconds, CLOCK_MONOTONIC; end 0: no deadline */
@@ -53,7 +55,10 @@ static void report(struct executor *x, struct init *i, uint32_t kind)
 {
 	struct init_report r = { .index = i->index, .kind = kind, .status = i->status, .late = (uint32_t)i->late,
 				 .nanoseconds = (uint64_t)(time_now(x) - i->begin) };
+	long usage[18] = { 0 }; /* struct rusage: two times, then the largest resident set in KiB */
 
+	if (kind == INIT_ENDED && SYS2(x, __NR_getrusage, -1 /* RUSAGE_CHILDREN */, usage) == 0)
+		r.resident = (uint64_t)usage[4] << 10;
 	if (i->watched[SOCKET].fd >= 0)
 		sync_send(x, i->watched[SOCKET].fd, &r, sizeof(r), -1);
 }
@@ -77,9 +82,25 @@ static int reap(struct executor *x, struct init *i, uint64_t flags)
 	}
 }
 
+/* The program has ended, or its time has.  What it has started has this process for a parent by now, or will have; to
+ * end that is the runtime's, which can list it. */
+_Noreturn static void finish_keeping(struct executor *x, struct init *i)
+{
+	if (!i->ended)
+		SYS2(x, __NR_kill, i->program, SIGNAL_KILL);
+	while (!i->ended && reap(x, i, 0))
+		;
+	report(x, i, INIT_ENDED);
+	while (reap(x, i, 0))
+		;
+	kernel_exit(i->status & 0x7f ? 128 + (i->status & 0x7f) : i->status >> 8 & 0xff);
+}
+
 /* The program has ended, or its time has: all others go, and then this process. */
 _Noreturn static void finish(struct executor *x, struct init *i)
 {
+	if (i->keeps)
+		finish_keeping(x, i);
 	for (int more = 1; more;) {
 		SYS2(x, __NR_kill, -1, SIGNAL_KILL);
 		more = reap(x, i, 0);
@@ -98,10 +119,10 @@ static void pass_signals(struct executor *x, struct init *i)
 	reap(x, i, WNOHANG);
 }
 
-/* The runtime's end of the socket is closed.  It has no messages for us. */
+/* The runtime's end of the socket is closed, or will say nothing more: so it ends the program.  It has no messages. */
 static void lose_caller(struct executor *x, struct init *i)
 {
-	if (i->ends_with_caller)
+	if (i->ends_with_caller || (i->keeps && !(i->watched[SOCKET].revents & POLLHUP)))
 		finish(x, i);
 	quiet_close(i->watched[SOCKET].fd);
 	i->watched[SOCKET].fd = -1;
@@ -140,7 +161,8 @@ _Noreturn static void stay(struct executor *x, struct init *i)
  * Either may be SLOT_LIMIT.  Goes on in the child, which executes the program. */
 int op_fork_program(struct executor *x, const struct fork_program_args *a)
 {
-	struct init i = { .index = x->index, .ends_with_caller = a->caller < SLOT_LIMIT, .begin = time_now(x) };
+	struct init i = { .index = x->index, .ends_with_caller = a->caller < SLOT_LIMIT, .keeps = (int)a->keeps,
+			  .begin = time_now(x) };
 	long action[4] = { 0, 0, 0, 0 };
 	uint64_t all = ~0ull;
 	int ends[2] = { -1, -1 }, signals, r;
@@ -153,6 +175,8 @@ int op_fork_program(struct executor *x, const struct fork_program_args *a)
 	if (signals < 0)
 		return signals;
 	r = (int)SYS2(x, __NR_pipe2, ends, O_CLOEXEC);
+	if (r == 0 && i.keeps)
+		r = (int)SYS5(x, __NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	if (r == 0)
 		i.program = r = (int)SYS5(x, __NR_clone, SIGNAL_CHILD, 0, 0, 0, 0);
 	if (r > 0) {

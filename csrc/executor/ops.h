@@ -130,6 +130,7 @@ struct init_report {
 	int32_t status; /* as wait(2) gives it */
 	uint32_t late;	/* its time was over */
 	uint64_t nanoseconds; /* since it was forked, CLOCK_MONOTONIC */
+	uint64_t resident;    /* bytes: the largest resident set of one process that was waited for */
 };
 
 /* To a container that was made ahead; with it come the program as a plan of one operation, and its streams. */

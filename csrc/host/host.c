@@ -39,7 +39,7 @@ static int begin(struct host *shown)
 	shown->start_in = shown->epoll = -1;
 	for (int i = 0; i < HELD; i++)
 		h->held[i] = -1;
-	h->start_in = h->epoll = h->timer = -1;
+	h->start_in = h->epoll = h->timer = h->processor = -1;
 	h->ours[0] = h->ours[1] = h->theirs[0] = h->theirs[1] = h->theirs[2] = -1;
 	for (int i = 0; i < 2; i++) {
 		shown->output[i].kept = h->first[i];

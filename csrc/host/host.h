@@ -18,6 +18,7 @@
 #define USAGE_LIMIT 24576
 #define P_PIDFD 3 /* waitid(2) */
 #define FIRST_OUTPUT 8192
+#define CHUNK 65536 /* of an output, read at once */
 #define HELD 5 /* removing a state directory takes four, a module that words an error two */
 
 /* The container's cgroup in one hierarchy. */
@@ -31,7 +32,7 @@ struct group {
 };
 
 /* What a group needs besides its directory; runtime/ocirun/cgroup/drivers/cgroupfs.py has the same numbers. */
-enum group_kind { GROUP_CPUSET = 1, GROUP_FREEZER = 2, GROUP_UNIFIED = 4 };
+enum group_kind { GROUP_CPUSET = 1, GROUP_FREEZER = 2, GROUP_UNIFIED = 4, GROUP_BELOW = 8 /* in one of ours */ };
 
 /* What takes back what was made, last first. */
 enum undo_kind { UNDO_STATE = 1, UNDO_GROUP, UNDO_PROCESS };
@@ -58,11 +59,16 @@ struct host_side {
 	int owner;	/* the process that has begun: in one that was forked off nothing is taken back */
 	int started, ended; /* init has said that the program runs; how it ended */
 	int gone;	/* the first process has ended */
+	int over;	/* the timer has run off */
 	int epoll, timer;
+	int processor;	/* the file with the container's processor time, or -1 */
+	int64_t used, pause, look; /* of it, nanoseconds: at the last look; between two; when the next is due */
+	int counted[2], rest[2]; /* bytes that the program has left in its outputs */
 	int ours[2], theirs[3]; /* ends of the program's streams, or -1 */
 	struct executor x;
 	char usage[USAGE_LIMIT];
 	char first[2][FIRST_OUTPUT]; /* of each output; what is longer is allocated */
+	char more[2][FIRST_OUTPUT];  /* what is read and not kept */
 };
 
 /* op_state.c */
@@ -79,8 +85,9 @@ int group_write(struct executor *x, int directory, const char *file, const char 
 /* op_process.c */
 int process_end(struct host_side *h);
 
-/* op_run.c */
+/* op_streams.c */
 void streams_close(struct host_side *h);
+long stream_take(struct host_side *h, int number, size_t most);
 
 int undo_push(struct host_side *h, enum undo_kind kind, uint32_t number);
 

@@ -185,7 +185,7 @@ int host_make_cgroup(struct host_side *h, const struct make_cgroup_args *a)
 
 	if (!g || h->shown->asked)
 		return ask(h);
-	if (!h->looked) {
+	if (!h->looked && h->shown->directory >= 0) {
 		/* Whoever finds the record of a creation that was killed must know that all of them are ours. */
 		r = state_link(h, "looked", "none");
 		if (r < 0)
@@ -217,7 +217,56 @@ int host_make_cgroup(struct host_side *h, const struct make_cgroup_args *a)
 	return r;
 }
 
-/* The file of a v1 group to which a thread writes "0" to join. */
+/* What is left of a path below the container's group of v2, NULL where that was not made here. */
+static const char *below(struct host_side *h, const char *path, struct group **found)
+{
+	for (uint32_t i = 0; i < h->group_count; i++) {
+		struct group *g = &h->group[i];
+		const char *rest = path + text_length(g->path);
+
+		if (!(g->kind & GROUP_UNIFIED) || g->directory < 0 || !text_starts(path, g->path))
+			continue;
+		if (*rest && *rest != '/')
+			continue;
+		*found = g;
+		return *rest ? rest + 1 : rest;
+	}
+	return NULL;
+}
+
+/* Another group in it: gone before that one is. */
+int host_make_subgroup(struct host_side *h, const struct make_subgroup_args *a)
+{
+	struct executor *x = &h->x;
+	const char *path = plan_text(x, a->path), *name;
+	struct group *top, *g = &h->group[h->group_count];
+	struct statx st;
+	int r;
+
+	if (!path || h->group_count == GROUP_LIMIT)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	name = below(h, path, &top);
+	if (!name)
+		return HOST_ASK;
+	*g = (struct group){ .name = a->path, .path = path, .kind = GROUP_BELOW, .parent = -1, .directory = -1 };
+	r = (int)SYS3(x, __NR_mkdirat, top->directory, name, 0755);
+	if (r < 0)
+		return r;
+	h->group_count++;
+	r = undo_push(h, UNDO_GROUP, h->group_count - 1);
+	if (r < 0)
+		return r;
+	g->directory = r = (int)SYS4(x, __NR_openat, top->directory, name,
+				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_statx, g->directory, "", AT_EMPTY_PATH, STATX_INO | STATX_MODE, &st);
+	if (r < 0)
+		return r;
+	g->inode = st.stx_ino;
+	return (st.stx_mode & 0777) == 0755 ? 0 : (int)SYS2(x, __NR_fchmod, g->directory, 0755);
+}
+
+/* The file of a group to which a thread writes "0" to join. */
 int host_open_cgroup(struct host_side *h, const struct open_cgroup_args *a)
 {
 	struct executor *x = &h->x;
@@ -226,24 +275,28 @@ int host_open_cgroup(struct host_side *h, const struct open_cgroup_args *a)
 
 	if (!g || g->directory < 0)
 		return HOST_ASK;
-	fd = (int)SYS4(x, __NR_openat, g->directory, "tasks", O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	fd = (int)SYS4(x, __NR_openat, g->directory, g->kind & GROUP_UNIFIED ? "cgroup.procs" : "tasks",
+		       O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0);
 	return fd < 0 ? fd : slot_set(x, a->slot, fd);
 }
 
 int host_start_in_cgroup(struct host_side *h, const struct start_in_cgroup_args *a)
 {
 	struct executor *x = &h->x;
-	const char *path = plan_text(x, a->path);
+	const char *path = plan_text(x, a->path), *name;
+	struct group *g;
 
 	if (!path)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
-	for (uint32_t i = 0; i < h->group_count; i++) {
-		if (!(h->group[i].kind & GROUP_UNIFIED) || h->group[i].directory < 0)
-			continue;
-		h->start_in = (int)SYS3(x, __NR_fcntl, h->group[i].directory, F_DUPFD_CLOEXEC, 0);
-		return h->start_in < 0 ? h->start_in : 0;
-	}
-	return HOST_ASK;
+	name = below(h, path, &g);
+	if (!name)
+		return HOST_ASK;
+	if (*name)
+		h->start_in = (int)SYS4(x, __NR_openat, g->directory, name,
+					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	else
+		h->start_in = (int)SYS3(x, __NR_fcntl, g->directory, F_DUPFD_CLOEXEC, 0);
+	return h->start_in < 0 ? h->start_in : 0;
 }
 
 /* The rest, removal and all, is the interpreter's. */

@@ -1,70 +1,21 @@
-/* The course of the program: its streams, its time, its end. */
+/* The course of the program: its start, its time, its end. */
 #include "host.h"
 
 #include <linux/eventpoll.h>
 #include <linux/fcntl.h>
 #include <linux/wait.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define WATCH_OUT 0 /* and 1: error */
 #define WATCH_SOCKET 2
 #define WATCH_PROCESS 3
 #define WATCH_TIME 4
-#define CHUNK 65536
 #define CLOCK_MONOTONIC 1
 #define MILLION 1000000
+#define BILLION 1000000000
+#define FIONREAD 0x541B
+#define LOOK_LEAST (4 * MILLION) /* nanoseconds between two looks at processor time */
+#define LOOK_MOST (32 * MILLION)
 #define GRACE 2000 /* milliseconds that an init has to keep the time itself */
-
-int host_open_streams(struct host_side *h)
-{
-	struct executor *x = &h->x;
-	const char *input = h->shown->input;
-	size_t left = h->shown->input_size;
-	long r;
-
-	/* A file: nobody has to feed it, and it has an end. */
-	if (left)
-		r = SYS2(x, __NR_memfd_create, "stdin", 1 /* MFD_CLOEXEC */);
-	else
-		r = SYS4(x, __NR_openat, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC, 0);
-	if (r < 0)
-		return (int)r;
-	h->theirs[0] = (int)r;
-	while (left) {
-		r = SYS3(x, __NR_write, h->theirs[0], input, left);
-		if (r < 0)
-			return (int)r;
-		input += r;
-		left -= (size_t)r;
-	}
-	if (h->shown->input_size)
-		r = SYS3(x, __NR_lseek, h->theirs[0], 0, 0);
-	if (r < 0)
-		return (int)r;
-	for (int i = 0; i < 2; i++) {
-		int ends[2];
-
-		r = SYS2(x, __NR_pipe2, ends, O_CLOEXEC);
-		if (r < 0)
-			return (int)r;
-		h->ours[i] = ends[0];
-		h->theirs[i + 1] = ends[1];
-	}
-	for (int i = 0; i < 3; i++)
-		h->shown->stdio[i] = h->theirs[i];
-	return 0;
-}
-
-void streams_close(struct host_side *h)
-{
-	for (int i = 0; i < 3; i++)
-		let_go(&h->theirs[i]);
-	for (int i = 0; i < 2; i++)
-		let_go(&h->ours[i]);
-	let_go(&h->epoll);
-	let_go(&h->timer);
-}
 
 /* What an init says of the program; 0: nothing for now. */
 static int take_report(struct host_side *h, int flags)
@@ -78,7 +29,9 @@ static int take_report(struct host_side *h, int flags)
 	if (report.kind == INIT_ENDED) {
 		h->ended = 1;
 		h->shown->status = report.status;
-		h->shown->late = (int)report.late;
+		h->shown->resident = report.resident;
+		if (report.late && !h->shown->late)
+			h->shown->late = END_TIME;
 		h->shown->nanoseconds = report.nanoseconds;
 	}
 	return (int)report.kind;
@@ -88,7 +41,7 @@ static int take_report(struct host_side *h, int flags)
 static int send_program(struct host_side *h)
 {
 	struct executor *x = &h->x;
-	struct program_message m = { .lifetime = h->shown->lifetime, .streams = h->shown->input_size ? 7 : 6 };
+	struct program_message m = { .lifetime = h->shown->lifetime, .streams = 6 };
 	struct {
 		size_t length;
 		int level, type, fd[4];
@@ -105,6 +58,8 @@ static int send_program(struct host_side *h)
 	} message = { .io = &io, .io_count = 1, .control = &c };
 	int count = 1, r = 0;
 
+	if (h->shown->input_size || h->shown->given[0] >= 0)
+		m.streams |= 1;
 	note_call(h, __NR_memfd_create, (long)"program");
 	c.fd[0] = ocirun_sealed_fd("program", h->shown->program, h->shown->program_size);
 	if (c.fd[0] < 0)
@@ -113,7 +68,7 @@ static int send_program(struct host_side *h)
 		if (!(m.streams >> i & 1))
 			continue;
 		/* As fix_stdio does for others: the program may open it again by its name. */
-		if (h->shown->stream_uid > 0)
+		if (h->shown->stream_uid > 0 && !(i == 0 && h->shown->given[0] >= 0))
 			r = (int)SYS3(x, __NR_fchown, h->theirs[i], h->shown->stream_uid, -1);
 		if (r < 0)
 			break;
@@ -199,18 +154,125 @@ static int forget(struct host_side *h, int fd)
 	return (int)SYS4(&h->x, __NR_epoll_ctl, h->epoll, EPOLL_CTL_DEL, fd, &event);
 }
 
-/* `milliseconds` from the program's start. */
-static int set_timer(struct host_side *h, uint64_t milliseconds)
+/* The next look at the clock and at the counter of processor time: `at`, nanoseconds of CLOCK_MONOTONIC. */
+static int set_timer(struct host_side *h, int64_t at)
 {
-	int64_t at = h->begin + (int64_t)milliseconds * MILLION;
-	int64_t when[4] = { 0, 0, at / (1000 * MILLION), at % (1000 * MILLION) };
+	int64_t when[4] = { 0, 0, at / BILLION, at % BILLION };
+	int r;
 
+	if (h->timer < 0) {
+		r = (int)SYS2(&h->x, __NR_timerfd_create, CLOCK_MONOTONIC, O_CLOEXEC);
+		if (r < 0)
+			return r;
+		h->timer = r;
+		r = watch(h, h->timer, WATCH_TIME);
+		if (r < 0)
+			return r;
+	}
 	return (int)SYS4(&h->x, __NR_timerfd_settime, h->timer, 1 /* TFD_TIMER_ABSTIME */, when, 0);
 }
 
-static int begin_to_watch(struct host_side *h)
+/* Processor time of the group, nanoseconds: cpuacct.usage is that number, cpu.stat begins with it in microseconds. */
+static int64_t processor_time(struct host_side *h)
+{
+	static const char first[] = "usage_usec ";
+	char text[64];
+	int64_t found = 0;
+	long n = SYS4(&h->x, __NR_pread64, h->processor, text, sizeof(text) - 1, 0);
+	const char *at = text;
+	int scale = 1;
+
+	if (n < 0)
+		return n;
+	text[n] = 0;
+	if (text_starts(text, first)) {
+		at += sizeof(first) - 1;
+		scale = 1000;
+	}
+	for (; *at >= '0' && *at <= '9'; at++)
+		found = found * 10 + (*at - '0');
+	return found * scale;
+}
+
+/* Whether its processor time is over.  It cannot be before the rest is used on all processors at once: so long nobody
+ * looks, and longer while it uses none. */
+static int is_used_up(struct host_side *h, int64_t now)
+{
+	int64_t used = processor_time(h), left, pause, longer;
+
+	if (used < 0)
+		return (int)used;
+	if ((uint64_t)used >= h->shown->processor_limit)
+		return 1;
+	left = (int64_t)h->shown->processor_limit - used;
+	pause = left / (h->shown->processors > 0 ? h->shown->processors : 1);
+	if (pause < LOOK_LEAST)
+		pause = LOOK_LEAST;
+	longer = 2 * h->pause < LOOK_MOST ? 2 * h->pause : LOOK_MOST;
+	if (used == h->used && pause < longer)
+		pause = longer;
+	h->used = used;
+	h->pause = pause;
+	h->look = now + pause;
+	return 0;
+}
+
+static int64_t deadline(struct host_side *h)
+{
+	return h->begin + (int64_t)(h->shown->lifetime + (h->shown->has_init ? GRACE : 0)) * MILLION;
+}
+
+/* Arm the timer for what comes first. */
+static int wait_on(struct host_side *h)
+{
+	if (!h->shown->lifetime && !h->shown->processor_limit)
+		return 0;
+	if (!h->shown->processor_limit || (h->shown->lifetime && deadline(h) < h->look))
+		return set_timer(h, deadline(h));
+	return set_timer(h, h->look);
+}
+
+/* End it for a limit that is kept here.  An init does it, and tells how; the caller comes in where there is none, and
+ * where an init does not answer. */
+static int end_for(struct host_side *h, enum host_end why)
+{
+	int r;
+
+	if (h->shown->late)
+		return 0;
+	h->shown->late = (int)why;
+	if (h->gone || h->ended)
+		return 0;
+	if (!h->shown->has_init)
+		return HOST_LATE;
+	r = (int)SYS2(&h->x, __NR_shutdown, h->shown->sync, 1 /* SHUT_WR */);
+	return r < 0 && r != -ENOTCONN ? r : set_timer(h, time_now(&h->x) + (int64_t)GRACE * MILLION);
+}
+
+/* The timer has run off. */
+static int judge_time(struct host_side *h)
+{
+	int64_t now = time_now(&h->x);
+	int r = 0;
+
+	if (h->shown->late)
+		return HOST_LATE;
+	if (h->shown->processor_limit && now >= h->look) {
+		r = is_used_up(h, now);
+		if (r)
+			return r < 0 ? r : end_for(h, END_PROCESSOR);
+	}
+	if (h->shown->lifetime && now >= deadline(h)) {
+		h->shown->late = END_TIME;
+		return HOST_LATE;
+	}
+	return wait_on(h);
+}
+
+static int begin_to_watch(struct host_side *h, const struct serve_args *a)
 {
 	struct executor *x = &h->x;
+	const char *file = plan_text(x, a->processor);
 	int r = (int)SYS1(x, __NR_epoll_create1, O_CLOEXEC);
 
 	if (r < 0)
@@ -222,65 +284,37 @@ static int begin_to_watch(struct host_side *h)
 	for (int i = 0; i < 2 && r == 0; i++)
 		if (h->ours[i] >= 0)
 			r = watch(h, h->ours[i], WATCH_OUT + (uint64_t)i);
-	if (r < 0 || !h->shown->lifetime)
-		return r;
-	r = (int)SYS2(x, __NR_timerfd_create, CLOCK_MONOTONIC, O_CLOEXEC);
-	if (r < 0)
-		return r;
-	h->timer = r;
-	r = set_timer(h, h->shown->lifetime + (h->shown->has_init ? GRACE : 0));
-	return r < 0 ? r : watch(h, h->timer, WATCH_TIME);
-}
-
-/* Keep what is read up to the limit, and read on; 0 at the end of the stream. */
-static int take_output(struct host_side *h, int number)
-{
-	struct host_stream *s = &h->shown->output[number];
-	size_t room = s->limit - s->size < CHUNK ? s->limit - s->size : CHUNK;
-	char more[CHUNK / 4];
-	long r;
-
-	if (room > s->room - s->size && s->room - s->size < CHUNK / 16) {
-		int fixed = s->kept == h->first[number];
-		size_t all = s->size + (s->size > 2 * CHUNK ? s->size : 2 * CHUNK);
-		char *kept = realloc(fixed ? NULL : s->kept, all);
-
-		if (!kept)
-			return -ENOMEM;
-		if (fixed)
-			memcpy(kept, s->kept, s->size);
-		s->kept = kept;
-		s->room = all;
+	if (r == 0 && h->shown->processor_limit) {
+		if (!file)
+			return fault(x, FAULT_PLAN, 0, EINVAL);
+		h->processor = r = (int)SYS4(x, __NR_openat, AT_FDCWD, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+		if (r >= 0)
+			r = is_used_up(h, h->begin);
+		if (r == 1)
+			h->look = h->begin;
 	}
-	if (room > s->room - s->size)
-		room = s->room - s->size;
-	if (room)
-		r = SYS3(&h->x, __NR_read, h->ours[number], s->kept + s->size, room);
-	else
-		r = SYS3(&h->x, __NR_read, h->ours[number], more, sizeof(more));
-	if (r < 0)
-		return r == -EINTR ? 1 : (int)r;
-	if (room)
-		s->size += (size_t)r;
-	else
-		s->cut |= r > 0;
-	return r > 0;
+	return r < 0 ? r : wait_on(h);
 }
 
-/* One look at what is ready; how many of them, -errno. */
-static int look(struct host_side *h, int wait, int *gone, int *over)
+static int is_too_much(struct host_side *h)
+{
+	return h->shown->kills && (h->shown->output[0].cut || h->shown->output[1].cut);
+}
+
+/* One look at what is ready; how many of them, -errno.  h->over: the timer has run off. */
+static int look(struct host_side *h, int wait)
 {
 	struct epoll_event event[8];
 	long n = sys(&h->x, __NR_epoll_pwait, h->epoll, (long)event, 8, wait, 0, 8);
 
 	for (long i = 0; i < n; i++) {
 		uint64_t what = event[i].data;
-		int r = 0;
+		long r = 0;
 
 		if (what == WATCH_PROCESS)
-			*gone = 1;
+			h->gone = 1;
 		else if (what == WATCH_TIME)
-			*over = 1;
+			h->over = 1;
 		else if (what == WATCH_SOCKET) {
 			r = take_report(h, 0x40 /* MSG_DONTWAIT */);
 			if (r == -EPIPE) /* closed by init; any other failure is ours */
@@ -288,19 +322,57 @@ static int look(struct host_side *h, int wait, int *gone, int *over)
 			else if (r == -EAGAIN || r == -EINTR)
 				r = 0;
 		}
-		else if ((r = take_output(h, (int)what)) == 0)
+		else if ((r = stream_take(h, (int)what, CHUNK)) == 0)
 			r = forget(h, h->ours[what]);
 		if (r < 0)
-			return r;
+			return (int)r;
 	}
 	return (int)n;
+}
+
+/* Something for the caller, which it takes before the next turn. */
+static int is_fresh(struct host_side *h)
+{
+	return h->shown->output[0].fresh_size || h->shown->output[1].fresh_size;
+}
+
+/* What the program has left in the pipes, and in the socket: so much as is there at its end.  Whoever else goes on
+ * writing is not waited for. */
+static int take_rest(struct host_side *h)
+{
+	long r = 0;
+
+	while (h->shown->has_init && !h->ended && r >= 0)
+		r = take_report(h, 0x40 /* MSG_DONTWAIT */);
+	if (r < 0 && r != -EPIPE && r != -EAGAIN)
+		return (int)r;
+	for (int i = 0; i < 2; i++) {
+		if (h->ours[i] < 0)
+			continue;
+		if (!h->counted[i]) {
+			r = SYS3(&h->x, __NR_ioctl, h->ours[i], FIONREAD, &h->rest[i]);
+			if (r < 0)
+				return (int)r;
+			h->counted[i] = 1;
+		}
+		while (h->rest[i] > 0) {
+			r = stream_take(h, i, h->rest[i] < CHUNK ? (size_t)h->rest[i] : CHUNK);
+			if (r < 0)
+				return (int)r;
+			h->rest[i] = r ? h->rest[i] - (int)r : 0;
+			if (r && is_fresh(h))
+				return HOST_OUTPUT;
+		}
+	}
+	return 0;
 }
 
 /* The exit status, from the kernel where no init has told it. */
 static int reap(struct host_side *h)
 {
 	struct siginfo_words info = { 0 };
-	long r = sys(&h->x, __NR_waitid, P_PIDFD, h->shown->pidfd, (long)&info, WEXITED, 0, 0);
+	long usage[18]; /* struct rusage: two times, then the largest resident set in KiB */
+	long r = sys(&h->x, __NR_waitid, P_PIDFD, h->shown->pidfd, (long)&info, WEXITED, (long)usage, 0);
 
 	if (r == -EINTR)
 		return HOST_INTERRUPTED;
@@ -310,47 +382,50 @@ static int reap(struct host_side *h)
 		return (int)r;
 	h->shown->nanoseconds = (uint64_t)(time_now(&h->x) - h->begin);
 	h->shown->status = info.code == 1 /* CLD_EXITED */ ? info.status << 8 : info.status;
+	/* One that was not forked has that of the caller in it, whose memory it had before it was executed. */
+	if (h->shown->adopted && !h->shown->has_init)
+		h->shown->resident = (uint64_t)usage[4] << 10;
 	return 0;
 }
 
 /* Read the outputs until the program has ended.  Whoever still holds the other
  * end of one then is not waited for.  Nor is init, where it has told the end,
  * and somebody else removes the container: all others in it have ended by then. */
-int host_serve(struct host_side *h)
+int host_serve(struct host_side *h, const struct serve_args *a)
 {
-	int gone = h->gone, over = 0, watched = !gone, early = h->shown->program != NULL, r;
+	int keeper = h->shown->has_init == KEEPER, early = keeper || h->shown->program != NULL, r = 0;
 
 	if (h->epoll < 0) {
-		r = begin_to_watch(h);
+		r = begin_to_watch(h, a);
 		if (r < 0)
 			return r;
 	}
-	while (!gone && !(early && h->ended)) {
-		r = look(h, h->shown->polled ? 0 : -1, &gone, &over);
+	while (!h->gone && !(early && h->ended)) {
+		h->over = 0;
+		r = look(h, h->shown->polled ? 0 : -1);
 		if (r == -EINTR)
 			return HOST_INTERRUPTED;
 		if (r < 0)
 			return r;
-		if (gone)
+		if (is_fresh(h))
+			return HOST_OUTPUT;
+		if (h->gone)
 			break;
-		if (over) {
-			r = forget(h, h->timer);
-			return r < 0 ? r : HOST_LATE;
-		}
 		if (r == 0)
 			return HOST_WAIT;
+		r = is_too_much(h) ? end_for(h, END_OUTPUT) : 0;
+		if (r == 0 && h->over)
+			r = judge_time(h);
+		if (r)
+			return r;
 	}
-	/* What it has left in the pipes, and in the socket. */
-	do {
-		r = gone && watched ? forget(h, h->shown->pidfd) : 0;
-		watched = !gone;
-		if (r == 0)
-			r = look(h, 0, &gone, &over);
-	} while (r > 0 && !over);
-	if (r < 0)
+	r = take_rest(h);
+	if (r)
 		return r;
-	h->gone = gone; /* for the next call, if a signal cuts this one short: its pidfd is not watched any more */
-	if (h->shown->has_init && !h->started)
+	if (is_too_much(h) && !h->shown->late)
+		h->shown->late = END_OUTPUT;
+	/* A keeper may be killed by others in its container: how the program ended nobody knows then. */
+	if (h->shown->has_init && !(keeper ? h->ended : h->started) && !h->shown->late)
 		return HOST_ENDED;
 	r = early && h->ended ? 0 : reap(h);
 	if (r)
@@ -359,13 +434,11 @@ int host_serve(struct host_side *h)
 	return h->shown->polled ? HOST_SERVED : 0;
 }
 
-/* After the program was killed as its time was over: look again in so many milliseconds from now. */
+/* After the caller has killed the program: come back once more in so many milliseconds from now. */
 int ocirun_host_allow(struct host *shown, uint64_t milliseconds)
 {
 	struct host_side *h = shown->memory;
-	int r;
 
-	shown->late = 1;
-	r = set_timer(h, (uint64_t)((time_now(&h->x) - h->begin) / MILLION) + milliseconds);
-	return r < 0 ? r : watch(h, h->timer, WATCH_TIME);
+	shown->allowed = 1;
+	return set_timer(h, time_now(&h->x) + (int64_t)milliseconds * MILLION);
 }

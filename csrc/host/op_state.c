@@ -200,6 +200,8 @@ int host_record_state(struct host_side *h, const struct record_state_args *a)
 	x->buffer[n++] = ' ';
 	n += text_number(x->buffer + n, ticks, 10);
 	for (uint32_t i = 0; i < h->group_count; i++) {
+		if (h->group[i].kind & GROUP_BELOW)
+			continue;
 		x->buffer[n++] = ' ';
 		n += text_number(x->buffer + n, h->group[i].inode, 10);
 	}

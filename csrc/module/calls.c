@@ -172,7 +172,7 @@ const char *ocirun_call_name(int nr)
 		NAME(sethostname) NAME(setns) NAME(setpgid) NAME(setresgid) NAME(setresuid) NAME(setsid)
 		NAME(setxattr) NAME(signalfd4) NAME(socket) NAME(socketpair) NAME(statx) NAME(symlinkat)
 		NAME(timerfd_create) NAME(timerfd_settime) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
-		NAME(write)
+		NAME(write) NAME(shutdown)
 #undef NAME
 	default:
 		return "";

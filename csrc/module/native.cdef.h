@@ -13,6 +13,25 @@ struct host_stream {
 	char *kept;
 	size_t size, room, limit;
 	int cut;
+	const char *fresh; /* with `streamed`: what came since the last turn, for the caller to take and to set to 0 */
+	size_t fresh_size;
+};
+
+/* What a stream of a program is, if not a descriptor: what is made for it (input as a file, an output as a pipe). */
+enum host_given {
+	STREAM_MADE = -1,
+	STREAM_MERGED = -2, /* error: where output goes */
+	STREAM_NULL = -3,   /* /dev/null */
+};
+
+enum { KEEPER = 2 };
+
+/* For which limit a program was ended. */
+enum host_end {
+	END_ITSELF = 0,
+	END_TIME = 1,
+	END_PROCESSOR = 2,
+	END_OUTPUT = 3,
 };
 
 /* Why ocirun_host_run has come back; -errno is a failure, which is in the record. */
@@ -23,10 +42,11 @@ enum host_turn {
 	HOST_INTERRUPTED = 3,  /* by a signal of the caller */
 	HOST_SILENT = 4,       /* the helper has said nothing for `idle` milliseconds */
 	HOST_ENDED = 5,	       /* the helper has closed its socket before its time */
-	HOST_LATE = 6,	       /* the program's time is over */
+	HOST_LATE = 6,	       /* a limit that is kept here is over (`late`): the program is the caller's to end */
 	HOST_WAIT = 7,	       /* with `polled`: nothing is ready */
 	HOST_SERVED = 8,       /* with `polled`: the program has ended */
 	HOST_ROOT = 9,	       /* the state root is to be made, or to be complained of */
+	HOST_OUTPUT = 10,      /* with `streamed`: there is output for the caller */
 };
 
 /* The host's side of a plan, see csrc/host/host.h.  Descriptors are -1 for none. */
@@ -58,15 +78,21 @@ struct host {
 	int idle;	       /* milliseconds, -1: wait for ever */
 	int asked;	       /* the groups are the interpreter's to make */
 	/* for a run */
-	int go, polled, has_init, epoll;
+	int go, polled, epoll;
+	int has_init;	       /* the program is the child of an init of ours; KEEPER: of one in a container of others */
 	const void *program;   /* of a container that was made ahead: a plan of one operation */
 	size_t program_size;
 	int64_t stream_uid;    /* whose its streams are, as the host numbers it; 0: as they are */
 	uint64_t lifetime;     /* milliseconds, 0: no limit */
 	const char *input;
 	size_t input_size;
+	int given[3];	       /* streams of the program: descriptors, or enum host_given */
+	int streamed, kills;   /* the caller takes output as it comes; more of it than is kept ends the program */
+	uint64_t processor_limit; /* nanoseconds of processor time, 0: no limit */
+	int processors;
 	struct host_stream output[2];
-	int status, late;
+	int status, late, allowed; /* late: enum host_end; allowed: the caller has ended it */
+	uint64_t resident;     /* bytes: the largest resident set of one of its processes, 0: not known */
 	int created, unread, left; /* what the end has found: groups whose usage was not read, things not removed */
 	uint64_t nanoseconds;
 	const char *usage;

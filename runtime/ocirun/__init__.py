@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ocirun.errors import ImageError as ImageError
     from ocirun.errors import InvalidIdError as InvalidIdError
     from ocirun.errors import OcirunError as OcirunError
+    from ocirun.errors import OutcomeError as OutcomeError
     from ocirun.errors import Problem as Problem
     from ocirun.errors import ProgramError as ProgramError
     from ocirun.errors import StateDamagedError as StateDamagedError
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from ocirun.runs.prepared import Prepared as Prepared
     from ocirun.runs.process import Process as Process
     from ocirun.runs.single import run as run
+    from ocirun.runs.terms import DEVNULL as DEVNULL
+    from ocirun.runs.terms import PIPE as PIPE
+    from ocirun.runs.terms import STDOUT as STDOUT
     from ocirun.sandboxes.sandbox import sandbox as sandbox
     from ocirun.sandboxes.saved import save_config as save_config
     from ocirun.state.usage import Usage as Usage
@@ -63,6 +67,7 @@ _NAMES = {
     "ocirun.runs.pool": ("Pool",),
     "ocirun.runs.prepared": ("Prepared",),
     "ocirun.runs.process": ("Process",),
+    "ocirun.runs.terms": ("DEVNULL", "PIPE", "STDOUT"),
     "ocirun.sandboxes.sandbox": ("sandbox",),
     "ocirun.sandboxes.saved": ("save_config",),
     "ocirun.state.usage": ("Usage",),
@@ -75,6 +80,7 @@ _NAMES = {
         "ImageError",
         "InvalidIdError",
         "OcirunError",
+        "OutcomeError",
         "Problem",
         "ProgramError",
         "StateDamagedError",

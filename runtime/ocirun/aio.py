@@ -22,7 +22,8 @@ from .execute import host_side
 from .runs import in_existing_container, in_new_container
 from .runs.pool import Pool
 from .runs.prepared import Prepared
-from .runs.program_run import OUTPUT_LIMIT, ProgramRun
+from .runs.program_run import ProgramRun
+from .runs.terms import Terms, split
 from .state import exit_status
 
 TYPE_CHECKING = False
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .runs.outcome import Outcome
     from .runs.overrides import Overrides
     from .runs.program_run import Factory
+    from .runs.terms import ExecParameters, Parameters
 
     T = TypeVar("T")
 
@@ -43,16 +45,13 @@ async def run(
     bundle: str | Prepared | Pool = "",
     *,
     config: Mapping[str, Any] | None = None,
-    stdin: bytes = b"",
-    timeout: float | None = None,
-    output_limit: int = OUTPUT_LIMIT,
     container_id: str = "",
     root: str = "",
     init: bool | None = None,
     cgroup_manager: str = "",
     keep: str | None = None,
     commit: bool = False,
-    **own: Unpack[Overrides],
+    **own: Unpack[Parameters],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
@@ -60,6 +59,8 @@ async def run(
              `cgroup_manager` already
     The other parameters, their units and the errors are those of `ocirun.run`.
     """
+    given_terms, changes = split(own)
+    terms = Terms(**given_terms)
     if isinstance(bundle, (Prepared, Pool)):
         given = {"config": config is not None, "root": root, "init": init is not None, "cgroup_manager": cgroup_manager}
         for name in (name for name, there in given.items() if there):
@@ -67,15 +68,13 @@ async def run(
         if isinstance(bundle, Pool):
             if keep is not None or commit:
                 raise UsageError(f"{'commit' if keep is None else 'keep'}: a run of a Pool has none")
-            return await _run_in_pool(bundle, stdin, timeout, output_limit, container_id, **own)
+            return await _run_in_pool(bundle, terms, container_id, **changes)
         return await _watch(
-            ProgramRun(bundle.root, output_limit, keep=keep, commit=commit),
-            lambda: bundle.factory(container_id, keep=keep, commit=commit, **own),
-            stdin,
-            timeout,
+            ProgramRun(bundle.root, terms, keep=keep, commit=commit),
+            lambda: bundle.factory(container_id, keep=keep, commit=commit, **changes),
         )
     return await _watch(
-        ProgramRun(root or default_root(os.environ), output_limit, keep=keep, commit=commit),
+        ProgramRun(root or default_root(os.environ), terms, keep=keep, commit=commit),
         lambda: in_new_container.container_factory(
             bundle,
             config,
@@ -85,16 +84,12 @@ async def run(
             cgroup_manager=cgroup_manager,
             keep=keep,
             commit=commit,
-            **own,
+            **changes,
         ),
-        stdin,
-        timeout,
     )
 
 
-async def _run_in_pool(
-    pool: Pool, stdin: bytes, timeout: float | None, output_limit: int, container_id: str, **own: Unpack[Overrides]
-) -> Outcome:
+async def _run_in_pool(pool: Pool, terms: Terms, container_id: str, **own: Unpack[Overrides]) -> Outcome:
     making = pool.factory(own.pop("args", None), own.pop("env", None))
     if own or container_id:
         raise UsageError(f"{next(iter(own), 'container_id')}: a run of a Pool has none, that of its Prepared holds")
@@ -102,9 +97,9 @@ async def _run_in_pool(
         await _thread(pool.turns.acquire)
     try:
         while True:
-            program_run = pool.new_run(output_limit)
+            program_run = pool.new_run(terms)
             try:
-                return await _watch(program_run, lambda: making, stdin, timeout)
+                return await _watch(program_run, lambda: making)
             except OcirunError:
                 if not program_run.died_waiting:
                     raise
@@ -122,18 +117,15 @@ async def run_in(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     user: tuple[int, int] | None = None,
-    stdin: bytes = b"",
-    timeout: float | None = None,
-    output_limit: int = OUTPUT_LIMIT,
+    **own: Unpack[ExecParameters],
 ) -> Outcome:
     """Run one more program in a container; parameters, units and errors are those of `Container.run`."""
+    terms, limits = split(own)
     return await _watch(
-        in_existing_container.ExecRun(output_limit),
+        in_existing_container.ExecRun(Terms(**terms), container),
         lambda: in_existing_container.exec_factory(
-            container.record, container.root, args, process=process, env=env, cwd=cwd, user=user
+            container.record, container.root, args, process=process, env=env, cwd=cwd, user=user, **limits
         ),
-        stdin,
-        timeout,
     )
 
 
@@ -152,17 +144,23 @@ async def wait(container: Container, timeout: float | None = None) -> int | None
         os.close(pidfd)
 
 
-async def _watch(
-    program_run: ProgramRun, making: Callable[[], Factory], stdin: bytes, timeout: float | None
-) -> Outcome:
+async def _watch(program_run: ProgramRun, making: Callable[[], Factory]) -> Outcome:
     """Begin a program_run, watch it to its end, close it: also if the task is cancelled at any point."""
+    on_output = program_run.terms.on_output
     try:
-        turn = await _thread(lambda: program_run.begin(making(), stdin, timeout, polled=True))
-        while turn == host_side.WAIT:
-            await _readable(program_run.fileno())
+        turn = await _thread(lambda: program_run.begin(making(), polled=True, streamed=on_output is not None))
+        while turn in (host_side.WAIT, host_side.OUTPUT):
+            if turn == host_side.WAIT:
+                await _readable(program_run.fileno())
+            elif on_output is not None:
+                for name, piece in program_run.take():
+                    on_output(name, piece)
             turn = program_run.go_on()
         if turn == host_side.SERVED:
             await _thread(program_run.go_on)
+        if on_output is not None:
+            for name, piece in program_run.take_last():
+                on_output(name, piece)
         return await _thread(program_run.outcome) if program_run.has_written else program_run.outcome()
     finally:
         await _thread(program_run.close)

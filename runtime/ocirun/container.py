@@ -22,14 +22,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Unpack
 
     from .config.load import Config
     from .host.facts_file import FactsFile
     from .plan.difference import Difference
     from .plan.ops import Plan
     from .runs.outcome import Outcome
+    from .runs.overrides import Limits
     from .runs.process import Process
+    from .runs.terms import ExecParameters, Output
 
 
 @methods_raise_ocirun_errors
@@ -56,6 +58,8 @@ class Container(ContainerFiles):
         disk_inodes: int | None = None,
         files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
         secrets: Mapping[str, bytes] | None = None,
+        open_files: int | None = None,
+        file_size: int | None = None,
         cgroup_manager: str = "",
     ) -> Container:
         """Create a container: everything of its config except the program is in place when this returns.
@@ -63,7 +67,7 @@ class Container(ContainerFiles):
         root     the state root; "" is the default one
         options  with the bundle; None: the working directory is the bundle
         config   in place of config.json; relative paths in it start at the bundle
-        memory, pids, cpus, disk, disk_inodes, files, secrets   as of `ocirun.run`
+        memory, pids, cpus, disk, disk_inodes, files, secrets, open_files, file_size   as of `ocirun.run`
         cgroup_manager   likewise; "": that of `options`
         Raises InvalidIdError, ContainerExistsError, UsageError, ConfigError, UnsupportedError, StepError, HookError,
         HostError; after any of them nothing is left.
@@ -73,8 +77,10 @@ class Container(ContainerFiles):
         root, options = root or default_root(os.environ), options or CreateOptions()
         if cgroup_manager:
             options = options.replace(cgroup_manager=cgroup_manager)
+        options = options.replace(sessions=True)
         checked = _given(options.bundle, config, options)
-        if any(one is not None for one in (memory, pids, cpus, disk, disk_inodes, files, secrets)):
+        given = (memory, pids, cpus, disk, disk_inodes, files, secrets, open_files, file_size)
+        if any(one is not None for one in given):
             from .commands import planning
             from .runs import overrides
 
@@ -88,6 +94,8 @@ class Container(ContainerFiles):
                 disk_inodes=disk_inodes,
                 files=files,
                 secrets=secrets,
+                open_files=open_files,
+                file_size=file_size,
             )
         record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
         written = None
@@ -155,9 +163,7 @@ class Container(ContainerFiles):
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         user: tuple[int, int] | None = None,
-        stdin: bytes = b"",
-        timeout: float | None = None,
-        output_limit: int = 1 << 20,
+        **own: Unpack[ExecParameters],
     ) -> Outcome:
         """Run one more program in a created or running container, to its end, with its output kept.
 
@@ -165,38 +171,53 @@ class Container(ContainerFiles):
         env        added to the environment
         cwd        in place of the directory
         user       uid and gid in place of the user's
-        The others are those of `ocirun.run`, but a time-out kills this program alone, and the outcome tells no
-        usage.  Raises StateError, ConfigError, ProgramError, StepError, HostError.
+        The others are those of `ocirun.run`.  They hold for this program and all that it has started, which ends with
+        it, and is in a group of its own below the container's; so the outcome tells what these have used, and nobody
+        else.  Raises UsageError, UnsupportedError, StateError, ConfigError, ProgramError, StepError, HostError.
         """
         from .runs import in_existing_container, poll_loop
+        from .runs.terms import Terms, split
 
+        terms, limits = split(own)
         make = in_existing_container.exec_factory(
-            self._record, self.root, args, process=process, env=env, cwd=cwd, user=user
+            self._record, self.root, args, process=process, env=env, cwd=cwd, user=user, **limits
         )
-        return poll_loop.watch(in_existing_container.ExecRun(output_limit), make, stdin=stdin, timeout=timeout)
+        return poll_loop.watch(in_existing_container.ExecRun(Terms(**terms), self), make)
 
     def popen(
         self,
         args: Sequence[str],
         *,
-        stdio: tuple[int, int, int],
+        stdin: Output = None,
+        stdout: Output = None,
+        stderr: Output = None,
+        stdio: tuple[int, int, int] | None = None,
+        text: bool | str = False,
         process: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         user: tuple[int, int] | None = None,
+        **limits: Unpack[Limits],
     ) -> Process:
         """Start one more program in a created or running container, and go on beside it.
 
-        stdio   descriptors for its standard input, output and error, such as ends of pipes; they stay the
-                caller's, to be closed here
+        stdin, stdout, stderr   None: the stream of this process; an open file or descriptor, which stays the caller's;
+                                PIPE: a file of the `Process`; DEVNULL; stderr=STDOUT: where stdout goes
+        stdio    three descriptors in place of these
+        text     the files of the `Process` are of str: True, of UTF-8, or the name of an encoding
         The others, and the errors, are those of `run`.
         """
-        from .runs import in_existing_container
+        from .runs import in_existing_container, pipes
 
+        given: tuple[Output, Output, Output] = (stdin, stdout, stderr)
+        if stdio is not None:
+            if any(one is not None for one in given):
+                raise UsageError("stdio: is there besides stdin, stdout or stderr", remedy="leave one of them out")
+            given = pipes.of_stdio(stdio)
         make = in_existing_container.exec_factory(
-            self._record, self.root, args, process=process, env=env, cwd=cwd, user=user
+            self._record, self.root, args, process=process, env=env, cwd=cwd, user=user, keeper=False, **limits
         )
-        return in_existing_container.start_process(make, stdio)
+        return in_existing_container.start_process(make, self, pipes.Pipes(given, text))
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.
@@ -418,7 +439,7 @@ def explain(
 
     if id != "<id>":  # a stand-in, which no container can have
         store.check_id(id)
-    root, options = root or default_root(os.environ), options or CreateOptions()
+    root, options = root or default_root(os.environ), options or CreateOptions(sessions=True)
     return planning.explain(bundle, id, root, options, config=_given(bundle, config, options), where=where)
 
 

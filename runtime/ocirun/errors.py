@@ -26,7 +26,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self
+    from typing import Any, Self
 
 
 def errno_words(errno: int) -> str:
@@ -376,6 +376,31 @@ class HookError(StepError):
     hook_index = -1
     exit_code = -1
     output = ""
+
+
+class OutcomeError(OcirunError):
+    """A program did not end well, and its caller had asked for a `check`.
+
+    outcome   what became of it
+    """
+
+    code = "outcome"
+
+    outcome: Any = None
+
+    @classmethod
+    def of(cls, outcome: Any) -> OutcomeError:
+        """Build from an outcome that is not ok."""
+        how = f"with exit code {outcome.exit_code}"
+        if outcome.signal is not None:
+            how = f"by signal {outcome.signal}"
+        why = f", over its limit of {_OF_LIMITS.get(outcome.limit, outcome.limit)}" if outcome.limit else ""
+        made = cls(f"the program ended {how}{why}")
+        made.outcome = outcome
+        return made
+
+
+_OF_LIMITS = {"cpu": "processor time", "file_size": "file size", "pids": "processes"}
 
 
 class ProgramError(StepError):

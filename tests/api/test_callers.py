@@ -234,15 +234,16 @@ def test_cancelled_tasks(bundle: str, root: str) -> None:
 FORKED = """
 from ocirun.execute import host_side
 from ocirun.runs.program_run import ProgramRun
+from ocirun.runs.terms import Terms
 import select
 
 prepared = ocirun.Prepared(BUNDLE, root=ROOT)
 assert prepared.run(args=["/bin/true"]).ok
 begin()
-course = ProgramRun(ROOT, 1000)
-course.begin(prepared.factory(NAME + "1", args=["/bin/cat", "/dev/stdin"]), b"x" * 100, None, polled=True)
-lazy = ProgramRun(ROOT, 1000)
-lazy.begin(prepared.factory(NAME + "2", args=["/bin/sleep", "0.5"]), b"", None, polled=True)
+course = ProgramRun(ROOT, Terms(stdin=b"x" * 100))
+course.begin(prepared.factory(NAME + "1", args=["/bin/cat", "/dev/stdin"]), polled=True)
+lazy = ProgramRun(ROOT, Terms())
+lazy.begin(prepared.factory(NAME + "2", args=["/bin/sleep", "0.5"]), polled=True)
 for how in ("forget", "close"):
     child = os.fork()
     if child == 0:

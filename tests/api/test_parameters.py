@@ -14,6 +14,7 @@ import pytest
 
 import ocirun
 from ocirun import aio
+from ocirun.runs.terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from .conftest import Make
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMON = {"config", "memory", "pids", "cpus", "cgroup_manager", "root"}
+COMMON = {"config", "memory", "pids", "cpus", "open_files", "file_size", "cgroup_manager", "root"}
+TERMS = set(inspect.signature(Terms).parameters)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -66,8 +68,17 @@ WRONG: list[tuple[str, Any]] = [
     *[(name, value) for name in ("memory", "pids") for value in (0, -1, 1.5, "1", True)],
     *[("cpus", value) for value in (0, -1, math.inf, math.nan, "1")],
     *[("timeout", value) for value in (-1, math.nan, "1", True)],
-    *[("stdin", value) for value in ("text", None, 5)],
+    *[("cpu_time", value) for value in (-1, math.nan, "1", True)],
+    *[("stdin", value) for value in ("text", None, 1 << 20, True, ocirun.PIPE, ocirun.STDOUT, [])],
+    *[("stdout", value) for value in ("text", 1 << 20, True, ocirun.STDOUT)],
+    *[("stderr", value) for value in ("text", 1 << 20, True)],
     *[("output_limit", value) for value in (-1, "1")],
+    *[("on_output_limit", value) for value in ("x", 1, None)],
+    *[("on_output", value) for value in ("x", 1)],
+    *[("text", value) for value in ("no such", "hex", 1, b"utf-8", None)],
+    *[("check", value) for value in (1, None)],
+    *[("open_files", value) for value in (0, 2, -1, "1", True)],
+    *[("file_size", value) for value in (-1, "1", True)],
     *[("cgroup_manager", value) for value in ("x", 5)],
     *[("config", value) for value in (5, [])],
 ]

@@ -63,7 +63,17 @@ class Host:
         self._record = ffi.new("char[]", record.progress_header(0).ljust(record.progress_bytes(0), b"\0"))
         self._keep = [begin(rules, fail), content]
         self.native = ffi.new("struct host *")
-        self.set(**{"plan": content, "record": self._record, "idle": -1, "stdio": [-1, -1, -1], "fd_base": 3, **fields})
+        self.set(
+            **{
+                "plan": content,
+                "record": self._record,
+                "idle": -1,
+                "stdio": [-1, -1, -1],
+                "given": [-1, -1, -1],
+                "fd_base": 3,
+                **fields,
+            }
+        )
         self.set(memory=ffi.new("uint64_t[]", self.lib.ocirun_host_memory() // 8 + 1))
         self.native.plan_size = len(content)
         self.lib.record_host(self._record)

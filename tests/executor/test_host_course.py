@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import struct
 
@@ -39,9 +40,14 @@ if TYPE_CHECKING:
 
 OUTPUT, ERROR, SOCKET, PROCESS, TIME = range(5)  # what is watched
 INIT_STARTED, INIT_ENDED = 1, 2
+# csrc/module/native.cdef.h, enum host_end, host_given, host_turn
+END_TIME, END_PROCESSOR, END_OUTPUT = 1, 2, 3
+STREAM_MERGED, STREAM_NULL = -2, -3
+OUTPUT_TURN = 10
 STREAMS = ("open_streams", {})
 START = ("start_program", {"waits": 1})
-SERVE = ("serve", {})
+CPU_STAT = "/sys/fs/cgroup/c/cpu.stat"
+SERVE = ("serve", {"processor": CPU_STAT})
 EPOLLIN = 1
 
 
@@ -54,9 +60,9 @@ CLOSED = rule("recvmsg", data=b"")
 RUNNING = rule("pread64", data=struct.pack("<I", record.PHASE_RUNNING))
 
 
-def reports(kind: int, status: int = 0, *, late: int = 0, nanoseconds: int = 0) -> dict[str, Any]:
+def reports(kind: int, status: int = 0, *, late: int = 0, nanoseconds: int = 0, resident: int = 0) -> dict[str, Any]:
     """A report of the container's init."""
-    return rule("recvfrom", data=struct.pack("<IIiIQ", 0, kind, status, late, nanoseconds), times=1)
+    return rule("recvfrom", data=struct.pack("<IIiIQQ", 0, kind, status, late, nanoseconds, resident), times=1)
 
 
 def ready(*what: int) -> dict[str, Any]:
@@ -235,10 +241,10 @@ def test_serve() -> None:
 def test_end_of_the_program() -> None:
     """What is left in the pipes is read, the status is the kernel's, and all is closed."""
     exited = rule("waitid", mode=1, device=(3, 0), times=1)
-    result = serving(
-        ready(PROCESS), ready(OUTPUT), rule("read", data=b"last", times=1), ready(OUTPUT), exited, polled=1
-    )
+    result = serving(ready(PROCESS), rule("ioctl", mode=4, times=1), rule("read", data=b"last"), exited, polled=1)
     assert result.run() == SERVED
+    reads = [call[3] for call in result.step() if call[0] == "read"]
+    assert reads == [4], "so much as is there: whoever writes on is not waited for"
     assert (result.native.status, result.native.output[0].size) == (3 << 8, 4)
     assert [call[0] for call in result.step() if call[0] == "waitid"] == ["waitid"]
     killed = serving(ready(PROCESS), rule("waitid", mode=2, device=(9, 0)), polled=1)
@@ -246,15 +252,117 @@ def test_end_of_the_program() -> None:
     result.free()
 
 
+def over(times: int) -> dict[str, Any]:
+    return rule("epoll_pwait", data=EVENT.pack(EPOLLIN, TIME), times=times)
+
+
+def timers(result: Any) -> list[int]:
+    """What the timer was set to, nanoseconds."""
+    words = [struct.unpack("<4Q", call.blobs[2]) for call in result.all if call.name == "timerfd_settime"]
+    assert all(one[:2] == (0, 0) for one in words), "once"
+    return [one[2] * 10**9 + one[3] for one in words]
+
+
 def test_time_of_the_program() -> None:
-    result = serving(ready(TIME), lifetime=1500)
-    assert result.run() == LATE
-    (timer,) = (call.blobs[2] for call in result.all if call.name == "timerfd_settime")
-    words = struct.unpack("<4Q", timer)
-    assert words[:2] == (0, 0), "once"
-    begun = words[2] * 10**9 + words[3] - 1500 * 10**6
-    assert 0 < begun < 10**9, "counted from the program's start, by the fake kernel's clock"
-    assert result.lib.ocirun_host_allow(result.native, 100) == 0
+    result = serving(ready(TIME), ready(TIME), lifetime=50, polled=1)
+    assert result.run() == WAIT, "it is not over by the clock"
+    first, *again = timers(result)
+    assert again == [first, first]
+    assert 0 < first - 50 * 10**6 < 10**9, "counted from the program's start, by the fake kernel's clock"
+    late = serving(over(99), lifetime=1)
+    assert (late.run(), late.native.late) == (LATE, END_TIME)
+    assert late.lib.ocirun_host_allow(late.native, 100) == 0
+    late.free()
+
+
+def counted(*microseconds: int) -> list[dict[str, Any]]:
+    """What cpu.stat says, one look after the other; the last of it for ever."""
+    said = [b"usage_usec %d\nuser_usec 7\n" % one for one in microseconds]
+    once = [rule("pread64", data=text, index=3, times=1) for text in said[:-1]]
+    return [*once, rule("pread64", data=said[-1], index=3)]
+
+
+LIMITED = {"processor_limit": 100 * 10**6, "processors": 4}
+
+
+def test_processor_time_of_the_program() -> None:
+    """Nobody looks before it can be over: that is the rest, used on all processors at once."""
+    result = serving(*counted(0, 60_000, 100_000), over(99), **LIMITED)
+    assert (result.run(), result.native.late) == (LATE, END_PROCESSOR)
+    assert [call[0] for call in result.step() if call[:3] == ("openat", "", CPU_STAT)] == ["openat"]
+    times = timers(result)
+    begun = times[0] - 25 * 10**6
+    assert 0 < begun < 10**9
+    assert times[-1] - times[0] >= 10 * 10**6, "40 ms on 4 processors"
+    result.free()
+    # A plain number is one of nanoseconds.
+    plain = serving(rule("pread64", data=b"99999999\n", index=3, times=1), ready(TIME), polled=1, **LIMITED)
+    assert (plain.run(), plain.native.late) == (WAIT, 0)
+    more = serving(rule("pread64", data=b"100000000\n", index=3), over(9), polled=1, **LIMITED)
+    assert (more.run(), more.native.late) == (LATE, END_PROCESSOR)
+
+
+def test_who_sleeps_is_looked_at_less() -> None:
+    result = serving(*counted(99_999), over(99), polled=1, **LIMITED)
+    assert result.run() == WAIT
+    times = sorted(set(timers(result)))
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses == sorted(pauses), "longer each time"
+    assert 8 * 10**6 <= pauses[0] < pauses[-1] <= 40 * 10**6
+
+
+def test_init_ends_it_and_tells_how() -> None:
+    """The word for that is the end of what we say; an init that does not answer is the caller's to kill."""
+    told = [reports(INIT_STARTED), reports(INIT_ENDED, 9, resident=4096)]
+    result = serving(*counted(100_000), *told, over(1), ready(PROCESS), has_init=1, polled=1, **LIMITED)
+    assert result.run() == SERVED
+    assert [call[2:] for call in result.step() if call[0] == "shutdown"] == [(1,)]
+    native = result.native
+    assert (native.status, native.late, native.resident) == (9, END_PROCESSOR, 4096)
+    mute = serving(*counted(100_000), over(3), reports(INIT_STARTED), has_init=1, polled=1, **LIMITED)
+    assert (mute.run(), mute.native.late) == (LATE, END_PROCESSOR)
+
+
+def test_too_much_output_ends_it() -> None:
+    much = [ready(OUTPUT), rule("read", data=b"x" * 100, times=1), ready(OUTPUT), rule("read", 1, times=1)]
+    result = serving(*much, kills=1)
+    assert (result.run(), result.native.late) == (LATE, END_OUTPUT)
+    # Also where it ended before anybody had looked.
+    rest = [rule("ioctl", mode=101, times=1), rule("read", data=b"x" * 100, times=1), rule("read", 1, times=1)]
+    quick = serving(ready(PROCESS), *rest, polled=1, kills=1)
+    assert (quick.run(), quick.native.late) == (SERVED, END_OUTPUT)
+
+
+def test_output_for_the_caller() -> None:
+    told = [rule("read", data=b"out", times=1), rule("read", data=b"err", times=1)]
+    rest = [rule("ioctl", mode=4, times=1), rule("read", data=b"last", times=1)]
+    result = serving(ready(OUTPUT, ERROR), *told, ready(PROCESS), *rest, polled=1, streamed=1)
+    from .recorder import library
+
+    ffi = library()[0]
+
+    def fresh() -> list[bytes]:
+        found = []
+        for stream in result.native.output:
+            found.append(ffi.buffer(stream.fresh, stream.fresh_size)[:] if stream.fresh_size else b"")
+            stream.fresh_size = 0
+        return found
+
+    assert (result.run(), fresh()) == (OUTPUT_TURN, [b"out", b"err"])
+    assert (result.run(), fresh()) == (OUTPUT_TURN, [b"last", b""])
+    assert (result.run(), fresh()) == (SERVED, [b"", b""])
+    assert result.native.output[0].size == 7, "kept as well"
+
+
+def test_streams_that_the_caller_gives() -> None:
+    result = ran(STREAMS, given=[0, STREAM_NULL, STREAM_MERGED])
+    null = ("openat", "", "/dev/null", os.O_WRONLY | os.O_CLOEXEC, 0)
+    assert result.step()[1] == null
+    assert [call[0] for call in result.step()] == ["fcntl", "openat", "fcntl"]
+    result.free()
+    result = ran(STREAMS, given=[STREAM_NULL, -1, STREAM_MERGED])
+    assert [call[0] for call in result.step()] == ["openat", "pipe2", "fcntl"]
+    assert len({*result.native.stdio}) == 3
     result.free()
 
 

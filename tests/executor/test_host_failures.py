@@ -30,7 +30,7 @@ from .host_recorder import (
     stat,
 )
 from .recorder import rule
-from .test_host_course import OUTPUT, PROCESS, RUNNING, ready
+from .test_host_course import CPU_STAT, OUTPUT, PROCESS, RUNNING, ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ STEPS: list[Step] = [
     ("filter_devices", {"path": GROUP, "program": "filter"}),
     ("write_cgroup", {"path": GROUP, "file": "pids.max", "value": "3"}),
     ("open_cgroup", {"controller": "pids", "slot": "tasks"}),
-    ("start_in_cgroup", {"path": GROUP}),
+    ("make_subgroup", {"path": f"{GROUP}/init"}),
+    ("start_in_cgroup", {"path": f"{GROUP}/init"}),
     ("spawn", {"flags": NEW_PID}),
     ("await", {"forks": 1}),
     ("keep_upper", {}),
@@ -77,12 +78,12 @@ STEPS: list[Step] = [
     ("ask", {}),
     ("pause", {"go": 1}),
     ("start_program", {"waits": 1}),
-    ("serve", {}),
+    ("serve", {"processor": CPU_STAT}),
     ("read_usage", {"files": [GROUP, "pids.peak"]}),
     ("remove_run", {}),
 ]
 NAMES = [name for name, _ in STEPS]
-MADE = [STATE, GROUP, OTHER, "process"]
+MADE = [STATE, GROUP, OTHER, f"{GROUP}/init", "process"]
 RULES = [
     rule("faccessat2", -errno.ENOENT),
     file("cgroup.type", b"domain\n"),
@@ -105,6 +106,8 @@ def begun(*more: dict[str, Any], fail: tuple[int, int] = (-1, 0)) -> Host:
         **HELPER,
         "inherited": 7,
         "lifetime": 1000,
+        "processor_limit": 10**9,
+        "processors": 2,
         "input": b"in",
         "input_size": 2,
         "names": b"n",

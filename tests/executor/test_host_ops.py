@@ -259,6 +259,20 @@ def test_start_in_cgroup() -> None:
     assert words[0] == NEW_PID | 0x200005100, "CLONE_INTO_CGROUP, CLONE_VM, CLONE_VFORK, CLONE_PIDFD"
     assert words[10] == next(call.result for call in result.all if call.index == 3)
     assert host(step).run() == ASK
+    # In a group below it.
+    below = grouped(("start_in_cgroup", {"path": f"{GROUP}/init"}), kind=UNIFIED)
+    assert below.step() == [("openat", GROUP, "init", DIRECTORY | os.O_NOFOLLOW, 0)]
+
+
+def test_make_subgroup() -> None:
+    step = ("make_subgroup", {"path": f"{GROUP}/init"})
+    result = grouped(step, kind=UNIFIED)
+    made = [("mkdirat", GROUP, "init", 0o755), ("openat", GROUP, "init", DIRECTORY | os.O_NOFOLLOW, 0)]
+    assert result.step()[:2] == made
+    assert result.take_back() == 0
+    assert result.taken[0] == f"{GROUP}/init", "before the one it is in"
+    # One that was not made here is the interpreter's.
+    assert host(step).run() == ASK
 
 
 def test_enable_controllers() -> None:

@@ -22,7 +22,7 @@ STARTED, ENDED = 1, 2
 
 def init(*rules: dict[str, Any], sync: str | None = "sync", caller: str | None = "tasks", terminal: int = 0) -> Run:
     """The path of the parent."""
-    forked = op("fork_program", sync=sync, caller=caller, terminal=terminal)
+    forked = op("fork_program", sync=sync, caller=caller, terminal=terminal, keeps=0)
     return run_ops(forked, rules=[rule("clone", CHILD), *rules])
 
 
@@ -38,11 +38,11 @@ def ended(code: int, status: int, pid: int = CHILD) -> dict[str, Any]:
 def reports(result: Run) -> list[tuple[int, int, int]]:
     """(kind, status, late) of each report."""
     sent = [call.blobs[1] for call in result.of("sendmsg")]
-    return [struct.unpack("<IIiIQ", raw)[1:4] for raw in sent if len(raw) == 24]
+    return [struct.unpack("<IIiIQQ", raw)[1:4] for raw in sent if len(raw) == 32]
 
 
 def test_child_goes_on() -> None:
-    result = run_ops(op("fork_program", sync="sync", caller=None, terminal=0), op("no_new_privs"))
+    result = run_ops(op("fork_program", sync="sync", caller=None, terminal=0, keeps=0), op("no_new_privs"))
     assert result.outcome == RETURNED
     assert result.names("clone", "setpgid", "ioctl", "prctl") == ["clone", "setpgid", "prctl"]
     # The end of the pipe stays open until execve closes it.
@@ -50,14 +50,16 @@ def test_child_goes_on() -> None:
 
 
 def test_child_with_a_terminal_is_in_front() -> None:
-    result = run_ops(op("fork_program", sync="sync", caller=None, terminal=1))
+    result = run_ops(op("fork_program", sync="sync", caller=None, terminal=1, keeps=0))
     (call,) = result.of("ioctl")
     assert (call.fd, call.args[1]) == (0, 0x5410)
 
 
 @pytest.mark.parametrize("call", ["rt_sigaction", "signalfd4", "pipe2", "clone", "setpgid"])
 def test_failures(call: str) -> None:
-    result = run_ops(op("fork_program", sync="sync", caller=None, terminal=0), rules=[rule(call, -errno.EMFILE)])
+    result = run_ops(
+        op("fork_program", sync="sync", caller=None, terminal=0, keeps=0), rules=[rule(call, -errno.EMFILE)]
+    )
     assert (result.outcome, result.progress.phase, result.progress.errno) == (RETURNED, 5, errno.EMFILE)
 
 
@@ -91,6 +93,24 @@ def test_end_of_the_program(code: int, status: int, exit_status: int, told: int)
     result = init(ready(0), ended(code, status), rule("waitid", -errno.ECHILD))
     assert (result.outcome, result.status) == (EXITED, exit_status)
     assert reports(result) == [(ENDED, told, 0)]
+
+
+def keeper(*rules: dict[str, Any]) -> Run:
+    """In a container of others."""
+    forked = op("fork_program", sync="sync", caller=None, terminal=0, keeps=1)
+    return run_ops(forked, rules=[rule("clone", CHILD), *rules])
+
+
+def test_a_keeper_leaves_others_alone() -> None:
+    gone = rule("waitid", -errno.ECHILD)
+    result = keeper(ready(0), ended(1, 3), ended(1, 0, pid=77), gone)
+    assert result.names("prctl", "clone") == ["prctl", "clone"], "before the fork, as it holds for children only"
+    assert (result.outcome, result.status, result.of("kill")) == (EXITED, 3, [])
+    assert reports(result) == [(ENDED, 3 << 8, 0)], "at once, and not when all have ended"
+    # The runtime says no more: the program is to end.
+    told = keeper(rule("ppoll", mode=1 << 2, times=1), ended(2, 9), gone)
+    assert [call.args[:2] for call in told.of("kill")] == [[CHILD, 9]]
+    assert reports(told) == [(ENDED, 9, 0)]
 
 
 def test_orphans_are_reaped_and_do_not_end_it() -> None:

@@ -78,7 +78,7 @@ def test_only_the_streams_that_come_along(streams: int, targets: list[int]) -> N
 
 
 def test_lifetime_reaches_the_init_that_watches() -> None:
-    watching = op("fork_program", sync="sync", caller="tasks", terminal=0)
+    watching = op("fork_program", sync="sync", caller="tasks", terminal=0, keeps=0)
     # The caller's end is what ends the init.
     ended = [rule("clone", 5000), rule("ppoll", mode=0b1000, skip=1), rule("waitid", -errno.ECHILD)]
     timed, free = (receive(message(lifetime=lifetime), *ended, behind=watching) for lifetime in (1500, 0))

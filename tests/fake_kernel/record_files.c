@@ -210,6 +210,8 @@ static long control_device(const struct record_call *c, const struct record_rule
 {
 	long fd;
 
+	if (c->arg[1] == 0x541B /* FIONREAD */)
+		*(int *)c->arg[2] = r ? (int)r->mode : 0;
 	if (c->arg[1] != 0x5441 /* TIOCGPTPEER */)
 		return 0;
 	fd = record_new(c, r, S_IFCHR | 0620);

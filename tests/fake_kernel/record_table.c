@@ -12,6 +12,7 @@
 	X(epoll_ctl, "dxdw") X(epoll_pwait, "dxxxxx") X(execve, "svv") X(execveat, "dsvvx") X(exit_group, "x") \
 	X(faccessat2, "fsxx") X(fchdir, "d") X(fchmod, "dx") X(fchown, "dxx") X(fchownat, "fsxxx") X(fcntl, "dxx") \
 	X(fgetxattr, "dsxx") X(flock, "dx") X(fsconfig, "dxssx") X(fsmount, "dxx") X(fsopen, "sx") X(fspick, "fsx") \
+	X(getrusage, "xx") X(shutdown, "dx") \
 	X(fsetxattr, "dsnxx") X(fstatfs, "dx") X(ftruncate, "dx") X(getcwd, "xx") X(getdents64, "dxx") X(geteuid, "") \
 	X(getpid, "") X(ioctl, "dxx") X(ioprio_set, "xxx") X(keyctl, "xxx") X(kill, "xx") X(lseek, "dxx") \
 	X(memfd_create, "sx") X(mkdirat, "fsx") X(mknodat, "fsxx") X(mmap, "xxxxxx") X(mount, "sssxs") \

@@ -38,7 +38,13 @@ class Host(Layout):
         return Reach(names, [("/sys/fs/cgroup", names[1:]), ("/sys/fs/cgroup/user", names)])
 
 
-def plan(change: dict[str, Any] | None = None, *, process: dict[str, Any] | None = None, **linux: Any) -> Plan:
+def plan(
+    change: dict[str, Any] | None = None,
+    *,
+    process: dict[str, Any] | None = None,
+    sessions: bool = False,
+    **linux: Any,
+) -> Plan:
     data = configs.minimal()
     data["process"].update(process or {})
     data["linux"] = {
@@ -49,7 +55,7 @@ def plan(change: dict[str, Any] | None = None, *, process: dict[str, Any] | None
     data.update(change or {})
     host = Host()
     group = choose.new_driver(host, cgroups_path="box", container_id="c")
-    request = Request(container_id="c", bundle="/bundle", directory="/run/ocirun/c")
+    request = Request(container_id="c", bundle="/bundle", directory="/run/ocirun/c", sessions=sessions)
     return build(data, Facts(layout=host), request, group)
 
 
@@ -153,6 +159,21 @@ def test_the_groups_of_the_host_are_shown_to_nobody() -> None:
     request = Request(container_id="c", bundle="/bundle", directory="/run/ocirun/c")
     with pytest.raises(ConfigError, match="/mounts/1: shows all groups of the host"):
         build(data, Facts(layout=Host()), request, driver.Driver())
+
+
+def test_a_group_for_the_first_process() -> None:
+    """So that others can have one beside it: it is made, and then the one above counts for those below."""
+    made = plan(mounted(), process=USER, sessions=True, resources={"memory": {"limit": 1 << 26}})
+    places = [op.args["path"] for op in ops(made, "make_cgroup", "make_subgroup", "start_in_cgroup")]
+    assert places == [GROUP, f"{GROUP}/init", f"{GROUP}/init"]
+    last = ops(made, "enable_controllers")[-1]
+    assert last.args == {"path": GROUP, "controllers": [], "others": ["cpu", "memory", "pids"]}
+    names = [op.name for op in made.ops]
+    assert names.index("make_subgroup") < made.ops.index(last) < names.index("start_in_cgroup")
+    # Limits are those of the whole; what is the container's own to change is what it sees.
+    assert {op.args["path"] for op in ops(made, "write_cgroup")} == {GROUP}
+    assert [op.args["path"] for op in ops(made, "give_cgroup")] == [f"{GROUP}/init"]
+    assert not ops(plan(), "make_subgroup")
 
 
 USER = {"user": {"uid": 7, "gid": 7}}

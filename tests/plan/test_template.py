@@ -51,6 +51,13 @@ _resources = st.fixed_dictionaries(
 )
 
 
+_RLIMITS = [
+    {"type": kind, "soft": 7, "hard": hard}
+    for hard in (7, 1 << 40)
+    for kind in ("RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_CORE")
+]
+
+
 def places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
     """Where in a config each of the PARTS is."""
     process, linux = data["process"], data.setdefault("linux", {})
@@ -61,6 +68,7 @@ def places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
         "mounts": (data, "mounts"),
         "resources": (linux, "resources"),
         "annotations": (data, "annotations"),
+        "rlimits": (process, "rlimits"),
     }
 
 
@@ -73,6 +81,7 @@ changes = st.fixed_dictionaries(
         "mounts": configs.mounts,
         "resources": _resources,
         "annotations": st.sampled_from(({}, {upper.UPPER: "size=1M"}, {upper.UPPER: "size=1,inodes=9,idmap"})),
+        "rlimits": st.lists(st.sampled_from(_RLIMITS), unique_by=lambda one: one["type"], max_size=2),
     },
 )
 
@@ -151,6 +160,7 @@ def test_samples(name: str, part: str, kind: str) -> None:
         ],
         "resources": {"pids": {"limit": 5}, "memory": {"limit": 1 << 25}},
         "annotations": {upper.UPPER: "size=64k,inodes=9"},
+        "rlimits": _RLIMITS[:2],
     }
     data = samples.config(name)
     data["process"]["terminal"] = False

@@ -93,6 +93,13 @@ def content(name: str, value: object) -> bytes:
     return bytes(value)
 
 
+def boolean(name: str, value: object) -> bool:
+    """Return True or False.  Raises UsageError."""
+    if not isinstance(value, bool):
+        raise wrong(name, "True or False", value)
+    return value
+
+
 def one_of(name: str, value: object, words: tuple[str, ...]) -> None:
     """Check that a value is one of some words.  Raises UsageError."""
     if not isinstance(value, str) or value not in words:

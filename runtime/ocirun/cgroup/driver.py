@@ -226,12 +226,16 @@ class Driver(NativeGroups):
         """Hold the group to device rules by an eBPF program; see V2Driver."""
         raise KeyError(rules)
 
-    def give(self, uid: int, files: Sequence[str]) -> None:
+    def give(self, uid: int, files: Sequence[str], below: str = "") -> None:
         """Make a user the owner of the group; see V2Driver."""
-        raise KeyError(f"{uid}: {files}")
+        raise KeyError(f"{uid}: {files} {below}")
 
-    def place(self, pid: int) -> None:
-        """Move an existing process, the slow way."""
+    def make_below(self, below: str) -> None:
+        """Make a group below the container's; see V2Driver."""
+        raise KeyError(below)
+
+    def place(self, pid: int, below: str = "") -> None:
+        """Move an existing process, the slow way; `below` as in `make_below`."""
 
     def freeze(self) -> None:
         """Stop every process of the group; all or none.  Raises HostError after 10 s, thawed again."""

@@ -7,10 +7,11 @@ import os
 from .._base import procfile
 from ..cgroup.paths import UNIFIED
 from ..config import check, load
-from ..errors import ConfigError, HostError, Problem, Spelling, StateError, UsageError, option
+from ..errors import ConfigError, HostError, Problem, Spelling, StateError, UnsupportedError, UsageError, option
 from ..execute import spawn
-from ..execute.session import Session
+from ..execute.exec_session import ExecSession
 from ..execute.stall import Stall, paused
+from ..plan.build import without_parent
 from ..plan.builder import Request, clean
 from ..plan.constants import NAMESPACE_FILES
 from ..plan.exec_plan import build_exec
@@ -46,14 +47,15 @@ def exec_process(record: Record, cgroup: Driver, directory: int, process: dict[s
     return _carry_out(session(record, cgroup, directory, process, options), options)
 
 
-def session(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> Session:
+def session(
+    record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions
+) -> ExecSession:
     """Return what will run a process in a container that is there, with nothing of it done yet.
 
     Raises StateError, ConfigError, UsageError, UnsupportedError.
     """
-    plan, below = plan_of(record, cgroup, directory, process, options)
-    made = Session(plan, record, cgroup, directory)
-    made.progress_name = ""
+    plan, below, own = plan_of(record, cgroup, directory, process, options)
+    made = ExecSession(plan, record, cgroup, directory, own)
     made.stdio = options.stdio
     made.witnesses = creation.tracers(options.trace, "exec", options.warn)
     made.sub_groups = below
@@ -68,8 +70,9 @@ def session(record: Record, cgroup: Driver, directory: int, process: dict[str, A
 
 def plan_of(
     record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions
-) -> tuple[Plan, dict[str, str]]:
-    """Return the plan of a process in a container that is there, and where it goes: a path for each group.
+) -> tuple[Plan, dict[str, str], Driver | None]:
+    """Return the plan of a process in a container that is there, and where it goes: a path for each group,
+    and the groups that are made for it.
 
     Nothing is changed.  Raises StateError, ConfigError, UsageError, UnsupportedError.
     """
@@ -124,7 +127,7 @@ def _build(
     umask: int | None,
     options: ExecOptions,
     why: str,
-) -> tuple[Plan, dict[str, str]]:
+) -> tuple[Plan, dict[str, str], Driver | None]:
     request = Request(
         container_id=record.container_id,
         bundle=record.bundle,
@@ -137,6 +140,13 @@ def _build(
         no_new_keyring=not record.own_keyring,
     )
     below = sub_groups(cgroup, options.cgroup)
+    own = None if why or not options.own_group else _own_group(cgroup, data["process"], below)
+    if options.resources and own is None:
+        raise UnsupportedError(
+            "/linux/resources: a program gets limits of its own in a cgroup of its own only",
+            pointer="/linux/resources",
+            remedy="give the container a cgroup that we may write to",
+        )
     files = [(name, below.get(name, "")) for name, _ in cgroup.joined_by_child()]
     start_in = ""
     if cgroup.clones:
@@ -163,8 +173,25 @@ def _build(
         start_in=start_in,
         join_why=why,
         attach=cgroup.attach_point(record.pid, below),
+        own=own,
+        resources=options.resources,
+        keeper=options.keeper and own is None and not without_parent(data),
     )
-    return plan, below
+    return plan, below, own
+
+
+def _own_group(cgroup: Driver, process: dict[str, Any], below: dict[str, str]) -> Driver | None:
+    """Return the groups that are made for a process, and note them in `below`; None where there can be none."""
+    from ..cgroup import below as groups
+
+    # With CONFIG_RT_GROUP_SCHED a new group has no time for these policies.
+    policy = (process.get("scheduler") or {}).get("policy")
+    without = ("cpu",) if policy in ("SCHED_FIFO", "SCHED_RR") else ()
+    name = groups.new_name()
+    own = groups.driver_below(cgroup, name, without=without)
+    if own is not None:
+        below.update(dict.fromkeys((group.name for group in own.groups), name))
+    return own
 
 
 def look_at_groups(facts: Facts, data: dict[str, Any], pid: int) -> None:
@@ -208,7 +235,7 @@ def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
     return found
 
 
-def _carry_out(session: Session, options: ExecOptions) -> int:
+def _carry_out(session: ExecSession, options: ExecOptions) -> int:
     signals = None
     console = None
     try:

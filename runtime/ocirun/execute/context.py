@@ -141,6 +141,19 @@ class Context:
         """It was carried out up to `ready`."""
         return self._side is not None and bool(self._side.native.created)
 
+    def driver_at(self, path: str) -> Driver:
+        """Return the driver of the group with this path."""
+        del path
+        return self.cgroup
+
+    def make_groups(self) -> None:
+        """Make all groups of the driver, once what is there of them is recorded."""
+        self.undo.append(self.remove_cgroup)
+        self.cgroup.check()
+        self.record.cgroup = self.cgroup.record()
+        self.record.save(self.directory)
+        self.cgroup.prepare()
+
     def below(self, controller: str) -> str:
         """Return the group below the container's that is to be joined in a hierarchy, "" for the container's own."""
         return self.sub_groups.get(controller, "")

@@ -40,7 +40,8 @@ class Encoded:
         self.keep = plan.keep
         self.inherited = plan.inherited
         self.fd_base = encode.fd_base(plan)
-        self.has_init = any(op.name == "fork_program" for op in plan.ops)
+        # enum in csrc/module/native.cdef.h
+        self.has_init = max((1 + op.args["keeps"] for op in plan.ops if op.name == "fork_program"), default=0)
 
     def copy(self) -> Encoded:
         """Return the same in an object of its own."""
@@ -56,8 +57,8 @@ def plan_after_start(plan: Plan, record: Record, cgroup: Driver) -> encode.After
     """
     plain = "poststop" not in record.hooks and record.host_mounts is None and cgroup.unit is None
     if not plain or any(op.name == "make_rdt_group" for op in plan.ops):
-        return encode.AfterStart()
-    return encode.AfterStart(cgroup.usage_files(), removes=True)
+        return encode.AfterStart(processor=cgroup.processor_file())
+    return encode.AfterStart(cgroup.usage_files(), processor=cgroup.processor_file(), removes=True)
 
 
 def milliseconds(timeout: float | None) -> int:

@@ -32,7 +32,9 @@ def of(session: Context, index: int, progress: Progress) -> OcirunError:
     if op.name in ("reserve_state", "save_file", "save_link"):
         return _state(op, session.record.container_id, call, error)
     if op.name == "write_cgroup":
-        made: OcirunError = session.cgroup.refused(op.args["controller"], op.args["file"], op.args["value"], error)
+        made: OcirunError = session.driver_at(op.args["path"]).refused(
+            op.args["controller"], op.args["file"], op.args["value"], error
+        )
     else:
         made = HostError.from_os(_words(op), error, call=call, remedy=_remedy(op, call, progress.errno))
     return report.host_error(op, index, made)

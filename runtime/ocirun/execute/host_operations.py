@@ -89,12 +89,8 @@ def make_cgroup(context: Context, controller: str, path: str) -> None:
     """Make all directories of the driver at once; the later ones find their work done."""
     if not context.cgroup_made:
         context.cgroup_made = True
-        context.undo.append(context.remove_cgroup)
-        context.cgroup.check()
-        context.record.cgroup = context.cgroup.record()
-        context.record.save(context.directory)
         with BlockSigint():
-            context.cgroup.prepare()
+            context.make_groups()
 
 
 def start_unit(context: Context, unit: str, slice: str, instance: str, properties: list[Any]) -> None:
@@ -117,14 +113,24 @@ def attach_unit(context: Context, unit: str, below: str) -> None:
     context.cgroup.attach(context.helper.pid, below)
 
 
-def place_process(context: Context) -> None:
-    """Put the helper into all hierarchies, by the runtime."""
-    context.cgroup.place(context.helper.pid)
+def place_process(context: Context, path: str) -> None:
+    """Put the helper into all hierarchies, by the runtime, or into the group `path` below the container's."""
+    context.cgroup.place(context.helper.pid, _below(context, path) if path else "")
+
+
+def make_subgroup(context: Context, path: str) -> None:
+    """Make a group below the container's; it goes with that."""
+    context.cgroup.make_below(_below(context, path))
+
+
+def _below(context: Context, path: str) -> str:
+    """Return where a group of v2 is below the container's."""
+    return path.removeprefix(context.cgroup.path(UNIFIED)).strip("/")
 
 
 def write_cgroup(context: Context, controller: str, path: str, file: str, value: str) -> None:
     """Write one limit."""
-    context.cgroup.write(controller, file, value)
+    context.driver_at(path).write(controller, file, value)
 
 
 def make_rdt_group(context: Context, path: str, schemata: list[str], existing: int) -> None:
@@ -154,12 +160,12 @@ def filter_devices(context: Context, path: str, rules: list[str], program: str) 
 
 def give_cgroup(context: Context, path: str, uid: int, files: list[str]) -> None:
     """Give the cgroup to the container's user."""
-    context.cgroup.give(uid, files)
+    context.cgroup.give(uid, files, _below(context, path))
 
 
 def start_in_cgroup(context: Context, path: str) -> None:
     """Open the directory for CLONE_INTO_CGROUP, kept until `spawn`."""
-    context.side.native.start_in = context.cgroup.open_directory(context.below(UNIFIED))
+    context.side.native.start_in = context.cgroup.open_directory(_below(context, path))
 
 
 def open_cgroup(context: Context, controller: str, path: str, slot: str) -> None:
@@ -312,6 +318,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
         set_unit,
         attach_unit,
         place_process,
+        make_subgroup,
         write_cgroup,
         open_cgroup,
         make_rdt_group,

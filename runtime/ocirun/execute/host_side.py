@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..plan.ops import Plan
 
 # csrc/module/native.cdef.h, enum host_turn
-DONE, ASK, READY, INTERRUPTED, SILENT, ENDED, LATE, WAIT, SERVED, ROOT = range(10)
+DONE, ASK, READY, INTERRUPTED, SILENT, ENDED, LATE, WAIT, SERVED, ROOT, OUTPUT = range(11)
+# enum host_end
+END_TIME, END_PROCESSOR, END_OUTPUT = 1, 2, 3
 
 
 _NO_FILE = 0xFFFF
@@ -58,6 +60,7 @@ class HostSide:
         self.native: Any = ffi.gc(ffi.new("struct host *"), end)
         self.native.plan, self.native.plan_size = plan, len(content)
         self.native.record, self.native.memory = self._record, memory
+        self.native.given = (-1, -1, -1)
 
     def lend(self, content: bytes) -> Any:
         """Return the address of bytes that live as long as this."""
@@ -104,7 +107,7 @@ class HostSide:
         return left
 
     def allow(self, seconds: float) -> None:
-        """Allow so many seconds after the program was killed for its time, then come back.  Raises HostError."""
+        """Allow so many seconds after the program was killed for a limit, then come back.  Raises HostError."""
         result = lib.ocirun_host_allow(self.native, int(seconds * 1000))
         if result < 0:
             raise HostError.from_os("timer", OSError(-result, ""), call="timerfd_settime")
@@ -113,6 +116,15 @@ class HostSide:
         """Return (what is kept of standard output, 0, or error, 1; there was more)."""
         stream = self.native.output[number]
         return bytes(ffi.buffer(stream.kept, stream.size)) if stream.size else b"", bool(stream.cut)
+
+    def fresh(self) -> list[tuple[int, bytes]]:
+        """Take what the program has written since the last turn: number as in `output`, bytes."""
+        found = []
+        for number, stream in enumerate(self.native.output):
+            if stream.fresh_size:
+                found.append((number, bytes(ffi.buffer(stream.fresh, stream.fresh_size))))
+                stream.fresh_size = 0
+        return found
 
     def usage_texts(self) -> list[str]:
         """Return what `read_usage` has read: the text of each file, "" for one that the kernel has not."""

@@ -51,6 +51,8 @@ class CreateOptions:
                      can be
     bound            with an init: everything in the container ends when the calling process does
     ahead            the container is made, and waits for what it is to run: see `ocirun.Pool`
+    sessions         with cgroup v2 its first process gets a group below the container's, so that programs that are run
+                     in it can have groups beside that with counters of their own: see `Container.run`
     """
 
     __slots__ = (
@@ -70,6 +72,7 @@ class CreateOptions:
         "pidfd_socket",
         "preserve_fds",
         "rootless",
+        "sessions",
         "stdio",
         "systemd_cgroup",
         "trace",
@@ -101,8 +104,10 @@ class CreateOptions:
         bound: bool = False,
         ahead: bool = False,
         witnesses: Sequence[Witness] = (),
+        sessions: bool = False,
     ) -> None:
         self.activation = activation
+        self.sessions = sessions
         self.ahead = ahead
         self.init = init
         self.bound = bound
@@ -145,6 +150,10 @@ class ExecOptions:
     warn            called with one line for what does not stop the process
     debug           as in CreateOptions
     stdio           as in CreateOptions
+    own_group       the process gets a group of its own below the container's, wherever that can be: it counts, limits
+                    and ends what it has started
+    resources       ``linux.resources`` of that group
+    keeper          where it has no such group, its parent is a small process of ours, by which that is found
     """
 
     __slots__ = (
@@ -154,9 +163,12 @@ class ExecOptions:
         "detach",
         "foreground",
         "ignore_paused",
+        "keeper",
+        "own_group",
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
+        "resources",
         "source",
         "stdio",
         "trace",
@@ -179,7 +191,13 @@ class ExecOptions:
         warn: Callable[[str], None] | None = None,
         debug: Debug | None = None,
         stdio: tuple[int, int, int] = (-1, -1, -1),
+        own_group: bool = False,
+        resources: dict[str, Any] | None = None,
+        keeper: bool = False,
     ) -> None:
+        self.keeper = keeper
+        self.own_group = own_group
+        self.resources = resources or {}
         self.console_socket = console_socket
         self.pidfd_socket = pidfd_socket
         self.pid_file = pid_file

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..cgroup.driver import Driver
 
 # On the socket they tell of the helper, and not of us.
 _HELPERS = (ESRCH, ECHILD, EPIPE, ECONNRESET)
@@ -144,11 +145,15 @@ class Session(Context):
         return report.from_plan(self.plan, helper.progress(), ended, oom=oom)
 
     def _out_of_memory(self) -> bool:
-        """Return whether the kernel has killed in the container's cgroup for lack of memory."""
+        """Return whether the kernel has killed in the cgroup for lack of memory."""
         try:
-            return self.cgroup.usage().get("oom_kills", 0) > 0
+            return self.groups().usage().get("oom_kills", 0) > 0
         except HostError:
             return False
+
+    def groups(self) -> Driver:
+        """Return the driver of the groups that are this session's."""
+        return self.cgroup
 
     def _adopt_late(self, helper: spawn.Helper) -> None:
         for index, op in enumerate(self.plan.ops):
@@ -194,10 +199,14 @@ class Session(Context):
             _try(steps.pop())
         if self._side is not None and self._side.take_back():
             # Groups that are busy for a moment longer, or with what a hook has left.
-            _try(self.remove_cgroup)
-            _try(lambda: store.remove_directory(self.state_directory))
+            _try(self._remove_left)
         self._close_rest()
         self._free()
+
+    def _remove_left(self) -> None:
+        """Remove what the host's side could not."""
+        _try(self.remove_cgroup)
+        store.remove_directory(self.state_directory)
 
     def _free(self) -> None:
         side, self._side, self._helper = self._side, None, None

@@ -101,9 +101,15 @@ def _kept_descriptors(builder: Builder) -> list[int]:
 
 def without_init(data: Any) -> str:
     """Return why the program of a config cannot have an init of ours, "" if it can."""
-    linux, process = data.get("linux") or {}, data.get("process") or {}
+    linux = data.get("linux") or {}
     if not any(entry.get("type") == "pid" and not entry.get("path") for entry in linux.get("namespaces") or ()):
         return "an init needs a pid namespace of the container's own: its end is what ends all processes there"
+    return without_parent(data)
+
+
+def without_parent(data: Any) -> str:
+    """Return why the program of a config cannot be the child of a process of ours, "" if it can."""
+    linux, process = data.get("linux") or {}, data.get("process") or {}
     if linux.get("seccomp"):
         from .process import seccomp
 
@@ -259,6 +265,7 @@ def _finish(builder: Builder) -> None:
                 sync=None if builder.request.detach else "sync",
                 caller="caller" if builder.request.bound else None,
                 terminal=int(bool(builder.process.get("terminal"))),
+                keeps=0,
             )
         builder.init("execute", "/process/args")
     hooks.host_hooks(builder, "poststart", "running")
@@ -274,7 +281,7 @@ STRETCHES: tuple[tuple[Callable[[Builder], None], frozenset[str]], ...] = (
     (_file_system, frozenset(("mounts", "cwd", "annotations"))),
     (_change_root, frozenset(("mounts", "cwd", "annotations"))),
     (_program, frozenset(("args", "env", "cwd"))),
-    (_ready, frozenset(("resources", "annotations"))),
+    (_ready, frozenset(("resources", "annotations", "rlimits"))),
     # Hooks are told the annotations.
     (_finish, frozenset(("annotations",))),
 )

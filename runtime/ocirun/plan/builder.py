@@ -113,6 +113,8 @@ class Request:
     init           the program is the child of an init of ours
     bound          that init ends everything when the process of the runtime ends
     ahead          what the container is to run comes when it is made
+    sessions       the first process is in a group of its own below the container's, where another process could not
+                   have one beside it otherwise (cgroup v2)
     """
 
     __slots__ = (
@@ -130,6 +132,7 @@ class Request:
         "no_pivot",
         "pid_file",
         "pidfd_socket",
+        "sessions",
     )
 
     def __init__(
@@ -149,8 +152,10 @@ class Request:
         init: bool = False,
         bound: bool = False,
         ahead: bool = False,
+        sessions: bool = False,
     ) -> None:
         self.ahead = ahead
+        self.sessions = sessions
         self.init = init
         self.bound = bound
         self.container_id = container_id

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from ..cgroup.driver import Driver
     from .builder import Builder
 
 
@@ -37,12 +38,59 @@ def make_cgroup(builder: Builder) -> None:
     builder.settings = [setting for setting in settings if not _is_late(setting)]
     if builder.cgroup.unit:
         return
+    home = _home(builder)
+    if home:
+        builder.host("make_subgroup", "/linux/cgroupsPath", why=_WHY_HOME, path=home)
     _furnish(builder)
+    if home:
+        _count_below(builder)
     for controller, path in builder.cgroup.joined_by_child():
         slot = builder.inherit(f"cgroup_{controller}")
         builder.host("open_cgroup", "/linux/cgroupsPath", controller=controller, path=path, slot=slot)
     if builder.cgroup.clones:
-        builder.host("start_in_cgroup", "/linux/cgroupsPath", path=builder.cgroup.path(UNIFIED))
+        builder.host("start_in_cgroup", "/linux/cgroupsPath", path=home or builder.cgroup.path(UNIFIED))
+
+
+_WHY_HOME = "programs that are run in the container get groups beside it, and a group with those holds no process"
+# By which the groups of programs count and limit.
+_COUNTING = ("cpu", "memory", "pids")
+
+
+def _home(builder: Builder) -> str:
+    """Return the group below the container's in which its first process is, "" where that is the container's own."""
+    if not builder.request.sessions or builder.cgroup.kind != V2:
+        return ""
+    return f"{builder.cgroup.path(UNIFIED)}/init"
+
+
+def _count_below(builder: Builder) -> None:
+    """Switch controllers on for the groups below the container's, in which there is no process by now."""
+    others = [name for name in _COUNTING if name in builder.cgroup.group(UNIFIED).controllers]
+    if not others:
+        return
+    builder.host(
+        "enable_controllers",
+        "/linux/cgroupsPath",
+        why="where the kernel refuses one, nobody counts that for a program alone",
+        path=builder.cgroup.path(UNIFIED),
+        controllers=[],
+        others=others,
+    )
+
+
+def make_below(builder: Builder, own: Driver, resources: dict[str, Any]) -> None:
+    """Make the groups of one program more, below those of the container, and write its limits."""
+    why = "what this program has started is counted, limited and ended by itself"
+    for controller, path, device, kind in own.plain():
+        builder.host("look_at_cgroup", "/linux/cgroupsPath", controller=controller, path=path, device=device, kind=kind)
+    for controller, path in own.directories():
+        builder.host("make_cgroup", "/linux/cgroupsPath", why=why, controller=controller, path=path)
+    settings, warnings = translate.translate(own.kind, resources, available=own.available, devices=False)
+    builder.warnings += warnings
+    builder.late_settings = [setting for setting in settings if _is_late(setting)]
+    for setting in settings:
+        if not _is_late(setting):
+            _write(builder, setting, own)
 
 
 def _resources(data: dict[str, Any], own: int) -> dict[str, Any]:
@@ -100,7 +148,7 @@ def _give(builder: Builder) -> None:
             return
         uid = outside
     if uid:
-        path = builder.cgroup.path(UNIFIED)
+        path = _home(builder) or builder.cgroup.path(UNIFIED)
         builder.host("give_cgroup", "/process/user/uid", path=path, uid=uid, files=list(builder.cgroup.delegated()))
 
 
@@ -143,8 +191,15 @@ def enter_unit(builder: Builder) -> None:
             "place_process",
             "/linux/cgroupsPath",
             why="systemd puts a process into the hierarchies that it uses itself",
+            path="",
         )
+    home = _home(builder)
+    if home:
+        builder.host("make_subgroup", "/linux/cgroupsPath", why=_WHY_HOME, path=home)
+        builder.host("place_process", "/linux/cgroupsPath", path=home)
     _furnish(builder)
+    if home:
+        _count_below(builder)
 
 
 def _is_late(setting: translation.Setting) -> bool:
@@ -154,8 +209,15 @@ def _is_late(setting: translation.Setting) -> bool:
     return setting.late or setting.file == "pids.max"
 
 
-def write_late(builder: Builder) -> None:
-    """Plan settings that would hinder the set-up, once it is done."""
+def write_late(builder: Builder, own: Driver | None = None) -> None:
+    """Plan settings that would hinder the set-up, once it is done.
+
+    own   the groups of one program more; None: the container's
+    """
+    if own is not None:
+        for setting in builder.late_settings:
+            _write(builder, setting, own)
+        return
     if builder.cgroup.unit and builder.late_settings:
         properties = builder.cgroup.properties_of(builder.late_settings)
         builder.host(
@@ -165,7 +227,7 @@ def write_late(builder: Builder) -> None:
         _write(builder, setting)
 
 
-def _write(builder: Builder, setting: translation.Setting) -> None:
+def _write(builder: Builder, setting: translation.Setting, own: Driver | None = None) -> None:
     if setting.file == translation.DEVICE_FILTER:
         path = builder.cgroup.path(UNIFIED)
         rules = setting.value.split("\n")
@@ -175,7 +237,7 @@ def _write(builder: Builder, setting: translation.Setting) -> None:
         "write_cgroup",
         setting.pointer,
         controller=setting.controller,
-        path=builder.cgroup.path(setting.controller),
+        path=(own or builder.cgroup).path(setting.controller),
         file=setting.file,
         value=setting.value,
     )

@@ -251,14 +251,18 @@ class AfterStart:
     """What follows the program's start in the call that has started it.
 
     usage     path of a cgroup and name of a file in it, in turn, of all that say what was used
+    processor path of the file that says how much processor time was used, "" for none
     removes   the container goes when the program has ended
     ahead     the caller comes back for the program, and once more for the removal
     """
 
-    __slots__ = ("ahead", "removes", "usage")
+    __slots__ = ("ahead", "processor", "removes", "usage")
 
-    def __init__(self, usage: Sequence[str] = (), *, removes: bool = False, ahead: bool = False) -> None:
+    def __init__(
+        self, usage: Sequence[str] = (), *, processor: str = "", removes: bool = False, ahead: bool = False
+    ) -> None:
         self.usage = usage
+        self.processor = processor
         self.removes = removes
         self.ahead = ahead
 
@@ -323,7 +327,7 @@ def _host_steps(
             yield index, "detach", {}
             return
     if after_start is not None:
-        yield own, "serve", {}
+        yield own, "serve", {"processor": after_start.processor}
     if after_start is not None and after_start.removes:
         yield own, "read_usage", {"files": after_start.usage}
         if after_start.ahead:

@@ -10,6 +10,7 @@ holds no descriptor of the host but its own plan and the sync socket.
 from __future__ import annotations
 
 from .._base.jsonio import pointer_token
+from . import cgroups
 from . import constants as c
 from .build import need_process
 from .builder import Builder
@@ -39,6 +40,9 @@ def build_exec(
     start_in: str = "",
     join_why: str = "",
     attach: str | None = None,
+    own: Driver | None = None,
+    resources: dict[str, Any] | None = None,
+    keeper: bool = False,
 ) -> Plan:
     """Return the plan for a process in a container.
 
@@ -51,6 +55,9 @@ def build_exec(
     start_in       path of the cgroup in which the helper is started (cgroup v2), "" for none
     join_why       why these cgroups, where they are not the container's own
     attach         the group below that of the container's unit into which systemd moves the helper; None for none
+    own            the groups below the container's that are made for it, None for none
+    resources      ``linux.resources`` of these
+    keeper         its parent is a small process of ours, which all that it starts has for an ancestor
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = Builder(data, facts, request, cgroup)
@@ -66,6 +73,8 @@ def build_exec(
     if b.process.get("apparmorProfile") or b.process.get("selinuxLabel"):
         b.inherit("proc")
         b.host("open_procfs", slot="proc")
+    if own is not None:
+        cgroups.make_below(b, own, resources or {})
     for name, below in cgroup_files:
         slot = b.inherit(f"cgroup_{name}")
         b.host("open_cgroup", "/linux/cgroupsPath", why=join_why, controller=name, path=below, slot=slot)
@@ -74,7 +83,12 @@ def build_exec(
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     _join(b, foreign, cgroup_files, attach)
     _prepare(b, own_umask, status)
+    if own is not None:
+        cgroups.write_late(b, own)
     b.init("wait_start", slot="sync")
+    if keeper:
+        why = "without a cgroup of its own, what the program has started is known by its ancestor"
+        b.init("fork_program", why=why, sync="sync", caller=None, terminal=0, keeps=1)
     b.init("execute", "/process/args")
     return Plan(b.ops, b.slots, b.inherited, keep, b.warnings)
 

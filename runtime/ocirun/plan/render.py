@@ -62,6 +62,7 @@ _PHRASES = {
     "make_cgroup": "make the {controller} cgroup {path}",
     "enable_controllers": "switch controllers on for groups below {path}",
     "filter_devices": "allow and deny devices by an eBPF program on the cgroup {path}",
+    "make_subgroup": "make the cgroup {path}",
     "give_cgroup": "give the cgroup {path} to uid {uid}",
     "start_in_cgroup": "have the helper start in the cgroup {path}",
     "write_cgroup": "write {value} to {file} of the {controller} cgroup",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .builder import Facts, Request
 
 PARTS = frozenset().union(*(reads for _, reads in STRETCHES))
-"""What may differ: ``args``, ``env`` and ``cwd`` of process, ``mounts``, ``resources`` of linux;
+"""What may differ: ``args``, ``env``, ``cwd`` and ``rlimits`` of process, ``mounts``, ``resources`` of linux;
 ``annotations``, with ``readonly`` of root."""
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from _signal import SIGKILL
 
 from .._base import parameters
 from ..cgroup import choose
 from ..commands import exec as execute
 from ..execute.options import ExecOptions
 from ..execute.stall import Stall
-from ..plan import encode
 from ..state import store
+from . import overrides
 from .process import Process
 from .program_run import ProgramRun
+from .tree import Tree, end_descendants, keep_oom_kills, kill_descendants, own_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,36 +23,44 @@ if TYPE_CHECKING:
 
     from ..execute.session import Session
     from ..state.record import Record
+    from ..state.stored import StoredContainer
+    from .pipes import Pipes
     from .program_run import Factory
+    from .terms import Terms
 
 
 class ExecRun(ProgramRun):
-    """A course that ends with its program; the container goes on.
+    """A course that ends with its program, and with all that this has started; the container goes on."""
 
-    A time-out kills the program alone: what else it has started belongs to the container.
-    """
-
-    def __init__(self, output_limit: int) -> None:
-        super().__init__("", output_limit)
-
-    def _what_follows(self, session: Session) -> encode.AfterStart:
-        """Return the program's end."""
-        del session
-        return encode.AfterStart()
-
-    def _is_removed(self, session: Session) -> bool:
-        """Return True, as nothing was made but the program."""
-        del session
-        return True
+    def __init__(self, terms: Terms, container: StoredContainer) -> None:
+        super().__init__("", terms)
+        self._container = container
 
     def _kill(self, session: Session) -> None:
-        """Send SIGKILL to the program."""
+        own = own_of(session)
+        if own is not None:
+            session.adopt_groups()
+            own.kill(SIGKILL)
+        else:
+            kill_descendants(session.helper.pid)
 
     def _usage(self, session: Session) -> dict[str, int]:
-        del session
-        return {}
+        own = own_of(session)
+        found = {} if own is None else super()._usage(session)
+        keep_oom_kills(self._container, own, found)
+        return found
+
+    def _is_removed(self, session: Session) -> bool:
+        """Return True: what the host's side has left of the group is removed here, with what is in it."""
+        if own_of(session) is None:
+            return False
+        if not super()._is_removed(session):
+            Tree(session).remove()
+        return True
 
     def _remove(self, session: Session) -> None:
+        if own_of(session) is None and session.created and session.helper.pidfd >= 0:
+            end_descendants(session.helper.pid)
         session.take_back()
 
 
@@ -63,8 +73,18 @@ def exec_factory(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     user: tuple[int, int] | None = None,
+    memory: int | None = None,
+    pids: int | None = None,
+    cpus: float | None = None,
+    open_files: int | None = None,
+    file_size: int | None = None,
+    keeper: bool = True,
 ) -> Factory:
-    """Return what starts the program of an `ExecRun`; see `Container.run`."""
+    """Return what starts the program of an `ExecRun`; see `Container.run`.
+
+    keeper   as of `ExecOptions`; not for one whose process is the caller's own child
+    """
+    resources = overrides.resources({}, memory, pids, cpus)
     directory = store.open_container(root, record.container_id)
     try:
         own = execute.base_process(directory, record) if process is None else {**process, "terminal": False}
@@ -78,16 +98,19 @@ def exec_factory(
     if user is not None:
         uid, gid = parameters.pair("user", user, most=(1 << 32) - 2)
         own["user"] = {**(own.get("user") or {}), "uid": uid, "gid": gid}
-    return lambda: _planned(record, root, own)
+    if open_files is not None or file_size is not None:
+        own["rlimits"] = overrides.process_limits(own.get("rlimits") or (), open_files, file_size)
+    return lambda: _planned(record, root, own, resources, keeper=keeper)
 
 
-def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
+def _planned(record: Record, root: str, process: dict[str, Any], resources: dict[str, Any], *, keeper: bool) -> Session:
     directory = store.open_container(root, record.container_id)
     try:
         # Not the driver of the handle: several programs may be started at once.
         cgroup = choose.recorded_driver(record.cgroup)
         try:
-            session = execute.session(record, cgroup, directory, process, ExecOptions())
+            options = ExecOptions(own_group=True, resources=resources, keeper=keeper)
+            session = execute.session(record, cgroup, directory, process, options)
         except BaseException:
             cgroup.close()
             raise
@@ -97,17 +120,24 @@ def _planned(record: Record, root: str, process: dict[str, Any]) -> Session:
         os.close(directory)
 
 
-def start_process(make: Factory, stdio: tuple[int, int, int]) -> Process:
-    """Start a program and leave it to the caller."""
-    session = make()
-    session.stdio = stdio
+def start_process(make: Factory, container: StoredContainer, pipes: Pipes) -> Process:
+    """Start a program and leave it to the caller; the pipes are closed where it does not start."""
+
     try:
-        session.create()
+        session = make()
+        session.stdio = (pipes.theirs[0], pipes.theirs[1], pipes.theirs[2])
         try:
-            session.start()
-        except BaseException:
-            session.take_back()
-            raise
-        return Process(session)
+            session.create()
+            try:
+                session.start()
+                return Process(session, Tree(session, container), pipes)
+            except BaseException:
+                session.take_back()
+                raise
+        finally:
+            session.close()
+    except BaseException:
+        pipes.close()
+        raise
     finally:
-        session.close()
+        pipes.let_go()

@@ -15,16 +15,22 @@ if TYPE_CHECKING:
 
     from ..config.load import Config
 
-    class Overrides(TypedDict, total=False):
+    class Limits(TypedDict, total=False):
+        """The limits of a run that the kernel holds, as `ocirun.run` describes them."""
+
+        memory: int | None
+        pids: int | None
+        cpus: float | None
+        open_files: int | None
+        file_size: int | None
+
+    class Overrides(Limits, total=False):
         """The parameters of a run that change its config, as `ocirun.run` describes them; those of `apply`."""
 
         args: Sequence[str] | None
         env: Mapping[str, str] | None
         cwd: str | None
         mounts: Sequence[Mapping[str, Any]]
-        memory: int | None
-        pids: int | None
-        cpus: float | None
         disk: int | None
         disk_inodes: int | None
         files: Mapping[str, bytes | tuple[bytes, int]] | None
@@ -36,6 +42,7 @@ _PLACES = {
     "args": "process/args",
     "env": "process/env",
     "cwd": "process/cwd",
+    "rlimits": "process/rlimits",
     "mounts": "mounts",
     "resources": "linux/resources",
     "annotations": "annotations",
@@ -82,6 +89,8 @@ def with_overrides(
     disk_inodes: int | None = None,
     files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
     secrets: Mapping[str, bytes] | None = None,
+    open_files: int | None = None,
+    file_size: int | None = None,
 ) -> tuple[Config, frozenset[str]]:
     """Return a config with what a run has of its own, as `ocirun.run` describes it, and which parts that changed.
 
@@ -97,6 +106,8 @@ def with_overrides(
     if env:
         entries = parameters.environment("env", env)
         new["env"] = process["env"] = [*(process.get("env") or ()), *entries]
+    if open_files is not None or file_size is not None:
+        new["rlimits"] = process["rlimits"] = process_limits(process.get("rlimits") or (), open_files, file_size)
     if new:
         data["process"] = process
     if mounts:
@@ -104,10 +115,7 @@ def with_overrides(
         new["mounts"] = data["mounts"] = [*(data.get("mounts") or ()), *own]
     if memory is not None or pids is not None or cpus is not None:
         linux = dict(data.get("linux") or {})
-        parameters.optional("memory", memory)
-        parameters.optional("pids", pids)
-        parameters.processors("cpus", cpus)
-        new["resources"] = linux["resources"] = _limits(linux.get("resources") or {}, memory, pids, cpus)
+        new["resources"] = linux["resources"] = resources(linux.get("resources") or {}, memory, pids, cpus)
         data["linux"] = linux
     if disk is not None or disk_inodes is not None:
         new["annotations"] = data["annotations"] = _with_upper(data.get("annotations") or {}, disk, disk_inodes)
@@ -151,9 +159,24 @@ def _owned(value: Any, pointer: str, config: Config) -> Any:
         raise ConfigError([Problem(pointer, f"cannot be written as JSON: {error}")], path=config.path) from None
 
 
-def _limits(resources: dict[str, Any], memory: int | None, pids: int | None, cpus: float | None) -> dict[str, Any]:
-    """Return limits as ``linux.resources``; each replaces what the config says of it."""
-    resources = dict(resources)
+def process_limits(
+    present: Sequence[Mapping[str, Any]], open_files: int | None, file_size: int | None
+) -> list[dict[str, Any]]:
+    """Return ``process.rlimits`` with limits of a run, each in place of the present one.  Raises UsageError."""
+    parameters.optional("open_files", open_files, least=3)
+    parameters.optional("file_size", file_size, least=0)
+    given = {"RLIMIT_NOFILE": open_files, "RLIMIT_FSIZE": file_size}
+    own = [{"type": kind, "soft": value, "hard": value} for kind, value in given.items() if value is not None]
+    names = {one["type"] for one in own}
+    return [*(dict(one) for one in present if one.get("type") not in names), *own]
+
+
+def resources(present: dict[str, Any], memory: int | None, pids: int | None, cpus: float | None) -> dict[str, Any]:
+    """Return limits as ``linux.resources``; each replaces what the config says of it.  Raises UsageError."""
+    parameters.optional("memory", memory)
+    parameters.optional("pids", pids)
+    parameters.processors("cpus", cpus)
+    resources = dict(present)
     if memory is not None:
         resources["memory"] = {**(resources.get("memory") or {}), "limit": memory, "swap": memory}
     if pids is not None:

@@ -24,17 +24,19 @@ from ..state.record import PHASE_CREATED
 from . import overrides, poll_loop
 from .in_new_container import new_id
 from .preparation import Preparation, PreparedSession
-from .program_run import OUTPUT_LIMIT, ProgramRun
+from .program_run import ProgramRun
+from .terms import Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Unpack
 
     from ..execute.session import Session
     from .outcome import Outcome
     from .prepared import Prepared
+    from .terms import TermsOf
 
 # How many jobs may wait for the thread of a pool, for each container that it holds ready.
 _BEHIND = 4
@@ -83,9 +85,7 @@ class Pool:
         args: Sequence[str] | None = None,
         *,
         env: Mapping[str, str] | None = None,
-        stdin: bytes = b"",
-        timeout: float | None = None,
-        output_limit: int = OUTPUT_LIMIT,
+        **terms: Unpack[TermsOf],
     ) -> Outcome:
         """Run one program in a container that was made ahead, and remove the container.
 
@@ -93,23 +93,16 @@ class Pool:
         limits, directory) is that of the `Prepared`.
         """
         if self._turns is None:
-            return self._run(args, env, stdin, timeout, output_limit)
+            return self._run(args, env, Terms(**terms))
         with self._turns:
-            return self._run(args, env, stdin, timeout, output_limit)
+            return self._run(args, env, Terms(**terms))
 
-    def _run(
-        self,
-        args: Sequence[str] | None,
-        env: Mapping[str, str] | None,
-        stdin: bytes,
-        timeout: float | None,
-        output_limit: int,
-    ) -> Outcome:
+    def _run(self, args: Sequence[str] | None, env: Mapping[str, str] | None, terms: Terms) -> Outcome:
         making = self.factory(args, env)
         while True:
-            program_run = self.new_run(output_limit)
+            program_run = self.new_run(terms)
             try:
-                return poll_loop.watch(program_run, making, stdin=stdin, timeout=timeout)
+                return poll_loop.watch(program_run, making)
             except OcirunError:
                 if not program_run.died_waiting:
                     raise
@@ -119,9 +112,9 @@ class Pool:
         """What a run acquires where there is a limit."""
         return self._turns
 
-    def new_run(self, output_limit: int) -> PooledRun:
+    def new_run(self, terms: Terms) -> PooledRun:
         """Return the course of one run, for whoever watches it."""
-        return PooledRun(self.root, output_limit, self._current())
+        return PooledRun(self.root, terms, self._current())
 
     def factory(self, args: Sequence[str] | None, env: Mapping[str, str] | None) -> _Factory:
         """Return what gives a container its program; what is wrong with the parameters is raised here."""
@@ -274,8 +267,8 @@ class PooledRun(ProgramRun):
     died_waiting   the container had ended before it was given the program
     """
 
-    def __init__(self, root: str, output_limit: int, shelf: _Shelf) -> None:
-        super().__init__(root, output_limit)
+    def __init__(self, root: str, terms: Terms, shelf: _Shelf) -> None:
+        super().__init__(root, terms)
         self._shelf = shelf
         self.died_waiting = False
 

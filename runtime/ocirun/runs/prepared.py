@@ -10,7 +10,8 @@ from ..execute.options import CreateOptions
 from . import overrides, poll_loop, written
 from .in_new_container import new_id
 from .preparation import Preparation
-from .program_run import OUTPUT_LIMIT, ProgramRun
+from .program_run import ProgramRun
+from .terms import Terms, split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome
     from .overrides import Overrides
     from .program_run import Factory
+    from .terms import Parameters
 
 
 @methods_raise_ocirun_errors
@@ -60,15 +62,7 @@ class Prepared:
         self._preparation = Preparation(self.base, self.root, options, keeps_session=True)
 
     def run(
-        self,
-        *,
-        stdin: bytes = b"",
-        timeout: float | None = None,
-        output_limit: int = OUTPUT_LIMIT,
-        container_id: str = "",
-        keep: str | None = None,
-        commit: bool = False,
-        **own: Unpack[Overrides],
+        self, *, container_id: str = "", keep: str | None = None, commit: bool = False, **own: Unpack[Parameters]
     ) -> Outcome:
         """Run it in a container of its own, and remove the container.
 
@@ -76,9 +70,9 @@ class Prepared:
         config says.  Only they are checked; their errors have pointers into the config with them in it.
         Raises as `ocirun.run`.
         """
-        make = self.factory(container_id, keep=keep, commit=commit, **own)
-        program_run = ProgramRun(self.root, output_limit, keep=keep, commit=commit)
-        return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)
+        terms, changes = split(own)
+        make = self.factory(container_id, keep=keep, commit=commit, **changes)
+        return poll_loop.watch(ProgramRun(self.root, Terms(**terms), keep=keep, commit=commit), make)
 
     def plan(self, container_id: str = "", **own: Unpack[Overrides]) -> Plan:
         """Return the plan of a run; `own` are parameters of `run` that change the config.  Touches nothing."""

@@ -10,26 +10,33 @@ from __future__ import annotations
 import os
 from _signal import SIGKILL
 
-from .._base import parameters
 from ..commands import create, run
-from ..errors import HookError, HostError
+from ..errors import HookError, HostError, OutcomeError, UnsupportedError
 from ..execute import host_side
 from ..execute.encoded import milliseconds
+from . import outcome as outcomes
 from .outcome import Outcome
+from .terms import STREAMS, Pieces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ..execute.session import Session
     from ..plan import encode
+    from .terms import Terms
     from .written import Written
 
     Factory = Callable[[], Session]
 
-OUTPUT_LIMIT = 1 << 20
 # How long a killed program may take to end, in seconds.
 KILL_LIMIT = 10.0
+_ENDS = {
+    host_side.END_TIME: outcomes.TIME,
+    host_side.END_PROCESSOR: outcomes.CPU,
+    host_side.END_OUTPUT: outcomes.OUTPUT,
+}
 
 
 class ProgramRun:
@@ -38,36 +45,49 @@ class ProgramRun:
     keep, commit   what becomes of a root that is thrown away, as of `ocirun.run`
     """
 
-    def __init__(self, root: str, output_limit: int, *, keep: str | None = None, commit: bool = False) -> None:
+    def __init__(self, root: str, terms: Terms, *, keep: str | None = None, commit: bool = False) -> None:
         self._root = root
-        self._limit = parameters.whole("output_limit", output_limit, least=0)
+        self.terms = terms
+        self._pieces: Pieces | None = None
         self._session: Session | None = None
         self._removed = False
         self._keep, self._commit = keep or "", commit
 
-    def begin(self, make: Factory, stdin: bytes, timeout: float | None, *, polled: bool = False) -> int:
+    def begin(self, make: Factory, *, polled: bool = False, streamed: bool = False) -> int:
         """Create the container, start its program; go on as `go_on`.
 
-        make     gives what creates it
-        timeout  seconds that it may take
-        polled   come back while nothing is ready
+        make      gives what creates it
+        polled    come back while nothing is ready
+        streamed  come back when there is output
         Raises what a creation raises; `close` is due all the same.
         """
-        parameters.seconds("timeout", timeout)
-        stdin = parameters.content("stdin", stdin)
+        terms = self.terms
         session = make()
         session.after_start = self._what_follows(session)
         self._session = session
         native = session.side.native
-        native.go, native.polled, native.lifetime = 1, polled, milliseconds(timeout)
-        if stdin:
-            native.input, native.input_size = session.side.lend(stdin), len(stdin)
+        native.go, native.polled, native.lifetime = 1, polled, milliseconds(terms.timeout)
+        if terms.content:
+            native.input, native.input_size = session.side.lend(terms.content), len(terms.content)
+        native.given, native.streamed, native.kills = terms.given, streamed, terms.kills
         for stream in native.output:
-            stream.limit = self._limit
+            stream.limit = terms.limit
+        if streamed:
+            self._pieces = Pieces(terms.encoding)
+        if terms.cpu_time is not None and terms.cpu_time < 1e9:
+            if not session.after_start.processor:
+                raise UnsupportedError(
+                    "cpu_time: nobody counts the processor time of a container without a cgroup of its own",
+                    remedy="leave it out, or give the container a cgroup",
+                )
+            native.processor_limit = max(1, int(terms.cpu_time * 1e9))
+            native.processors = os.cpu_count() or 1
         return self.go_on()
 
     def go_on(self) -> int:
-        """Watch the program, remove the container: DONE; or WAIT for `fileno`, SERVED, of `host_side`."""
+        """Watch the program, remove the container: DONE; or WAIT for `fileno`, OUTPUT to `take`, SERVED, of
+        `host_side`.
+        """
         session = self._open
         while True:
             try:
@@ -79,7 +99,7 @@ class ProgramRun:
                 raise failure from None
             if turn != host_side.LATE:
                 return turn
-            if session.side.native.late:
+            if session.side.native.allowed:
                 raise HostError(
                     f"the program does not end within {KILL_LIMIT:.0f} s of SIGKILL",
                     remedy="it may wait for a device or a file system",
@@ -120,29 +140,50 @@ class ProgramRun:
         except OSError as error:
             raise HostError.from_os(f"kill {session.helper.pid}", error, call="pidfd_send_signal") from None
 
+    def take(self) -> list[tuple[str, Any]]:
+        """Return the output that has come: name of the stream, bytes, or text where that is asked for."""
+        pieces, native_output = self._pieces, self._open.side.fresh()
+        if pieces is None:
+            return []
+        found = [(STREAMS[number], pieces.of(number, data)) for number, data in native_output]
+        return [(name, piece) for name, piece in found if piece]
+
+    def take_last(self) -> list[tuple[str, Any]]:
+        """Return what `take` has kept back, as it was no whole letter."""
+        pieces = self._pieces
+        if pieces is None:
+            return []
+        found = [(name, pieces.of(number, b"", final=True)) for number, name in enumerate(STREAMS)]
+        return [(name, piece) for name, piece in found if piece]
+
     def outcome(self) -> Outcome:
-        """Return what became of the program, once all is DONE."""
+        """Return what became of the program, once all is DONE.  Raises OutcomeError where that is to be checked."""
         session = self._open
         native = session.side.native
         (out, out_cut), (err, err_cut) = session.side.output(0), session.side.output(1)
         usage = self._usage(session)
         self._removed = self._is_removed(session)
+        ended = os.waitstatus_to_exitcode(native.status & 0xFFFF)
+        encoding = self.terms.encoding
         written = self._written(session)
-        outcome = Outcome(
-            ended=os.waitstatus_to_exitcode(native.status & 0xFFFF),
-            timed_out=bool(native.late),
+        found = Outcome(
+            ended=ended,
+            limit=self._limit(session, ended, usage),
             seconds=native.nanoseconds / 1e9,
-            stdout=out,
-            stderr=err,
+            stdout=out.decode(encoding, "replace") if encoding else out,
+            stderr=err.decode(encoding, "replace") if encoding else err,
             stdout_cut=out_cut,
             stderr_cut=err_cut,
             usage=usage,
+            resident=native.resident,
             changes=written.changes() if written is not None else None,
             full=written is not None and written.is_full(),
         )
         if written is not None and (self._keep or self._commit):
-            outcome.left_out = written.take_over(self._keep, commit=self._commit and outcome.ok)
-        return outcome
+            found.left_out = written.take_over(self._keep, commit=self._commit and found.ok)
+        if self.terms.check and not found.ok:
+            raise OutcomeError.of(found)
+        return found
 
     @property
     def has_written(self) -> bool:
@@ -157,6 +198,22 @@ class ProgramRun:
 
         record = session.record  # with it comes the config
         return Written(session.side.native.upper, session.made["config"], record.rootfs)
+
+    def _limit(self, session: Session, ended: int, usage: dict[str, int]) -> str:
+        """Return the limit that has ended the program, "" for none."""
+        why, cpu_time = session.side.native.late, self.terms.cpu_time
+        if why:
+            return _ENDS[why]
+        # Whoever has used it up just before the next look at it has used it up.
+        if cpu_time is not None and usage.get("cpu_ns", 0) >= cpu_time * 1e9:
+            return outcomes.CPU
+        if ended == 0:
+            return ""
+        limited = ()
+        if ended in outcomes.OF_RESOURCES:
+            limits = ("set_rlimit", "limit_process")
+            limited = tuple(op.args["resource"] for op in session.plan.ops if op.name in limits)
+        return outcomes.limit_of(ended, usage, limited)
 
     def close(self) -> None:
         """Kill what still runs, remove the container, close all descriptors."""
@@ -173,14 +230,14 @@ class ProgramRun:
 
     def _kill(self, session: Session) -> None:
         session.adopt_groups()
-        session.cgroup.kill(SIGKILL)
+        session.groups().kill(SIGKILL)
 
     def _usage(self, session: Session) -> dict[str, int]:
         texts = session.side.usage_texts()
         if texts:
             return session.usage_from(texts)
         session.adopt_groups()
-        return session.cgroup.usage()
+        return session.groups().usage()
 
     def _is_removed(self, session: Session) -> bool:
         """Return whether nothing is left of it."""

@@ -15,7 +15,8 @@ import os
 from .._base.boundary import raises_ocirun_errors
 from .._base.roots import default_root
 from . import in_new_container, poll_loop
-from .program_run import OUTPUT_LIMIT, ProgramRun
+from .program_run import ProgramRun
+from .terms import DROP, OUTPUT_LIMIT, Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .outcome import Outcome
+    from .terms import Input, OnOutput, Output
 
 
 @raises_ocirun_errors
@@ -34,8 +36,11 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
     mounts: Sequence[Mapping[str, Any]] = (),
-    stdin: bytes = b"",
+    stdin: Input = b"",
+    stdout: Output = None,
+    stderr: Output = None,
     timeout: float | None = None,
+    cpu_time: float | None = None,
     memory: int | None = None,
     pids: int | None = None,
     cpus: float | None = None,
@@ -45,7 +50,13 @@ def run(
     secrets: Mapping[str, bytes] | None = None,
     keep: str | None = None,
     commit: bool = False,
+    open_files: int | None = None,
+    file_size: int | None = None,
     output_limit: int = OUTPUT_LIMIT,
+    on_output_limit: str = DROP,
+    on_output: OnOutput | None = None,
+    text: bool | str = False,
+    check: bool = False,
     container_id: str = "",
     root: str = "",
     init: bool | None = None,
@@ -58,8 +69,11 @@ def run(
     args, cwd     replace those of ``process``
     env           added to ``process.env``, replacing variables of the same name
     mounts        added behind those of the config, in its form
-    stdin         what the program reads
+    stdin         what the program reads: bytes, a str with `text`, or an open file or descriptor
+    stdout, stderr  None: kept for the outcome; an open file or descriptor, or DEVNULL; stderr=STDOUT: into one stream
     timeout       seconds from its start until everything in the container is killed
+    cpu_time      seconds of processor time of the whole container until everything in it is killed; it may use some
+                  hundredths of a second more
     memory        limit in bytes, swap included where the kernel counts it
     pids          limit of processes and threads
     cpus          limit of processor time as a number of processors, such as 0.5
@@ -72,7 +86,14 @@ def run(
                   that is not swapped, and in no config, state, log, trace or error
     keep          of a root that is thrown away: copy what was added and changed into this directory, which is made
     commit        of such a root: if the program ends by itself with 0, the root file system takes its changes over
-    output_limit  bytes kept of each of the output streams; more is read and dropped
+    open_files    limit of descriptors of each process
+    file_size     limit in bytes of each file that is written
+    output_limit  bytes kept of each of the output streams
+    on_output_limit  what becomes of more: "drop", it is read and dropped; "kill", everything in the container is killed
+    on_output     called with "stdout" or "stderr" and each piece of output as it comes, in this thread, whatever the
+                  limit; what it raises ends the run
+    text          outputs are str: True, of UTF-8, or the name of an encoding; what cannot be read is U+FFFD
+    check         raise OutcomeError, which has the outcome, for a program that does not end well
     container_id  "" makes one
     root          the state root; "" is the default one
     init          the program is the child of a small init of ours, and not the first process itself: it reaps orphans,
@@ -81,6 +102,18 @@ def run(
     cgroup_manager  who makes the cgroup: "cgroupfs" (also ""), "systemd", or "disabled" for none
     Raises UsageError for a parameter, ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
+    terms = Terms(
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        timeout=timeout,
+        cpu_time=cpu_time,
+        output_limit=output_limit,
+        on_output_limit=on_output_limit,
+        on_output=on_output,
+        text=text,
+        check=check,
+    )
     make = in_new_container.container_factory(
         bundle,
         config,
@@ -101,6 +134,8 @@ def run(
         disk_inodes=disk_inodes,
         files=files,
         secrets=secrets,
+        open_files=open_files,
+        file_size=file_size,
     )
-    program_run = ProgramRun(root or default_root(os.environ), output_limit, keep=keep, commit=commit)
-    return poll_loop.watch(program_run, make, stdin=stdin, timeout=timeout)
+    where = root or default_root(os.environ)
+    return poll_loop.watch(ProgramRun(where, terms, keep=keep, commit=commit), make)

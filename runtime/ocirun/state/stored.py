@@ -176,7 +176,17 @@ class StoredContainer:
 
         with self.cgroup as cgroup:
             # Where the cgroup is gone already, what was kept then.
-            self._used = cgroup.usage() or used.load(directory)
+            self._used = used.with_ended(directory, cgroup.usage()) or used.load(directory)
+
+    def keep_oom_kills(self, count: int) -> None:
+        """Keep how many processes were killed for lack of memory in a group that goes before the container's."""
+        from . import usage as used
+
+        directory = self._directory()
+        try:
+            used.add_oom_kills(directory, count)
+        finally:
+            os.close(directory)
 
     def state(self, *, details: bool = True) -> dict[str, Any]:
         """Return the state as the OCI spec and runc print it.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from .._base import jsonio, procfile
 from . import store
 
 FILE = "usage.json"
+_OOM_KILLS = "oom-kills"
 
 
 class Usage:
@@ -44,6 +47,29 @@ def save(directory: int, used: dict[str, int]) -> None:
     """Keep what a cgroup driver's `usage` said; an empty answer never replaces a better one.  OSError as it comes."""
     if used:
         store.write_file(directory, FILE, jsonio.dumps(used).encode())
+
+
+def add_oom_kills(directory: int, count: int) -> None:
+    """Count processes that were killed in a group that goes: one byte each, as that needs no lock.
+
+    OSError as it comes.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(_OOM_KILLS, flags, 0o600, dir_fd=directory)
+    try:
+        os.write(fd, b"." * count)
+    finally:
+        os.close(fd)
+
+
+def with_ended(directory: int, used: dict[str, int]) -> dict[str, int]:
+    """Return what a cgroup driver's `usage` said, with what groups have counted that are gone."""
+    if "oom_kills" in used:
+        try:
+            used = {**used, "oom_kills": used["oom_kills"] + os.stat(_OOM_KILLS, dir_fd=directory).st_size}
+        except OSError as error:
+            return procfile.unanswered(error, _OOM_KILLS, used)
+    return used
 
 
 def load(directory: int) -> dict[str, int]:

@@ -164,8 +164,9 @@ class Cgroupfs(Driver):
             self.inodes.pop(group.name, None)
         return moved.WHY
 
-    def place(self, pid: int) -> None:
+    def place(self, pid: int, below: str = "") -> None:
         """Move a process with all its threads into every group."""
+        del below
         for group in self.groups:
             self.write(group.name, "cgroup.procs", str(pid))
 

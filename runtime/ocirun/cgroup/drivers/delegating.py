@@ -76,11 +76,14 @@ class Delegating(Driver):
     def filter_devices(self, rules: str) -> None:
         self.inner.filter_devices(rules)
 
-    def give(self, uid: int, files: Sequence[str]) -> None:
-        self.inner.give(uid, files)
+    def give(self, uid: int, files: Sequence[str], below: str = "") -> None:
+        self.inner.give(uid, files, below)
 
-    def place(self, pid: int) -> None:
-        self.inner.place(pid)
+    def make_below(self, below: str) -> None:
+        self.inner.make_below(below)
+
+    def place(self, pid: int, below: str = "") -> None:
+        self.inner.place(pid, below)
 
     def freeze(self) -> None:
         self.inner.freeze()
@@ -99,6 +102,9 @@ class Delegating(Driver):
 
     def usage(self) -> dict[str, int]:
         return self.inner.usage()
+
+    def processor_file(self) -> str:
+        return self.inner.processor_file()
 
     def usage_now(self) -> dict[str, Any]:
         return self.inner.usage_now()

@@ -33,6 +33,12 @@ class NativeGroups:
         """Return the error of a setting that the kernel has refused to somebody who wrote it for this driver."""
         return HostError.from_os(f"write {value!a} to {file} of {controller}", error, call="write")
 
+    def processor_file(self) -> str:
+        """Return the path of the file that says how much processor time was used, "" where there is none:
+        nanoseconds, or the microseconds that cpu.stat begins with.
+        """
+        return ""
+
     def usage_files(self) -> list[str]:
         """Return path of a group and name of a file in it, in turn, of what is told of a program that has ended."""
         return []

@@ -136,6 +136,12 @@ class V1Driver(Cgroupfs):
 
         return v1.read_usage(self._tops())
 
+    def processor_file(self) -> str:
+        """See `Driver.processor_file`; the kernel counts for every group of v2, with a controller or without."""
+        if self.available("cpuacct"):
+            return f"{self.path('cpuacct')}/cpuacct.usage"
+        return f"{self.path(UNIFIED)}/cpu.stat" if self.available(UNIFIED) else ""
+
     def usage_files(self) -> list[str]:
         """See `Driver.usage_files`."""
         return [word for controller, file in self._usage_places() for word in (self.path(controller), file)]

@@ -102,11 +102,32 @@ class V2Driver(Cgroupfs):
         fd = self._directory(group)
         device_filter.attach(fd, device_filter.assemble(rules), group.path)
 
-    def give(self, uid: int, files: Sequence[str]) -> None:
-        """Make a user of the host the owner of the group and of these of its files, where they exist."""
+    def give(self, uid: int, files: Sequence[str], below: str = "") -> None:
+        """Make a user of the host the owner of the group, or of one below, and of these of its files that exist."""
         (group,) = self.groups
-        fd = self._directory(group)
-        guarded("give away", group, lambda: v2_files.give(fd, uid, files))
+        fd = self._open_directory(group, below)
+        try:
+            guarded("give away", group, lambda: v2_files.give(fd, uid, files))
+        finally:
+            os.close(fd)
+
+    def make_below(self, below: str) -> None:
+        """Make a group below, or take one that is there; it goes with the group."""
+        (group,) = self.groups
+        top = self._directory(group)
+        guarded("make a group below", group, lambda: tree.make_below(top, below))
+
+    def place(self, pid: int, below: str = "") -> None:
+        """Move a process with all its threads into the group, or into one below."""
+        if not below:
+            super().place(pid)
+            return
+        (group,) = self.groups
+        fd = self._open_directory(group, below)
+        try:
+            guarded(f"place a process in {below} of", group, lambda: tree.write_file(fd, "cgroup.procs", str(pid)))
+        finally:
+            os.close(fd)
 
     def freeze(self) -> None:
         """Stop every process of the group and below."""
@@ -154,6 +175,10 @@ class V2Driver(Cgroupfs):
 
         fd = self._existing(self.groups[0])
         return {} if fd is None else v2.usage(fd)
+
+    def processor_file(self) -> str:
+        """See `Driver.processor_file`; the kernel counts for every group, with the controller or without."""
+        return f"{self.groups[0].path}/cpu.stat"
 
     def usage_files(self) -> list[str]:
         """See `Driver.usage_files`."""

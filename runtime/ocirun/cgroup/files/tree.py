@@ -166,6 +166,12 @@ def _make_one(fd: int, name: str) -> tuple[int, bool]:
     return child, made
 
 
+def make_below(fd: int, name: str) -> None:
+    """Make the directory `name` below `fd`, mode 0755, unless it is there.  Raises OSError."""
+    child, _ = _make_one(fd, name)
+    os.close(child)
+
+
 def has(fd: int, file: str) -> bool:
     """Return whether the directory has a file of this name."""
     try:

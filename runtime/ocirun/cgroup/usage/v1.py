@@ -48,7 +48,7 @@ def read_usage(tops: Mapping[str, int]) -> dict[str, int]:
 
 
 # What is told of a program that has ended; the rest is of interest while a container is there.
-TOLD = frozenset(("memory_peak_bytes", "cpu_ns", "pids_peak", "oom_kills", "under_oom"))
+TOLD = frozenset(("memory_peak_bytes", "cpu_ns", "pids_peak", "pids_failures", "oom_kills", "under_oom"))
 
 
 def files(controllers: Container[str], names: Container[str] | None = None) -> list[tuple[str, str]]:
