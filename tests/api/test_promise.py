@@ -13,7 +13,7 @@ import pytest
 import ocirun
 from ocirun import aio, container, containers, errors
 from ocirun._base import boundary
-from ocirun.runs import in_new_container
+from ocirun.runs import container_files, in_new_container
 from ocirun.state import stored
 
 TYPE_CHECKING = False
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from .conftest import Make
 
-CLASSES = (container.Container, stored.StoredContainer, ocirun.Pool, ocirun.Prepared, ocirun.Process)
+CLASSES = (
+    *(container.Container, container_files.ContainerFiles, stored.StoredContainer),
+    *(ocirun.Pool, ocirun.Prepared, ocirun.Process),
+)
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
     *(containers.run_container, containers.restore, containers.read_process, ocirun.cleanup),
@@ -46,7 +49,7 @@ def test_every_public_function_keeps_it() -> None:
             if inspect.isfunction(inner) and not name.startswith("_"):
                 assert hasattr(inner, "__wrapped__"), f"{cls.__name__}.{name}"
     # Nothing public but these, the errors, and what only holds values.
-    values = ("Outcome", "Usage", "CreateOptions", "ExecOptions", "Problem", "SPEC_VERSION")
+    values = ("Change", "Changes", "Outcome", "Usage", "CreateOptions", "ExecOptions", "Problem", "SPEC_VERSION")
     for name in dir(ocirun):
         thing = getattr(ocirun, name, None)
         if name.startswith("_") or name in values or not callable(thing):
