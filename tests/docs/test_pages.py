@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 
 import pytest
 
 from ocirun import errors
 
 from .tour import ROOT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ERRORS = ROOT / "docs" / "errors"
 PAGES = sorted(
@@ -21,6 +27,12 @@ PAGES = sorted(
     ]
 )
 CLASSES = [thing for thing in vars(errors).values() if isinstance(thing, type) and hasattr(thing, "code")]
+#: Page with blocks of a terminal or of Python -> the test that runs them, where that is not tests/docs/test_PAGE.py.
+RUN = {
+    "README.md": "docs/test_tour.py",
+    "docs/tutorials": "docs/test_tutorials.py",
+    "docs/tutorials/engines.md": "engines/podman/test_tutorial.py",
+}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -65,3 +77,21 @@ def test_files_that_are_named_exist(path) -> None:  # type: ignore[no-untyped-de
     places = (ROOT, ROOT / "runtime" / "ocirun")
     for name in re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|c|h|md|json))`", path.read_text(encoding="utf-8")):
         assert any((place / name).exists() for place in places), name
+
+
+def test_blocks_are_run() -> None:
+    """A block of a terminal or of Python is true, as a test runs it."""
+    for path in PAGES:
+        if re.search(r"^```(?:console|python)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            name = str(path.relative_to(ROOT))
+            usual = f"docs/test_{path.stem.replace('-', '_')}.py"
+            test = RUN.get(name) or RUN.get(name.rpartition("/")[0]) or usual
+            assert (ROOT / "tests" / test).is_file(), f"{name}: no test runs its blocks"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_in_blocks_can_be_read(path: Path) -> None:
+    for kind, text in re.findall(
+        r"^```(json|toml)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        (json if kind == "json" else tomllib).loads(text)
