@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from .tour import READERS_CHECKOUT, ROOT, first_output, program, shape, steps
+from .tour import READERS_CHECKOUT, ROOT, alone, first_output, program, shape, steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,12 +73,8 @@ def test_the_tour(tmp_path: Path) -> None:
         pytest.skip("needs root, the compiled program and busybox")
     hello = subprocess.run([ROOT / "dev", "hello"], check=True, capture_output=True, text=True).stdout.splitlines()
     assert [shape(line) for line in hello] == [shape(line) for line in first_output(README)]
-    wrapper = tmp_path / "bin" / "ocirun"
-    wrapper.parent.mkdir()
     work = f"{tmp_path}/work"
-    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(str(PROGRAM))} --root {shlex.quote(str(tmp_path))}/state "$@"\n')
-    wrapper.chmod(0o755)
-    env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+    env = alone(tmp_path, PROGRAM)
     # A bundle and cgroups of our own, whatever else runs here.
     name = f"demo{os.getpid()}"
     (ROOT / "bundles" / "hooks" / "rootfs" / "hooks.log").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from .test_tour import PROGRAM, run
-from .tour import PYTHON, program
+from .tour import PYTHON, alone, program
 from .tutorials import NUMBERS, PAGES, READERS, READERS_HOST, START, steps
 
 TYPE_CHECKING = False
@@ -31,16 +31,11 @@ class Reader:
         self.work.mkdir()
         self.state = home / "state"
         self.id = f"demo{os.getpid()}"
-        wrapper = home / "bin" / "ocirun"
-        wrapper.parent.mkdir()
-        wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(str(PROGRAM))} --root {shlex.quote(str(self.state))} "$@"\n')
-        wrapper.chmod(0o755)
-        self.env = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}", "TERM": "dumb", "TMPDIR": str(home)}
+        self.env = alone(home, PROGRAM)
 
     def own(self, text: str) -> str:
         """A text of a page with our names in place of the reader's."""
-        text = text.replace("/run/ocirun", str(self.state)).replace("demo", self.id)
-        return text.replace(READERS, str(self.work)).replace(READERS_HOST, os.uname().nodename)
+        return text.replace("demo", self.id).replace(READERS, str(self.work)).replace(READERS_HOST, os.uname().nodename)
 
     def follow(self, text: str) -> None:
         for step in steps(text):

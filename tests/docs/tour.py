@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,6 +15,23 @@ READERS_CHECKOUT = "/home/ada/ocirun"
 
 
 PYTHON = "```python\n"
+
+
+# With a root of its own in the place of the usual one, so that it says what it says to a reader who gives none.
+ALONE = """#!/bin/sh
+exec unshare --mount sh -c 'mount --bind "$1" /run/ocirun && shift && exec "$@"' sh {state} {program} "$@"
+"""
+
+
+def alone(home: Path, program: Path) -> dict[str, str]:
+    """Make a command `ocirun` that sees no container but its own; returns the environment that finds it."""
+    (home / "bin").mkdir()
+    for root in (home / "state", Path("/run/ocirun")):
+        root.mkdir(mode=0o711, exist_ok=True)
+    wrapper = home / "bin" / "ocirun"
+    wrapper.write_text(ALONE.format(state=shlex.quote(str(home / "state")), program=shlex.quote(str(program))))
+    wrapper.chmod(0o755)
+    return {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "TERM": "dumb", "TMPDIR": str(home)}
 
 
 class Step:
