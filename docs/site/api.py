@@ -28,6 +28,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }  # fmt: skip
+#: Pages of modules, which come behind those.
 MODULE_TITLES = {"aio": "asyncio", "errors": "Errors", "hostfacts": "Facts of a host"}
 #: What no docstring can say of a name that is a value.
 VALUES = {
@@ -133,12 +134,15 @@ def find(module: str, name: str) -> Thing:
 
 
 def members(thing: Thing) -> list[tuple[str, Thing]]:
-    """Return the public methods and properties of a class, its own before those that it inherits."""
+    """Return the public methods and properties of a class, and of its bases where these have no place of their own."""
     found: dict[str, Thing] = {}
     for node in thing.node.body:
         if isinstance(node, FUNCTION) and node.name[0] != "_":
             found.setdefault(node.name, Thing(node, thing.module))
+    public = {name for names in ocirun._NAMES.values() for name in names}
     for base in thing.node.bases if isinstance(thing.node, ast.ClassDef) else []:
+        if ast.unparse(base) in public:
+            continue
         try:
             above = find(thing.module, ast.unparse(base))
         except KeyError:  # of Python itself

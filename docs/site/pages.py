@@ -55,7 +55,6 @@ OUTSIDE = {
     "SECURITY.md": "security.md",
     "bundles/README.md": "samples.md",
     "examples/README.md": "examples.md",
-    "examples/two-hosts/README.md": "two-hosts.md",
     "tests/vm/README.md": "guest.md",
 }
 #: Files that a reader of the forge finds where the site has a page that is made.
@@ -153,6 +152,12 @@ def groups(there: set[str]) -> dict[str, list[str]]:
     return found
 
 
+def place(name: str) -> tuple[int, str]:
+    """Return what pages below an index are sorted by: those of the API have an order, others that of their names."""
+    known = [f"reference/api/{page}" for page in (*api.PAGES, *api.MODULE_TITLES)]
+    return known.index(name) if name in known else len(known), name
+
+
 def below(name: str) -> str:
     """Return the index that a page is below of."""
     folder = os.path.dirname(name)
@@ -171,17 +176,17 @@ def write(directory: Path) -> None:
     placed = {name for group in order.values() for name in group}
     for name in sorted(names):
         if name.endswith("/index"):
-            children = sorted(one for one in names - placed if below(one) == name and one != name)
+            children = sorted((one for one in names - placed if below(one) == name and one != name), key=place)
             if children:
                 texts[f"{name}.md"] += contents([os.path.basename(child) for child in children])
     texts["index.md"] += "".join(contents(group, title) for title, group in order.items())
     for page, text in texts.items():
-        place = directory / page
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        file = directory / page
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
     for picture in (ROOT / "docs").rglob("*.svg"):
         if picture.is_relative_to(ROOT / "docs" / "site"):
             continue
-        place = directory / picture.relative_to(ROOT / "docs")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(picture, place)
+        file = directory / picture.relative_to(ROOT / "docs")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, file)
