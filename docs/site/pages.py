@@ -54,7 +54,6 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "bundles/README.md": "samples.md",
-    "examples/README.md": "examples.md",
     "tests/vm/README.md": "guest.md",
 }
 #: Files that a reader of the forge finds where the site has a page that is made.
@@ -81,6 +80,8 @@ def page_of(name: str) -> str | None:
         return MADE[name]
     if name.startswith("man/ocirun-"):
         return f"reference/commands/{name.removeprefix('man/ocirun-').removesuffix('.1')}.md"
+    if example := re.fullmatch(r"(examples/.+)/README\.md", name):
+        return f"{example[1]}.md"
     if not name.startswith("docs/"):
         return None
     if (ROOT / name).is_dir():
@@ -120,7 +121,8 @@ def rewritten(text: str, source: str, page: str) -> str:
 
 def sources() -> dict[str, str]:
     """Return page -> the Markdown file that it is made from, below the root of the repository."""
-    found = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))]
+    places = (ROOT / "docs", ROOT / "examples")
+    found = [str(path.relative_to(ROOT)) for place in places for path in sorted(place.rglob("*.md"))]
     return {page: name for name in (*found, *OUTSIDE) if (page := page_of(name)) and (ROOT / name).exists()}
 
 

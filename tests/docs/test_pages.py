@@ -30,6 +30,7 @@ CLASSES = [thing for thing in vars(errors).values() if isinstance(thing, type) a
 #: Page with blocks of a terminal or of Python -> the test that runs them, where that is not tests/docs/test_PAGE.py.
 RUN = {
     "README.md": "docs/test_tour.py",
+    "examples/two-hosts/README.md": "engines/test_two_hosts.py",
     "docs/tutorials": "docs/test_tutorials.py",
     "docs/tutorials/engines.md": "engines/podman/test_tutorial.py",
 }
