@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 
 class BuildError(Exception):
-    """A compiler run failed; its output was already shown."""
+    """A compiler cannot be run, or has failed and shown why; or what it needs is not there."""
 
 
 class Builder:
@@ -83,7 +83,8 @@ class Builder:
         self.build = build
         self.target = target
         self.compiler = shlex.split(os.environ.get("CC") or "cc")
-        self.flags = [*shlex.split(os.environ.get("CFLAGS") or ""), *WARNINGS]
+        # No path of the checkout gets into a file, so that two builds are the same.
+        self.flags = [*shlex.split(os.environ.get("CFLAGS") or ""), *WARNINGS, f"-ffile-prefix-map={ROOT}=."]
         if strict:
             self.flags.append("-Werror")
         build.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,7 @@ class Builder:
 
     def module(self, target: Path) -> Path:
         """Return the extension module, for the running interpreter."""
+        self._need_headers()
         self.image()
         glue = self._glue()
         flags = [
@@ -171,6 +173,14 @@ class Builder:
         _write_if_changed(target, pack.make(package, self.target.ext_suffix, installed=installed))
         return target
 
+    def _need_headers(self) -> None:
+        words = (word.removeprefix("-I") for word in self.target.includes)
+        if not any(os.path.exists(f"{word}/Python.h") for word in words):
+            python = self.target.python
+            raise BuildError(
+                f"no Python.h of {python} (install its headers: {python}-dev on Debian, {python}-devel on Fedora)"
+            )
+
     def _glue(self) -> Path:
         """Return the C code that cffi writes from ``native.cdef.h``."""
         cdef = MODULE / "native.cdef.h"
@@ -212,7 +222,12 @@ class Builder:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Never into the old file: somebody may be running or importing it.
         fresh = target.with_name(f"{target.name}.new")
-        result = subprocess.run([*command, "-o", str(fresh)], check=False)
+        try:
+            result = subprocess.run([*command, "-o", str(fresh)], check=False)
+        except OSError as error:
+            raise BuildError(
+                f"cannot run the compiler {self.compiler[0]}: {error.strerror} (install gcc or clang, or name one in CC)"
+            ) from None
         if result.returncode:
             raise BuildError(f"cannot compile {target.name}: {shlex.join(command)}")
         fresh.replace(target)
@@ -231,8 +246,10 @@ def _library() -> str:
 
 
 def _cffi_version() -> list[str]:
-    import cffi
-
+    try:
+        import cffi
+    except ImportError:
+        raise BuildError(f"the package cffi is not installed for {sys.executable} (./dev build brings it)") from None
     return [cffi.__version__]
 
 
