@@ -225,9 +225,8 @@ class Builder:
         try:
             result = subprocess.run([*command, "-o", str(fresh)], check=False)
         except OSError as error:
-            raise BuildError(
-                f"cannot run the compiler {self.compiler[0]}: {error.strerror} (install gcc or clang, or name one in CC)"
-            ) from None
+            what = f"cannot run the compiler {self.compiler[0]}: {error.strerror}"
+            raise BuildError(f"{what} (install gcc or clang, or name one in CC)") from None
         if result.returncode:
             raise BuildError(f"cannot compile {target.name}: {shlex.join(command)}")
         fresh.replace(target)

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from . import pythons
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 BUILD = pythons.ROOT / "csrc" / "build.py"
 WHEEL = "ocirun: the C parts did not compile; see the messages above\n"
@@ -53,12 +53,17 @@ def test_built_twice(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "line"),
     [
-        ({"CC": "no-such-cc -m64"}, "cannot run the compiler no-such-cc: No such file or directory (install gcc or clang"),
+        (
+            {"CC": "no-such-cc -m64"},
+            "cannot run the compiler no-such-cc: No such file or directory (install gcc or clang",
+        ),
         ({"CC": "false"}, "cannot compile helper: false "),
     ],
 )
 def test_without_a_compiler(tmp_path: Path, environ: dict[str, str], line: str) -> None:
-    result = pythons.run([sys.executable, str(BUILD), "--out", str(tmp_path)], env={**os.environ, **environ}, fails=True)
+    result = pythons.run(
+        [sys.executable, str(BUILD), "--out", str(tmp_path)], env={**os.environ, **environ}, fails=True
+    )
     assert result.returncode == 1
     assert result.stderr.startswith(f"csrc/build.py: {line}")
     assert result.stderr.count("\n") == 1
@@ -75,7 +80,9 @@ def test_without_headers_or_cffi(tmp_path: Path) -> None:
     words = [sys.executable, "-c", script, str(BUILD), "--out", str(tmp_path / "out")]
     result = pythons.run(words, fails=True)
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    assert result.stderr.startswith(f"csrc/build.py: no Python.h of {name} (install its headers: {name}-dev on Debian, ")
+    assert result.stderr.startswith(
+        f"csrc/build.py: no Python.h of {name} (install its headers: {name}-dev on Debian, "
+    )
     assert result.stderr.count("\n") == 1
 
 
