@@ -36,9 +36,7 @@ class CompiledParts(BuildHookInterface[Any]):
                 *(f"_{kind}{suffix.removesuffix('.so')}" for kind in ("pack", "preload", "stage", "start")),
             ]
             for name in names:
-                # The starter is not there for an interpreter without a shared library.
-                if os.path.exists(os.path.join(out, name)):
-                    build_data["force_include"][os.path.join(out, name)] = f"ocirun/{name}"
+                build_data["force_include"][os.path.join(out, name)] = f"ocirun/{name}"
             schema = os.path.join("schemas", "config.schema.json")  # for `ocirun check`
             build_data["force_include"][os.path.join(self.root, schema)] = f"ocirun/{schema}"
             if commit := self._commit(out):

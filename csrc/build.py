@@ -59,6 +59,8 @@ FREESTANDING = [
     *("-Wl,-z,noexecstack", "-Wl,-z,noseparate-code", "-Wl,-z,norelro"),
 ]
 PROGRAM = ["-O2", "-g0", "-std=gnu11", "-Wl,-z,relro"]
+# Data of a library stays in the library: nothing is known of its size where there is a stand-in for it.
+NO_COPIES = ["-fPIC", "-pie"]
 SHARED = ["-O2", "-g0", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,now,-z,relro"]
 
 
@@ -137,6 +139,7 @@ class Builder:
         defines = {"PYTHON": of.python, "EXT_SUFFIX": of.ext_suffix}
         defines |= {f"{kind.upper()}_NAME": of.name(kind) for kind in ("start", "pack", "preload")}
         defines |= {"LIBRARY": of.library(), "LANDMARK": os.path.join(of.stdlib, "os.py")}
+        defines |= {"PREFIX": of.prefix, "LIBRARY_NAME": of.library_name, "MULTIARCH": of.multiarch}
         if source_tree:
             defines["INTERPRETER"] = of.own_interpreter
             defines["SOURCE_TREE"] = str(source_tree)
@@ -148,11 +151,14 @@ class Builder:
         sources = [CSRC / "launcher.c", CSRC / "start" / "fits.c", EXECUTOR / "text.c"]
         return self._compile(target, sources, flags, extra=[self.build / "boot.h"])
 
-    def starter(self, target: Path) -> Path | None:
-        """Return the interpreter that starts quickly; None where the one to compile for has no shared library."""
+    def starter(self, target: Path, *, elsewhere: bool = False) -> Path | None:
+        """Return the interpreter that starts quickly; None where the one to compile for has no shared library.
+
+        elsewhere   it may have one on another machine: compile for that all the same
+        """
         of = self.target
         library = of.library()
-        if not library:
+        if not (library or elsewhere):
             return None
         header = self.build / "start_modules.h"
         _write_if_changed(header, embed.start_modules().encode("ascii"))
@@ -160,8 +166,26 @@ class Builder:
         places["INTERPRETER"] = of.interpreter
         flags = [*PROGRAM, f"-I{self.build}", *of.includes]
         flags += [f'-D{name}=L"{value}"' for name, value in places.items()]
+        words = {"LIBRARY": library, "PYTHON": of.python, "ZIP_NAME": os.path.basename(of.zip)}
+        flags += [f'-D{name}="{value}"' for name, value in words.items()]
         sources = [STARTER, STARTER.with_name("preload.c"), STARTER.with_name("touched.c")]
-        return self._compile(target, sources, flags, extra=[header], after=of.link(library))
+        # Before 2.34 dladdr(3) was in a library of its own.
+        after = [*(of.link(library) if library else [str(self._stand_in(sources, flags))]), "-ldl"]
+        return self._compile(target, sources, [*flags, *NO_COPIES], extra=[header], after=after)
+
+    def _stand_in(self, sources: list[Path], flags: list[str]) -> Path:
+        """Return a library that has the names of Python's API which sources use, to link with in place of Python's."""
+        whole = self._compile(self.build / "whole.o", sources, [*flags, "-fPIC", "-r", "-nostdlib"])
+        words = [*shlex.split(os.environ.get("NM") or "nm"), "-u"]
+        try:
+            listed = subprocess.run([*words, str(whole)], check=True, capture_output=True, text=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise BuildError(f"cannot list the symbols of {whole}: {error} (install binutils)") from None
+        names = sorted(name for name in listed.split() if name.startswith(("Py", "_Py")))
+        source = self.build / "stand_in.c"
+        _write_if_changed(source, "".join(f"void {name}(void) {{}}\n" for name in names).encode("ascii"))
+        soname = f"-Wl,-soname,{self.target.library_name}"
+        return self._compile(self.build / "stand_in.so", [source], [*SHARED, "-fvisibility=default", soname])
 
     def stage(self, target: Path) -> Path:
         """Return the program that starts the starter to be preloaded."""
@@ -303,7 +327,7 @@ def build_out(out: Path) -> None:
     builder.module(out / f"_native{EXT_SUFFIX}")
     builder.launcher(out / "ocirun")
     builder.stage(out / STAGE_NAME)
-    builder.starter(out / START_NAME)
+    builder.starter(out / START_NAME, elsewhere=True)
     builder.pack(out / PACK_NAME, ROOT / "runtime" / "ocirun", installed=True)
     # Empty, so that pip knows the file that the first command makes, and removes it with the others.
     (out / PRELOAD_NAME).touch()

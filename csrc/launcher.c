@@ -24,8 +24,11 @@
  *   PYTHON         its file name, "python3.11"
  *   EXT_SUFFIX     the end of its extension modules' names
  *   INTERPRETER    its path at build time
+ *   PREFIX         that of its installation, not of a virtual environment
  *   LIBRARY        that of its shared library, "" if it has none
  *   LANDMARK       that of a file of its standard library
+ *   LIBRARY_NAME   the library's file name, "libpython3.11.so.1.0"
+ *   MULTIARCH      its directory below lib on some distributions, "x86_64-linux-gnu"
  *   PRELOAD_NAME, START_NAME, PACK_NAME   files beside the package's modules
  *   SOURCE_TREE    only in a checkout: the directory that holds the package
  *   START_TREE     there: the directory of these files */
@@ -55,6 +58,7 @@ static char prefix[PATH_LIMIT];	   /* the directory above that */
 static char candidate[PATH_LIMIT]; /* an interpreter or a file looked for */
 static char built_prefix[PATH_LIMIT];
 static char trees[TREES_MAX][PATH_LIMIT]; /* what is added to sys.path */
+static char search[PATH_LIMIT];		  /* "LD_LIBRARY_PATH=" for the starter, where its own directories are not it */
 static char preloaded[PATH_LIMIT], starter[PATH_LIMIT], pack[PATH_LIMIT];
 static char why[PATH_LIMIT]; /* what the interpreter is told of the preloaded one */
 static size_t tree_count;
@@ -229,9 +233,50 @@ static int is_held(const char *variable)
 	return text_starts(variable, "LD_") || text_starts(variable, "LC_ALL=");
 }
 
+/* Where the interpreter is, if not beside us: in the order in which it is executed. */
+static const char *const elsewhere[] = {INTERPRETER, "/usr/bin/" PYTHON, "/usr/local/bin/" PYTHON};
+
+/* The prefix of the installation that `path`, an interpreter, is a link to; 0 if there is none. */
+static int prefix_of(char *prefix_out, const char *path)
+{
+	char link[64] = "/proc/self/fd/";
+	long fd = kernel_call(__NR_openat, AT_FDCWD, (long)path, O_PATH | O_CLOEXEC, 0, 0, 0), n;
+
+	if (fd < 0)
+		return 0;
+	text_number(link + text_length(link), (uint64_t)fd, 10);
+	n = kernel_call(__NR_readlinkat, AT_FDCWD, (long)link, (long)prefix_out, PATH_LIMIT - 1, 0, 0);
+	kernel_call(__NR_close, fd, 0, 0, 0, 0, 0);
+	prefix_out[n > 0 ? n : 0] = 0;
+	return n > 0 && cut_last(prefix_out) && cut_last(prefix_out);
+}
+
+/* Whether there is a library for the starter: that of the interpreter that would be executed, and of no other.  Mostly it
+ * is the one that was there when we were compiled.  A wheel comes to other machines: then `search` says where it is, and
+ * the starter takes its directories from that (start/starter.c). */
+static int find_library(void)
+{
+	static const char *const places[] = {"/lib/" MULTIARCH, "/lib64", "/lib"};
+	static const char *const landmarks[] = {"/lib64/" PYTHON "/os.py", "/lib/" PYTHON "/os.py"};
+	static char base[PATH_LIMIT];
+	int found, whole = 0;
+
+	found = join(candidate, self, "/" PYTHON, "") && prefix_of(base, candidate);
+	for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere && !found; i++)
+		found = prefix_of(base, elsewhere[i]);
+	/* A program whose library is missing would be executed, and fail. */
+	if (LIBRARY[0] && (!found || text_equal(base, PREFIX)) && exists(LIBRARY) && exists(LANDMARK))
+		return 1;
+	for (size_t i = 0; i < sizeof landmarks / sizeof *landmarks; i++)
+		whole |= found && join(candidate, base, landmarks[i], "") && exists(candidate);
+	for (size_t i = 0; i < sizeof places / sizeof *places && whole; i++)
+		if (join(candidate, base, places[i], "/" LIBRARY_NAME) && exists(candidate))
+			return join(search, "LD_LIBRARY_PATH=", base, places[i]);
+	return 0;
+}
+
 _Noreturn static void run(const struct start *start)
 {
-	static const char *const elsewhere[] = {INTERPRETER, "/usr/bin/" PYTHON, "/usr/local/bin/" PYTHON};
 	static char dashes[] = "--", flags[] = "-ISB", option[] = "-X", utf8[] = "utf8", code[] = "-c";
 	static char locale[] = "LC_ALL=C", nameless[] = "ocirun";
 	size_t variables = 0, n = 0;
@@ -240,7 +285,7 @@ _Noreturn static void run(const struct start *start)
 		variables++;
 
 	char *args[(size_t)start->argc + TREES_MAX + 14];
-	char *env[variables + 2];
+	char *env[variables + 3];
 	char **tail;
 	long result;
 
@@ -277,11 +322,15 @@ _Noreturn static void run(const struct start *start)
 		result = kernel_call(__NR_execve, (long)preloaded, (long)tail, (long)env, 0, 0, 0);
 		failed("unusable:", result);
 	}
-	/* A program whose library is missing would be executed, and fail. */
-	if (exists(LIBRARY) && exists(LANDMARK)) {
+	if (find_library()) {
+		if (search[0]) {
+			env[variables + 1] = search;
+			env[variables + 2] = NULL;
+		}
 		*tail = starter;
 		result = kernel_call(__NR_execve, (long)starter, (long)tail, (long)env, 0, 0, 0);
 		failed("starter:", result);
+		env[variables + 1] = NULL;
 	} else {
 		join(why, "library", "", "");
 	}

@@ -21,6 +21,7 @@ class Target:
     python       "python3.11"; with the "t" of a free-threaded build
     prefix, stdlib, dynload, zip   its directories and the zipped library
     interpreter  its path
+    library_name, multiarch   the name of its shared library, and of the directory of such in some distributions
     includes     flags for its headers
     """
 
@@ -42,6 +43,9 @@ class Target:
             self.stdlib = sysconfig.get_path("stdlib")
             self.interpreter = _interpreter(sys.base_prefix, self.python)
             self.includes = [f"-I{sysconfig.get_path('include')}"]
+        machine = self.abi.split("-", 2)[-1]  # "x86_64-linux-gnu" of "cpython-311-x86_64-linux-gnu"
+        self.multiarch = str(self._variables.get("MULTIARCH") or machine)
+        self.library_name = f"lib{self.python}.so.1.0"
         self.dynload = self.variable("DESTSHARED")
         digits = "".join(map(str, sys.version_info[:2]))
         self.zip = os.path.join(os.path.dirname(self.stdlib), f"python{digits}.zip")

@@ -20,6 +20,7 @@ i = a.index("--")
 w, o, p = a[1:4]
 sys.path += a[4:i]
 del os.environ["LC_ALL"]
+os.environ.pop("LD_LIBRARY_PATH", "")
 for k in [k for k in os.environ if k[:1] == "\1"]:
     os.environ["L" + k[1:]] = os.environ.pop(k)
 del a[: i + 1]

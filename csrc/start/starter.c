@@ -7,8 +7,11 @@
  * interpreter is, with the arguments that boot.py describes; elsewhere the
  * launcher executes the interpreter itself.
  *
- * Set by csrc/build.py: PREFIX, STDLIB, DYNLOAD, ZIP, INTERPRETER, and
- * start_modules.h with the modules frozen_encodings and frozen_boot. */
+ * Set by csrc/build.py: PREFIX, STDLIB, DYNLOAD, ZIP, INTERPRETER, LIBRARY, PYTHON
+ * ("python3.11"), ZIP_NAME, and start_modules.h with the modules frozen_encodings and frozen_boot.
+ *
+ * A wheel comes to other machines.  Where the launcher has found another library than
+ * LIBRARY, the directories are those beside that. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -16,8 +19,11 @@
 #include "preload.h"
 #include "start_modules.h"
 
+#include <dlfcn.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #define BOOT "ocirun_boot"
 #define PRELOAD "ocirun_preload"
@@ -50,6 +56,54 @@ static void search(PyConfig *config, const wchar_t *directory)
 	check(PyWideStringList_Append(&config->module_search_paths, directory));
 }
 
+/* Where the interpreter has its files. */
+static struct {
+	const wchar_t *prefix, *stdlib, *dynload, *zip, *interpreter;
+} at = {PREFIX, STDLIB, DYNLOAD, ZIP, INTERPRETER};
+
+/* Path and rest, for as long as we live. */
+static const wchar_t *placed(const char *path, const char *rest)
+{
+	char whole[PATH_MAX];
+	const wchar_t *decoded = NULL;
+
+	if (snprintf(whole, sizeof whole, "%s%s", path, rest) < (int)sizeof whole)
+		decoded = Py_DecodeLocale(whole, NULL);
+	if (!decoded)
+		check(PyStatus_Error("the path of the interpreter is too long, or there is no memory"));
+	return decoded;
+}
+
+/* The library is in PREFIX/lib, PREFIX/lib64 or PREFIX/lib/MULTIARCH. */
+static void take_places(void)
+{
+	static const char *const inner[] = {"/lib64/" PYTHON, "/lib/" PYTHON};
+	char prefix[PATH_MAX], stdlib[PATH_MAX], file[PATH_MAX], *end;
+	int found = 0;
+	Dl_info library;
+
+	if (!dladdr((void *)Py_BytesMain, &library) || strcmp(library.dli_fname, LIBRARY) == 0 ||
+	    strlen(library.dli_fname) >= sizeof prefix)
+		return;
+	strcpy(prefix, library.dli_fname);
+	while (!found && (end = strrchr(prefix, '/'))) {
+		found = strcmp(end, "/lib") == 0 || strcmp(end, "/lib64") == 0;
+		*end = 0;
+	}
+	for (size_t i = 0; found && i < sizeof inner / sizeof *inner; i++) {
+		if (snprintf(file, sizeof file, "%s%s/os.py", prefix, inner[i]) >= (int)sizeof file || access(file, F_OK) < 0)
+			continue;
+		snprintf(stdlib, sizeof stdlib, "%s%s", prefix, inner[i]);
+		at.prefix = placed(prefix, "");
+		at.stdlib = placed(stdlib, "");
+		at.dynload = placed(stdlib, "/lib-dynload");
+		*strrchr(stdlib, '/') = 0;
+		at.zip = placed(stdlib, "/" ZIP_NAME);
+		at.interpreter = placed(prefix, "/bin/" PYTHON);
+		return;
+	}
+}
+
 /* What -I, -S, -B and -X utf8 say, and what the interpreter would look for. */
 static void configure(PyConfig *config, int argc, char **argv)
 {
@@ -58,6 +112,7 @@ static void configure(PyConfig *config, int argc, char **argv)
 	PyPreConfig_InitIsolatedConfig(&early);
 	early.utf8_mode = 1;
 	check(Py_PreInitialize(&early));
+	take_places();
 
 	PyConfig_InitIsolatedConfig(config);
 	config->parse_argv = 0;
@@ -65,25 +120,26 @@ static void configure(PyConfig *config, int argc, char **argv)
 	config->write_bytecode = 0;
 	config->install_signal_handlers = 1; /* SIGINT, and SIGPIPE as an error, as python has them */
 	check(PyConfig_SetBytesArgv(config, argc, argv));
-	say(config, &config->program_name, INTERPRETER);
-	say(config, &config->executable, INTERPRETER);
-	say(config, &config->base_executable, INTERPRETER);
-	say(config, &config->prefix, PREFIX);
-	say(config, &config->base_prefix, PREFIX);
-	say(config, &config->exec_prefix, PREFIX);
-	say(config, &config->base_exec_prefix, PREFIX);
-	say(config, &config->stdlib_dir, STDLIB);
+	say(config, &config->program_name, at.interpreter);
+	say(config, &config->executable, at.interpreter);
+	say(config, &config->base_executable, at.interpreter);
+	say(config, &config->prefix, at.prefix);
+	say(config, &config->base_prefix, at.prefix);
+	say(config, &config->exec_prefix, at.prefix);
+	say(config, &config->base_exec_prefix, at.prefix);
+	say(config, &config->stdlib_dir, at.stdlib);
 	config->module_search_paths_set = 1;
-	search(config, ZIP);
-	search(config, STDLIB);
-	search(config, DYNLOAD);
+	search(config, at.zip);
+	search(config, at.stdlib);
+	search(config, at.dynload);
 }
 
 /* A frozen package has no directory, but the codecs that are not frozen are in one. */
 static int find_other_codecs(void)
 {
 	PyObject *package = PyImport_AddModule("encodings");
-	PyObject *directory = PyUnicode_FromWideChar(STDLIB L"/encodings", -1);
+	PyObject *library = PyUnicode_FromWideChar(at.stdlib, -1);
+	PyObject *directory = library ? PyUnicode_FromFormat("%U/encodings", library) : NULL;
 	PyObject *path = directory ? PyList_New(1) : NULL;
 	int result = -1;
 
@@ -92,6 +148,7 @@ static int find_other_codecs(void)
 		result = package ? PyObject_SetAttrString(package, "__path__", path) : -1;
 		Py_DECREF(path);
 	}
+	Py_XDECREF(library);
 	return result;
 }
 

@@ -275,7 +275,20 @@ def test_what_is_missing_is_named(tmp_path: Path, defines: dict[str, str], messa
         "PYTHON": build.HOST.python,
         "EXT_SUFFIX": build.EXT_SUFFIX,
         "INTERPRETER": f"{sys.prefix}/bin/python",
-        **dict.fromkeys(("LIBRARY", "LANDMARK", "PRELOAD_NAME", "START_NAME", "START_TREE", "PACK_NAME"), "/none"),
+        **dict.fromkeys(
+            (
+                "LIBRARY",
+                "LANDMARK",
+                "LIBRARY_NAME",
+                "MULTIARCH",
+                "PREFIX",
+                "PRELOAD_NAME",
+                "START_NAME",
+                "START_TREE",
+                "PACK_NAME",
+            ),
+            "/none",
+        ),
         **defines,
     }
     builder = build.Builder(tmp_path, strict=True)

@@ -22,6 +22,19 @@ _NOTE = 4096
 REMOVED, FAILED = "removed", "it could not be made"
 
 
+def python() -> str:
+    """Return the name of this interpreter's version: ``python3.11``."""
+    return f"python{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}"
+
+
+def missing_library() -> str:
+    """Return what to install where the shared library of the interpreter is not found."""
+    return (
+        f"its Python needs a shared library: install the package lib{python()} (Debian, Ubuntu), {python()}-libs or "
+        "python3-libs (Fedora, RHEL)"
+    )
+
+
 class Place:
     """The files of the start of this installation.
 
@@ -38,7 +51,7 @@ class Place:
         if kind not in (STARTER, PRELOADED) or not dot:
             raise UnsupportedError(
                 f"the program {program} cannot be preloaded",
-                remedy="call the installed program ocirun; and its Python must have a shared library (libpython)",
+                remedy=f"call the installed program ocirun; {missing_library()}",
             )
         self.current = kind == PRELOADED
         self.directory = directory
@@ -52,6 +65,14 @@ class Place:
     def file(self, kind: str) -> str:
         """Return the path of one of the files."""
         return f"{self.directory}/{self.name(kind)}"
+
+    def library(self) -> str:
+        """Return the directory of the interpreter's shared library, as csrc/launcher.c looks for it; "" for none."""
+        name = f"lib{python()}.so.1.0"
+        for inner in (f"lib/{self._suffix.split('-', 2)[-1]}", "lib64", "lib"):
+            if os.path.exists(f"{sys.base_prefix}/{inner}/{name}"):
+                return f"{sys.base_prefix}/{inner}"
+        return ""
 
     def open(self) -> int:
         """Return a descriptor of their directory.  Raises HostError."""
@@ -138,7 +159,7 @@ def write(place: Place, directory: int) -> int:
     rest = [place.file(PACK), *place.trees]
     try:
         # rseq(2) is of one thread, and a later process has another.
-        environ = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.pthread.rseq=0"}
+        environ = {"LC_ALL": "C", "GLIBC_TUNABLES": "glibc.pthread.rseq=0", "LD_LIBRARY_PATH": place.library()}
         _run([place.file(STAGE), place.file(STARTER), "--preload", path, *rest], environ, "write it", directory)
         _run([path, "preloaded", "", *rest, "--", "ocirun", "--version"], {"LC_ALL": "C"}, "try it", directory)
         _put(place, directory, fresh)

@@ -12,7 +12,7 @@ from _signal import SIGKILL, SIGSTOP
 from errno import EBADF
 
 from ..errors import HostError, OcirunError, errno_words
-from .interpreter import FAILED, PRELOADED, REMOVED, Place, leave_note, locked, note, write
+from .interpreter import FAILED, PRELOADED, REMOVED, Place, leave_note, locked, missing_library, note, write
 
 SWITCH = "OCIRUN_PRELOAD"
 # Seconds.  What is made for nothing, or in vain, costs a second of the processor each time.
@@ -23,7 +23,6 @@ _SIGNALS = [number for number in range(1, 65) if number not in (SIGKILL, SIGSTOP
 
 _REASONS = {
     "module": "python -m ocirun",
-    "library": "no shared library of its Python is found",
     "memory": "a limit on memory leaves no room for it",
     "+damaged": "damaged",
     "+machine": "the processor differs",
@@ -119,6 +118,8 @@ def hindrance(place: Place) -> str:
 
 
 def _reason(word: str, detail: str) -> str:
+    if word == "library":
+        return missing_library()
     if word == "+stale":
         return f"stale: {detail} has changed"
     if word == "starter":  # there is no place then
