@@ -45,7 +45,7 @@ GROUPS: dict[str, list[str]] = {
     ],
     "Reference": ["reference/commands/index", "reference/api/index", "errors/index", "spec-differences", "conformance"],
     "Understand": ["design", "reading-a-plan", "attacks", "limits", "benchmark"],
-    "Project": ["readme", "changelog", "contributing", "security", "guest"],
+    "Project": ["readme", "changelog", "contributing", "packaging", "security", "guest"],
 }
 #: Files outside of docs/ that have a page.
 OUTSIDE = {

@@ -13,3 +13,7 @@ from ...docker.test_lifecycle import test_update as test_update
 from ...docker.test_messages import test_version as test_version
 from ...docker.test_run import test_limits_are_visible as test_limits_are_visible
 from ...docker.test_run import test_program_that_cannot_start as test_program_that_cannot_start
+from ...docker.test_undo import registered as registered
+from ...docker.test_undo import test_lines_taken_out_is_not_enough as test_lines_taken_out_is_not_enough
+from ...docker.test_undo import test_reload_with_runc_named as test_reload_with_runc_named
+from ...docker.test_undo import test_restart as test_restart
