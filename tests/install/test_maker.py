@@ -12,14 +12,14 @@ import time
 import pytest
 
 from . import pythons
-from .fresh import LATER, Blocked, read
+from .fresh import LATER, Blocked, Fresh, read
 from .test_launcher import _build
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .fresh import Fresh
+    from .conftest import Installed
 
 pytestmark = [
     pytest.mark.skipif(not _build()._library(), reason="this interpreter has no shared library"),
@@ -142,3 +142,21 @@ def test_removed_while_it_is_made(fresh: Fresh, tmp_path: Path) -> None:
     fresh.file.unlink()
     blocked.release()
     assert fresh.names() == fresh.before - {pack.name, fresh.file.name}
+
+
+def test_uninstalled_while_it_is_made(own: Installed, tmp_path: Path) -> None:
+    """pip leaves what it does not know, and the directory; both go, or Python would import that."""
+    python = pythons.environment(own.python, tmp_path / "env") / "python"
+    pythons.install(python, own.wheels)
+    fresh = Fresh(tmp_path / "env")
+    blocked = Blocked(fresh, tmp_path)
+    fresh.says()
+    blocked.wait()
+    (fresh.package / f"{fresh.file.name}.new").touch()
+    pythons.run([str(python), "-m", "pip", "--disable-pip-version-check", "uninstall", "-q", "-y", "ocirun"])
+    assert fresh.names() == {f"{fresh.file.name}.new"}
+    blocked.release()
+    assert not fresh.package.exists()
+    tried = pythons.run([str(python), "-I", "-c", "import ocirun"], fails=True)
+    assert "No module named 'ocirun'" in tried.stderr
+    assert not list(fresh.home.rglob("*ocirun*"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EACCES, ENOENT, ENOTEMPTY, EPERM, EROFS
 
 from ..errors import HostError, UnsupportedError
 
@@ -91,7 +92,7 @@ def make_preloaded(place: Place) -> int:
     try:
         return write(place, directory)
     finally:
-        os.close(directory)
+        unlocked(place, directory)
 
 
 def remove(place: Place) -> bool:
@@ -191,6 +192,27 @@ def locked(place: Place, *, wait: bool = True) -> int:
         raise HostError.from_os(f"lock {place.directory}", error, call="flock") from None
     _sweep(place, directory)
     return directory
+
+
+def unlocked(place: Place, directory: int) -> None:
+    """Close what `locked` gave.  Raises HostError.
+
+    If the package has been removed meanwhile, its directory goes too: it had to stay as long as something unfinished was
+    in it, and Python would import an empty one.
+    """
+    try:
+        os.stat(place.name(PACK), dir_fd=directory)
+    except FileNotFoundError:
+        _sweep(place, directory)
+        try:
+            os.rmdir(place.directory)
+        except OSError as error:
+            if error.errno not in (ENOENT, ENOTEMPTY, EACCES, EPERM, EROFS):
+                raise HostError.from_os(f"remove {place.directory}", error, call="rmdir") from None
+    except OSError as error:
+        raise HostError.from_os(f"look at {place.file(PACK)}", error, call="stat") from None
+    finally:
+        os.close(directory)
 
 
 def _put(place: Place, directory: int, fresh: str) -> None:

@@ -12,7 +12,7 @@ from _signal import SIGKILL, SIGSTOP
 from errno import EBADF
 
 from ..errors import HostError, OcirunError, errno_words
-from .interpreter import FAILED, PRELOADED, REMOVED, Place, leave_note, locked, missing_library, note, write
+from .interpreter import FAILED, PRELOADED, REMOVED, Place, leave_note, locked, missing_library, note, unlocked, write
 
 SWITCH = "OCIRUN_PRELOAD"
 # Seconds.  What is made for nothing, or in vain, costs a second of the processor each time.
@@ -102,7 +102,7 @@ def make_idly(place: Place) -> None:
         except OcirunError as error:
             leave_note(place, directory, f"{FAILED}: {error}")
     finally:
-        os.close(directory)
+        unlocked(place, directory)
 
 
 def hindrance(place: Place) -> str:
