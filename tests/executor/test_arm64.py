@@ -70,6 +70,15 @@ def test_module_and_preload(builder: Any) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_starter_of_a_wheel(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for libpython, and this machine's pyconfig.h, whose sizes are the same."""
+    monkeypatch.setenv("NM", "aarch64-linux-gnu-nm")
+    monkeypatch.setattr(builder.target, "library", lambda: "")
+    path = builder.starter(builder.build / "start", elsewhere=True)
+    assert any(segment[0] == PT_INTERP for segment in programs(path))
+    assert f"\0{builder.target.library_name}\0".encode() in path.read_bytes()
+
+
 def test_programs_of_live_tests(tmp_path: Path) -> None:
     if os.environ.get("OCIRUN_TEST_TOOLS"):
         pytest.skip("they were compiled outside")

@@ -197,8 +197,8 @@ def locked(place: Place, *, wait: bool = True) -> int:
 def unlocked(place: Place, directory: int) -> None:
     """Close what `locked` gave.  Raises HostError.
 
-    If the package has been removed meanwhile, its directory goes too: it had to stay as long as something unfinished was
-    in it, and Python would import an empty one.
+    If the package has been removed meanwhile, its directory goes too: it had to stay as long as something unfinished
+    was in it, and Python would import an empty one.
     """
     try:
         os.stat(place.name(PACK), dir_fd=directory)
