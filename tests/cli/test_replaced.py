@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "ocirun"
 SAID = "ocirun is being replaced, or has been since this process began: "
-REMEDY = "(call again, from a program that has imported ocirun after a new start; if that fails, install ocirun anew)"
+REMEDY = "(call again, or start the program anew that has imported ocirun; if that fails too, install ocirun anew)"
 # What is imported by then is the entry of the command line, or the API; the rest when it is needed.
 COMMAND = """
 import os, sys

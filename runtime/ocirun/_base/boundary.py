@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _ABOUT_CONTAINER = (ContainerNotFoundError, ContainerExistsError, StateError)
 _LOAD = "there may be too few descriptors, see `ulimit -n`, or too little memory; or a file of ocirun is damaged"
-_REPLACED = "call again, from a program that has imported ocirun after a new start; if that fails, install ocirun anew"
+_REPLACED = "call again, or start the program anew that has imported ocirun; if that fails too, install ocirun anew"
 _GENERATOR, _COROUTINE = 0x20, 0x80  # inspect.CO_GENERATOR, inspect.CO_COROUTINE
 
 
