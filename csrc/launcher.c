@@ -251,9 +251,9 @@ static int prefix_of(char *prefix_out, const char *path)
 	return n > 0 && cut_last(prefix_out) && cut_last(prefix_out);
 }
 
-/* Whether there is a library for the starter: that of the interpreter that would be executed, and of no other.  Mostly it
- * is the one that was there when we were compiled.  A wheel comes to other machines: then `search` says where it is, and
- * the starter takes its directories from that (start/starter.c). */
+/* Whether there is a library for the starter: that of the interpreter that would be executed, and of no other.
+ * Mostly it is the one that was there when we were compiled.  A wheel comes to other machines: then `search` says
+ * where it is, and the starter takes its directories from that (start/starter.c). */
 static int find_library(void)
 {
 	static const char *const places[] = {"/lib/" MULTIARCH, "/lib64", "/lib"};

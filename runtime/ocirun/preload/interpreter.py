@@ -68,11 +68,16 @@ class Place:
         return f"{self.directory}/{self.name(kind)}"
 
     def library(self) -> str:
-        """Return the directory of the interpreter's shared library, as csrc/launcher.c looks for it; "" for none."""
-        name = f"lib{python()}.so.1.0"
+        """Return the directory of the interpreter's shared library, as csrc/launcher.c looks for it; "" for none.
+
+        Raises OSError.
+        """
         for inner in (f"lib/{self._suffix.split('-', 2)[-1]}", "lib64", "lib"):
-            if os.path.exists(f"{sys.base_prefix}/{inner}/{name}"):
-                return f"{sys.base_prefix}/{inner}"
+            try:
+                os.stat(f"{sys.base_prefix}/{inner}/lib{python()}.so.1.0")
+            except FileNotFoundError:
+                continue
+            return f"{sys.base_prefix}/{inner}"
         return ""
 
     def open(self) -> int:
@@ -204,8 +209,13 @@ def unlocked(place: Place, directory: int) -> None:
         os.stat(place.name(PACK), dir_fd=directory)
     except FileNotFoundError:
         _sweep(place, directory)
+        above, _, name = place.directory.rpartition("/")
         try:
-            os.rmdir(place.directory)
+            parent = os.open(f"{above}/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.rmdir(name, dir_fd=parent)
+            finally:
+                os.close(parent)
         except OSError as error:
             if error.errno not in (ENOENT, ENOTEMPTY, EACCES, EPERM, EROFS):
                 raise HostError.from_os(f"remove {place.directory}", error, call="rmdir") from None
