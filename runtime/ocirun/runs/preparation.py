@@ -231,7 +231,9 @@ class _Ready:
     def with_program(self, config: Config, program: Op) -> Encoded:
         """Return the same with another program, and with what is written down of it."""
         found = self.encoded.copy()
-        found.init = encode.patched(found.init, [(program.name, program.args)], INIT_OPS, self.slots, {})
+        # Empty where a filter is yet to be compiled: then the plan is encoded whole, with this program in it.
+        if found.init:
+            found.init = encode.patched(found.init, [(program.name, program.args)], INIT_OPS, self.slots, {})
         record = self.record.copy()
         record.late = [
             [*entry[:3], {"args": program.args["args"][:1]}] if entry[1] == "execute" else entry
