@@ -28,6 +28,7 @@ struct executor {
 	int guarded;   /* die with the runtime: armed again after a change of ids */
 	const void *filter; /* seccomp filter that each execve from here on loads first, or NULL */
 	uint64_t filter_size, filter_flags;
+	uint64_t token; /* op_seccomp.c: the sixth argument of calls that the filter does not ask about; 0: none */
 	uint64_t lifetime; /* of the program, in milliseconds; 0: no limit */
 	int listener; /* op_seccomp.c: between two threads */
 	int old_umask; /* the caller's, or -1 before `guard` */

@@ -239,5 +239,12 @@ int op_execute(struct executor *x)
 	r = SYS4(x, __NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
 	if (r == 0)
 		r = seccomp_before_exec(x);
-	return r < 0 ? (int)r : (int)SYS3(x, __NR_execve, x->program, x->argv, x->envp);
+	if (r == 0)
+		r = SYS6(x, __NR_execve, x->program, x->argv, x->envp, 0, 0, x->token);
+	if (x->token) {
+		/* Any other call would be asked about, and nobody answers before the program runs. */
+		progress_fail(x, (int)-r);
+		kernel_call(__NR_exit_group, 1, 0, 0, 0, 0, (long)x->token);
+	}
+	return (int)r;
 }

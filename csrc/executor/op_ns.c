@@ -91,7 +91,7 @@ int sync_send(struct executor *x, int socket, const void *bytes, size_t n, int f
 		h.control = &c;
 		h.control_length = sizeof(c);
 	}
-	r = SYS3(x, __NR_sendmsg, socket, &h, 0x4000 /* MSG_NOSIGNAL */);
+	r = SYS6(x, __NR_sendmsg, socket, &h, 0x4000 /* MSG_NOSIGNAL */, 0, 0, x->token);
 	return r < 0 ? (int)r : 0;
 }
 

@@ -4,9 +4,12 @@
  * it is loaded as late as can be: by the child of each hook and by the helper
  * itself right before execve, when nothing else is left to be done
  * (hold_seccomp).  A filter with SCMP_ACT_NOTIFY cannot wait that long, as its
- * listener must have the descriptor when `create` returns (load_seccomp). */
+ * listener must have the descriptor when `create` returns (load_seccomp).  In a
+ * learning run the listener is the runtime, which answers while it waits for
+ * the program: that filter is loaded last, as one without a listener. */
 #include "executor.h"
 
+#include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 
@@ -36,10 +39,29 @@ static int load(struct executor *x)
 	return (int)SYS3(x, __NR_seccomp, SECCOMP_SET_MODE_FILTER, x->filter_flags, &program);
 }
 
-/* The filter of hold_seccomp, if there is one: the last call before execve. */
+/* A filter that asks begins with five instructions: calls whose sixth argument is a random number, the token,
+ * are let through.  So what is left to be done here (the listener is sent, execve) waits for nobody. */
+static uint64_t token_of(const struct executor *x)
+{
+	const struct sock_filter *code = x->filter;
+
+	return x->filter_size < 5 * sizeof(*code) ? 0 : (uint64_t)code[3].k << 32 | code[1].k;
+}
+
+/* The filter of hold_seccomp, if there is one: the last call before execve.
+ * Its listener, if it has one, goes to the runtime as a report of init does. */
 int seccomp_before_exec(struct executor *x)
 {
-	return x->filter ? load(x) : 0;
+	struct init_report r = { .index = x->index, .kind = INIT_LISTENER };
+	int listener;
+
+	if (!x->filter)
+		return 0;
+	listener = load(x);
+	if (listener < 0 || !(x->filter_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return listener;
+	x->token = token_of(x);
+	return sync_send(x, slot_fd(x, SLOT_SYNC), &r, sizeof(r), listener);
 }
 
 /* Keep a filter for the hooks that follow and for the program. */

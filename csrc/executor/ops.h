@@ -122,6 +122,7 @@ enum warning {
 enum init_report_kind {
 	INIT_STARTED = 1, /* execve has succeeded */
 	INIT_ENDED = 2,	  /* it, and all others in the container, have ended */
+	INIT_LISTENER = 3, /* from the program's own process, before execve: with it comes the listener of its filter */
 };
 
 struct init_report {

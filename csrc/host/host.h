@@ -71,7 +71,13 @@ struct host_side {
 	char more[2][FIRST_OUTPUT];  /* what is read and not kept */
 };
 
+/* asked.c */
+int asked_begin(struct host_side *h, int listener);
+int asked_serve(struct host_side *h);
+void asked_close(struct host_side *h);
+
 /* op_state.c */
+int procfs_prove(struct executor *x, int fd);
 int state_link(struct host_side *h, const char *name, const char *text);
 int state_remove(struct host_side *h);
 

@@ -9,6 +9,8 @@
 #define WATCH_SOCKET 2
 #define WATCH_PROCESS 3
 #define WATCH_TIME 4
+#define WATCH_ASKED 5
+#define ROUNDS 64 /* looks of one call, where somebody else is to have a turn */
 #define CLOCK_MONOTONIC 1
 #define MILLION 1000000
 #define BILLION 1000000000
@@ -21,10 +23,22 @@
 static int take_report(struct host_side *h, int flags)
 {
 	struct init_report report;
-	long r = kernel_call(__NR_recvfrom, h->shown->sync, (long)&report, sizeof(report), flags, 0, 0);
+	int fd = -1;
+	long r;
 
+	if (h->shown->questions)
+		r = ocirun_receive(h->shown->sync, &report, sizeof(report), &fd, flags);
+	else
+		r = kernel_call(__NR_recvfrom, h->shown->sync, (long)&report, sizeof(report), flags, 0, 0);
 	if (r != sizeof(report))
 		return r < 0 && r != -ECONNRESET ? (int)r : -EPIPE;
+	if (fd >= 0) {
+		r = report.kind == INIT_LISTENER ? asked_begin(h, fd) : -EPROTO;
+		if (r < 0) {
+			quiet_close(fd);
+			return (int)r;
+		}
+	}
 	h->started |= report.kind == INIT_STARTED;
 	if (report.kind == INIT_ENDED) {
 		h->ended = 1;
@@ -116,13 +130,16 @@ int host_start_program(struct host_side *h, const struct start_program_args *a)
 	note_call(h, __NR_recvmsg, -1);
 	if (h->shown->has_init && !a->waits)
 		return 0;
-	if (h->shown->has_init) {
-		r = take_report(h, 0);
+	if (h->shown->has_init || (h->shown->questions && h->shown->questions->listener < 0)) {
+		do
+			r = take_report(h, 0);
+		while (h->shown->has_init && r == INIT_LISTENER);
 		if (r == -EINTR)
 			return HOST_INTERRUPTED;
 		if (r < 0 && r != -EPIPE)
 			return r;
-		return r == INIT_STARTED ? 0 : HOST_ENDED;
+		if (r != INIT_LISTENER)
+			return r == INIT_STARTED ? 0 : HOST_ENDED;
 	}
 	r = ocirun_hear(h->shown->sync, message, NULL, h->shown->idle);
 	if (r == -EINTR)
@@ -281,6 +298,8 @@ static int begin_to_watch(struct host_side *h, const struct serve_args *a)
 	r = watch(h, h->shown->pidfd, WATCH_PROCESS);
 	if (r == 0 && h->shown->has_init)
 		r = watch(h, h->shown->sync, WATCH_SOCKET);
+	if (r == 0 && h->shown->questions && h->shown->questions->listener >= 0)
+		r = watch(h, h->shown->questions->listener, WATCH_ASKED);
 	for (int i = 0; i < 2 && r == 0; i++)
 		if (h->ours[i] >= 0)
 			r = watch(h, h->ours[i], WATCH_OUT + (uint64_t)i);
@@ -321,7 +340,11 @@ static int look(struct host_side *h, int wait)
 				r = forget(h, h->shown->sync);
 			else if (r == -EAGAIN || r == -EINTR)
 				r = 0;
+			else if (r == INIT_LISTENER)
+				r = watch(h, h->shown->questions->listener, WATCH_ASKED);
 		}
+		else if (what == WATCH_ASKED)
+			r = asked_serve(h);
 		else if ((r = stream_take(h, (int)what, CHUNK)) == 0)
 			r = forget(h, h->ours[what]);
 		if (r < 0)
@@ -393,7 +416,7 @@ static int reap(struct host_side *h)
  * and somebody else removes the container: all others in it have ended by then. */
 int host_serve(struct host_side *h, const struct serve_args *a)
 {
-	int keeper = h->shown->has_init == KEEPER, early = keeper || h->shown->program != NULL, r = 0;
+	int keeper = h->shown->has_init == KEEPER, early = keeper || h->shown->program != NULL, rounds = 0, r = 0;
 
 	if (h->epoll < 0) {
 		r = begin_to_watch(h, a);
@@ -418,7 +441,13 @@ int host_serve(struct host_side *h, const struct serve_args *a)
 			r = judge_time(h);
 		if (r)
 			return r;
+		/* A program that never pauses must not keep an event loop from all else. */
+		if (h->shown->polled && ++rounds == ROUNDS)
+			return HOST_WAIT;
 	}
+	/* What outlives the first process without a pid namespace has nobody to ask any more. */
+	if (h->gone)
+		asked_close(h);
 	r = take_rest(h);
 	if (r)
 		return r;

@@ -112,24 +112,30 @@ int host_save_link(struct host_side *h, const struct save_link_args *a)
 	return name && text ? state_link(h, name, text) : fault(&h->x, FAULT_PLAN, 0, EINVAL);
 }
 
-/* Proven to be one: the helper's only way to /proc. */
-int host_open_procfs(struct host_side *h, const struct open_procfs_args *a)
+/* 0 if a descriptor is that of the root of a procfs. */
+int procfs_prove(struct executor *x, int fd)
 {
-	struct executor *x = &h->x;
 	struct statfs_words fs = { 0 };
 	struct statx st;
-	int fd = (int)SYS4(x, __NR_openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0), r;
+	int r = (int)SYS2(x, __NR_fstatfs, fd, &fs);
 
-	if (fd < 0)
-		return fd;
-	r = slot_set(x, a->slot, fd);
-	if (r == 0)
-		r = (int)SYS2(x, __NR_fstatfs, fd, &fs);
 	if (r == 0)
 		r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_INO, &st);
 	if (r == 0 && (fs.type != PROC_SUPER_MAGIC || st.stx_ino != PROC_ROOT_INODE))
 		r = fault(x, FAULT_NOT_PROC, 0, EINVAL);
 	return r;
+}
+
+/* Proven to be one: the helper's only way to /proc. */
+int host_open_procfs(struct host_side *h, const struct open_procfs_args *a)
+{
+	struct executor *x = &h->x;
+	int fd = (int)SYS4(x, __NR_openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return fd;
+	r = slot_set(x, a->slot, fd);
+	return r < 0 ? r : procfs_prove(x, fd);
 }
 
 /* A pidfd of this process, ready when all its threads have ended. */

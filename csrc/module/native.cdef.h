@@ -34,6 +34,28 @@ enum host_end {
 	END_OUTPUT = 3,
 };
 
+/* Calls of one number that the profile answers alike. */
+struct asked_call {
+	int number;
+	uint32_t architecture, action; /* linux/audit.h; what the profile says, linux/seccomp.h */
+	uint32_t arguments, programs;  /* how many of those below are set */
+	int more;		       /* there were other arguments than those */
+	uint64_t count;		       /* 0: nothing is here */
+	uint64_t argument[8][6];
+	char program[4][16];
+};
+
+/* A filter that asks, see csrc/host/asked.c.  The programs are those of seccomp(2); of size 0: all is allowed. */
+struct asked {
+	struct asked_call *call;
+	uint32_t room, used;
+	uint64_t dropped; /* calls for which there was no room */
+	uint32_t mask;	  /* bits of the arguments by which calls of one number differ */
+	const void *profile, *answers; /* what is noted, what is answered */
+	size_t profile_size, answers_size;
+	int listener, proc; /* descriptors, or -1 */
+};
+
 /* Why ocirun_host_run has come back; -errno is a failure, which is in the record. */
 enum host_turn {
 	HOST_DONE = 0,	       /* at the end */
@@ -91,6 +113,7 @@ struct host {
 	uint64_t processor_limit; /* nanoseconds of processor time, 0: no limit */
 	int processors;
 	struct host_stream output[2];
+	struct asked *questions; /* or NULL */
 	int status, late, allowed; /* late: enum host_end; allowed: the caller has ended it */
 	uint64_t resident;     /* bytes: the largest resident set of one of its processes, 0: not known */
 	int created, unread, left; /* what the end has found: groups whose usage was not read, things not removed */
@@ -105,6 +128,7 @@ int ocirun_host_run(struct host *host);
 int ocirun_host_undo(struct host *host);
 void ocirun_host_commit(struct host *host);
 int ocirun_host_allow(struct host *host, uint64_t milliseconds);
+int ocirun_host_asked(struct host *host);
 uint64_t ocirun_host_inode(const struct host *host, unsigned int number);
 void ocirun_host_let_go(struct host *host);
 void ocirun_host_free(struct host *host);

@@ -23,6 +23,7 @@ struct spawn_request {
 
 int ocirun_spawn(struct spawn_request *request);
 int ocirun_helper_fd(void);
+int ocirun_receive(int socket, void *bytes, size_t size, int *fd, int flags);
 int ocirun_sealed_fd(const char *name, const void *bytes, size_t size);
 
 #endif

@@ -9,26 +9,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* 1: a message; 0: the other side is closed; -ETIMEDOUT.  What comes is
- * treated as hostile: wrong sizes and extra descriptors are errors, closed. */
-int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
+/* One message of at most `size` bytes: how many there are, or 0 if the other side is closed.  What comes is treated
+ * as hostile: wrong sizes and extra descriptors are errors, closed.  `fd` gets the one that may come along, or -1. */
+int ocirun_receive(int socket, void *bytes, size_t size, int *fd, int flags)
 {
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(4 * sizeof(int))];
 	} control;
-	struct iovec io = { message, 2 * sizeof(uint32_t) };
+	struct iovec io = { bytes, size };
 	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control };
-	struct pollfd p = { socket, POLLIN, 0 };
-	int64_t limit[2] = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };
 	int count = 0, taken = -1;
 	long n;
 
 	h.msg_controllen = sizeof(control);
-	n = kernel_call(__NR_ppoll, (long)&p, 1, timeout_ms < 0 ? 0 : (long)limit, 0, 0, 0);
-	if (n <= 0)
-		return n == 0 ? -ETIMEDOUT : (int)n;
-	n = kernel_call(__NR_recvmsg, socket, (long)&h, MSG_CMSG_CLOEXEC, 0, 0, 0);
+	n = kernel_call(__NR_recvmsg, socket, (long)&h, MSG_CMSG_CLOEXEC | flags, 0, 0, 0);
 	if (n < 0)
 		return n == -ECONNRESET ? 0 : (int)n;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
@@ -44,15 +39,27 @@ int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
 				kernel_call(__NR_close, got, 0, 0, 0, 0, 0);
 		}
 	}
-	if (n != 2 * sizeof(uint32_t) || count > 1 || (count && !fd) ||
-	    (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+	if (n != (long)size || count > 1 || (count && !fd) || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		if (taken >= 0)
 			kernel_call(__NR_close, taken, 0, 0, 0, 0, 0);
 		return n == 0 ? 0 : -EPROTO;
 	}
 	if (fd)
 		*fd = taken;
-	return 1;
+	return (int)n;
+}
+
+/* 1: a message; 0: the other side is closed; -ETIMEDOUT. */
+int ocirun_hear(int socket, uint32_t message[2], int *fd, int timeout_ms)
+{
+	struct pollfd p = { socket, POLLIN, 0 };
+	int64_t limit[2] = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };
+	long n = kernel_call(__NR_ppoll, (long)&p, 1, timeout_ms < 0 ? 0 : (long)limit, 0, 0, 0);
+
+	if (n <= 0)
+		return n == 0 ? -ETIMEDOUT : (int)n;
+	n = ocirun_receive(socket, message, 2 * sizeof(uint32_t), fd, 0);
+	return n > 0 ? 1 : (int)n;
 }
 
 int ocirun_answer(int socket, uint32_t index, uint32_t value, int fd)

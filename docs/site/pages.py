@@ -34,6 +34,7 @@ GROUPS: dict[str, list[str]] = {
     ],
     GUIDES: [
         "sandbox",
+        "seccomp",
         "api",
         "bundles",
         "rootless",

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ocirun.errors import StepError as StepError
     from ocirun.errors import UnsupportedError as UnsupportedError
     from ocirun.errors import UsageError as UsageError
+    from ocirun.execute.seccomp.learned import Learned as Learned
+    from ocirun.execute.seccomp.learned import RefusedCall as RefusedCall
     from ocirun.files.changes import Change as Change
     from ocirun.files.changes import Changes as Changes
     from ocirun.runs.outcome import Outcome as Outcome
@@ -61,6 +63,7 @@ _NAMES = {
         "explain",
     ),
     "ocirun.containers": ("cleanup", "delete", "list_ids", "list_states"),
+    "ocirun.execute.seccomp.learned": ("Learned", "RefusedCall"),
     "ocirun.files.changes": ("Change", "Changes"),
     "ocirun.runs.single": ("run",),
     "ocirun.runs.outcome": ("Outcome",),

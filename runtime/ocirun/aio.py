@@ -49,20 +49,22 @@ async def run(
     root: str = "",
     init: bool | None = None,
     cgroup_manager: str = "",
+    learn: bool | str = False,
     keep: str | None = None,
     commit: bool = False,
     **own: Unpack[Parameters],
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
-    bundle   as of `ocirun.run`, or a `Prepared` or a `Pool`, which have their `config`, `root`, `init` and
-             `cgroup_manager` already
+    bundle   as of `ocirun.run`, or a `Prepared` or a `Pool`, which have their `config`, `root`, `init`,
+             `cgroup_manager` and `learn` already
     The other parameters, their units and the errors are those of `ocirun.run`.
     """
     given_terms, changes = split(own)
     terms = Terms(**given_terms)
     if isinstance(bundle, (Prepared, Pool)):
-        given = {"config": config is not None, "root": root, "init": init is not None, "cgroup_manager": cgroup_manager}
+        given = {"config": config is not None, "root": root, "init": init is not None}
+        given |= {"cgroup_manager": cgroup_manager, "learn": learn}
         for name in (name for name, there in given.items() if there):
             raise UsageError(f"{name}: a {type(bundle).__name__} has its own already")
         if isinstance(bundle, Pool):
@@ -82,6 +84,7 @@ async def run(
             root,
             init=init,
             cgroup_manager=cgroup_manager,
+            learn=learn,
             keep=keep,
             commit=commit,
             **changes,

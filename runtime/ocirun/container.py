@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from .config.load import Config
+    from .execute.seccomp.learned import Learned as Learned
     from .host.facts_file import FactsFile
     from .plan.difference import Difference
     from .plan.ops import Plan

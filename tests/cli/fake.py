@@ -51,9 +51,11 @@ class CreateOptions:
         debug: object = None,
         trace: str = "",
         init: bool = False,
+        learn: str = "",
+        learned: object = None,
     ) -> None:
         self.given: dict[str, object] = {
-            name: value for name, value in locals().items() if name not in ("self", "given", "warn", "debug")
+            name: value for name, value in locals().items() if name not in ("self", "given", "warn", "debug", "learned")
         }
 
     @property

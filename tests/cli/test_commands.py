@@ -35,6 +35,7 @@ PLAIN = {
     "cgroup_manager": "cgroupfs",
     "trace": "",
     "init": False,
+    "learn": "",
 }
 
 

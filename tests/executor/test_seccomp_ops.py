@@ -11,6 +11,10 @@ from ocirun.state import record
 
 from .recorder import EXECUTED, MADE, RETURNED, op, rule, run_ops
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 LOAD, NEW_LISTENER = 1, 8
 PROGRAM = op("find_program", args=["/prog"], env=[], search="/bin")
 
@@ -86,3 +90,43 @@ def test_listener_that_cannot_be_sent() -> None:
     assert result.progress.phase == record.PHASE_FAILED
     assert result.progress.errno == errno.ETOOMANYREFS
     assert "prctl" not in result.names()
+
+
+# Five instructions: the sixth argument of a call is compared with two words.  Then what is asked about.
+TOKEN = 0x8877665544332211
+ASKING = struct.pack(
+    "<HBBIHBBIHBBIHBBIHBBIHBBI",
+    *(0x20, 0, 0, 56, 0x15, 0, 3, TOKEN & 0xFFFFFFFF, 0x20, 0, 0, 60, 0x15, 0, 1, TOKEN >> 32),
+    *(0x06, 0, 0, 0x7FFF0000, 0x06, 0, 0, 0x7FC00000),
+)
+
+
+def asking(**more: Any) -> Any:
+    ops = [op("hold_seccomp", filter="filter", flags=NEW_LISTENER), PROGRAM, op("execute")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MADE, "filter", ASKING)
+        return run_ops(*ops, **more)
+
+
+def test_the_last_calls_are_not_asked_about() -> None:
+    """The listener goes to the runtime as a report, and the program is executed: both with the token."""
+    result = asking()
+    assert result.outcome == EXECUTED
+    load, send, execute = result.calls[-3:]
+    assert [call.name for call in (load, send, execute)] == ["seccomp", "sendmsg", "execve"]
+    assert load.args[:2] == [LOAD, NEW_LISTENER]
+    assert [call.args[5] & 0xFFFFFFFFFFFFFFFF for call in (send, execute)] == [TOKEN, TOKEN]
+    assert send.args[4] == load.result
+    # No call before that has it.
+    assert not [call for call in result.calls[:-3] if call.args[5] & 0xFFFFFFFFFFFFFFFF == TOKEN]
+
+
+@pytest.mark.parametrize("call", ["sendmsg", "execve"])
+def test_what_fails_then_is_not_asked_about_either(call: str) -> None:
+    """Nobody answers before the program runs: any other call would wait for ever."""
+    result = asking(rules=[rule(call, -errno.ENOEXEC)])
+    assert result.progress.phase == record.PHASE_FAILED
+    assert (result.progress.errno, result.progress.index) == (errno.ENOEXEC, 2)
+    last = result.of("exit_group")[0]
+    assert last.args[5] & 0xFFFFFFFFFFFFFFFF == TOKEN
+    assert result.names().index("exit_group") == result.names().index(call) + 1

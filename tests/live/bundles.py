@@ -18,7 +18,7 @@ APPLETS = (
     "mkdir", "rm", "ln", "mknod", "kill", "ps", "head", "dd", "env", "pwd", "tty", "stty", "hostname", "mkfifo", "chmod",
     "chown", "test", "seq", "wc", "unshare", "ulimit", "nc", "sync", "od", "cp", "date", "find",
 )  # fmt: skip
-TOOLS = ("probe", "late", "syscall", "bare")
+TOOLS = ("probe", "late", "syscall", "bare", "asker")
 PASSWD = f"root:x:0:0:root:/root:/bin/sh\napp:x:{APP_UID}:{APP_UID}:app:/home/app:/bin/sh\n"
 GROUP = f"root:x:0:\napp:x:{APP_UID}:\nextra:x:2000:app\n"
 CAPABILITIES = [

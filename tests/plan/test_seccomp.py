@@ -60,6 +60,7 @@ def test_rules_as_they_are_written() -> None:
         "architectures": ["SCMP_ARCH_X86"],
         "newer": "ENOSYS",
         "unknown": "",
+        "learn": "",
         "rules": [
             {"place": 0, "action": ["SCMP_ACT_ALLOW", 0], "names": ["read", "write"]},
             {
@@ -204,3 +205,56 @@ def test_shown_to_people() -> None:
     assert expected in text
     assert "[flags=SPEC_ALLOW]" in text
     assert seccomp.flag_words(0) == "none"
+
+
+def learning(
+    how: str, block: dict[str, Any] | None = None, *, facts: dict[str, Any] | None = None, **more: Any
+) -> Plan:
+    data = samples.config("hello")
+    data["process"] = {**data["process"], "noNewPrivileges": True}
+    data["linux"] = {key: value for key, value in data["linux"].items() if key != "seccomp"}
+    if block is not None:
+        data["linux"]["seccomp"] = block
+    return samples.plan({**data, **more}, facts=facts, learn=how, detach=False)
+
+
+@pytest.mark.parametrize("how", ["allow", "refuse"])
+def test_learning_run(how: str) -> None:
+    """Loaded last as any filter, with a listener; hooks on the host are none of its business."""
+    plan = learning(how, {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow("execve")]})
+    rules.check(plan)
+    assert (one(plan, "compile_seccomp").args["learn"], one(plan, "compile_seccomp").pointer) == (how, "/linux/seccomp")
+    held = one(plan, "hold_seccomp")
+    assert held.args["flags"] == SPEC_ALLOW | NEW_LISTENER | WAIT
+    assert how.replace("allow", "let through") in held.why
+    assert not [op for op in plan.ops if op.name in ("load_seccomp", "pass_listener")]
+    assert f"learn={how}" in render.plan_text(plan)
+    older = learning(how, {"defaultAction": "SCMP_ACT_ALLOW"}, facts={"seccomp_flags": 0x0F})
+    assert one(older, "hold_seccomp").args["flags"] == SPEC_ALLOW | NEW_LISTENER
+
+
+def test_learning_run_without_a_profile() -> None:
+    plan = learning("allow")
+    compiled = one(plan, "compile_seccomp")
+    assert (compiled.pointer, compiled.args["default"], compiled.args["newer"]) == ("", ["SCMP_ACT_NOTIFY", 0], "")
+
+
+def test_learning_run_that_cannot_be() -> None:
+    deny = {"defaultAction": "SCMP_ACT_ERRNO"}
+    cases: list[tuple[str, dict[str, Any] | None, dict[str, Any]]] = [
+        ("/linux/seccomp/syscalls/0/action", {**deny, "syscalls": [allow("read", action="NOTIFY")]}, {}),
+        ("/linux/seccomp/listenerPath", {**deny, "listenerPath": "/agent"}, {}),
+        ("/hooks/startContainer", deny, {"hooks": {"startContainer": [{"path": "/bin/true"}]}}),
+        ("learn: the kernel has no listeners", None, {"facts": {"seccomp_flags": 7}}),
+        ("learn: the kernel has no seccomp filters", None, {"facts": {"seccomp_flags": -1}}),
+    ]
+    for text, block, more in cases:
+        with pytest.raises(UnsupportedError) as caught:
+            learning("allow", block, **more)
+        assert text in str(caught.value)
+    with pytest.raises(UnsupportedError, match="execve"):
+        learning("refuse", deny)
+    args = [{"index": 0, "op": "SCMP_CMP_NE", "value": 0}]
+    for rule in (allow("execve"), allow("execve", args=args)):
+        learning("refuse", {**deny, "syscalls": [rule]})
+    learning("refuse", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [allow("execve", action="ERRNO", args=args)]})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ocirun.cli.table import NUMBER, TEXT, Option
-from ocirun.errors import OcirunError
+from ocirun.errors import OcirunError, UsageError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocirun.cli.call import Call
-    from ocirun.container import CreateOptions
+    from ocirun.cli.parse import Values
+    from ocirun.container import CreateOptions, Learned
 
 TRACE = Option(
     "trace",
@@ -83,10 +84,28 @@ IMAGE_OPTIONS = (
 )
 
 
-def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
+LEARN_REFUSE = Option(
+    "learn-refuse",
+    help="with --learn: what the profile refuses stays refused, and is listed only; for a program that is not trusted",
+)
+
+
+def learn_word(values: Values) -> str:
+    """Return what becomes of refused calls, "" where nothing is to be learned.  Raises UsageError."""
+    if "learn-refuse" in values.given:
+        if "learn" not in values.given:
+            raise UsageError(f"{option('learn-refuse')} needs {option('learn')}")
+        return "refuse"
+    return "allow" if "learn" in values.given else ""
+
+
+def create_options(
+    call: Call, *, foreground: bool = False, learned: Callable[[Learned], None] | None = None
+) -> CreateOptions:
     """Return the options of a creation.
 
     foreground   ocirun stays until the program ends, as ``run`` without ``--detach``
+    learned      as in CreateOptions
     """
     from ocirun.container import CreateOptions
 
@@ -108,6 +127,8 @@ def create_options(call: Call, *, foreground: bool = False) -> CreateOptions:
         debug=call.debug,
         trace=values.text("trace"),
         init=values.flag("init"),
+        learn=learn_word(values),
+        learned=learned,
     )
 
 

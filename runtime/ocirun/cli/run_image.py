@@ -10,7 +10,10 @@ from ocirun.errors import HostError, UsageError, option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocirun.cli.call import Call
+    from ocirun.container import Learned
     from ocirun.image.place import Place
 
 # What needs a bundle that is there before the call, or a container that is there after it.
@@ -22,8 +25,11 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _USUAL = "/var/tmp"  # noqa: S108  the directory in it has a random name, and is made anew and closed to others
 
 
-def execute(call: Call) -> int:
-    """Run the image's program; the status of that."""
+def execute(call: Call, learned: Callable[[Learned], None] | None) -> int:
+    """Run the image's program; the status of that.
+
+    learned   as in CreateOptions
+    """
     from ocirun.containers import run_container
 
     for name in _NOT:
@@ -33,7 +39,7 @@ def execute(call: Call) -> int:
     # Before the directory is made: who makes files of other ids can remove them.
     ids = choose()
     with Interruptible(), Here(call, container) as place:
-        options = create_options(call, foreground=True)
+        options = create_options(call, foreground=True, learned=learned)
         options.bundle = f"{place}/bundle"
         unpack(
             call,

@@ -63,6 +63,7 @@ def session_of(container_id: str, options: CreateOptions, *, config: Config, pla
     _check_contents(plan, session.made)
     session.stdio = options.stdio
     session.witnesses = [*tracers(options.trace, "create", options.warn), *options.witnesses]
+    session.profile = (config.data.get("linux") or {}).get("seccomp")
     if options.debug is not None:
         from ..plan import render
 

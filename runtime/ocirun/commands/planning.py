@@ -8,7 +8,7 @@ from errno import EINVAL, ENOENT, ENOTDIR
 from .._base import parameters, rights
 from ..config import load
 from ..errors import HostError, UnsupportedError, UsageError, option
-from ..execute.options import MANAGERS
+from ..execute.options import LEARN, MANAGERS
 from ..host import facts as host
 from ..plan.build import build, without_init
 from ..plan.builder import Facts, Request, join
@@ -165,6 +165,12 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
     reason = "" if options.init is False else without_init(config.data)
     if reason and options.init:
         raise UnsupportedError(reason, pointer="/linux/namespaces", remedy="do without an init")
+    parameters.one_of("learn", options.learn, LEARN)
+    if options.learn and not keeps_session:
+        raise UsageError(
+            "learn: somebody must be there for what the program asks; a container that waits for `start` has nobody",
+            remedy="use `run` in the foreground",
+        )
     return Request(
         container_id=container_id,
         bundle=config.bundle,
@@ -181,6 +187,7 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
         bound=options.bound and not reason,
         ahead=options.ahead,
         sessions=options.sessions,
+        learn=options.learn,
     )
 
 
@@ -201,6 +208,7 @@ def create_facts(
         preserve_fds=options.preserve_fds,
         for_show=for_show,
         activation=options.activation,
+        learn=bool(options.learn),
         where=where,
     )
     if known.privileged and where is host:
@@ -258,12 +266,14 @@ def facts(
     preserve_fds: int,
     for_show: bool = False,
     activation: bool = True,
+    learn: bool = False,
     where: Any = host,
 ) -> Facts:
     """Return what the plan of a config must know; what few configs need is asked for those alone.
 
     for_show     without the environment
     activation   with the sockets that were passed to this process (sd_listen_fds(3))
+    learn        for a learning run
     where        as in `plan`
     """
     process, linux = data.get("process") or {}, data.get("linux") or {}
@@ -284,7 +294,7 @@ def facts(
         environ=() if for_show else where.environment(),
         keyrings=where.has_keyrings(),
         hard_limits=where.hard_limits() if process.get("rlimits") else {},
-        seccomp_flags=where.seccomp_flags() if linux.get("seccomp") else 0,
+        seccomp_flags=where.seccomp_flags() if linux.get("seccomp") or learn else 0,
         apparmor=where.apparmor_file() if labels else "",
         selinux=where.selinux() if labels else False,
         resctrl=where.resctrl_mount() if linux.get("intelRdt") is not None else "",

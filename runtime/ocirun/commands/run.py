@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ContainerNotFoundError, OcirunError
+from ..errors import ContainerNotFoundError, OcirunError, UsageError
 from ..execute import spawn
 from . import create as creation
 from . import delete as destroy
@@ -39,6 +39,8 @@ def run_container(
     no_subreaper: bool,
 ) -> int:
     """See container.run."""
+    if options.learn and detach:
+        raise UsageError("learn: cannot be detached: somebody must be there for what the program asks")
     options.foreground = not detach
     signals = None
     if not detach and not no_subreaper:
@@ -73,6 +75,8 @@ def run_container(
         if console is not None:
             console.close()
         _leave(session, root, container_id, options, keep=keep)
+        if session.learning is not None and options.learned is not None:
+            options.learned(session.learning.learned())
         return code
     finally:
         if console is not None:
@@ -191,6 +195,9 @@ def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
     waiter.register(pidfd, select.POLLIN)
     waiter.register(signals.fd, select.POLLIN)
     interrupts = None
+    asked = session.learning.listener if session.learning is not None else -1
+    if asked >= 0:
+        waiter.register(asked, select.POLLIN)
     if console is not None:
         interrupts = _interrupts(session)
         console.watch(interrupts)
@@ -199,6 +206,9 @@ def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
         ready = dict(waiter.poll())
         if console is not None:
             console.serve(ready, waiter)
+        if asked in ready and session.learning is not None and not session.learning.serve():
+            waiter.unregister(asked)
+            asked = -1
         if listener in ready:
             from ..execute.streams import notify
 

@@ -14,13 +14,14 @@ from .host_side import HostSide, SideHelper, Slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ..cgroup.driver import Driver
     from ..plan.ops import Plan
     from ..state.record import Record
     from .options import Witness
+    from .seccomp.learning import Learning
 
 
 class Context:
@@ -70,6 +71,9 @@ class Context:
         self._helper: SideHelper | None = None
         # What `restore` has beside the plan; and the process of hooks, where it is not the helper yet.
         self.restoration: Any = None
+        # Of a learning run: what is found out, and the profile that it begins with.
+        self.learning: Learning | None = None
+        self.profile: Mapping[str, Any] | None = None
         self.hook_pid = 0
 
     @property

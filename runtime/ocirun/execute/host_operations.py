@@ -44,14 +44,22 @@ def make_notify_socket(context: Context, directory: str) -> None:
 
 def compile_seccomp(context: Context, filter: str, **rules: Any) -> None:
     """Compile the filter, or take it from the cache if it was made before."""
+    from ..plan.process.seccomp import NOTIFY
     from .seccomp import filter_cache
+    from .seccomp.program import Program
 
-    program = filter_cache.compiled(context.directory, rules)
+    asks_all = rules["default"][0] == NOTIFY  # a learning run without a profile
+    program = Program(b"", []) if asks_all else filter_cache.compiled(context.directory, rules)
     if rules["unknown"] and program.unknown:
         from .seccomp import compiler
 
         raise compiler.unknown_error(program.unknown)
     context.made[filter] = program.code
+    if rules["learn"]:
+        from .seccomp.learning import Learning
+
+        context.learning = Learning(program.code, rules, context.profile)
+        context.made[filter] = context.learning.begin(context.side)
     context.unknown_calls = program.unknown
     context.give_plan()
 

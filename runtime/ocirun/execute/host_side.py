@@ -68,6 +68,10 @@ class HostSide:
         self._keep.append((content, address))
         return address
 
+    def hold(self, *what: object) -> None:
+        """Keep what addresses lead to as long as this lives."""
+        self._keep.extend(what)
+
     def keep_descriptors(self, numbers: Sequence[int]) -> None:
         """Say which descriptors from 3 up the program keeps."""
         array = ffi.new("int[]", list(numbers) or [0])

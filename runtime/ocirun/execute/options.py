@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from ..plan.ops import Plan
     from ..state.record import Progress
+    from .seccomp.learned import Learned
     from .spawn import Helper
 
     Debug = Callable[[str, Mapping[str, object]], None]
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Who makes the cgroup; "" is cgroupfs.
 MANAGERS = ("", "cgroupfs", "systemd", "disabled")
+
+
+#: What becomes of refused calls in a learning run; "" for another run.
+LEARN = ("", "allow", "refuse")
 
 
 class CreateOptions:
@@ -51,6 +56,9 @@ class CreateOptions:
                      can be
     bound            with an init: everything in the container ends when the calling process does
     ahead            the container is made, and waits for what it is to run: see `ocirun.Pool`
+    learn            "allow" or "refuse": calls that the seccomp filter refuses are listed, and let through, or
+                     answered as the filter says; only for a program that is waited for. "" for no list
+    learned          called with the list, a `Learned`, when the program of a `run` in the foreground has ended
     sessions         with cgroup v2 its first process gets a group below the container's, so that programs that are run
                      in it can have groups beside that with counters of their own: see `Container.run`
     """
@@ -66,6 +74,8 @@ class CreateOptions:
         "debug",
         "foreground",
         "init",
+        "learn",
+        "learned",
         "no_new_keyring",
         "no_pivot",
         "pid_file",
@@ -103,12 +113,16 @@ class CreateOptions:
         init: bool | None = False,
         bound: bool = False,
         ahead: bool = False,
+        learn: str = "",
+        learned: Callable[[Learned], None] | None = None,
         witnesses: Sequence[Witness] = (),
         sessions: bool = False,
     ) -> None:
         self.activation = activation
         self.sessions = sessions
         self.ahead = ahead
+        self.learn = learn
+        self.learned = learned
         self.init = init
         self.bound = bound
         self.bundle = bundle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _signal import SIGKILL
-from errno import EISDIR, ENOENT, ENOEXEC, EPERM
+from errno import EBUSY, EISDIR, ENOENT, ENOEXEC, EPERM
 
 from ..errors import HookError, HostError, OcirunError, ProgramError, StepError, errno_words, os_words
 from ..plan import render
@@ -317,6 +317,8 @@ def _program(op: Op, index: int, progress: Progress) -> ProgramError:
     remedy = ""
     if progress.fault == NOEXEC:
         remedy = "it is on a mount with noexec: on one of `mounts`, or where the root file system lies on the host"
+    elif call == "seccomp" and progress.errno == EBUSY:
+        remedy = "a filter around ocirun has a listener already, and the kernel allows one: do without a learning run"
     elif call == "execve" and progress.errno == ENOENT:
         remedy = "the file is there, but its interpreter or loader is not"
     elif call == "execve" and progress.errno == EPERM:

@@ -51,6 +51,8 @@ _FUNCTIONS = {
     "seccomp_attr_set": "int (*)(void *, int, uint32_t)",
     "seccomp_syscall_resolve_name": "int (*)(const char *)",
     "seccomp_syscall_resolve_name_arch": "int (*)(uint32_t, const char *)",
+    "seccomp_syscall_resolve_num_arch": "char *(*)(uint32_t, int)",
+    "free": "void (*)(void *)",
     "seccomp_rule_add_array": "int (*)(void *, uint32_t, int, unsigned int, struct scmp_arg_cmp *)",
     "seccomp_export_bpf": "int (*)(void *, int)",
 }
@@ -98,6 +100,16 @@ class Libseccomp:
         """Return the number of a system call on an architecture; negative if it has none."""
         number: int = self._calls["seccomp_syscall_resolve_name_arch"](architecture, name)
         return number
+
+    def name_on(self, architecture: int, number: int) -> str:
+        """Return the name of a system call by its number on an architecture; "" for one that it does not know."""
+        text = self._calls["seccomp_syscall_resolve_num_arch"](architecture, number)
+        if not text:
+            return ""
+        try:
+            return ffi.string(text).decode()
+        finally:
+            self._calls["free"](text)
 
     def filter(self, default: int) -> Filter:
         """Return a filter without rules.  Raises HostError for an action that the kernel lacks."""

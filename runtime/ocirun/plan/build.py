@@ -125,7 +125,7 @@ def _prepare(builder: Builder) -> None:
     """Plan what the host does before there is a process."""
     crun_annotations.check(builder)
     builder.reserve()
-    if builder.linux.get("seccomp"):
+    if builder.linux.get("seccomp") or builder.request.learn:
         from .process import seccomp
 
         seccomp.compile_filter(builder)

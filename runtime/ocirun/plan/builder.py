@@ -113,6 +113,7 @@ class Request:
     init           the program is the child of an init of ours
     bound          that init ends everything when the process of the runtime ends
     ahead          what the container is to run comes when it is made
+    learn          of a learning run: what becomes of calls that the seccomp filter refuses, "allow" or "refuse"
     sessions       the first process is in a group of its own below the container's, where another process could not
                    have one beside it otherwise (cgroup v2)
     """
@@ -128,6 +129,7 @@ class Request:
         "directory",
         "init",
         "keep_fds",
+        "learn",
         "no_new_keyring",
         "no_pivot",
         "pid_file",
@@ -152,10 +154,12 @@ class Request:
         init: bool = False,
         bound: bool = False,
         ahead: bool = False,
+        learn: str = "",
         sessions: bool = False,
     ) -> None:
         self.ahead = ahead
         self.sessions = sessions
+        self.learn = learn
         self.init = init
         self.bound = bound
         self.container_id = container_id

@@ -204,7 +204,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "open_init": ("pid", "slot"),
     "open_caller": ("slot",),
     "make_start_fifo": ("path", "slot"),
-    "compile_seccomp": ("filter", "default", "architectures", "rules", "newer", "unknown"),
+    "compile_seccomp": ("filter", "default", "architectures", "rules", "newer", "unknown", "learn"),
     "make_notify_socket": ("directory",),
     "spawn": ("flags", "slots"),
     "write_id_maps": ("uid_map", "gid_map", "uid_program", "gid_program", "setgroups"),

@@ -74,13 +74,15 @@ def container_factory(
     *,
     init: bool | None,
     cgroup_manager: str = "",
+    learn: bool | str = False,
     keep: str | None = None,
     commit: bool = False,
     **own: Unpack[Overrides],
 ) -> Factory:
     """Return what creates the container of one run, for a `ProgramRun`; an error of the config is raised here."""
     path, where = os.path.abspath(bundle or "."), root or default_root(os.environ)
-    key = (path, where, init, cgroup_manager, config is None)
+    asks = overrides.learn_word(learn)
+    key = (path, where, init, cgroup_manager, asks, config is None)
     kept = _kept.get(key) if config is None else None
     ready = kept if isinstance(kept, Preparation) and kept.is_unchanged() else None
     base = ready.config if ready is not None else overrides.read_config(path, config)
@@ -90,7 +92,7 @@ def container_factory(
     name = container_id or new_id()
 
     def make() -> Session:
-        options = CreateOptions(activation=False, init=init, bound=True, cgroup_manager=cgroup_manager)
+        options = CreateOptions(activation=False, init=init, bound=True, cgroup_manager=cgroup_manager, learn=asks)
         prepared = ready or _prepared(key, base, options)
         if prepared is not None:
             return prepared.session(name, checked, differs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _signal import SIGKILL, SIGXCPU, SIGXFSZ
 
+from ..errors import UsageError
 from ..state.usage import Usage
 
 TYPE_CHECKING = False
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
     from typing import Any
 
+    from ..execute.seccomp.learned import Learned, RefusedCall
     from ..files.changes import Changes
 
 TIME, CPU, OUTPUT, MEMORY, FILE_SIZE, PIDS = "time", "cpu", "output", "memory", "file_size", "pids"
@@ -38,13 +40,24 @@ class Outcome:
     rss_peak      the largest resident set that one of its processes had, in bytes: what it has mapped, so of the page
                   cache only that; of the processes that were waited for; None where nobody counted
     cpu_seconds   processor time of all its processes; None where nobody counted
+    learned       of a learning run: what it has found, else None; `refused` and `profile` are parts of it
     pids_peak     the most processes and threads at one time; None where the kernel does not tell (before Linux 6.1)
     left_out      (path, reason) of what `keep` or `commit` has not taken: devices, sockets, set-user-ID bits
     changes       what it has changed in a root file system that is thrown away, a `Changes`; None for any other
     """
 
     __slots__ = (
-        *("changes", "cpu_seconds", "exit_code", "left_out", "limit", "memory_peak", "oom_killed", "pids_peak"),
+        *(
+            "changes",
+            "cpu_seconds",
+            "exit_code",
+            "learned",
+            "left_out",
+            "limit",
+            "memory_peak",
+            "oom_killed",
+            "pids_peak",
+        ),
         *("rss_peak", "seconds", "signal", "stderr", "stderr_cut", "stdout", "stdout_cut", "timed_out"),
     )
 
@@ -59,10 +72,12 @@ class Outcome:
         stdout_cut: bool,
         stderr_cut: bool,
         usage: dict[str, int],
+        learned: Learned | None = None,
         resident: int = 0,
         changes: Changes | None = None,
         full: bool = False,
     ) -> None:
+        self.learned = learned
         self.exit_code = ended if ended >= 0 else None
         self.signal = -ended if ended < 0 else None
         self.timed_out = limit == TIME
@@ -82,6 +97,17 @@ class Outcome:
         self.rss_peak = resident or None
         self.cpu_seconds = used.cpu_seconds
         self.pids_peak = used.pids_peak
+
+    @property
+    def refused(self) -> list[RefusedCall]:
+        """The system calls that the seccomp filter refuses, or without one all calls; [] but for a learning run."""
+        return self.learned.calls if self.learned is not None else []
+
+    def profile(self) -> dict[str, Any]:
+        """Return ``linux.seccomp`` that lets them through.  Raises UsageError but for a learning run."""
+        if self.learned is None:
+            raise UsageError("profile: was not learned", remedy="run with learn=True")
+        return self.learned.profile()
 
     @property
     def ok(self) -> bool:

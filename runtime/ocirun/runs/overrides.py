@@ -7,6 +7,7 @@ import os
 from .._base import jsonio, parameters
 from ..config import load
 from ..errors import ConfigError, Problem, UsageError
+from ..execute.options import LEARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ _PLACES = {
     "annotations": "annotations",
 }
 _PERIOD = 100_000
+
+
+def learn_word(learn: bool | str) -> str:
+    """Return the parameter `learn` of a run as `CreateOptions` has it.  Raises UsageError."""
+    if learn in (True, False):
+        return "allow" if learn else ""
+    parameters.one_of("learn", learn, LEARN[1:])
+    return str(learn)
 
 
 def given_config(bundle: str, config: Mapping[str, Any]) -> Config:

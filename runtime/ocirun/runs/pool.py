@@ -66,6 +66,11 @@ class Pool:
         limit     the most runs at once; more wait for their turn. None: no limit
         Raises UnsupportedError, UsageError, HostError.
         """
+        if prepared.learn:
+            raise UsageError(
+                "prepared: is for learning runs; a container of a pool has its filter before it has a program",
+                remedy="run it by itself: Prepared.run",
+            )
         parameters.whole("size", size)
         parameters.optional("limit", limit)
         options = CreateOptions(

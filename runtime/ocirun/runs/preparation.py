@@ -177,7 +177,8 @@ class Preparation:
 
     def keep_made(self, made: Mapping[str, bytes]) -> None:
         """Keep what host operations have made for one container, and that is the same for all."""
-        if not self._made:
+        # A filter that asks has a token of its own.
+        if not self._made and not self._options.learn:
             self._made = {name: content for name, content in made.items() if name not in create.INTENT}
             self._ready = {}
 
@@ -271,6 +272,7 @@ class PreparedSession(Session):
         self.args: list[str] = []
         self.was_ready = False
         self._begin()
+        self.profile = (_data(config or preparation.config).get("linux") or {}).get("seccomp")
 
     def _made_whole(self) -> Session:
         if self._whole is None:

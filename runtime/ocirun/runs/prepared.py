@@ -38,7 +38,7 @@ class Prepared:
     is not seen.  The root file system belongs to the runs as it is, and is one for all of them.
     """
 
-    __slots__ = ("_preparation", "base", "bundle", "cgroup_manager", "root")
+    __slots__ = ("_preparation", "base", "bundle", "cgroup_manager", "learn", "root")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Prepared:
         root: str = "",
         init: bool | None = None,
         cgroup_manager: str = "",
+        learn: bool | str = False,
         **own: Unpack[Overrides],
     ) -> None:
         """Read, check, plan; the parameters are those of `ocirun.run`.
@@ -58,7 +59,10 @@ class Prepared:
         self.root = root or default_root(os.environ)
         self.base, _ = overrides.with_overrides(overrides.read_config(self.bundle, config), **own)
         self.cgroup_manager = cgroup_manager
-        options = CreateOptions(activation=False, init=init, bound=True, cgroup_manager=cgroup_manager)
+        self.learn = overrides.learn_word(learn)
+        options = CreateOptions(
+            activation=False, init=init, bound=True, cgroup_manager=cgroup_manager, learn=self.learn
+        )
         self._preparation = Preparation(self.base, self.root, options, keeps_session=True)
 
     def run(

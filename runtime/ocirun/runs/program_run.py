@@ -175,6 +175,7 @@ class ProgramRun:
             stdout_cut=out_cut,
             stderr_cut=err_cut,
             usage=usage,
+            learned=session.learning.learned() if session.learning is not None else None,
             resident=native.resident,
             changes=written.changes() if written is not None else None,
             full=written is not None and written.is_full(),

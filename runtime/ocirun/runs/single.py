@@ -61,6 +61,7 @@ def run(
     root: str = "",
     init: bool | None = None,
     cgroup_manager: str = "",
+    learn: bool | str = False,
 ) -> Outcome:
     """Run one program in a container of its own, and remove the container.
 
@@ -100,6 +101,8 @@ def run(
                   keeps the time, tells how the program ended whoever waits for what here, and ends everything when this
                   process ends.  None: wherever that can be, which is in a pid namespace of the container's own
     cgroup_manager  who makes the cgroup: "cgroupfs" (also ""), "systemd", or "disabled" for none
+    learn           list the system calls that the seccomp filter refuses, in `refused` of the outcome, and let them
+                    through; "refuse" lists them and answers as the filter says. Without a filter: all calls
     Raises UsageError for a parameter, ConfigError, UnsupportedError, StepError, HookError, ProgramError, HostError.
     """
     terms = Terms(
@@ -121,6 +124,7 @@ def run(
         root,
         init=init,
         cgroup_manager=cgroup_manager,
+        learn=learn,
         keep=keep,
         commit=commit,
         args=args,

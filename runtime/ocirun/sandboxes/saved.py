@@ -7,6 +7,7 @@ import os
 from .._base import jsonio
 from .._base.boundary import raises_ocirun_errors
 from .._base.newfile import write_new
+from ..commands.exec import process_file
 from ..config import load
 from ..errors import HostError
 
@@ -34,3 +35,13 @@ def save_config(config: Mapping[str, Any], directory: str) -> str:
         raise HostError.from_os(f"make the directory {os.path.dirname(path)}", error, call="mkdir") from None
     write_new(path, text.encode("ascii"))
     return path
+
+
+@raises_ocirun_errors
+def put_profile(config: dict[str, Any], path: str, directory: str) -> None:
+    """Put the profile of a file, in the form of ``linux.seccomp``, into a config for a directory.
+
+    Raises HostError, ConfigError for what is no profile.
+    """
+    config["linux"]["seccomp"] = process_file(path)
+    load.from_values(config, bundle=os.path.abspath(directory), path=path)

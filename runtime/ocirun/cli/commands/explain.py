@@ -8,7 +8,7 @@ from errno import EINVAL, ENOTTY
 from ocirun._base.jsonio import dumps_pretty
 from ocirun._base.rights import privileged
 from ocirun.cli.commands.exec import COMMAND as EXEC
-from ocirun.cli.options import CREATE_OPTIONS, create_options
+from ocirun.cli.options import CREATE_OPTIONS, LEARN_REFUSE, create_options
 from ocirun.cli.output import out, visible
 from ocirun.cli.table import HELP, TEXT, Command, Option
 from ocirun.errors import OcirunError, UnsupportedError, UsageError, option
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from ocirun.cli.call import Call
 
 _OF_BOTH = frozenset(one.names[0] for one in CREATE_OPTIONS) & frozenset(one.names[0] for one in EXEC.options)
-_OF_CREATE = ("bundle", "config", "no-pivot", "init", "no-new-keyring", "foreground", "host-facts", "diff")
+_OF_CREATE = (
+    "bundle",
+    "config",
+    "no-pivot",
+    "init",
+    "no-new-keyring",
+    "foreground",
+    "learn",
+    "learn-refuse",
+    "host-facts",
+    "diff",
+)
 _OF_EXEC = tuple(
     one.with_help(f"with --exec: {one.help}")
     for one in EXEC.options
@@ -53,6 +64,8 @@ The options are those of `create`, as they change the plan.""",
     options=(
         *CREATE_OPTIONS,
         Option("foreground", help="plan for `run` without --detach"),
+        Option("learn", help="plan for `run --learn`"),
+        LEARN_REFUSE,
         Option("short", help="a summary that fits on a screen"),
         Option("json", help="print the plan as JSON"),
         Option("host-facts", kind=TEXT, metavar="FILE", help="plan for the host that these facts are of"),
@@ -150,7 +163,7 @@ def _for_caller(call: Call, planned: Callable[..., Any]) -> tuple[Any, str]:
         from ocirun.hostfacts import read
 
         where = read(call.values.text("host-facts"))
-    options = create_options(call, foreground=call.values.flag("foreground"))
+    options = create_options(call, foreground=call.values.flag("foreground") or call.values.flag("learn"))
     name = call.values.arguments[0] if call.values.arguments else "<id>"
     root = call.settings.root
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ocirun.cli.options import CAPSULE, CREATE_OPTIONS, IMAGE_OPTIONS, create_options, with_capsule
+from ocirun.cli.options import CAPSULE, CREATE_OPTIONS, IMAGE_OPTIONS, LEARN_REFUSE, create_options, with_capsule
 from ocirun.cli.table import TEXT, Command, Option
 from ocirun.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocirun.cli.call import Call
+    from ocirun.container import Learned
 
 COMMAND = Command(
     "run",
@@ -27,7 +30,11 @@ and a program that neither handles nor ignores SIGHUP is killed.
 
 With --image no ID is given: what follows FILE is put in place of the image's Cmd, behind its Entrypoint. The image is
 unpacked to a directory in $TMPDIR, or /var/tmp, which is removed after the run; `ocirun bundle` says what FILE can be.
-The program gets a terminal if standard input and output are one.""",
+The program gets a terminal if standard input and output are one.
+
+With --learn the container is NOT confined by linux.seccomp: refused calls are let through, so that one run shows all
+of them. They are listed on standard error, with counts, arguments and the programs that made them; FILE gets a
+profile in the form of linux.seccomp. With --learn-refuse they stay refused.""",
     program="image",
     options=(
         *CREATE_OPTIONS,
@@ -42,6 +49,14 @@ The program gets a terminal if standard input and output are one.""",
         ),
         *IMAGE_OPTIONS,
         Option(
+            "learn",
+            kind=TEXT,
+            metavar="FILE",
+            help="list the system calls that linux.seccomp refuses, let them through, and write to FILE a profile that "
+            "does; without linux.seccomp: all calls",
+        ),
+        LEARN_REFUSE,
+        Option(
             "no-subreaper",
             help="do not adopt the processes that the container leaves behind; see PR_SET_CHILD_SUBREAPER in prctl(2)",
         ),
@@ -51,10 +66,19 @@ The program gets a terminal if standard input and output are one.""",
 
 def execute(call: Call) -> int:
     """Run the container; the status of its program, or 0 when detached."""
+    if "learn" not in call.values.given:
+        return _run(call, None)
+    from ocirun.cli.learned import Profile
+
+    with Profile(call) as profile:
+        return _run(call, profile.write)
+
+
+def _run(call: Call, learned: Callable[[Learned], None] | None) -> int:
     if call.values.text("image"):
         from ocirun.cli import run_image
 
-        return run_image.execute(call)
+        return run_image.execute(call, learned)
     for name in ("tag", "platform"):
         if name in call.values.given:
             from ocirun.cli import habits
@@ -63,7 +87,7 @@ def execute(call: Call) -> int:
     from ocirun.containers import run_container
 
     detach = call.values.flag("detach")
-    options = create_options(call, foreground=not detach)
+    options = create_options(call, foreground=not detach, learned=learned)
 
     def run() -> int:
         return run_container(

@@ -36,6 +36,12 @@ or left out with `--leave-out`, which says what.""",
         ),
         Option("rootless", help="for a container of an ordinary user: a user namespace, no network of its own"),
         Option("sandbox", help="for a program that nobody trusts, as root or as an ordinary user"),
+        Option(
+            "seccomp",
+            kind=TEXT,
+            metavar="FILE",
+            help="take linux.seccomp from FILE, such as `run --learn` writes",
+        ),
         Option("leave-out", help="with --sandbox: do without the limits and the filter that this host cannot do"),
         Option(
             "disk",
@@ -52,6 +58,10 @@ def execute(call: Call) -> int:
     directory = call.values.text("bundle")
     path = os.path.join(directory, "config.json")
     config = _sandbox(call, directory) if call.values.flag("sandbox") else _template(call)
+    if call.values.text("seccomp"):
+        from ocirun.sandboxes.saved import put_profile
+
+        put_profile(config, call.values.text("seccomp"), directory)
     write_new(path, (dumps_pretty(config, "\t") + "\n").encode("ascii"))
     return 0
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # linux/bpf_common.h: the kernel takes at most so many instructions
-_LIMIT = 4096
+LIMIT = 4096
 # struct sock_filter: code, jumps if true and if false, operand
 INSTRUCTION = Struct("=HBBI")
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_NOT_LESS, _RETURN = 0x20, 0x05, 0x15, 0x25, 0x35, 0x06
@@ -44,9 +44,9 @@ def compile_rules(default: list[Any], architectures: list[str], rules: list[dict
     code = _rules_code(library, default, tokens, rules, numbers)
     if newer:
         code = _newer_code(_last_numbers(library, list(tokens.values()), numbers)) + code
-    if len(code) > _LIMIT * INSTRUCTION.size:
+    if len(code) > LIMIT * INSTRUCTION.size:
         count = len(code) // INSTRUCTION.size
-        raise UnsupportedError(f"{PLACE}: is {count} instructions long; the kernel takes {_LIMIT}", pointer=PLACE)
+        raise UnsupportedError(f"{PLACE}: is {count} instructions long; the kernel takes {LIMIT}", pointer=PLACE)
     return Program(code, unknown)
 
 

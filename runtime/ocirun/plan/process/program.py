@@ -122,7 +122,8 @@ def open_console(builder: Builder) -> None:
 
 def _loader(builder: Builder) -> tuple[int, str]:
     """Return what capabilities loading the seccomp filter takes, besides those of the program, and why."""
-    if not builder.linux.get("seccomp") or builder.process.get("noNewPrivileges"):
+    wanted = builder.linux.get("seccomp") or builder.request.learn
+    if not wanted or builder.process.get("noNewPrivileges"):
         return 0, ""
     return _SYS_ADMIN, "CAP_SYS_ADMIN loads the seccomp filter, and execve drops it"
 
@@ -189,7 +190,7 @@ def confine(builder: Builder, status: str) -> None:
 
     status   of the container, for the listener of the filter
     """
-    if builder.linux.get("seccomp"):
+    if builder.linux.get("seccomp") or builder.request.learn:
         from . import seccomp
 
         seccomp.add_filter(builder, status)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from errno import ENOSYS, EPERM
 
-from ...errors import UnsupportedError
+from ...errors import UnsupportedError, option
 from ..builder import join
 from ..crun_annotations import fails_unknown
 
@@ -45,29 +45,35 @@ _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 _SYS_ADMIN = 21
 # Rules with more names than this are counted in `summary`, not listed.
 _LISTED = 8
+# What a learning run without a profile is compiled of: all is asked about.
+_NO_PROFILE: dict[str, Any] = {"defaultAction": NOTIFY}
 
 
 def compile_filter(builder: Builder) -> None:
     """Add the operation that compiles the rules.  Raises UnsupportedError for what the kernel cannot do."""
-    block = builder.linux["seccomp"]
+    if builder.request.learn:
+        _check_learning(builder)
+    pointer = place_of(builder)
+    name = pointer or "learn"
+    block = builder.linux.get("seccomp") or _NO_PROFILE
     if builder.facts.seccomp_flags < 0:
         raise UnsupportedError(
-            f"{PLACE}: the kernel has no seccomp filters, or does not let us use them", pointer=PLACE
+            f"{name}: the kernel has no seccomp filters, or does not let us use them", pointer=pointer
         )
     able = builder.user_namespace or builder.facts.capabilities >> _SYS_ADMIN & 1
     if not builder.process.get("noNewPrivileges") and not able:
         raise UnsupportedError(
-            f"{PLACE}: loading a filter takes CAP_SYS_ADMIN, which the runtime does not have",
-            pointer=PLACE,
+            f"{name}: loading a filter takes CAP_SYS_ADMIN, which the runtime does not have",
+            pointer=pointer,
             remedy="set process.noNewPrivileges, or give the container a user namespace",
         )
     default = _action(block["defaultAction"], block.get("defaultErrnoRet"))
     newer = ""
-    if default[0] not in _PERMISSIVE and default != ["SCMP_ACT_ERRNO", ENOSYS]:
+    if default[0] not in (*_PERMISSIVE, NOTIFY) and default != ["SCMP_ACT_ERRNO", ENOSYS]:
         newer = "ENOSYS"
     builder.host(
         "compile_seccomp",
-        PLACE,
+        pointer,
         why="a program goes on without system calls that are newer than the profile, if they give ENOSYS" * bool(newer),
         filter=FILTER,
         default=default,
@@ -75,6 +81,48 @@ def compile_filter(builder: Builder) -> None:
         rules=[one for at, rule in enumerate(block.get("syscalls") or ()) for one in _rules(at, rule)],
         newer=newer,
         unknown="error" if fails_unknown(builder) else "",
+        learn=builder.request.learn,
+    )
+
+
+def place_of(builder: Builder) -> str:
+    """Return where the filter is in the config; "" for that of a learning run without one."""
+    return PLACE if builder.linux.get("seccomp") else ""
+
+
+def _check_learning(builder: Builder) -> None:
+    """Raise UnsupportedError for what cannot be asked about."""
+    block = builder.linux.get("seccomp") or {}
+    for index, rule in enumerate(block.get("syscalls") or ()):
+        if rule["action"] == NOTIFY:
+            raise _not_learning(
+                f"{PLACE}/syscalls/{index}/action", f"{NOTIFY} needs the only listener for its own agent"
+            )
+    if block.get("listenerPath"):
+        raise _not_learning(f"{PLACE}/listenerPath", "the kernel allows one listener, and ours takes its place")
+    if (builder.data.get("hooks") or {}).get("startContainer"):
+        text = "these hooks have the program's filter, and end before anybody answers what they ask"
+        raise _not_learning("/hooks/startContainer", text)
+    if block and builder.request.learn == "refuse" and not _allows(block, "execve"):
+        raise _not_learning(PLACE, "it does not allow execve, so the program would not even start")
+    flags = builder.facts.seccomp_flags
+    if flags >= 0 and not flags & FLAG_NEW_LISTENER:
+        raise UnsupportedError("learn: the kernel has no listeners for seccomp filters, which are of Linux 5.0")
+
+
+def _allows(block: Mapping[str, Any], name: str) -> bool:
+    """Return whether a profile allows a call, with some arguments at least."""
+    actions = [(rule["action"], rule.get("args")) for rule in block.get("syscalls") or () if name in rule["names"]]
+    if any(action in _PERMISSIVE for action, _ in actions):
+        return True
+    return block["defaultAction"] in _PERMISSIVE and all(args for _, args in actions)
+
+
+def _not_learning(pointer: str, reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"{pointer}: cannot be there in a learning run: {reason}",
+        pointer=pointer,
+        remedy=f"take it out, or run without {option('learn')}",
     )
 
 
@@ -111,6 +159,13 @@ def add_filter(builder: Builder, status: str) -> None:
 
     status   of the container, for the listener
     """
+    if builder.request.learn:
+        flags, _ = _flags(builder, listener=True)
+        flags |= FLAG_NEW_LISTENER | builder.facts.seccomp_flags & FLAG_WAIT_KILLABLE_RECV
+        builder.init(
+            "hold_seccomp", place_of(builder), why=_LEARNING[builder.request.learn], filter=FILTER, flags=flags
+        )
+        return
     listener = notifies(builder)
     flags, why = _flags(builder, listener)
     if not listener:
@@ -129,7 +184,7 @@ def add_filter(builder: Builder, status: str) -> None:
 
 def _flags(builder: Builder, listener: bool) -> tuple[int, str]:
     """Return the flags of seccomp(2), and why they are not those of the config."""
-    wanted = builder.linux["seccomp"].get("flags")
+    wanted = (builder.linux.get("seccomp") or {}).get("flags")
     known = builder.facts.seccomp_flags
     if wanted is None:
         if known & FLAG_SPEC_ALLOW:
@@ -166,6 +221,8 @@ def action_text(action: list[Any]) -> str:
 def summary(args: Mapping[str, Any]) -> str:
     """Return the arguments of `compile_seccomp` in one line: short rules in full, others counted."""
     parts = [f"default={action_text(args['default'])}"]
+    if args["learn"]:
+        parts.append(f"learn={args['learn']}")
     if args["unknown"]:
         parts.append(f"unknown={args['unknown']}")
     if args["newer"]:
@@ -183,7 +240,7 @@ def summary(args: Mapping[str, Any]) -> str:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return what differs between the arguments of two `compile_seccomp`, in lines: each system call by name."""
     lines = []
-    for name in ("default", "unknown", "newer"):
+    for name in ("default", "unknown", "newer", "learn"):
         before, after = (args[name] if name != "default" else action_text(args[name]) for args in (old, new))
         if before != after:
             lines.append(f"{name}: {before or 'none'} -> {after or 'none'}")
@@ -207,6 +264,10 @@ def _calls(rules: list[Any]) -> dict[str, list[str]]:
     return found
 
 
+_LEARNING = {
+    "allow": "a learning run: what the profile refuses is asked about, listed, and let through",
+    "refuse": "a learning run: what the profile refuses is asked about, listed, and refused",
+}
 _SIGNS = {"NE": "!=", "LT": "<", "LE": "<=", "EQ": "==", "GE": ">=", "GT": ">"}
 
 
