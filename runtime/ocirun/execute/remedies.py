@@ -161,7 +161,7 @@ def of_program(plan: Plan, op: Op, *, by_path: bool) -> str:
     root = next((one.args["path"] for one in plan.ops if one.name == "open_root" and one.args["path"] != "/"), "")
     if root and _is_bare(root, plan):
         return f"{root} has no files but mount points; `ocirun bundle IMAGE DIR` makes a bundle with those of an image"
-    if by_path:
+    if by_path and "search" in op.args:  # not of a program that came later, for a container made ahead
         return f"it was looked for in {op.args['search']} of the container's root file system"
     return "programs are those in the container's root file system, not the host's"
 
