@@ -68,11 +68,12 @@ def pages() -> dict[str, str]:
     made = {}
     for page, (title, names) in groups.items():
         there = [name for name in names if name in homes]
-        parts = [directive(name, find(homes[name], name), "ocirun", anchors) for name in there]
+        parts = [entry(homes[name], name, anchors) for name in there]
         made[f"{page}.md"] = f"# {title}\n\n" + "\n".join(parts)
     for name in ocirun._MODULES:
         made[f"{name}.md"] = module_page(name, homes, anchors)
-    rows = [(_code(name, anchors), find(homes[name], name).summary()) for _, names in groups.values() for name in names]
+    listed = [name for _, names in groups.values() for name in names]
+    rows = [(_code(name, anchors), thing.summary() if (thing := found(homes[name], name)) else "") for name in listed]
     rows += [(f"[`{name}`]({name}.md)", module_summary(name)) for name in ocirun._MODULES]
     made["index.md"] = overview(rows)
     return made
@@ -131,6 +132,20 @@ def find(module: str, name: str) -> Thing:
             above = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
             return find(".".join([*above, *([node.module] if node.module else [])]), name)
     raise KeyError(f"{module}.{name}")
+
+
+def found(module: str, name: str) -> Thing | None:
+    """Return what a module calls by a name; None for a value."""
+    try:
+        return find(module, name)
+    except KeyError:
+        return None
+
+
+def entry(module: str, name: str, anchors: dict[str, str]) -> str:
+    """Return a name of the package as a directive of Sphinx; values have no docstring."""
+    thing = found(module, name)
+    return directive(name, thing, "ocirun", anchors) if thing else f"`````{{py:data}} ocirun.{name}\n`````\n\n"
 
 
 def members(thing: Thing) -> list[tuple[str, Thing]]:
