@@ -38,7 +38,7 @@ def reload(docker: Docker, text: str) -> None:
 
 def said(docker: Docker) -> int:
     with open(f"{docker.machine.store}/dockerd.log", encoding="utf-8", errors="replace") as file:
-        return file.read().count("Reloaded configuration: ")
+        return file.read().count("Reloaded configuration")
 
 
 def test_reload_with_runc_named(registered: Docker) -> None:
