@@ -74,7 +74,9 @@ def test_run_inside(make: Make) -> None:
     container.start()
     outcome = container.run(["/bin/sh", "-c", "cat; echo err >&2; exit 3"], stdin=b"in")
     assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (3, b"in", b"err\n")
-    assert (outcome.limit, outcome.oom_killed, container.pids()) == ("", False, [container.pid])
+    # None with cgroup v2, as this one was made without a group for it to be beside.
+    assert not outcome.oom_killed
+    assert (outcome.limit, container.pids()) == ("", [container.pid])
     own = container.run(["/bin/sh", "-c", "echo $A $(pwd) $(id -u):$(id -g)"], env={"A": "b"}, cwd="/tmp", user=(5, 6))
     assert own.stdout == b"b /tmp 5:6\n"
     base = container.base_process()
