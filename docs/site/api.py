@@ -17,7 +17,7 @@ PACKAGE = Path(ocirun.__file__).parent
 
 #: Page -> its title, and the names on it.  What is not named here is on the page `more`.
 PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "run": ("Run a program", ("run", "Outcome", "Usage", "Learned", "RefusedCall")),
+    "run": ("Run a program", ("run", "Outcome", "Changes", "Change", "Usage", "Learned", "RefusedCall")),
     "prepared": ("Many runs of one config", ("Prepared", "Pool")),
     "sandbox": ("A safe config", ("sandbox", "save_config")),
     "container": (
