@@ -38,6 +38,7 @@ def test_good(tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -
     place = bundle(tmp_path / "b")
     good = (0, f"{place}/config.json: 0 errors, 0 warnings, 0 notes\n")
     assert check(capfd, "-b", str(place)) == good
+    assert check(capfd, str(place)) == good, "a directory is a bundle"
     assert check(capfd, str(place / "config.json")) == good
     monkeypatch.chdir(place)
     assert check(capfd) == good
@@ -93,7 +94,7 @@ def test_strict_and_json(tmp_path: Path, capfd: Capture) -> None:
         (("-b", "/nonexistent"), "bundle /nonexistent: no such file"),
         (("/nonexistent.json",), "/nonexistent.json: no such file"),
         (("",), "FILE is empty"),
-        (("/",), "a directory, not a regular file"),
+        (("/usr",), "/usr/config.json: no such file"),
         (("a", "b"), "Usage: ocirun"),
     ],
 )

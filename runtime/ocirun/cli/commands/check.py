@@ -7,7 +7,7 @@ import os
 from ocirun._base.jsonio import dumps
 from ocirun.cli.output import out, visible
 from ocirun.cli.table import TEXT, Command, Option
-from ocirun.errors import UsageError
+from ocirun.errors import HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ COMMAND = Command(
     summary="tell everything that is wrong with a config.json",
     description="""\
 Checks the config.json of a bundle, or FILE, or standard input if FILE is `-`, and reports all problems at once,
-each with its place as a JSON pointer, what was expected and what was found. Nothing is changed, and no
-privilege is needed.
+each with its place as a JSON pointer, what was expected and what was found. A FILE that is a directory is a bundle.
+Nothing is changed, and no privilege is needed.
 
 Errors are problems for which `create` refuses the config, also if only this host or this version cannot do it.
 Warnings are probable mistakes: keys that the spec does not have, options without effect. Notes tell where
@@ -95,10 +95,23 @@ def _read(call: Call) -> tuple[bytes, str, str]:
         return standard_input(), "standard input", bundle
     if call.values.arguments and not given:
         raise UsageError("check: FILE is empty")
+    if given and _is_directory(given) and "bundle" not in call.values.given:
+        given, bundle = "", os.path.abspath(given)
     path = os.path.abspath(given) if given else os.path.join(bundle, "config.json")
     if given and "bundle" not in call.values.given:
         bundle = os.path.dirname(path)
     return file(path, bundle="" if given else bundle), path, bundle
+
+
+def _is_directory(path: str) -> bool:
+    """Return whether there is a directory.  Raises HostError where that cannot be told."""
+    try:
+        os.close(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    except (NotADirectoryError, FileNotFoundError):
+        return False
+    except OSError as error:
+        raise HostError.from_os(f"open {path}", error, call="open") from None
+    return True
 
 
 def report(result: Audit, *, colour: bool, config_only: bool = False) -> str:
