@@ -41,14 +41,12 @@ static int make_overlay(struct executor *x, int lower, int upper, int work, cons
 {
 	const struct plan_vector *options = plan_vector(x, a->options);
 	struct statfs_words below = { 0 };
-	int proc = slot_fd(x, a->proc), here = -1, fs = -1, r;
+	int proc = slot_fd(x, a->proc), fs = -1, r;
 
 	if (proc < 0 || !options)
 		return fault(x, FAULT_PLAN, 4, EINVAL);
 	r = (int)SYS2(x, __NR_fstatfs, lower, &below);
 	if (r == 0)
-		here = r = (int)SYS4(x, __NR_openat, AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (r >= 0)
 		r = (int)SYS1(x, __NR_fchdir, proc);
 	if (r >= 0)
 		fs = r = (int)SYS2(x, __NR_fsopen, "overlay", FSOPEN_CLOEXEC);
@@ -69,15 +67,15 @@ static int make_overlay(struct executor *x, int lower, int upper, int work, cons
 			read_mount_log(x, fs);
 	}
 	quiet_close(fs);
-	if (here >= 0 && r >= 0) {
-		int back = (int)SYS1(x, __NR_fchdir, here);
+	if (r >= 0) {
+		/* Where hooks begin; not back, as the caller's directory may be closed to the root of the user namespace. */
+		int back = (int)SYS1(x, __NR_fchdir, r);
 
 		if (back < 0) {
 			quiet_close(r);
 			r = back;
 		}
 	}
-	quiet_close(here);
 	return r;
 }
 

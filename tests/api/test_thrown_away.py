@@ -104,6 +104,24 @@ def test_what_has_changed(rootfs: str, root: str, config: Callable[..., dict[str
     assert tree(rootfs) == before, "the image is what it was"
 
 
+@pytest.mark.parametrize("closed", ["the caller's directory", "the image's"])
+def test_directories_that_are_closed(
+    rootfs: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """The root of the user namespace may not search them."""
+    place = tmp_path / "closed"
+    place.mkdir(0o700)
+    image = rootfs
+    if closed == "the image's":
+        image = str(place / "rootfs")
+        shutil.copytree(rootfs, image, symlinks=True)
+    else:
+        monkeypatch.chdir(place)
+    outcome = ocirun.run(config=owned(image, *shell("echo x >/seen")), root=root, timeout=60)
+    assert (outcome.stderr, outcome.exit_code) == (b"", 0)
+    assert outcome.changes is not None and outcome.changes.added == ["/seen"]
+
+
 def test_mount_points_and_cwd_are_made_there(rootfs: str, root: str) -> None:
     before = tree(rootfs)
     mount = {"destination": "/made/by/us", "type": "tmpfs"}

@@ -23,7 +23,6 @@ HOST_PATHS = {
     ("propagate", "mount", None),
     ("open_root", "openat", None),
     ("clone_tree", "open_tree", None),
-    ("new_overlay", "openat", "."),  # to come back to
 }
 # The change of root itself, by "." after fchdir; afterwards "/" is the container's.
 ROOT_PATHS = {
