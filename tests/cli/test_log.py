@@ -197,6 +197,13 @@ class OddError(Exception):
         raise ValueError
 
 
+@pytest.fixture
+def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the package are those of the beginning, whatever other tests have compiled since."""
+    monkeypatch.setattr("ocirun._base.installation.is_replaced", lambda: False)
+
+
+@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("failure", "text"),
     [
@@ -216,6 +223,7 @@ def test_faults_of_our_own(call: Caller, fake: Fake, failure: Exception, text: s
     assert "Traceback" not in call("start", "c1").err
 
 
+@pytest.mark.usefixtures("unchanged")
 def test_debug_adds_the_traceback(call: Caller, fake: Fake, tmp_path: Path) -> None:
     path = tmp_path / "log"
     fake.failure = KeyError("x")
