@@ -24,6 +24,7 @@ struct executor {
 	uint64_t detail;
 	int created;  /* the last open_path made what it opened */
 	int null_attached; /* the host's /dev/null covers a masked file */
+	uint32_t home_slot; /* has the directory where hooks begin if its path cannot be reached; SLOT_LIMIT for none */
 	int arrived;  /* the working directory has been entered */
 	int guarded;   /* die with the runtime: armed again after a change of ids */
 	const void *filter; /* seccomp filter that each execve from here on loads first, or NULL */
@@ -53,6 +54,7 @@ const void *plan_bytes(const struct executor *x, uint64_t offset, uint64_t lengt
 int plan_check(const void *plan, size_t size);
 int *slot_at(struct executor *x, uint64_t slot);
 int slot_fd(struct executor *x, uint64_t slot);
+int go_home(struct executor *x); /* op_mount.c: the working directory between operations */
 int slot_set(struct executor *x, uint64_t slot, int fd);
 
 /* text.c: the few string functions a program without libc needs */

@@ -158,5 +158,5 @@ int op_set_file_label(struct executor *x, const struct set_file_label_args *a)
 	r = (int)SYS1(x, __NR_fchdir, fd);
 	if (r == 0)
 		r = (int)SYS5(x, __NR_setxattr, ".", "security.selinux", label, text_length(label) + 1, 0);
-	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+	return r < 0 ? r : go_home(x);
 }

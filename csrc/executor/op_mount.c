@@ -65,7 +65,17 @@ int op_open_root(struct executor *x, const struct open_root_args *a)
 		quiet_close(fd);
 		return r;
 	}
+	if (a->enter)
+		x->home_slot = a->slot;
 	return slot_set(x, a->slot, fd);
+}
+
+/* Leave a directory that was needed for a moment. */
+int go_home(struct executor *x)
+{
+	int home = x->home_slot < SLOT_LIMIT ? x->slot[x->home_slot] : -1;
+
+	return home >= 0 ? (int)SYS1(x, __NR_fchdir, home) : (int)SYS1(x, __NR_chdir, "/");
 }
 
 /* Does the last component of `path`, or any before it, pass through a link? */
@@ -368,7 +378,7 @@ int op_mount_classic(struct executor *x, const struct mount_classic_args *a)
 		      plan_text(x, a->data));
 	if (r < 0)
 		return r;
-	return (int)SYS1(x, __NR_chdir, "/");
+	return go_home(x);
 }
 
 /* Change the options of the file system mounted there. */

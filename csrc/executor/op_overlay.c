@@ -101,5 +101,7 @@ int op_new_overlay(struct executor *x, const struct new_overlay_args *a)
 		r = make_overlay(x, lower, upper, work, a);
 	quiet_close(upper);
 	quiet_close(work);
+	if (r >= 0 && x->home_slot < SLOT_LIMIT)
+		x->home_slot = a->slot;
 	return r < 0 ? r : slot_set(x, a->slot, r);
 }

@@ -32,6 +32,7 @@ int op_pivot(struct executor *x, const struct pivot_args *a)
 		r = (int)SYS2(x, __NR_umount2, ".", MNT_DETACH);
 	if (r == 0)
 		r = (int)SYS1(x, __NR_chdir, "/");
+	x->home_slot = SLOT_LIMIT;
 	quiet_close(old);
 	return r;
 }
@@ -87,7 +88,7 @@ int op_hide_mount(struct executor *x, const struct hide_mount_args *a)
 	}
 	if (a->pass_over && (r == -ENOENT || r == -ENOTDIR || r == -EINVAL))
 		r = 0;
-	return r < 0 ? r : (int)SYS1(x, __NR_chdir, "/");
+	return r < 0 ? r : go_home(x);
 }
 
 /* Take off the mount whose root is in `slot`, with all below it: named by the

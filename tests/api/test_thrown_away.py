@@ -108,7 +108,7 @@ def test_what_has_changed(rootfs: str, root: str, config: Callable[..., dict[str
 def test_directories_that_are_closed(
     rootfs: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
-    """The root of the user namespace may not search them."""
+    """The root of the user namespace may not search them; a hook begins in the container's root all the same."""
     place = tmp_path / "closed"
     place.mkdir(0o700)
     image = rootfs
@@ -117,9 +117,11 @@ def test_directories_that_are_closed(
         shutil.copytree(rootfs, image, symlinks=True)
     else:
         monkeypatch.chdir(place)
-    outcome = ocirun.run(config=owned(image, *shell("echo x >/seen")), root=root, timeout=60)
+    config = owned(image, *shell("echo x >/seen"))
+    config["hooks"] = {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "echo y >by-hook"]}]}
+    outcome = ocirun.run(config=config, root=root, timeout=60)
     assert (outcome.stderr, outcome.exit_code) == (b"", 0)
-    assert outcome.changes is not None and outcome.changes.added == ["/seen"]
+    assert outcome.changes is not None and outcome.changes.added == ["/by-hook", "/seen"]
 
 
 def test_mount_points_and_cwd_are_made_there(rootfs: str, root: str) -> None:
