@@ -15,7 +15,7 @@ RINGS = {
     ),
     # Needs the compiled module or a compiler; nearly all of it starts containers, as root.
     "live": (
-        "api", "budget", "check", "conformance", "docs/test_api.py", "docs/test_rootless.py", "doctor", "execute", "executor",
+        "api", "budget", "check", "conformance", "docs/test_api.py", "docs/test_rootless.py", "doctor", "examples", "execute", "executor",
         "image", "install", "live",
         "cgroup/test_owner_live.py", "cgroup/test_v1_live.py", "cgroup/test_v1_processes_live.py",
         "cgroup/test_v2_live.py", "cli/test_practice.py", "docs/test_bundles.py", "docs/test_doctor.py", "docs/test_tour.py", "docs/test_tutorials.py", "commands/test_features.py", "commands/test_gathered.py",
