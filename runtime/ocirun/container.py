@@ -78,7 +78,8 @@ class Container(ContainerFiles):
         root, options = root or default_root(os.environ), options or CreateOptions()
         if cgroup_manager:
             options = options.replace(cgroup_manager=cgroup_manager)
-        options = options.replace(sessions=True)
+        if options.sessions is None:
+            options = options.replace(sessions=True)
         checked = _given(options.bundle, config, options)
         given = (memory, pids, cpus, disk, disk_inodes, files, secrets, open_files, file_size)
         if any(one is not None for one in given):

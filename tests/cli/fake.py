@@ -27,6 +27,9 @@ STATE: dict[str, object] = {
 }
 
 
+_LEFT_OUT = ("self", "given", "warn", "debug", "learned", "sessions")
+
+
 class CreateOptions:
     """Keeps its keywords; the names are those of the real class."""
 
@@ -53,10 +56,10 @@ class CreateOptions:
         init: bool = False,
         learn: str = "",
         learned: object = None,
+        sessions: bool | None = None,
     ) -> None:
-        self.given: dict[str, object] = {
-            name: value for name, value in locals().items() if name not in ("self", "given", "warn", "debug", "learned")
-        }
+        assert sessions is False, "a container of the command line has one group"
+        self.given: dict[str, object] = {name: value for name, value in locals().items() if name not in _LEFT_OUT}
 
     @property
     def bundle(self) -> str:

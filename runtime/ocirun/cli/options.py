@@ -127,6 +127,7 @@ def create_options(
         debug=call.debug,
         trace=values.text("trace"),
         init=values.flag("init"),
+        sessions=False,  # engines look for the first process in the container's own group
         learn=learn_word(values),
         learned=learned,
     )

@@ -186,7 +186,7 @@ def request(config: Config, container_id: str, root: str, options: CreateOptions
         init=options.init is not False and not reason,
         bound=options.bound and not reason,
         ahead=options.ahead,
-        sessions=options.sessions,
+        sessions=bool(options.sessions),
         learn=options.learn,
     )
 

@@ -60,7 +60,8 @@ class CreateOptions:
                      answered as the filter says; only for a program that is waited for. "" for no list
     learned          called with the list, a `Learned`, when the program of a `run` in the foreground has ended
     sessions         with cgroup v2 its first process gets a group below the container's, so that programs that are run
-                     in it can have groups beside that with counters of their own: see `Container.run`
+                     in it can have groups beside that with counters of their own: see `Container.run`. None: by
+                     `Container.create` alone
     """
 
     __slots__ = (
@@ -116,7 +117,7 @@ class CreateOptions:
         learn: str = "",
         learned: Callable[[Learned], None] | None = None,
         witnesses: Sequence[Witness] = (),
-        sessions: bool = False,
+        sessions: bool | None = None,
     ) -> None:
         self.activation = activation
         self.sessions = sessions
