@@ -23,13 +23,22 @@ network_backend = "netavark"
 """
 
 
+UNIFIED = "/sys/fs/cgroup/unified"
+
+
 @pytest.fixture
 def undone(podman: Podman) -> Iterator[Podman]:
     """podman without our lines; afterwards they are back."""
     if podman.runtime.name != "ocirun" or not (shutil.which("crun") or shutil.which("runc") or podman.machine.root):
         pytest.skip("it is about ocirun, and the runtime that is left")
     podman.machine.write("/etc/containers/containers.conf", LEFT)
+    # crun refuses a hybrid host with controllers on the side of v2, where an engine may have switched one on.
+    hybrid = podman.machine.run("grep", "-q", ".", f"{UNIFIED}/cgroup.controllers").code == 0
+    if hybrid:
+        podman.machine.run("umount", UNIFIED).ok()
     yield podman
+    if hybrid:
+        podman.machine.run("mount", "-t", "cgroup2", "none", UNIFIED).ok()
     podman.configure()
 
 
