@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .runs.overrides import Limits
     from .runs.process import Process
     from .runs.terms import ExecParameters, Output
+    from .runs.written import Written
+    from .state.record import Record
 
 
 @methods_raise_ocirun_errors
@@ -42,7 +44,11 @@ class Container(ContainerFiles):
     Its methods may be called from any thread.
     """
 
-    __slots__ = ()
+    __slots__ = ("_started",)
+
+    def __init__(self, container_id: str, root: str, record: Record, written: Written | None = None) -> None:
+        super().__init__(container_id, root, record, written)
+        self._started: list[Process] = []
 
     @classmethod
     def create(
@@ -219,7 +225,9 @@ class Container(ContainerFiles):
         make = in_existing_container.exec_factory(
             self._record, self.root, args, process=process, env=env, cwd=cwd, user=user, keeper=False, **limits
         )
-        return in_existing_container.start_process(make, self, pipes.Pipes(given, text))
+        started = in_existing_container.start_process(make, self, pipes.Pipes(given, text))
+        self._started = [one for one in self._started if one.fileno() >= 0] + [started]
+        return started
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.
@@ -387,9 +395,17 @@ class Container(ContainerFiles):
                 )
             self._keep_usage(directory)
             with self.cgroup as cgroup:
-                return destroy.delete_container(self.root, self._record, cgroup, directory)
+                return destroy.delete_container(self.root, self._record, cgroup, directory, reap=self._reap)
         finally:
             os.close(directory)
+
+    def _reap(self) -> None:
+        """Wait for the processes of `popen`, which are killed; their codes stay known."""
+        for one in self._started:
+            try:
+                one.wait(5.0)
+            except TimeoutError:
+                continue  # the end of the container tells
 
     def _keep_usage(self, directory: int) -> None:
         """Read what it has used while its cgroup is there; no reason not to delete it if that fails."""

@@ -291,3 +291,17 @@ def test_a_program_that_lies(container: ocirun.Container) -> None:
         outcome = container.run(shell(f"kill -{signal} $$"), timeout=60)
         assert (outcome.limit, outcome.oom_killed, outcome.timed_out) == ("", False, False)
     assert container.run(shell("exit 137")).limit == ""
+
+
+def test_the_end_of_the_container_ends_what_was_started(bundle: str, root: str) -> None:
+    """A dead child that nobody has waited for would keep the pid namespace, and so the container, for ever."""
+    config = json.loads(Path(bundle, "config.json").read_bytes())
+    config["process"]["args"] = ["/bin/sleep", "600"]
+    with ocirun.Container.create(
+        f"api-e-{os.getpid()}", root=root, config=config, options=ocirun.CreateOptions(bundle=bundle)
+    ) as one:
+        one.start()
+        first = one.popen(["sleep", "600"], stdout=ocirun.DEVNULL)
+        one.popen(["sleep", "600"], stdout=ocirun.DEVNULL)
+    assert (first.wait(), first.fileno()) == (137, -1)
+    assert ocirun.list_ids(root) == []

@@ -12,6 +12,7 @@ from ..state import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -20,14 +21,18 @@ if TYPE_CHECKING:
 _KILL_LIMIT = 10.0
 
 
-def delete_container(root: str, record: Record, cgroup: Driver, directory: int) -> list[str]:
+def delete_container(
+    root: str, record: Record, cgroup: Driver, directory: int, *, reap: Callable[[], None] | None = None
+) -> list[str]:
     """Take away all that `create` made.  The state directory goes last, so an interrupted run can be repeated.
 
     directory   the container's, locked
+    reap        called when all is killed: waits for the caller's own children in the container, as the end of a pid
+                namespace waits for all that were in it to be waited for (zap_pid_ns_processes)
     Returns the warnings of failed poststop hooks.  Raises HostError when a process will not die.
     """
     pending, warnings = _poststop(record, directory)
-    _kill(record, cgroup)
+    _kill(record, cgroup, reap)
     warnings += _remove_cgroup(record, cgroup)
     records.reap_init(record)
     if record.rdt or record.host_mounts is not None:
@@ -78,7 +83,7 @@ def _remove_more(record: Record, directory: int) -> list[str]:
     return []
 
 
-def _kill(record: Record, cgroup: Driver) -> None:
+def _kill(record: Record, cgroup: Driver, reap: Callable[[], None] | None) -> None:
     """Send SIGKILL to init, and wait until it is gone; a frozen one is thawed."""
     pidfd = records.open_init(record)
     if pidfd < 0:
@@ -97,6 +102,8 @@ def _kill(record: Record, cgroup: Driver) -> None:
             return
         if cgroup.frozen():
             cgroup.thaw()
+        if reap is not None:
+            reap()
         waiter = select.poll()
         waiter.register(pidfd, select.POLLIN)
         end = time.monotonic() + _KILL_LIMIT
