@@ -28,7 +28,8 @@ class Process:
     stdin, stdout, stderr   files, where PIPE was asked for, else None; of str with `text`, else of bytes
 
     It must be waited for: until then its end leaves a dead process behind, on which the end of the container
-    waits in turn, unless the handle that started it deletes the container.  As a context manager it is killed, if it still runs, and waited for, and its files are closed.
+    waits in turn, unless the handle that started it deletes the container.  As a context manager it is killed, if
+    it still runs, and waited for, and its files are closed.
     With it ends all that it has started, see `Container.run`.
     """
 
