@@ -7,9 +7,8 @@ import os
 from .._base import jsonio
 from .._base.boundary import raises_ocirun_errors
 from .._base.newfile import write_new
-from ..commands.exec import process_file
 from ..config import load
-from ..errors import HostError
+from ..errors import ConfigError, HostError, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,5 +42,9 @@ def put_profile(config: dict[str, Any], path: str, directory: str) -> None:
 
     Raises HostError, ConfigError for what is no profile.
     """
-    config["linux"]["seccomp"] = process_file(path)
+    try:
+        profile = jsonio.loads(load.read(path))
+    except jsonio.JsonError as error:
+        raise ConfigError([Problem("", str(error))], path=path) from None
+    config["linux"]["seccomp"] = profile
     load.from_values(config, bundle=os.path.abspath(directory), path=path)
