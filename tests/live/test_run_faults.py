@@ -51,8 +51,11 @@ def run(name):
     return ocirun.run(bundle, root=root, container_id=name, timeout=60, stdin=b"in")
 
 def children():
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return file.read().split()
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return file.read().split()
+    except OSError:  # this is where the fault has come, behind a run that has made fewer calls
+        return children()
 
 def tried():
     before = os.listdir("/proc/self/fd")
