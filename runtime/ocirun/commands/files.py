@@ -6,28 +6,23 @@ import os
 
 from .._base import parameters
 from ..errors import HostError, StateError, UsageError
-from ..execute import spawn
-from ..execute.session import Session
-from ..execute.stall import Stall
-from ..host import facts as host
 from ..plan.builder import Request
 from ..plan.files_plan import CONTENT, build_get, build_put
 from ..state import record as records
 from ..state import saved
-from . import exec as execution
-from . import planning
+from . import joining
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
-    from ..plan.ops import Plan
     from ..state.record import Record
 
 #: The most bytes that are put or taken, unless more are asked for.
 LIMIT = 64 << 20
 _MODES = 0o7777
+_DOES = "the file"
 
 
 def put(
@@ -46,8 +41,11 @@ def put(
             data = _data(record, directory)
             owner = _user(data) if user is None else parameters.pair("user", user, most=(1 << 32) - 2)
             mode = parameters.whole("mode", mode, least=0, most=_MODES)
-            plan = build_put(*_place(record, cgroup, data), **_target(record), path=_path(path), mode=mode, owner=owner)
-            _run(plan, record, cgroup, directory, {CONTENT: parameters.content("content", content)})
+            plan = build_put(
+                *_place(record, cgroup, data), **joining.target(record), path=_path(path), mode=mode, owner=owner
+            )
+            made = {CONTENT: parameters.content("content", content)}
+            joining.carry_out(plan, record, cgroup, directory, does=_DOES, made=made)
     finally:
         os.close(directory)
 
@@ -58,8 +56,8 @@ def get(record: Record, cgroup: Driver, directory: int, path: str, *, limit: int
     try:
         with cgroup:
             data = _data(record, directory)
-            plan = build_get(*_place(record, cgroup, data), **_target(record), path=_path(path), limit=limit)
-            taken = _run(plan, record, cgroup, directory, {})
+            plan = build_get(*_place(record, cgroup, data), **joining.target(record), path=_path(path), limit=limit)
+            taken = joining.carry_out(plan, record, cgroup, directory, does=_DOES)
     finally:
         os.close(directory)
     try:
@@ -98,28 +96,5 @@ def _user(data: dict[str, Any]) -> tuple[int, int]:
 
 
 def _place(record: Record, cgroup: Driver, data: dict[str, Any]) -> tuple[Any, ...]:
-    facts = planning.facts(host.cgroup_layout(), data, preserve_fds=0, activation=False)
-    execution.look_at_groups(facts, data, record.pid)
     request = Request(container_id=record.container_id, bundle=record.bundle, directory="")
-    return data, facts, request, cgroup
-
-
-def _target(record: Record) -> dict[str, Any]:
-    return {"pid": record.pid, "foreign": execution.foreign_namespaces(record.pid)}
-
-
-def _run(plan: Plan, record: Record, cgroup: Driver, directory: int, made: dict[str, bytes]) -> int:
-    """Carry a plan out; the descriptor of what was taken, which is the caller's, -1 for none."""
-    session = Session(plan, record, cgroup, directory)
-    session.made = made
-    session.progress_name = ""
-    session.idle = Stall(plan, cgroup, None, ignore_paused=True)
-    try:
-        session.create()
-        ended = spawn.exit_code(session.helper.pidfd)
-        if ended:
-            raise HostError(f"the helper that had the file ended with {ended}")
-        taken, session.taken = session.taken, -1
-        return taken
-    finally:
-        session.close()
+    return data, joining.facts(record, data), request, cgroup

@@ -7,16 +7,11 @@ import os
 from .._base.jsonio import JsonError, dumps, loads
 from ..config import check
 from ..errors import ConfigError, HostError, OcirunError, Problem, StateDamagedError, StateError, StepError
-from ..execute import spawn
-from ..execute.session import Session
-from ..execute.stall import Stall
-from ..host import facts as host
 from ..plan.builder import Request, below, clean, join
 from ..plan.mounts_plan import build_add, build_remove
 from ..state import record as records
 from ..state import saved, store
-from . import exec as execution
-from . import planning
+from . import joining, planning
 from .update import refused
 
 TYPE_CHECKING = False
@@ -24,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
+    from ..plan.builder import Facts
     from ..plan.ops import Plan
     from ..state.record import Record
 
@@ -100,7 +96,12 @@ class Change:
         data = {**self._data, "mounts": mounts}
         try:
             return build_add(
-                data, self._facts(data), self._request(), self._cgroup, **self._target(), before=self._before
+                data,
+                self._facts(data),
+                self._request(),
+                self._cgroup,
+                **joining.target(self._record),
+                before=self._before,
             )
         except ConfigError as error:
             raise self._below(error.problems) from None
@@ -149,12 +150,8 @@ class Change:
             error.message += f"; what was mounted before could not be taken off: {failed.message}"
 
     def _run(self, plan: Plan) -> None:
-        session = Session(plan, self._record, self._cgroup, self._directory)
-        session.progress_name = ""
-        session.idle = Stall(plan, self._cgroup, None, ignore_paused=True)
         try:
-            session.create()
-            ended = spawn.exit_code(session.helper.pidfd)
+            joining.carry_out(plan, self._record, self._cgroup, self._directory, does="changed the mounts")
         except StepError as error:
             # The plan has its pointers into config.json, the source has an array.
             place = error.pointer.removeprefix("/mounts")
@@ -162,10 +159,6 @@ class Change:
                 error.message = error.message.replace(error.pointer, f"{self._source}: {place}", 1)
                 error.pointer = place
             raise
-        finally:
-            session.close()
-        if ended:
-            raise HostError(f"the helper that had changed the mounts ended with {ended}")
 
     def _save(self, mounts: list[dict[str, Any]]) -> None:
         try:
@@ -236,19 +229,17 @@ class Change:
 
     def _removal(self, destinations: list[tuple[str, str]]) -> Plan:
         facts = self._facts(self._data)
-        return build_remove(self._data, facts, self._request(), self._cgroup, **self._target(), removed=destinations)
-
-    def _target(self) -> dict[str, Any]:
-        return {"pid": self._record.pid, "foreign": execution.foreign_namespaces(self._record.pid)}
+        return build_remove(
+            self._data, facts, self._request(), self._cgroup, **joining.target(self._record), removed=destinations
+        )
 
     def _request(self) -> Request:
         record = self._record
         return Request(container_id=record.container_id, bundle=record.bundle, directory="", config=self._source)
 
-    def _facts(self, data: dict[str, Any]) -> Any:
-        facts = planning.facts(host.cgroup_layout(), data, preserve_fds=0, activation=False)
+    def _facts(self, data: dict[str, Any]) -> Facts:
+        facts = joining.facts(self._record, data)
         facts.links = planning.links(data, self._record.bundle)
-        execution.look_at_groups(facts, data, self._record.pid)
         return facts
 
 
