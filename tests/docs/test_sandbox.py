@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
-import subprocess
-import sys
 
 import ocirun
 
-from .tour import ROOT, program
+from .tour import ROOT, run_programs
 
 PAGE = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
 
 
 def test_the_programs() -> None:
-    subprocess.run([sys.executable, ROOT / "bundles" / "make", "hello"], check=True, capture_output=True)
-    text, said = program(PAGE)
-    ran = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert said
-    assert ran.stdout.split() == said, ran.stderr
+    run_programs(PAGE)
 
 
 def test_the_table() -> None:

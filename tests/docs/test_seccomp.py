@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 from ocirun import RefusedCall
 
-from .tour import ROOT, program
+from .tour import ROOT, run_programs
 
 PAGE = (ROOT / "docs" / "seccomp.md").read_text(encoding="utf-8")
 
 
 def test_the_programs() -> None:
-    subprocess.run([sys.executable, ROOT / "bundles" / "make", "hello"], check=True, capture_output=True)
-    text, said = program(PAGE)
-    ran = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert said
-    assert ran.stdout.split() == said, ran.stderr
+    run_programs(PAGE)
 
 
 def test_the_line_of_the_command() -> None:

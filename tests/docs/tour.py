@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,3 +72,20 @@ def program(text: str) -> tuple[str, list[str]]:
 def shape(line: str) -> str:
     """A line without what differs from run to run: numbers and the width of columns."""
     return re.sub(r" +", " ", re.sub(r"\d+", "#", line)).strip()
+
+
+def run_programs(text: str) -> None:
+    """Run the Python of a page that uses the sample `hello`: it must print what its comments say."""
+    subprocess.run([sys.executable, ROOT / "bundles" / "make", "hello"], check=True, capture_output=True)
+    code, said = program(text)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert said
+    assert ran.stdout.split() == said, ran.stderr
