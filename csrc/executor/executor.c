@@ -11,6 +11,7 @@ int executor_init(struct executor *x, const void *plan, size_t size, struct prog
 	x->progress = progress;
 	x->old_umask = -1;
 	x->home_slot = SLOT_LIMIT;
+	x->hook_log[0] = x->hook_log[1] = -1;
 	for (uint32_t i = 0; i < SLOT_LIMIT; i++)
 		x->slot[i] = i < x->plan->inherited ? (int)(x->plan->fd_base + i) : -1;
 	return 0;

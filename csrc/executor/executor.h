@@ -24,6 +24,7 @@ struct executor {
 	uint64_t detail;
 	int created;  /* the last open_path made what it opened */
 	int null_attached; /* the host's /dev/null covers a masked file */
+	int hook_log[2]; /* files for the standard output and error of hooks, or -1 */
 	uint32_t home_slot; /* has the directory where hooks begin if its path cannot be reached; SLOT_LIMIT for none */
 	int arrived;  /* the working directory has been entered */
 	int guarded;   /* die with the runtime: armed again after a change of ids */

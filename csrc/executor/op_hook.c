@@ -1,8 +1,10 @@
 /* Hooks: a child of this process, watched until it ends or its time is over.
  *
  * Its standard input is a memfd, so a hook that does not read cannot block us;
- * its output goes through a pipe of which the tail is kept.  When the hook
- * itself has ended we go on, whoever may still hold the pipe. */
+ * its output goes through a pipe of which the tail is kept, or through two where
+ * it is written to files too: so the hook, which may be a program of the
+ * container, has no file of the host's.  When the hook itself has ended we go
+ * on, whoever may still hold the pipes. */
 #include "executor.h"
 
 #include <linux/fcntl.h>
@@ -85,11 +87,19 @@ static void default_signals(struct executor *x)
 	SYS4(x, __NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &none, 0, 8);
 }
 
+int op_log_hooks(struct executor *x, const struct log_hooks_args *a)
+{
+	x->hook_log[0] = a->stdout < SLOT_LIMIT ? slot_fd(x, a->stdout) : -1;
+	x->hook_log[1] = a->stderr < SLOT_LIMIT ? slot_fd(x, a->stderr) : -1;
+	return x->hook_log[0] == -EBADF || x->hook_log[1] == -EBADF ? fault(x, FAULT_PLAN, 0, EINVAL) : 0;
+}
+
 /* In the child. */
 _Noreturn static void become_hook(struct executor *x, const char *path, const char *cwd, char **argv, char **envp,
-				  int in, int out)
+				  int in, int out, int err)
 {
 	long r = SYS0(x, __NR_setsid);
+	int apart = err != out;
 
 	if (r >= 0)
 		r = SYS2(x, __NR_prctl, PR_SET_PDEATHSIG, 9);
@@ -99,11 +109,13 @@ _Noreturn static void become_hook(struct executor *x, const char *path, const ch
 	if (r >= 0)
 		out = (int)(r = SYS3(x, __NR_fcntl, out, 1030, 3));
 	if (r >= 0)
+		err = apart ? (int)(r = SYS3(x, __NR_fcntl, err, 1030, 3)) : out;
+	if (r >= 0)
 		r = SYS3(x, __NR_dup3, in, 0, 0);
 	if (r >= 0)
 		r = SYS3(x, __NR_dup3, out, 1, 0);
 	if (r >= 0)
-		r = SYS3(x, __NR_dup3, out, 2, 0);
+		r = SYS3(x, __NR_dup3, err, 2, 0);
 	if (r >= 0 && x->old_umask >= 0)
 		r = SYS1(x, __NR_umask, x->old_umask);
 	if (r >= 0 && cwd)
@@ -122,27 +134,29 @@ _Noreturn static void become_hook(struct executor *x, const char *path, const ch
 	kernel_exit(127);
 }
 
-static void drain(struct executor *x, int out)
+/* One piece of a hook's output: 0 at its end, negative if its file does not take it; 1: go on. */
+static int take(struct executor *x, int out, int log, int *more)
 {
-	for (int i = 0; i < 64; i++) {
-		long n = SYS3(x, __NR_read, out, x->buffer, PATH_LIMIT);
+	long n = SYS3(x, __NR_read, out, x->buffer, PATH_LIMIT);
 
-		if (n <= 0)
-			break;
-		progress_output(x, x->buffer, (size_t)n);
-	}
+	*more = n > 0;
+	if (n <= 0)
+		return n == 0 ? 0 : 1;
+	progress_output(x, x->buffer, (size_t)n);
+	n = log < 0 ? 0 : write_all(x, log, x->buffer, (size_t)n);
+	return n < 0 ? (int)n : 1;
 }
 
 /* Wait for the hook; its wait status in `status`. */
-static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t seconds, int *status)
+static int watch(struct executor *x, int pidfd, int pid, int *outs, uint64_t seconds, int *status)
 {
 	int64_t end = seconds ? time_now(x) + (int64_t)seconds * 1000000000 : 0;
 	struct siginfo_words info = { 0 };
-	int late = 0;
+	int late = 0, more, failed = 0;
 	long r;
 
 	for (;;) {
-		struct poll_words p[2] = { { pidfd, POLLIN, 0 }, { out, POLLIN, 0 } };
+		struct poll_words p[3] = { { pidfd, POLLIN, 0 }, { outs[0], POLLIN, 0 }, { outs[1], POLLIN, 0 } };
 		struct time_words left = { 0, 0 };
 
 		if (end) {
@@ -157,22 +171,29 @@ static int watch(struct executor *x, int pidfd, int pid, int out, uint64_t secon
 			left.sec = rest / 1000000000;
 			left.nsec = rest % 1000000000;
 		}
-		r = SYS5(x, __NR_ppoll, p, 2, end ? &left : 0, 0, 8);
+		r = SYS5(x, __NR_ppoll, p, 3, end ? &left : 0, 0, 8);
 		if (r < 0 && r != -EINTR)
 			return (int)r;
-		if (r > 0 && p[1].revents) {
-			long n = SYS3(x, __NR_read, out, x->buffer, PATH_LIMIT);
+		for (int i = 0; i < 2 && r > 0 && !failed; i++) {
+			int found = p[1 + i].revents ? take(x, outs[i], x->hook_log[i], &more) : 1;
 
-			if (n > 0)
-				progress_output(x, x->buffer, (size_t)n);
-			else if (n == 0)
-				out = -1; /* closed; poll ignores it */
+			if (found <= 0)
+				outs[i] = -1; /* closed; poll ignores it */
+			failed = found < 0 ? found : 0;
 		}
+		if (failed)
+			return failed; /* the hook dies with this process */
 		if (r > 0 && p[0].revents)
 			break;
 	}
-	if (out >= 0)
-		drain(x, out);
+	for (int i = 0; i < 2; i++) {
+		more = outs[i] >= 0;
+		for (int n = 0; n < 64 && more; n++) {
+			r = take(x, outs[i], x->hook_log[i], &more);
+			if (r < 0)
+				return (int)r;
+		}
+	}
 	r = SYS5(x, __NR_waitid, 1 /* P_PID */, pid, &info, WEXITED, 0);
 	if (r < 0)
 		return (int)r;
@@ -189,7 +210,8 @@ int op_run_hook(struct executor *x, const struct run_hook_args *a)
 	const char *cwd = plan_text(x, a->cwd_timeout >> 32);
 	const struct plan_vector *args = plan_vector(x, a->args), *env = plan_vector(x, a->env);
 	struct vector_memory argv = { 0, 0 }, envp = { 0, 0 };
-	int in, ends[2] = { -1, -1 }, pidfd = -1, status = 0, r;
+	int apart = x->hook_log[0] >= 0 || x->hook_log[1] >= 0, outs[2];
+	int in, ends[4] = { -1, -1, -1, -1 }, pidfd = -1, status = 0, r;
 	long pid, action[4] = { 0, 0, 0, 0 };
 
 	if (!path || !args || (!env && (a->env || !x->envp)) || !head)
@@ -200,6 +222,10 @@ int op_run_hook(struct executor *x, const struct run_hook_args *a)
 		r = (int)SYS2(x, __NR_pipe2, ends, O_CLOEXEC | O_NONBLOCK);
 	if (r >= 0)
 		r = (int)SYS3(x, __NR_fcntl, ends[1], 4 /* F_SETFL */, 0); /* the hook's end blocks */
+	if (r >= 0 && apart)
+		r = (int)SYS2(x, __NR_pipe2, ends + 2, O_CLOEXEC | O_NONBLOCK);
+	if (r >= 0 && apart)
+		r = (int)SYS3(x, __NR_fcntl, ends[3], 4, 0);
 	if (r >= 0)
 		r = (int)make_pointers(x, args, &argv);
 	if (r >= 0 && env)
@@ -211,22 +237,27 @@ int op_run_hook(struct executor *x, const struct run_hook_args *a)
 		goto out;
 	pid = SYS5(x, __NR_clone, CLONE_PIDFD | 17 /* SIGCHLD */, 0, &pidfd, 0, 0);
 	if (pid == 0)
-		become_hook(x, path, cwd, argv.pointers, env ? envp.pointers : x->envp, in, ends[1]);
+		become_hook(x, path, cwd, argv.pointers, env ? envp.pointers : x->envp, in, ends[1],
+			    apart ? ends[3] : ends[1]);
 	if (pid < 0) {
 		r = (int)pid;
 		goto out;
 	}
-	quiet_close(ends[1]);
-	ends[1] = -1;
-	r = watch(x, pidfd, (int)pid, ends[0], a->cwd_timeout & 0xffffffff, &status);
+	for (int i = 1; i < 4; i += 2) {
+		quiet_close(ends[i]);
+		ends[i] = -1;
+	}
+	outs[0] = ends[0];
+	outs[1] = ends[2];
+	r = watch(x, pidfd, (int)pid, outs, a->cwd_timeout & 0xffffffff, &status);
 	if (r == 0 && x->progress->fault == FAULT_HOOK_EXEC)
 		r = fault(x, FAULT_HOOK_EXEC, 0, x->progress->error ? x->progress->error : EIO);
 	else if (r == 0 && status != 0)
 		r = fault(x, FAULT_HOOK_EXIT, (uint64_t)status, ECANCELED);
 out:
 	quiet_close(in);
-	quiet_close(ends[0]);
-	quiet_close(ends[1]);
+	for (int i = 0; i < 4; i++)
+		quiet_close(ends[i]);
 	quiet_close(pidfd);
 	if (argv.pointers)
 		kernel_call(__NR_munmap, (long)argv.pointers, (long)argv.bytes, 0, 0, 0, 0);

@@ -147,6 +147,23 @@ int host_open_caller(struct host_side *h, const struct open_caller_args *a)
 	return fd < 0 ? fd : slot_set(x, a->slot, fd);
 }
 
+/* By a name of the caller's, as the log of a program: a fifo that nobody reads is refused and not waited for.  It stays
+ * when the creation fails: what the hooks have said is in it. */
+int host_open_hook_log(struct host_side *h, const struct open_hook_log_args *a)
+{
+	struct executor *x = &h->x;
+	const char *path = plan_text(x, a->path);
+	int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, fd, r;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 0, EINVAL);
+	fd = (int)SYS4(x, __NR_openat, AT_FDCWD, path, flags, 0600);
+	if (fd < 0)
+		return fd;
+	r = slot_set(x, a->slot, fd);
+	return r < 0 ? r : (int)SYS3(x, __NR_fcntl, fd, F_SETFL, O_APPEND);
+}
+
 /* Open for both directions: reading it waits, and never meets end-of-file. */
 int host_make_start_fifo(struct host_side *h, const struct make_start_fifo_args *a)
 {

@@ -92,6 +92,27 @@ def test_output_is_kept() -> None:
     assert result.progress.output == "last words"
 
 
+def logged(*rules: dict[str, object], stderr: str | None = None) -> Run:
+    """With slot 3, the host's procfs in other tests, as the file for standard output."""
+    wanted = op("run_hook", path="/h", args=["h"], env=[], state_head="{}", state_tail=None, cwd_timeout=(None, 0))
+    return run_ops(op("log_hooks", stdout="proc", stderr=stderr), wanted, rules=rules)
+
+
+def test_output_goes_to_its_file_too() -> None:
+    result = logged(rule("read", data=b"words", times=1), ended(1))
+    assert len(result.of("pipe2")) == 2, "standard error has a pipe of its own, as it goes elsewhere"
+    assert [call.blobs[1] for call in result.of("write")] == [b"{}", b"words"]
+    assert result.progress.output == "words"
+    assert not result.open
+
+
+def test_file_that_does_not_take_the_output() -> None:
+    result = logged(rule("read", data=b"words", times=1), rule("write", -errno.ENOSPC, skip=1))
+    assert (result.progress.phase, result.progress.errno) == (record.PHASE_FAILED, errno.ENOSPC)
+    assert not result.open
+    assert not result.mappings
+
+
 def test_output_without_end_is_drained_for_a_while_only() -> None:
     result = hook(rule("read", data=b"x" * 4096), ended(1))
     assert len(result.of("read")) == 64

@@ -50,6 +50,7 @@ STEPS: list[Step] = [
     ("open_procfs", {"slot": "proc"}),
     ("make_start_fifo", {"slot": "start"}),
     ("open_caller", {"slot": "caller"}),
+    ("open_hook_log", {"path": "/log", "slot": "tasks"}),
     ("enable_controllers", {"path": ABOVE, "controllers": ["pids"], "others": ["io"]}),
     ("look_at_cgroup", {"controller": "pids", "path": GROUP, "device": (0, 0), "kind": UNIFIED}),
     ("look_at_cgroup", {"controller": "cpuset", "path": OTHER, "device": (0, 0), "kind": CPUSET}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import struct
 
@@ -137,6 +138,13 @@ def test_open_procfs() -> None:
 def test_open_caller() -> None:
     result = ran(("open_caller", {"slot": "caller"}))
     assert result.step() == [("pidfd_open", 42, 0)]
+    assert result.native.slot[5] >= 200
+
+
+def test_open_hook_log() -> None:
+    result = ran(("open_hook_log", {"path": "/log", "slot": "caller"}))
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+    assert result.step() == [("openat", "", "/log", flags, 0o600), ("fcntl", "/log", fcntl.F_SETFL, os.O_APPEND)]
     assert result.native.slot[5] >= 200
 
 

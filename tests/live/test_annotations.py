@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 
 import pytest
 
-from . import process
+from .test_hooks import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,8 +74,78 @@ def test_handlers_are_refused_and_check_tells_each(live: Case) -> None:
     assert findings["/annotations/run.oci.unheard"] == "warning"
 
 
-def test_what_has_no_effect_is_told(live: Case) -> None:
-    bundle = live.bundle()
+def test_output_of_hooks_is_kept(live: Case) -> None:
+    """Of all six kinds, whichever side and command runs them; what was there before stays."""
+    bundle = live.shell("ls /proc/self/fd; ls -l /proc/1/fd")
+    out, err = f"{live.dir}/out", f"{live.dir}/err"
+    with open(out, "w", encoding="ascii") as file:
+        file.write("before\n")
+    bundle.config["annotations"] = {"run.oci.hooks.stdout": out, "run.oci.hooks.stderr": err}
+    for kind in KINDS:
+        bundle.hook(kind, f"echo {kind}; echo {kind} wrong >&2")
+    live.create(bundle)
+    started = live.start(bundle)
+    live.until(bundle, "stopped")
+    live.delete(bundle)
+    assert read(out).split() == ["before", *KINDS]
+    assert read(err).splitlines() == [f"{kind} wrong" for kind in KINDS]
+    assert os.stat(err).st_mode & 0o7777 == 0o600
+    assert "warning" not in started.err
+    live.assert_clean()
+
+
+def test_init_keeps_no_file_of_the_hooks(live: Case) -> None:
+    bundle = live.shell("ls -l /proc/1/fd")
     bundle.config["annotations"] = {"run.oci.hooks.stdout": f"{live.dir}/out"}
-    result = live.run(bundle).ok()
-    process.eventually(lambda: "has no effect" in result.err, "the warning")
+    bundle.hook("startContainer", "ls -l /proc/self/fd")
+    bundle.save()
+    result = live.command("run", "--init", "--bundle", bundle.path, bundle.id).ok()
+    assert live.dir not in result.out
+    assert "pipe:" in read(f"{live.dir}/out"), "the hook writes to a pipe, and has no file of the host's"
+    assert live.dir not in read(f"{live.dir}/out")
+
+
+@pytest.mark.parametrize("kind", ["createRuntime", "createContainer"])
+def test_output_is_in_the_error_too(live: Case, kind: str) -> None:
+    bundle = live.bundle()
+    bundle.config["annotations"] = {"run.oci.hooks.stderr": f"{live.dir}/err"}
+    bundle.hook(kind, "echo plain; echo wrong >&2; exit 3")
+    live.refused(bundle, f"/hooks/{kind}/0", "exit status 3", "plain", "wrong")
+    assert set(read(f"{live.dir}/err").splitlines()) == {"wrong"}
+    live.assert_clean()
+
+
+def test_files_that_cannot_be_opened(live: Case) -> None:
+    bundle = live.bundle()
+    bundle.hook("createContainer", f"touch {live.dir}/ran")
+    fifo = f"{live.dir}/fifo"
+    os.mkfifo(fifo)
+    for path in ("/no/such/out", live.dir, fifo):
+        bundle.config["annotations"] = {"run.oci.hooks.stdout": path}
+        live.refused(bundle, "/annotations/run.oci.hooks.stdout", path)
+    bundle.config["annotations"] = {"run.oci.hooks.stdout": "/dev/full"}
+    bundle.hook("createContainer", "echo more")
+    live.refused(bundle, "/hooks/createContainer/1", "write /dev/full", "no space left")
+    os.unlink(f"{live.dir}/ran")
+    bundle.config["hooks"] = {}
+    bundle.hook("createRuntime", "echo more")
+    live.refused(bundle, "/hooks/createRuntime/0", "write /dev/full", "no space left")
+    assert not os.path.exists(f"{live.dir}/ran")
+    live.assert_clean()
+
+
+def test_poststop_hooks_run_without_their_file(live: Case) -> None:
+    bundle = live.bundle()
+    os.mkdir(f"{live.dir}/logs")
+    bundle.config["annotations"] = {"run.oci.hooks.stdout": f"{live.dir}/logs/out"}
+    bundle.hook("poststop", f"touch {live.dir}/cleared")
+    live.create(bundle)
+    shutil.rmtree(f"{live.dir}/logs")
+    result = live.delete(bundle, "--force")
+    assert "/annotations/run.oci.hooks.stdout" in result.err
+    assert os.path.exists(f"{live.dir}/cleared")
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

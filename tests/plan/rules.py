@@ -16,7 +16,7 @@ MAKES = {
 }  # fmt: skip
 # Arguments that the helper does not get: they word its errors.
 FOR_REPORTS = {"places", "within"}
-HOST_MAKES = ("open_procfs", "make_start_fifo", "open_namespace", "open_cgroup")
+HOST_MAKES = ("open_procfs", "make_start_fifo", "open_hook_log", "open_namespace", "open_cgroup")
 EMPTIES = {"close": "slot", "send_fd": "slot", "join_cgroup": "slot", "join_namespace": "slot", "use_console": "slave"}
 # Once, and in this order, between the change of root and the program.
 LAST_STEPS = [

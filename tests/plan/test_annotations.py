@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocirun.plan.ops import Op, Plan
 
 
-KNOWN = {*crun_annotations.HONOURED, *crun_annotations.REFUSED, *crun_annotations.WITHOUT_EFFECT}
+KNOWN = {*crun_annotations.HONOURED, *crun_annotations.REFUSED}
 
 
 def build(name: str, value: str, sample: str = "clock", **changes: Any) -> Plan:
@@ -80,6 +80,28 @@ def test_mount_context_type(kind: str) -> None:
     assert [op.args["data"] for op in named(made, "mount_classic")] == [f'{kind}="u:r:t:s0"']
 
 
+def test_files_for_the_output_of_hooks() -> None:
+    """Opened before there is a process; for both sides' hooks; closed when the helper has run its last."""
+    made = build("hooks.stdout", "/log/out", "hooks")
+    (opened,) = named(made, "open_hook_log")
+    assert (opened.pointer, opened.args["path"]) == ("/annotations/run.oci.hooks.stdout", "/log/out")
+    (kept,) = named(made, "log_hooks")
+    assert kept.args == {"stdout": "hook_stdout", "stderr": None}
+    assert {tuple(op.args["logs"]) for op in named(made, "host_hook")} == {("/log/out", "")}
+    order = [(op.name, op.args.get("slot")) for op in made.ops]
+    assert order.index(("open_hook_log", "hook_stdout")) < order.index(("spawn", None))
+    names = [name for name, _ in order]
+    last = len(names) - 1 - names[::-1].index("run_hook")
+    assert names.index("log_hooks") < names.index("run_hook")
+    assert last < order.index(("close", "hook_stdout")) < names.index("execute")
+    both = {"run.oci.hooks.stdout": "/log", "run.oci.hooks.stderr": "/log"}
+    assert len(named(build("hooks.stdout", "/log", "hooks", annotations=both), "open_hook_log")) == 2
+
+
+def test_without_hooks_no_file_is_made() -> None:
+    assert not named(build("hooks.stdout", "/log/out"), "open_hook_log")
+
+
 def test_unknown_system_calls() -> None:
     data = config("clock")
     linux = {**data["linux"], "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}
@@ -111,6 +133,8 @@ def test_refused(name: str) -> None:
         ("mount_context_type", "seclabel"),
         ("pidfd_receiver", "relative"),
         ("pidfd_receiver", ""),
+        ("hooks.stdout", "relative"),
+        ("hooks.stderr", ""),
     ],
 )
 def test_values_that_cannot_be(name: str, value: str) -> None:
@@ -120,7 +144,7 @@ def test_values_that_cannot_be(name: str, value: str) -> None:
     assert "cannot be" in caught.value.message
 
 
-@pytest.mark.parametrize("name", ["hooks.stdout", "hooks.stderr", "unheard.of", ""])
+@pytest.mark.parametrize("name", ["unheard.of", ""])
 def test_without_effect(name: str) -> None:
     (warning,) = build(name, "/x").warnings
     assert (warning.pointer, warning.warning) == (f"/annotations/run.oci.{name}", True)

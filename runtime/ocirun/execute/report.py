@@ -83,7 +83,7 @@ def from_plan(plan: Plan, progress: Progress, ended: int, *, oom: bool = False) 
 _MAKERS = frozenset(
     (
         *("open_root", "open_path", "clone_tree", "clone_mount", "new_filesystem", "receive_fd"),
-        *("open_namespace", "open_procfs", "open_init", "open_cgroup", "make_start_fifo"),
+        *("open_namespace", "open_procfs", "open_init", "open_cgroup", "make_start_fifo", "open_hook_log"),
     )
 )
 _STREAMS = ("standard input", "standard output", "standard error")
@@ -119,7 +119,7 @@ def from_progress(op: Op, index: int, progress: Progress, ended: int, holding: t
         return _program(op, index, progress)
     if op.name == "run_hook":
         kind, place = op.pointer.split("/")[2:4]
-        return hook_error(kind, int(place), op, index, progress)
+        return hook_error(kind, int(place), op, index, progress, holding[1])
     if op.name == "change_dir":
         return _directory(op, index, progress)
     call = call_name(progress.call)
@@ -253,8 +253,11 @@ def _kernel_log(output: str) -> str:
     return "; ".join(line for line in lines if line)
 
 
-def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) -> HookError:
-    """Return the error of a hook, whichever side ran it."""
+def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress, held: str = "") -> HookError:
+    """Return the error of a hook, whichever side ran it.
+
+    held   what the descriptor of the failed call was
+    """
     output = progress.output.strip()
     path, call = op.args["path"], call_name(progress.call)
     code = -1
@@ -270,7 +273,7 @@ def hook_error(kind: str, place: int, op: Op, index: int, progress: Progress) ->
     elif progress.fault == HOOK_EXEC and call in ("execve", ""):
         what = f"cannot execute {path}: {errno_words(progress.errno)}"
     else:
-        acted_on = f" {progress.object}" if progress.object else ""
+        acted_on = f" {progress.object or held}" if progress.object or held else ""
         what = f"{call}{acted_on}: {errno_words(progress.errno)}"
     text = f"{op.pointer}: error running {kind} hook #{place}: {what}, path: {path}"
     if output:

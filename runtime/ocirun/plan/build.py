@@ -140,6 +140,7 @@ def _prepare(builder: Builder) -> None:
         builder.host("save_link", name="caller", text="caller")
     if builder.facts.notify_socket:
         builder.host("make_notify_socket", directory=f"{builder.request.directory}/notify")
+    hooks.open_logs(builder)
     namespaces.open_joined(builder)
     cgroups.make_cgroup(builder)
     if builder.linux.get("intelRdt") is not None:
@@ -193,6 +194,7 @@ def _change_root(builder: Builder) -> None:
         builder.host("record_state", status="creating")
         hooks.host_hooks(builder, "prestart", "creating")
         hooks.host_hooks(builder, "createRuntime", "creating")
+    hooks.keep_logs(builder)
     hooks.init_hooks(builder, "createContainer", "creating", env=list(builder.facts.environ), cwd=builder.root_path)
     rootfs.change_root(builder)
     if builder.process.get("terminal"):
@@ -235,6 +237,7 @@ def _ready(builder: Builder) -> None:
     else:
         builder.init("wait_start", slot="start" if builder.request.detach else "sync")
     hooks.init_hooks(builder, "startContainer", "created", env=None, cwd=None)
+    hooks.let_logs_go(builder)
 
 
 def _notify_mount(builder: Builder) -> None:

@@ -1,7 +1,7 @@
 """Annotations ``run.oci.*``: words of crun, which podman, CRI-O and their users write, and what each comes to here.
 
-Each is honoured, refused, or has no effect and a warning; this table is all that knows them.  One that is refused
-asks for confinement, or for a place in the host, that the container would not have.
+Each is honoured or refused, and one that is unknown gets a warning; this table is all that knows them.  One that is
+refused asks for confinement, or for a place in the host, that the container would not have.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _KEEP_GROUPS = PREFIX + "keep_original_groups"
 _PIDFD_RECEIVER = PREFIX + "pidfd_receiver"
 _CONTEXT_TYPE = PREFIX + "mount_context_type"
 _FAIL_UNKNOWN = PREFIX + "seccomp_fail_unknown_syscall"
+_HOOK_LOGS = (PREFIX + "hooks.stdout", PREFIX + "hooks.stderr")
 _SUBGROUP = PREFIX + "systemd.subgroup"
 _CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
@@ -31,6 +32,8 @@ HONOURED = {
     _PIDFD_RECEIVER: "a pidfd of the container is sent to this socket",
     _CONTEXT_TYPE: "linux.mountLabel becomes this option of new file systems, in place of context",
     _FAIL_UNKNOWN: "a system call in linux.seccomp that libseccomp does not know is an error, not a warning",
+    _HOOK_LOGS[0]: "what hooks write to standard output is appended to this file too; it is made if it is missing",
+    _HOOK_LOGS[1]: "what hooks write to standard error is appended to this file too; it is made if it is missing",
     _SUBGROUP: "if empty, the container is in the unit of systemd itself, as always here",
 }
 """name -> what it does, for `check`."""
@@ -46,12 +49,6 @@ REFUSED = {
 }
 """name -> remedy."""
 
-WITHOUT_EFFECT = {
-    PREFIX + "hooks.stdout": "what hooks write is kept for the error of one that fails, and goes to no file",
-    PREFIX + "hooks.stderr": "what hooks write is kept for the error of one that fails, and goes to no file",
-}
-"""name -> why."""
-
 
 def pointer(name: str) -> str:
     """Return where an annotation is in config.json."""
@@ -66,7 +63,7 @@ def _of(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def check(builder: Builder) -> None:
-    """Add a warning for each annotation without effect.
+    """Add a warning for each annotation that is unknown.
 
     Raises UnsupportedError for one that is refused, ConfigError for a value that cannot be.
     """
@@ -79,11 +76,11 @@ def check(builder: Builder) -> None:
             raise _wrong(builder, name, value, "1 or 0")
         if name == _CONTEXT_TYPE and value not in _CONTEXTS:
             raise _wrong(builder, name, value, f"one of {', '.join(_CONTEXTS)}")
-        if name == _PIDFD_RECEIVER and value[:1] != "/":
+        if name in (_PIDFD_RECEIVER, *_HOOK_LOGS) and value[:1] != "/":
             raise _wrong(builder, name, value, "an absolute path")
         if name not in HONOURED:
-            text = WITHOUT_EFFECT.get(name, "is no annotation that ocirun knows")
-            builder.warnings.append(Problem(place, f"has no effect: {text}", warning=True))
+            text = "has no effect: is no annotation that ocirun knows"
+            builder.warnings.append(Problem(place, text, warning=True))
 
 
 def _wrong(builder: Builder, name: str, value: str, expected: str) -> ConfigError:
@@ -124,6 +121,17 @@ def pass_pidfd(builder: Builder) -> None:
     socket = _value(builder, _PIDFD_RECEIVER)
     if socket:
         builder.host("pass_pidfd", pointer(_PIDFD_RECEIVER), socket=socket)
+
+
+def hook_logs(data: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the files to which standard output and standard error of hooks go too, "" for none."""
+    annotations = data.get("annotations") or {}
+    return annotations.get(_HOOK_LOGS[0], ""), annotations.get(_HOOK_LOGS[1], "")
+
+
+def hook_log_pointer(stream: str) -> str:
+    """Return where the file for "stdout" or "stderr" of hooks is in config.json."""
+    return pointer(f"{PREFIX}hooks.{stream}")
 
 
 def context_type(builder: Builder) -> str:

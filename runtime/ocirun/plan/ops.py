@@ -174,6 +174,7 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
             ("mark", "text"),
         ),
     ),
+    "log_hooks": (70, (("stdout", "slot"), ("stderr", "slot"))),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 
@@ -203,6 +204,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "open_procfs": ("slot",),
     "open_init": ("pid", "slot"),
     "open_caller": ("slot",),
+    "open_hook_log": ("path", "slot"),
     "make_start_fifo": ("path", "slot"),
     "compile_seccomp": ("filter", "default", "architectures", "rules", "newer", "unknown", "learn"),
     "make_notify_socket": ("directory",),
@@ -217,7 +219,7 @@ HOST_OPS: dict[str, tuple[str, ...]] = {
     "take_file": (),
     "hide_host_mounts": ("namespaces",),
     "move_device": ("device", "name"),
-    "host_hook": ("kind", "index", "path", "args", "env", "timeout", "status"),
+    "host_hook": ("kind", "index", "path", "args", "env", "timeout", "status", "logs"),
     "limit_process": ("resource", "soft", "hard"),
     "write_process": ("file", "value"),
     "pass_console": ("socket",),
@@ -259,6 +261,7 @@ HOST_CALLS: dict[str, tuple[int, _Fields]] = {
     "filter_devices": (20, (("path", "text"), ("program", "made"))),
     "keep_upper": (21, ()),
     "make_subgroup": (22, (("path", "text"),)),
+    "open_hook_log": (23, (("path", "text"), ("slot", "slot"))),
     "hold_descriptors": (39, ()),
     "ask": (40, ()),
     "await": (41, (("forks", "int"),)),

@@ -29,7 +29,7 @@ NAMES = tuple(_BEGIN)
 _MINOR = frozenset(
     (
         *("attach", "close", "sync", "receive_fd", "send_fd", "open_path", "guard", "save_link", "look_at_cgroup"),
-        *("clone_mount", "open_root", "open_procfs", "open_cgroup", "reset_affinity", "place_process"),
+        *("clone_mount", "open_root", "open_procfs", "open_cgroup", "log_hooks", "reset_affinity", "place_process"),
     )
 )
 _SHOWN = 2  # phrases of one operation

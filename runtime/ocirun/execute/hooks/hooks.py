@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 from ..._base import jsonio
 from ..._base.version import SPEC_VERSION
+from ...errors import HostError
 from ...host import facts as host
+from ...plan import crun_annotations
 from ...plan.ops import HOST, INIT, Op, Plan
 from ...state.record import PHASE_DONE, PHASE_FAILED
 from .. import host_side, report, spawn
 
+_STREAMS = ("stdout", "stderr")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ...errors import HookError
@@ -25,6 +32,28 @@ def state_json(container_id: str, status: str, pid: int, bundle: str, annotation
     state["bundle"] = bundle
     state["annotations"] = annotations
     return jsonio.dumps(state)
+
+
+def open_logs(paths: Sequence[str]) -> dict[str, int]:
+    """Open the files to which a hook's output goes too, as host_open_hook_log in C: the descriptor of each stream.
+
+    paths   for standard output and standard error, "" for none
+    Raises HostError.
+    """
+    found: dict[str, int] = {}
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY | os.O_NONBLOCK
+    for stream, path in zip(_STREAMS, paths, strict=True):
+        if not path:
+            continue
+        try:
+            found[stream] = os.open(path, flags, 0o600)
+            os.set_blocking(found[stream], True)
+        except OSError as error:
+            for fd in found.values():
+                os.close(fd)
+            pointer = crun_annotations.hook_log_pointer(stream)
+            raise HostError.from_os(f"{pointer}: open {path}", error, call="openat") from None
+    return found
 
 
 def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str, environ: list[str]) -> None:
@@ -51,8 +80,15 @@ def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd:
             "cwd_timeout": (cwd, args["timeout"]),
         },
     )
-    plan = Plan([Op("guard", INIT, "", {}), hook], ["plan", "progress", "sync"], 3, [], [])
-    helper = host_side.start(plan, {}, flags=0)
+    logs = open_logs(args["logs"])
+    try:
+        kept = Op("log_hooks", INIT, "", {stream: stream if stream in logs else None for stream in _STREAMS})
+        ops = [Op("guard", INIT, "", {}), *([kept] if logs else []), hook]
+        plan = Plan(ops, ["plan", "progress", "sync", *logs], 3 + len(logs), [], [])
+        helper = host_side.start(plan, logs, flags=0)
+    finally:
+        for fd in logs.values():
+            os.close(fd)
     try:
         helper.hear()  # it sends nothing: this is its end
         spawn.forget(helper.pidfd)
@@ -61,7 +97,7 @@ def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd:
         if progress.phase == PHASE_DONE:
             return
         shown = Op("host_hook", HOST, pointer, args)
-        raise _error(args, shown, index, progress)
+        raise _error(args, shown, index, progress, plan)
     except BaseException:
         _end(helper)
         raise
@@ -79,10 +115,12 @@ def run_of(record: Record, op: Op, index: int, pid: int) -> None:
     run_hook(op.args, pointer=op.pointer, index=index, state=state, cwd=record.bundle, environ=environ)
 
 
-def _error(args: dict[str, Any], op: Op, index: int, progress: Any) -> HookError:
+def _error(args: dict[str, Any], op: Op, index: int, progress: Any, plan: Plan) -> HookError:
     if progress.phase != PHASE_FAILED:
         progress.fault, progress.errno, progress.call = report.CALL, 4, 0
-    return report.hook_error(args["kind"], args["index"], op, index, progress)
+    logged = dict(zip(_STREAMS, args["logs"], strict=True))
+    name = plan.slots[progress.object_slot] if 0 <= progress.object_slot < len(plan.slots) else ""
+    return report.hook_error(args["kind"], args["index"], op, index, progress, logged.get(name, ""))
 
 
 def _end(helper: spawn.Helper) -> None:
