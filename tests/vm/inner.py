@@ -12,7 +12,7 @@ from . import link, share, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 LIMIT = 2400.0
@@ -20,12 +20,18 @@ REPORT = "/tmp/report.xml"
 
 
 def run(
-    files: Sequence[str], scratch: Path, *, installed: str = "", options: Sequence[str] = ()
+    files: Sequence[str],
+    scratch: Path,
+    *,
+    installed: str = "",
+    options: Sequence[str] = (),
+    carried: Mapping[str, str] | None = None,
 ) -> dict[str, list[ET.Element]]:
     """File -> its test cases, as pytest in a fresh guest reported them; skips or fails where there is no guest.
 
     installed   an environment with ocirun to take along, as `share.write` has it
     options     more of pytest's
+    carried     more files to take along, as `share.write` has them
     """
     lack = store.missing() or ("the guest needs root" if os.geteuid() else "")
     if lack and os.environ.get("VM_REQUIRED") == "1":
@@ -33,7 +39,7 @@ def run(
     if lack:
         pytest.skip(lack)
     disk = str(scratch / "disk")
-    share.write(disk, store.carried(), installed=installed)
+    share.write(disk, store.carried() | (carried or {}), installed=installed)
     output: list[bytes] = []
     with store.start(store.accelerator(), disk) as running:
         if running.agent.run(share.UNPACK, err=output.append):

@@ -23,6 +23,8 @@ NATIVE = (
     "tests/live/test_host_facts.py",
     "tests/api/test_container.py",
     "tests/api/test_sessions.py",
+    "tests/vm/inside/check_sessions.py",
+    "tests/vm/inside/check_users_sessions.py",
     "tests/vm/inside/check_conformance.py",
     "tests/vm/inside/check_host.py",
     "tests/vm/inside/check_checkpoint.py",
