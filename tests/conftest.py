@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import rings
 import surroundings
+import waiting
 from hypothesis import HealthCheck, settings
 
 TYPE_CHECKING = False
@@ -68,6 +69,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="tests/engines: as many containers as on a busy server, with runc beside ocirun",
     )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """Fail what makes a test's things and hangs; some of it compiles, or unpacks a Debian."""
+    with waiting.ended_within(3 * waiting.TEST_LIMIT):
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail a test that hangs where it hangs, and go on with the next one."""
+    with waiting.ended_within(waiting.TEST_LIMIT):
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fail what takes a test's things away and hangs."""
+    with waiting.ended_within(waiting.TEST_LIMIT):
+        yield
 
 
 @pytest.fixture(scope="session")

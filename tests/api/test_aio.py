@@ -85,9 +85,10 @@ def test_waiting_needs_no_thread(bundle: str, root: str) -> None:
     async def scenario() -> float:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
         tasks = [asyncio.create_task(aio.run(prepared, args=shell("sleep 600"))) for _ in range(50)]
-        while len([name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/state.json")]) < 50:
-            await asyncio.sleep(0.01)
-            assert not [task.result() for task in tasks if task.done()]
+        async with asyncio.timeout(60):
+            while len([name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/state.json")]) < 50:
+                await asyncio.sleep(0.01)
+                assert not [task.result() for task in tasks if task.done()]
         begin = time.monotonic()
         await asyncio.to_thread(time.sleep, 0.01)
         took = time.monotonic() - begin

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 import ocirun
 from ocirun import aio
@@ -23,19 +23,12 @@ from .conftest import children, shell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 RUNTIME = str(Path(__file__).resolve().parents[2] / "runtime")
-
-
-def until(condition: Callable[[], object], what: str, limit: float = 20.0) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)
 
 
 def descriptors() -> set[str]:
@@ -60,7 +53,7 @@ def prepared(bundle: str, root: str) -> ocirun.Prepared:
 def pool(prepared: ocirun.Prepared) -> Iterator[ocirun.Pool]:
     before, processes = descriptors(), children()
     with ocirun.Pool(prepared, size=3) as made:
-        until(lambda: made.ready == 3, "no containers")
+        eventually(lambda: made.ready == 3, "all containers are ready")
         yield made
     assert descriptors() == before
     assert children() == processes
@@ -84,7 +77,7 @@ def test_no_container_is_used_twice(pool: ocirun.Pool) -> None:
     seen = [pool.run(shell("cat /proc/self/cgroup; touch /tmp/mine 2>/dev/null; ls /tmp")).stdout for _ in range(12)]
     assert len({line for text in seen for line in text.split(b"\n") if b"pids" in line}) == 12
     ids = [line.rpartition(b"/")[2].decode() for text in seen for line in text.split(b"\n") if b"pids" in line]
-    until(lambda: not groups(ids), f"groups of {ids}")
+    eventually(lambda: not groups(ids), f"no groups of {ids}")
 
 
 def test_no_descriptor_of_the_pool_is_in_the_program(pool: ocirun.Pool) -> None:
@@ -143,7 +136,7 @@ def test_more_runs_than_containers(pool: ocirun.Pool) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    until(lambda: pool.ready == 3, "the pool is not filled again")
+    eventually(lambda: pool.ready == 3, "the pool is filled again")
 
 
 def test_limit_on_runs(prepared: ocirun.Prepared) -> None:
@@ -151,7 +144,7 @@ def test_limit_on_runs(prepared: ocirun.Prepared) -> None:
         thread = threading.Thread(target=lambda: pool.run(["/bin/sleep", "0.5"]))
         thread.start()
         assert pool.turns is not None
-        until(lambda: pool.turns is not None and not pool.turns._value, "it does not run")  # type: ignore[attr-defined]
+        eventually(lambda: pool.turns is not None and not pool.turns._value, "it runs")  # type: ignore[attr-defined]
         assert pool.run(["/bin/true"]).ok  # in its turn
         assert not thread.is_alive()
     for wrong in ({"size": 0}, {"limit": 0}):
@@ -196,7 +189,7 @@ def test_closed(prepared: ocirun.Prepared) -> None:
 def test_forgotten(prepared: ocirun.Prepared) -> None:
     before = descriptors()
     forgotten = [ocirun.Pool(prepared, size=2)]
-    until(lambda: forgotten[0].ready == 2, "no containers")
+    eventually(lambda: forgotten[0].ready == 2, "all containers are ready")
     forgotten.clear()
     gc.collect()
     assert os.listdir(prepared.root) == []
@@ -246,7 +239,7 @@ def test_killed_process(bundle: str, root: str) -> None:
     assert len(pids) == 3
     process.kill()
     process.communicate()
-    until(lambda: not any(map(lives, pids)), "they wait for ever")
+    eventually(lambda: not any(map(lives, pids)), "they end")
     ids = ocirun.cleanup(root)
     assert len(ids) == 3
     assert not groups(ids)

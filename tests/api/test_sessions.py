@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 import ocirun
 from ocirun import PIPE, aio
@@ -98,8 +99,7 @@ def test_each_has_its_own_numbers(container: ocirun.Container) -> None:
     with container.popen(shell(script), stdin=ocirun.DEVNULL) as busy:
         first = container.run(["/bin/true"]).cpu_seconds
         assert first
-        while (busy.usage().cpu_seconds or 0) < 5 * first:
-            time.sleep(0.05)
+        eventually(lambda: (busy.usage().cpu_seconds or 0) >= 5 * first, "it has used as much")
         little = container.run(["/bin/true"])
         much_time = busy.usage().cpu_seconds
     assert little.cpu_seconds is not None

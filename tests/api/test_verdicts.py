@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 import ocirun
 
@@ -51,13 +52,6 @@ def containers(mark: str) -> list[str]:
     return found
 
 
-def until(condition: object, what: str, limit: float = 30.0) -> None:
-    end = time.monotonic() + limit
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-
-
 LONG = "ocirun.run(BUNDLE, root=ROOT, args=['sleep', '{mark}'], container_id='{name}')"
 
 
@@ -65,10 +59,10 @@ LONG = "ocirun.run(BUNDLE, root=ROOT, args=['sleep', '{mark}'], container_id='{n
 def test_killed_caller(bundle: str, root: str, number: int) -> None:
     mark = f"9{os.getpid()}{number}"
     caller = program(LONG.format(mark=mark, name=f"killed-{mark}"), bundle, root)
-    until(lambda: containers(mark), "the program runs")
+    eventually(lambda: containers(mark), "the program runs")
     caller.send_signal(number)
     caller.communicate()
-    until(lambda: not containers(mark), "the program ends with its caller")
+    eventually(lambda: not containers(mark), "the program ends with its caller")
     assert ocirun.cleanup(root) == [f"killed-{mark}"]
     assert os.listdir(root) == []
     assert not [top for top, folders, _ in os.walk("/sys/fs/cgroup") if f"killed-{mark}" in folders]
@@ -85,10 +79,10 @@ def test_caller_that_ends_with_the_run_in_a_daemon_thread(bundle: str, root: str
         env = {**os.environ, "PYTHONPATH": RUNTIME}
         head = f"import ocirun, os, sys, threading\nBUNDLE, ROOT = {bundle!r}, {root!r}\n"
         caller = subprocess.Popen([sys.executable, "-c", head + text], stdin=stdin, env=env)
-    until(lambda: containers(mark), "the program runs")
+    eventually(lambda: containers(mark), "the program runs")
     os.close(writer)
     caller.wait()
-    until(lambda: not containers(mark), "the program ends with its caller")
+    eventually(lambda: not containers(mark), "the program ends with its caller")
     assert ocirun.cleanup(root) == [f"daemon-{mark}"]
 
 
@@ -217,9 +211,9 @@ def test_caller_that_is_stopped(bundle: str, root: str) -> None:
         caller = subprocess.Popen(
             [sys.executable, "-c", head + text, length, timeout], stdout=subprocess.PIPE, text=True, env=env
         )
-        until(lambda word=length: containers(word), "the program runs")  # type: ignore[misc]
+        eventually(lambda word=length: containers(word), "the program runs")  # type: ignore[misc]
         caller.send_signal(signal.SIGSTOP)
-        until(lambda word=length: not containers(word), "it ends although its caller is stopped")  # type: ignore[misc]
+        eventually(lambda word=length: not containers(word), "it ends although its caller is stopped")  # type: ignore[misc]
         time.sleep(3.5)
         caller.send_signal(signal.SIGCONT)
         out, _ = caller.communicate(timeout=60)
@@ -254,7 +248,7 @@ def test_what_is_no_orphan_stays(bundle: str, root: str) -> None:
     """A run of a process that is there, and a container that the command line has made."""
     mark = f"7{os.getpid()}"
     caller = program(LONG.format(mark=mark, name=f"there-{mark}"), bundle, root)
-    until(lambda: containers(mark), "the program runs")
+    eventually(lambda: containers(mark), "the program runs")
     null = os.open("/dev/null", os.O_RDWR)
     options = ocirun.CreateOptions(bundle=bundle, stdio=(null, null, null))
     made = ocirun.Container.create(f"made-{mark}", root=root, options=options)
@@ -264,7 +258,7 @@ def test_what_is_no_orphan_stays(bundle: str, root: str) -> None:
     made.delete(force=True)
     caller.kill()
     caller.communicate()
-    until(lambda: not containers(mark), "the program ends with its caller")
+    eventually(lambda: not containers(mark), "the program ends with its caller")
     script = "from ocirun.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
     words = [sys.executable, "-c", script, "--root", root, "delete", "--orphans"]
     env = {**os.environ, "PYTHONPATH": RUNTIME}

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+from waiting import eventually
 
 from .command import LAUNCHER, imports, start_up
 
@@ -113,9 +114,7 @@ def test_life_of_a_container(bundle: Bundle, tmp_path: Path) -> None:
         loads("state", name)
         loads("resume", name)
         loads("kill", name, "KILL")
-        end = time.monotonic() + 5
-        while '"stopped"' not in _state(top, name) and time.monotonic() < end:
-            time.sleep(0.02)
+        eventually(lambda: '"stopped"' in _state(top, name), "it has stopped")
         loads("delete", name)
     finally:
         subprocess.run([LAUNCHER, *top, "delete", "--force", name], check=True)

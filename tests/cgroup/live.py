@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,7 +17,7 @@ from ocirun.host.cgroups import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Any, TypeVar
 
     from ocirun.cgroup import driver as drivers
@@ -182,14 +181,6 @@ def joined(box: drivers.Driver | None) -> list[int]:
 def alive(process: subprocess.Popen[bytes]) -> bool:
     """The process has not ended."""
     return process.poll() is None
-
-
-def until(condition: Callable[[], bool], *, limit: float = 10.0) -> None:
-    """Wait for the condition."""
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.005)
 
 
 def memberships(pid: int) -> dict[str, str]:

@@ -8,12 +8,13 @@ import os
 import time
 
 import pytest
+from waiting import eventually
 
 from ocirun.cgroup import choose, paths
 from ocirun.cgroup.files import tree
 from ocirun.errors import HostError
 
-from .live import LAYOUT, alive, get, joined, lab, make_below, memberships, move, needs_v1, put, until
+from .live import LAYOUT, alive, get, joined, lab, make_below, memberships, move, needs_v1, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def test_joining_by_the_process_itself(lab: Lab) -> None:
     # Besides v1 there may be v2, in whose group the container is as well.
     assert own.get("", f"{lab.top}/box") == f"{lab.top}/box"
     # A child of it is where it is.
-    until(lambda: len(box.pids()) == 2)
+    eventually(lambda: len(box.pids()) == 2, "both are in it")
 
 
 def test_joining_files_close_on_exec_and_only_write(lab: Lab) -> None:

@@ -7,10 +7,11 @@ import signal
 import time
 
 import pytest
+from waiting import eventually
 
 from ocirun.errors import HostError
 
-from .live import alive, get, lab, make_below, move, needs_v1, put, until
+from .live import alive, get, lab, make_below, move, needs_v1, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test_freeze_and_thaw(lab: Lab) -> None:
     later.freeze()
     later.thaw()
     assert not box.frozen()
-    until(lambda: ticks(process.pid) > before)
+    eventually(lambda: ticks(process.pid) > before, "it runs again")
     later.thaw()
 
 
@@ -149,7 +150,7 @@ def test_a_thread_in_another_group(lab: Lab) -> None:
 def test_more_processes_than_descriptors(lab: Lab) -> None:
     box = lab.driver(ready=True)
     lab.start(box, "i=0; while [ $i -lt 300 ]; do sleep 100 & i=$((i+1)); done; wait")
-    until(lambda: len(box.pids()) == 301, limit=30)
+    eventually(lambda: len(box.pids()) == 301, "all are in it")
     assert box.kill(9, wait=20) >= 301
     assert box.pids() == []
     box.remove()
@@ -220,6 +221,6 @@ def test_a_stopped_process_is_killed(lab: Lab) -> None:
 def test_zombies_do_not_keep_a_group(lab: Lab) -> None:
     box = lab.driver(ready=True)
     process = lab.start(box, "exit 0")
-    until(lambda: get(f"/proc/{process.pid}/stat").rpartition(")")[2].split()[0] == "Z")
+    eventually(lambda: get(f"/proc/{process.pid}/stat").rpartition(")")[2].split()[0] == "Z", "it is a zombie")
     assert box.pids() == []
     box.remove()

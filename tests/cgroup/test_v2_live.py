@@ -8,11 +8,12 @@ import signal
 import subprocess
 
 import pytest
+from waiting import eventually
 
 from ocirun.cgroup.files import device_filter, v2_files
 from ocirun.errors import HostError
 
-from .live import alive, get, lab_v2, make_below, memberships, needs_v2, put, until
+from .live import alive, get, lab_v2, make_below, memberships, needs_v2, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_a_process_joins_and_is_listed(lab_v2: Lab) -> None:
     box = lab_v2.driver_v2(ready=True)
     process = lab_v2.start(box, "sleep 100 & wait")
     assert memberships(process.pid)[""] == f"{lab_v2.top}/box"
-    until(lambda: len(box.pids()) == 2)
+    eventually(lambda: len(box.pids()) == 2, "both are in it")
     assert process.pid in box.pids()
 
 
@@ -101,7 +102,7 @@ def test_freeze_and_thaw(lab_v2: Lab) -> None:
     assert cpu(process.pid) == before
     box.thaw()
     assert not box.frozen()
-    until(lambda: cpu(process.pid) > before)
+    eventually(lambda: cpu(process.pid) > before, "it runs again")
 
 
 def cpu(pid: int) -> int:
@@ -151,7 +152,7 @@ def test_another_signal(lab_v2: Lab) -> None:
 def test_a_fork_bomb_is_killed(lab_v2: Lab) -> None:
     box = lab_v2.driver_v2(ready=True)
     lab_v2.start_bomb(box, "f() { sleep 0.001; f & f & wait; }; for i in 1 2 3; do f & done; sleep 0.2")
-    until(lambda: len(box.pids()) > 3)
+    eventually(lambda: len(box.pids()) > 3, "its children are in it")
     box.kill(9, wait=20.0)
     assert box.pids() == []
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
+
+from waiting import eventually
 
 from .machine import LIMIT
 
@@ -46,10 +47,7 @@ class Engine:
 
     def until(self, condition: Callable[[], object], what: str, limit: float = 60) -> None:
         """Wait until a condition holds; fails with `what` and the end of the daemon's log."""
-        end = time.monotonic() + limit
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit} s: {what}\n{self.log()}"
-            time.sleep(0.05)
+        eventually(condition, lambda: f"{what}\n{self.log()}", limit, pause=0.05)
 
     def log(self) -> str:
         """The last lines that the daemon wrote."""

@@ -6,9 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
+from waiting import eventually
 
 from .archives import archive, directory, entry, layout, symlink
 from .test_command import NEEDS_ROOT, PROGRAM, as_nobody, run
@@ -139,6 +139,16 @@ def test_a_signal_goes_to_the_program(image: Path, number: signal.Signals) -> No
     assert left(image) == []
 
 
+def begun(process: subprocess.Popen[bytes], where: Path) -> None:
+    """Wait until a command has made something in a directory."""
+
+    def look() -> list[str]:
+        assert process.poll() is None
+        return os.listdir(where)
+
+    eventually(look, f"something comes in {where}")
+
+
 def test_a_signal_while_it_is_unpacked(image: Path) -> None:
     """Standard input is the image, of which a part comes."""
     env = {**os.environ, "TMPDIR": str(image.parent / "tmp")}
@@ -148,9 +158,7 @@ def test_a_signal_while_it_is_unpacked(image: Path) -> None:
         assert process.stdin is not None
         process.stdin.write(archive(entry("f", b"x"))[:512])
         process.stdin.flush()
-        while not os.listdir(where / "tmp"):
-            assert process.poll() is None
-            time.sleep(0.01)
+        begun(process, where / "tmp")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == -signal.SIGTERM
     assert left(image) == []
@@ -173,8 +181,10 @@ def waiting(image: Path) -> subprocess.Popen[str]:
 
 def ended(image: Path, container: str) -> None:
     """Wait until a container's program has ended."""
-    while '"status": "running"' in run("--root", image.parent / "state", "state", container).stdout:
-        time.sleep(0.01)
+    eventually(
+        lambda: '"status": "running"' not in run("--root", image.parent / "state", "state", container).stdout,
+        "the program ends",
+    )
 
 
 def test_what_a_killed_one_has_left_is_removed_by_the_next(image: Path) -> None:
@@ -203,9 +213,7 @@ def test_what_was_killed_while_it_was_unpacked(image: Path) -> None:
     where = image.parent / "tmp"
     command = [PROGRAM, "--root", str(image.parent / "state"), "run", "--image", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(where)}) as process:
-        while not os.listdir(where):
-            assert process.poll() is None
-            time.sleep(0.01)
+        begun(process, where)
         process.kill()
         process.wait()
     assert len(left(image)) == 1

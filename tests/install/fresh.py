@@ -6,6 +6,8 @@ import os
 import shutil
 import time
 
+from waiting import eventually
+
 from ocirun.preload import missing
 
 from . import pythons
@@ -99,22 +101,17 @@ class Blocked:
 
     def wait(self) -> int:
         """The maker, once it has come that far."""
-        end = time.monotonic() + 60
-        while not self.log.exists():
-            assert time.monotonic() < end, "nobody makes it"
-            time.sleep(0.01)
+        eventually(self.log.exists, "somebody makes it")
         # Those that have found it locked, and go, are counted until they are gone.
-        while len(makers := self.fresh.makers("--background")) > 1:
-            time.sleep(0.01)
-        (maker,) = makers
+        eventually(lambda: len(self.fresh.makers("--background")) <= 1, "one maker is left")
+        (maker,) = self.fresh.makers("--background")
         return maker
 
     def release(self) -> None:
         """Let it go on, and end."""
         with open(self.gate, "w", encoding="ascii") as file:
             file.write("\n")
-        while self.fresh.makers():
-            time.sleep(0.01)
+        eventually(lambda: not self.fresh.makers(), "the maker ends")
 
 
 def read(pid: int, name: str) -> bytes:

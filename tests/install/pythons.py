@@ -47,7 +47,14 @@ def run(
     """Run a command; unless `fails`, one that fails is an error that shows its output."""
     try:
         result = subprocess.run(
-            command, env=env, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            command,
+            env=env,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=600,
         )
     except OSError as error:
         if fails:

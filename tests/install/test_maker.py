@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import time
 
 import pytest
+from waiting import eventually
 
 from . import pythons
 from .fresh import LATER, Blocked, Fresh, read
@@ -54,10 +56,9 @@ def test_nobody_waits_for_it(fresh: Fresh, tmp_path: Path) -> None:
     variables = {entry.partition(b"=")[0] for entry in read(maker, "environ").split(b"\0") if entry}
     assert variables == {b"OCIRUN_PRELOAD", b"LC_ALL"}
     # Its own program has written already, but it may not have closed its copy of that one's end of the pipe yet.
-    end = time.monotonic() + 30
-    while len(own := descriptors(maker, fresh)) != 1 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert len(own) == 1 and own[0].startswith("pipe:")  # what it reads the words of its own program from
+    eventually(lambda: len(descriptors(maker, fresh)) == 1, lambda: f"one of {descriptors(maker, fresh)}")
+    (own,) = descriptors(maker, fresh)
+    assert own.startswith("pipe:")  # what it reads the words of its own program from
     blocked.release()
 
 
@@ -92,8 +93,7 @@ def test_of_many_commands_at_once_one_does_it(fresh: Fresh, tmp_path: Path) -> N
     assert [command.wait() for command in commands] == [0] * 12
     blocked.wait()
     assert fresh.says() == "no (not made yet)"  # it is under way, and started by nobody else
-    while len(fresh.makers()) > 2:  # those that have found it locked go
-        time.sleep(0.01)
+    eventually(lambda: len(fresh.makers()) <= 2, "those that have found it locked go")
     blocked.release()
     assert blocked.log.read_text() == "called\n"
 
@@ -109,20 +109,23 @@ def test_locked_by_another_one(fresh: Fresh, tmp_path: Path) -> None:
         os.close(directory)
 
 
+def killed(fresh: Fresh) -> list[int]:
+    """Kill all makers that there are."""
+    found = fresh.makers()
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
+
+
 def test_killed_while_it_is_made(fresh: Fresh, tmp_path: Path) -> None:
     """The next command has it made, without leftovers."""
     left = False
     for turn in range(4):
         fresh.says()
-        while not fresh.names() - fresh.before and not fresh.file.stat().st_size:
-            time.sleep(0.001)
+        eventually(lambda: fresh.names() - fresh.before or fresh.file.stat().st_size, "it is begun", pause=0.001)
         time.sleep(0.02 * turn)
-        while found := fresh.makers():
-            for pid in found:
-                try:
-                    os.kill(pid, 9)
-                except ProcessLookupError:
-                    continue
+        eventually(lambda: not killed(fresh), "all makers end", pause=0)
         left = left or bool(fresh.names() - fresh.before)
         if fresh.file.stat().st_size:  # it was quicker
             fresh.file.write_bytes(b"")

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import pytest
+from waiting import eventually
 
 from . import pythons
 from .test_launcher import Probe, _build
@@ -111,8 +112,7 @@ def test_interrupt(whole: Preloaded, tmp_path: Path, ignored: bool) -> None:
     code = f"import os, time; os.mkdir({str(ready)!r})\ntry: time.sleep(1.5)\nexcept KeyboardInterrupt: word = 'interrupt'\nelse: word = 'slept'"
     before = (lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if ignored else None
     process = subprocess.Popen([whole.program, code], stdout=subprocess.PIPE, preexec_fn=before)  # type: ignore[arg-type]
-    while not ready.exists():
-        time.sleep(0.01)
+    eventually(ready.exists, "it sleeps")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert out == (b"_preload slept" if ignored else b"_preload interrupt")
@@ -298,6 +298,18 @@ def test_the_command(own: Installed, tmp_path: Path) -> None:
     assert note.read_text() == "removed\n"
 
 
+def begun(own: Installed, process: subprocess.Popen[bytes]) -> None:
+    """Wait until it writes the file."""
+
+    def look() -> list[Path]:
+        ended = process.poll() is not None
+        found = list(own.site.glob("ocirun/_preload*.new*"))
+        assert found or not ended
+        return found
+
+    eventually(look, "it writes the file", pause=0.001)
+
+
 @pytest.mark.parametrize("then", ["--force", "--remove"])
 def test_what_a_killed_one_leaves_goes_with_the_next(own: Installed, then: str) -> None:
     if not _build()._library():
@@ -305,12 +317,10 @@ def test_what_a_killed_one_leaves_goes_with_the_next(own: Installed, then: str) 
     before = set(own.site.glob("ocirun/*"))
     for turn in range(8):
         process = subprocess.Popen([own.program, "preload", "--force"], stdout=subprocess.DEVNULL)
-        while not (left := set(own.site.glob("ocirun/_preload*.new*"))) and process.poll() is None:
-            time.sleep(0.001)
+        begun(own, process)
         time.sleep(0.02 * turn)
         process.kill()
         process.wait()
-        assert left
     pythons.run([str(own.program), "preload", then])
     assert set(own.site.glob("ocirun/*")) == before
     assert (own.site / "ocirun" / _build().PRELOAD_NAME).stat().st_size > 4096 or then == "--remove"

@@ -8,9 +8,9 @@ import resource
 import shutil
 import struct
 import subprocess
-import time
 
 import pytest
+from waiting import eventually
 
 from ocirun.preload import missing
 
@@ -60,8 +60,7 @@ def test_any_command_does_it(fresh: Fresh, tmp_path: Path) -> None:
 
 
 def _wait(fresh: Fresh) -> None:
-    while fresh.file.stat().st_size < 4096 or fresh.makers():
-        time.sleep(0.01)
+    eventually(lambda: fresh.file.stat().st_size >= 4096 and not fresh.makers(), "it is made")
 
 
 def test_made_anew_when_a_module_has_changed(fresh: Fresh, tmp_path: Path) -> None:

@@ -9,14 +9,15 @@ import signal
 import subprocess
 import time
 
+import waiting
+from waiting import PATIENCE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 LIMIT = 15.0  # seconds a command may take unless told otherwise
-# Factor on all limits of time, for a machine that is emulated.
-PATIENCE = float(os.environ.get("OCIRUN_TEST_PATIENCE") or 1)
 BARE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 _own: set[int] = set()
@@ -201,13 +202,8 @@ def reap() -> None:
 
 
 def eventually(condition: Callable[[], object], what: str, limit: float = 5.0) -> None:
-    """Wait until the condition holds; fail with `what` when it does not in time."""
-    limit *= PATIENCE
-    end = time.monotonic() + limit
-    while not condition():
-        reap()
-        assert time.monotonic() < end, f"not within {limit} s: {what}"
-        time.sleep(0.003)
+    """Wait until the condition holds, reaping orphans meanwhile; fail with `what` when it does not in time."""
+    waiting.eventually(condition, what, limit, pause=0.003, meanwhile=reap)
 
 
 def end_all(limit: float = 3.0) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
+
+from waiting import eventually
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Screen:
         self("new-session", "-d", "-x", "90", "-y", "20", "env PS1='host> ' /bin/sh")
 
     def __call__(self, *words: str) -> str:
-        return subprocess.run([*self.base, *words], check=True, capture_output=True, text=True).stdout
+        return subprocess.run([*self.base, *words], check=True, capture_output=True, text=True, timeout=60).stdout
 
     def type(self, text: str) -> None:
         self("send-keys", "-l", text)
@@ -33,11 +34,11 @@ class Screen:
         self("send-keys", name)
 
     def expect(self, text: str, limit: float = 20) -> str:
-        end = time.monotonic() + limit
-        while text not in (shown := self("capture-pane", "-p")):
-            assert time.monotonic() < end, f"{text!r} is not on the screen:\n{shown}"
-            time.sleep(0.05)
-        return shown
+        def look() -> str:
+            shown = self("capture-pane", "-p")
+            return shown if text in shown else ""
+
+        return eventually(look, lambda: f"{text!r} is on the screen:\n{self('capture-pane', '-p')}", limit, pause=0.05)
 
 
 def settings(screen: Screen, path: str) -> str:

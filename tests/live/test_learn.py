@@ -318,9 +318,10 @@ def test_an_event_loop_goes_on(live: Case) -> None:
     async def both() -> int:
         turns = 0
         task = asyncio.create_task(aio.run(bundle.path, config=bundle.config, root=live.root, learn=True, timeout=1.0))
-        while not task.done():
-            turns += 1
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(60):
+            while not task.done():
+                turns += 1
+                await asyncio.sleep(0.001)
         assert task.result().timed_out
         return turns
 

@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+from waiting import eventually
 
 from .screen import settings
 
@@ -113,10 +114,7 @@ def test_on_a_screen(live: Case, busy: Bundle, screen: Screen) -> None:
 
 
 def eventually_without(screen: Screen, text: str) -> None:
-    end = time.monotonic() + 8
-    while text in screen("capture-pane", "-p"):
-        assert time.monotonic() < end, f"{text} is still on the screen"
-        time.sleep(0.05)
+    eventually(lambda: text not in screen("capture-pane", "-p"), f"{text} is gone from the screen", pause=0.05)
 
 
 @pytest.mark.parametrize("end", ["C-c", "TERM"])

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from waiting import eventually
+
 from . import arch, guest
 from .link import Agent, Control, MachineEnded
 
@@ -120,23 +122,25 @@ class Machine:
         raise MachineEnded("QEMU does not start")
 
     def _wait_for(self, left: str, command: Any, limit: float) -> None:
-        deadline = time.monotonic() + limit
-        while command("query-status")["status"] == left:
-            if time.monotonic() > deadline:
-                raise MachineEnded(f"the machine stays {left}")
-            time.sleep(0.01)
+        try:
+            eventually(lambda: command("query-status")["status"] != left, f"the machine is no longer {left}", limit)
+        except AssertionError as error:
+            raise MachineEnded(str(error)) from None
 
     def save(self) -> None:
         """Write the machine's memory into the image's ``state``, and end it."""
         self.control.command("stop")
         self.control.command("migrate", uri=f"exec:cat > {self._image}/state")
-        while (status := self.control.command("query-migrate").get("status")) != "completed":
-            if status == "failed":
-                raise RuntimeError("QEMU cannot write the snapshot")
-            time.sleep(0.05)
+        eventually(self._is_written, "the snapshot is written", 600, pause=0.05)
         self.control.command("quit")
         if self._process is not None:
             self._process.wait(60)
+
+    def _is_written(self) -> bool:
+        status = self.control.command("query-migrate").get("status")
+        if status == "failed":
+            raise RuntimeError("QEMU cannot write the snapshot")
+        return bool(status == "completed")
 
     def console(self) -> str:
         """The last lines of the console and of QEMU's own messages."""

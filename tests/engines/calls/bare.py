@@ -7,11 +7,13 @@ import os
 import subprocess
 import time
 
+from waiting import eventually
+
 from ..machine import LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from ..machine import Machine, Result
@@ -153,11 +155,3 @@ def unpack(archive: str, where: str) -> str:
     os.makedirs(where)
     subprocess.run(["tar", "-C", where, "-xf", archive], check=True)
     return where
-
-
-def eventually(condition: Callable[[], object], what: str, limit: float = 30) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f"not within {limit} s: {what}"
-        time.sleep(0.02)

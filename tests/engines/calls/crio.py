@@ -8,7 +8,7 @@ import select
 import subprocess
 import time
 
-from .bare import eventually
+from waiting import eventually
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

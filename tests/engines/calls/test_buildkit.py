@@ -13,8 +13,9 @@ import termios
 import time
 
 import pytest
+from waiting import eventually
 
-from .bare import Bare, eventually
+from .bare import Bare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ import os
 import re
 
 import pytest
+from waiting import eventually
 
 from ..terminal import Terminal
-from .bare import SLEEP, eventually
+from .bare import SLEEP
 from .crio import FailedError, outputs
 
 TYPE_CHECKING = False

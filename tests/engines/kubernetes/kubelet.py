@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
+
+from waiting import eventually
 
 from .images import BUSY
 from .node import SOCKET
@@ -143,10 +144,7 @@ class Kubelet:
 
     def until(self, condition: Callable[[], object], what: str, limit: float = 90) -> None:
         """Wait until a condition holds; fails with `what` and the end of the kubelet's log."""
-        end = time.monotonic() + limit * float(os.environ.get("OCIRUN_TEST_PATIENCE", "1"))
-        while not condition():
-            assert time.monotonic() < end, f"not within {limit} s: {what}\n{self._log()}"
-            time.sleep(0.1)
+        eventually(condition, lambda: f"{what}\n{self._log()}", limit, pause=0.1)
 
     def _log(self) -> str:
         with open(f"{self.node.machine.store}/kubelet.log", encoding="utf-8", errors="replace") as file:
