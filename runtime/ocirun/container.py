@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .runs.overrides import Limits
     from .runs.process import Process
     from .runs.terms import ExecParameters, Output
-    from .runs.written import Written
+    from .runs.written import Held
     from .state.record import Record
 
 
@@ -46,7 +46,7 @@ class Container(ContainerFiles):
 
     __slots__ = ("_started",)
 
-    def __init__(self, container_id: str, root: str, record: Record, written: Written | None = None) -> None:
+    def __init__(self, container_id: str, root: str, record: Record, written: Held | None = None) -> None:
         super().__init__(container_id, root, record, written)
         self._started: list[Process] = []
 
@@ -120,13 +120,18 @@ class Container(ContainerFiles):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Delete it with its processes, unless that was done; one that has come under its id since stays."""
+        """Delete it with its processes, unless that was done; one that has come under its id since stays.
+
+        What a root that is thrown away has is gone then.
+        """
         try:
             there = StoredContainer.load(self.id, root=self.root)
             if there.record.created == self._record.created:
                 self.delete(force=True)
         except ContainerNotFoundError:
             return
+        finally:
+            self._let_go()
 
     def start(self) -> None:
         """Run the program of a created container, and its startContainer and poststart hooks.
@@ -395,9 +400,11 @@ class Container(ContainerFiles):
                 )
             self._keep_usage(directory)
             with self.cgroup as cgroup:
-                return destroy.delete_container(self.root, self._record, cgroup, directory, reap=self._reap)
+                warnings = destroy.delete_container(self.root, self._record, cgroup, directory, reap=self._reap)
         finally:
             os.close(directory)
+        self._let_go()
+        return warnings
 
     def _reap(self) -> None:
         """Wait for the processes of `popen`, which are killed; their codes stay known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -175,10 +176,9 @@ def test_of_prepared_runs(rootfs: str, root: str, tmp_path: Path) -> None:
 
 
 def test_of_a_container(rootfs: str, root: str, tmp_path: Path) -> None:
-    config = owned(rootfs, "/bin/sleep", "60")
     before = len(os.listdir("/proc/self/fd"))
-    container = ocirun.Container.create("kept", config=config, root=root)
-    try:
+    config = owned(rootfs, "/bin/sleep", "60")
+    with ocirun.Container.create("kept", config=config, root=root) as container:
         container.start()
         container.put("/made", b"by put")
         assert container.run(list(shell("rm /letter"))).ok
@@ -190,14 +190,37 @@ def test_of_a_container(rootfs: str, root: str, tmp_path: Path) -> None:
         other = ocirun.Container.load("kept", root=root)
         with pytest.raises(ocirun.UsageError):
             other.changes()
-    finally:
-        container.delete(force=True)
-    assert container.keep(str(tmp_path / "kept")) == []
-    assert (tmp_path / "kept" / "made").read_bytes() == b"by put"
-    container.commit()
-    assert (Path(rootfs) / "made").read_bytes() == b"by put" and not (Path(rootfs) / "letter").exists()
-    del container
+        container.kill(signal.SIGKILL)
+        container.wait()
+        assert container.keep(str(tmp_path / "kept")) == []
+        assert (tmp_path / "kept" / "made").read_bytes() == b"by put"
+        container.commit()
+        assert (Path(rootfs) / "made").read_bytes() == b"by put" and not (Path(rootfs) / "letter").exists()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_layer_goes_with_the_container(rootfs: str, root: str, tmp_path: Path) -> None:
+    """A handle that is kept holds neither a descriptor nor the memory."""
+    config = owned(rootfs, "/bin/true")
+    before = len(os.listdir("/proc/self/fd"))
+    deleted = ocirun.Container.create("kept", config=config, root=root)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    deleted.delete(force=True)
+    assert len(os.listdir("/proc/self/fd")) == before
+    with ocirun.Container.create("kept", config=config, root=root) as left:
+        # Somebody else deletes it.
+        ocirun.Container.load("kept", root=root).delete(force=True)
+        assert left.changes().added == []
+    assert len(os.listdir("/proc/self/fd")) == before
+    for handle in (deleted, left):
+        for use in (handle.changes, handle.commit, lambda handle=handle: handle.keep(str(tmp_path / "kept"))):
+            with pytest.raises(ocirun.UsageError, match="gone with it"):
+                use()
+    assert not (tmp_path / "kept").exists()
+    given_up = ocirun.Container.create("kept", config=config, root=root)
+    del given_up
+    assert len(os.listdir("/proc/self/fd")) == before
+    ocirun.Container.load("kept", root=root).delete(force=True)
 
 
 # All is imported before it becomes somebody else, who may not be able to read the files.

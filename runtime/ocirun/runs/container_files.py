@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..files.changes import Changes
     from ..state.record import Record
-    from .written import Written
+    from .written import Held
 
 
 @methods_raise_ocirun_errors
@@ -20,16 +20,16 @@ class ContainerFiles(StoredContainer):
 
     __slots__ = ("_written",)
 
-    def __init__(self, container_id: str, root: str, record: Record, written: Written | None = None) -> None:
+    def __init__(self, container_id: str, root: str, record: Record, written: Held | None = None) -> None:
         super().__init__(container_id, root, record)
         # Of a root that is thrown away; only who has created the container has it.
         self._written = written
 
     def changes(self) -> Changes:
-        """Return what it has changed in a root that is thrown away, of a container that is paused, stopped or deleted.
+        """Return what it has changed in a root that is thrown away, of a container that is created, paused or stopped.
 
-        Only the handle that `create` has returned can tell, as long as it is there.  Raises UsageError, StateError,
-        HostError.
+        Only the handle that `create` has returned can tell, until it deletes the container.
+        Raises UsageError, StateError, HostError.
         """
         return self._still_written().changes()
 
@@ -47,7 +47,7 @@ class ContainerFiles(StoredContainer):
         """
         return self._still_written().commit()
 
-    def _still_written(self) -> Written:
+    def _still_written(self) -> Held:
         """Return what it has written, while nobody writes."""
         if self._written is None:
             raise UsageError("this handle has no root that is thrown away: create the container here, with `disk`")
@@ -58,6 +58,10 @@ class ContainerFiles(StoredContainer):
         if status not in (records.PAUSED, records.STOPPED, records.CREATED):
             raise StateError("container is running, and changes what would be read", status=status, remedy="pause it")
         return self._written
+
+    def _let_go(self) -> None:
+        if self._written is not None:
+            self._written.close()
 
     def put(self, path: str, content: bytes, *, mode: int = 0o644, user: tuple[int, int] | None = None) -> None:
         """Put a file into a created, running or paused container, in place of what has its name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from errno import ELOOP, ENOTDIR
 
 from .._base import jsonio, parameters
@@ -140,10 +141,30 @@ class Written:
 
 
 class Held(Written):
-    """The same of a container that goes on: the descriptor is its own, and ends with it."""
+    """The same of a container that goes on: the descriptor is its own, and ends with the container or the handle.
+
+    With the last descriptor the memory of the layer goes.
+    """
+
+    def __init__(self, fd: int, config: bytes, rootfs: str) -> None:
+        super().__init__(fd, config, rootfs)
+        self._lock = allocate_lock()
+
+    def close(self) -> None:
+        """Let go of the layer; any number of times."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _layer(self, held: list[int]) -> Upper:
+        with self._lock:
+            if self._fd < 0:
+                raise UsageError("what the container has written is gone with it", remedy="ask before it is deleted")
+            return super()._layer(held)
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        self.close()
 
 
 def check(data: Any, keep: object, *, commit: bool) -> None:
