@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 AGO = missing.AGAIN + 60
 LATER = "not made again within 10 minutes"
+# Seconds: it is made while nobody else wants the processor.
+IDLE = 600.0
 
 
 class Fresh:
@@ -101,9 +103,9 @@ class Blocked:
 
     def wait(self) -> int:
         """The maker, once it has come that far."""
-        eventually(self.log.exists, "somebody makes it")
+        eventually(self.log.exists, "somebody makes it", IDLE)
         # Those that have found it locked, and go, are counted until they are gone.
-        eventually(lambda: len(self.fresh.makers("--background")) <= 1, "one maker is left")
+        eventually(lambda: len(self.fresh.makers("--background")) <= 1, "one maker is left", IDLE)
         (maker,) = self.fresh.makers("--background")
         return maker
 
@@ -111,7 +113,7 @@ class Blocked:
         """Let it go on, and end."""
         with open(self.gate, "w", encoding="ascii") as file:
             file.write("\n")
-        eventually(lambda: not self.fresh.makers(), "the maker ends")
+        eventually(lambda: not self.fresh.makers(), "the maker ends", IDLE)
 
 
 def read(pid: int, name: str) -> bytes:

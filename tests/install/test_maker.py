@@ -14,7 +14,7 @@ import pytest
 from waiting import eventually
 
 from . import pythons
-from .fresh import LATER, Blocked, Fresh, read
+from .fresh import IDLE, LATER, Blocked, Fresh, read
 from .test_launcher import _build
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ def test_nobody_waits_for_it(fresh: Fresh, tmp_path: Path) -> None:
     variables = {entry.partition(b"=")[0] for entry in read(maker, "environ").split(b"\0") if entry}
     assert variables == {b"OCIRUN_PRELOAD", b"LC_ALL"}
     # Its own program has written already, but it may not have closed its copy of that one's end of the pipe yet.
-    eventually(lambda: len(descriptors(maker, fresh)) == 1, lambda: f"one of {descriptors(maker, fresh)}")
+    eventually(lambda: len(descriptors(maker, fresh)) == 1, lambda: f"one of {descriptors(maker, fresh)}", IDLE)
     (own,) = descriptors(maker, fresh)
     assert own.startswith("pipe:")  # what it reads the words of its own program from
     blocked.release()
@@ -93,7 +93,7 @@ def test_of_many_commands_at_once_one_does_it(fresh: Fresh, tmp_path: Path) -> N
     assert [command.wait() for command in commands] == [0] * 12
     blocked.wait()
     assert fresh.says() == "no (not made yet)"  # it is under way, and started by nobody else
-    eventually(lambda: len(fresh.makers()) <= 2, "those that have found it locked go")
+    eventually(lambda: len(fresh.makers()) <= 2, "those that have found it locked go", IDLE)
     blocked.release()
     assert blocked.log.read_text() == "called\n"
 
@@ -123,9 +123,9 @@ def test_killed_while_it_is_made(fresh: Fresh, tmp_path: Path) -> None:
     left = False
     for turn in range(4):
         fresh.says()
-        eventually(lambda: fresh.names() - fresh.before or fresh.file.stat().st_size, "it is begun", pause=0.001)
+        eventually(lambda: fresh.names() - fresh.before or fresh.file.stat().st_size, "it is begun", IDLE, pause=0.001)
         time.sleep(0.02 * turn)
-        eventually(lambda: not killed(fresh), "all makers end", pause=0)
+        eventually(lambda: not killed(fresh), "all makers end", IDLE, pause=0)
         left = left or bool(fresh.names() - fresh.before)
         if fresh.file.stat().st_size:  # it was quicker
             fresh.file.write_bytes(b"")

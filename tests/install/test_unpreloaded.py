@@ -15,7 +15,7 @@ from waiting import eventually
 from ocirun.preload import missing
 
 from . import pythons
-from .fresh import LATER, Fresh
+from .fresh import IDLE, LATER, Fresh
 from .test_launcher import _build
 from .test_preload import TABLE
 
@@ -60,7 +60,7 @@ def test_any_command_does_it(fresh: Fresh, tmp_path: Path) -> None:
 
 
 def _wait(fresh: Fresh) -> None:
-    eventually(lambda: fresh.file.stat().st_size >= 4096 and not fresh.makers(), "it is made")
+    eventually(lambda: fresh.file.stat().st_size >= 4096 and not fresh.makers(), "it is made", IDLE)
 
 
 def test_made_anew_when_a_module_has_changed(fresh: Fresh, tmp_path: Path) -> None:

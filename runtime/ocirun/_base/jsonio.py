@@ -9,10 +9,15 @@ mark and text after the document are errors, as the OCI spec asks for JSON.
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+#: Bytes.  The largest configs of engines are below 1 MiB; execve alone cannot take more than 6 MiB of args and env.
+SIZE_LIMIT = 16 << 20
 
 
 class JsonError(ValueError):
@@ -85,6 +90,16 @@ def _scanner() -> Callable[[str, int], tuple[Any, int]]:
 def _position(text: str, offset: int) -> tuple[int, int]:
     line = text.count("\n", 0, offset) + 1
     return line, offset - (text.rfind("\n", 0, offset) + 1) + 1
+
+
+def contents(fd: int) -> bytes:
+    """Return all that can be read of a descriptor, whatever its kind; of more than SIZE_LIMIT bytes, one more."""
+    parts: list[bytes] = []
+    left = SIZE_LIMIT + 1
+    while left > 0 and (part := os.read(fd, min(left, 1 << 18))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def loads(raw: bytes) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from .._base.jsonio import JsonError, loads
+from .._base.jsonio import SIZE_LIMIT, JsonError, loads
 from ..config import load
 from ..config.check import check, part_is_sound
 from ..config.report import LIMIT, describe
@@ -46,8 +46,8 @@ def audit(
     config_only  look at nothing of this host, so that the answer is the same on every one and for every user
     """
     findings: list[Finding] = []
-    if len(raw) > load.SIZE_LIMIT:
-        text = f"has {len(raw)} bytes, the limit is {load.SIZE_LIMIT} (16 MiB)"
+    if len(raw) > SIZE_LIMIT:
+        text = f"has {len(raw)} bytes, the limit is {SIZE_LIMIT} (16 MiB)"
         return Audit(path, [Finding(ERROR, CONFIG, "", text)])
     try:
         data: Any = loads(raw)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from .._base import jsonio
 from ..config import load
 from ..errors import HostError
 
@@ -15,15 +14,7 @@ def file(path: str, *, bundle: str) -> bytes:
 
 def standard_input() -> bytes:
     """Return what is on standard input, one byte more than the limit at most.  Raises HostError."""
-    parts: list[bytes] = []
-    size = 0
     try:
-        while size <= load.SIZE_LIMIT:
-            part = os.read(0, 1 << 18)
-            if not part:
-                break
-            parts.append(part)
-            size += len(part)
+        return jsonio.contents(0)
     except OSError as error:
         raise HostError.from_os("read standard input", error, call="read") from None
-    return b"".join(parts)

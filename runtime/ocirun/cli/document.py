@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ocirun._base import jsonio
 from ocirun.errors import HostError, UsageError
-
-# More than any engine sends.
-_MAX = 16 << 20
 
 
 def read_document(path: str, name: str) -> bytes:
@@ -21,10 +19,7 @@ def read_document(path: str, name: str) -> bytes:
         if path != "-":
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
         try:
-            parts, left = [], _MAX
-            while left > 0 and (part := os.read(fd, min(left, 1 << 18))):
-                parts.append(part)
-                left -= len(part)
+            raw = jsonio.contents(fd)
         finally:
             if fd:
                 os.close(fd)
@@ -32,6 +27,6 @@ def read_document(path: str, name: str) -> bytes:
         raise UsageError(f"{name}: the path holds a NUL character") from None
     except OSError as error:
         raise HostError.from_os(f"read {path}", error, call="read") from None
-    if left <= 0:
-        raise UsageError(f"{name}: {path} has more than {_MAX >> 20} MiB")
-    return b"".join(parts)
+    if len(raw) > jsonio.SIZE_LIMIT:
+        raise UsageError(f"{name}: {path} has more than {jsonio.SIZE_LIMIT >> 20} MiB")
+    return raw

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from .._base import procfile
+from .._base import jsonio, procfile
 from ..cgroup.paths import UNIFIED
-from ..config import check, load
+from ..config import check
 from ..errors import ConfigError, HostError, Problem, Spelling, StateError, UnsupportedError, UsageError, option
 from ..execute import spawn
 from ..execute.exec_session import ExecSession
@@ -277,8 +277,6 @@ def base_process(directory: int, record: Record) -> dict[str, Any]:
 
 def process_file(path: str) -> dict[str, Any]:
     """Return ``--process FILE``.  Raises HostError, ConfigError."""
-    from .._base import jsonio
-
     raw = _read(path)
     try:
         value = jsonio.loads(raw)
@@ -291,19 +289,16 @@ def process_file(path: str) -> dict[str, Any]:
 
 def _read(path: str) -> bytes:
     """Return all of a file, of a pipe too: shells give one for ``--process <(command)``."""
-    parts: list[bytes] = []
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
         try:
-            while sum(map(len, parts)) <= load.SIZE_LIMIT and (part := os.read(fd, 1 << 18)):
-                parts.append(part)
+            raw = jsonio.contents(fd)
         finally:
             os.close(fd)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             raise HostError.from_os(f"process file {path}", error, call="read") from None
         raise UsageError(f"process file {path!a}: the path holds a NUL character") from None
-    raw = b"".join(parts)
-    if len(raw) > load.SIZE_LIMIT:
-        raise ConfigError([Problem("", f"is larger than the limit of {load.SIZE_LIMIT} bytes")], path=path)
+    if len(raw) > jsonio.SIZE_LIMIT:
+        raise ConfigError([Problem("", f"is larger than the limit of {jsonio.SIZE_LIMIT} bytes")], path=path)
     return raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .._base import procfile
-from .._base.jsonio import JsonError, dumps, loads
+from .._base.jsonio import SIZE_LIMIT, JsonError, contents, dumps, loads
 from ..errors import ConfigError, HostError, Problem, option
 from .check import checked, checked_parts
 from .report import describe
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._types import Spec
-
-#: Bytes.  The largest configs of engines are below 1 MiB; execve alone cannot take more than 6 MiB of args and env.
-SIZE_LIMIT = 16 << 20
 
 _ENOENT, _EACCES, _ENOTDIR = 2, 13, 20
 _OF_IMAGE = "`ocirun bundle IMAGE DIR` makes a bundle of an image, see docs/bundles.md"
@@ -165,26 +162,16 @@ def read(path: str, *, bundle: str = "") -> bytes:
             raise _refused(path, f"is {_KINDS.get(kind, 'of an unknown kind')}, not a regular file")
         if status.st_size > SIZE_LIMIT:
             raise _refused(path, _too_large(status.st_size))
-        return _all(held[0], path)
+        # It may have grown since its size was asked for.
+        raw = contents(held[0])
+        if len(raw) > SIZE_LIMIT:
+            raise _refused(path, _too_large(len(raw)))
+        return raw
     except OSError as error:
         raise HostError.from_os(f"read {path}", error, call="read") from None
     finally:
         for fd in held:
             os.close(fd)
-
-
-def _all(fd: int, path: str) -> bytes:
-    """Read to the end of the file, which may have grown since its size was asked for."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        part = os.read(fd, 1 << 18)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        size += len(part)
-        if size > SIZE_LIMIT:
-            raise _refused(path, _too_large(size))
 
 
 def _too_large(size: int) -> str:
