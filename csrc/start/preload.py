@@ -57,6 +57,9 @@ def prepare(target: str, pack: str, trees: list[str]) -> list[str]:
             continue  # not there for this interpreter, or not needed here
     if COMMANDS in importer.modules:
         practise(f"{target}.practice")
+        from ocirun._base import installation
+
+        installation.note()
     importer.close(pack)
     files = {pack, *importer.files(), *sources(importer)}
     gc.collect()

@@ -46,8 +46,6 @@ OTHER = "open(sys.path[0] + '/ocirun/{0}', 'w').write({1!r})"
 def ended(script: str, meanwhile: str, where: Path) -> subprocess.CompletedProcess[str]:
     """A process in which files of the package change after it has begun."""
     shutil.copytree(PACKAGE, where / "ocirun", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for path in (where / "ocirun").rglob("*"):  # else they are as new as the process
-        os.utime(path)
     return subprocess.run(
         [sys.executable, "-I", "-B", "-c", script],
         env={"HERE": str(where), "MEANWHILE": meanwhile},
@@ -96,11 +94,51 @@ def _asked(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> Callable[
     return installation.is_replaced
 
 
-@pytest.mark.parametrize("name", ["open", "stat"])
 @pytest.mark.parametrize("number", [1, 12, 13, 24])
-def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    """Without descriptors, memory or /proc nothing is known of the files."""
-    assert _asked(monkeypatch, name, number)() is False
+def test_no_answer_is_none(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Without memory, or where the way to the files is closed, nothing is known of them."""
+    assert _asked(monkeypatch, "stat", number)() is False
+
+
+INTERNAL = """
+import os, sys
+sys.path.insert(0, os.environ["HERE"])
+exec(os.environ["MEANWHILE"])
+from ocirun.cli.main import main
+sys.modules["ocirun.cli.main"].Call = None
+sys.exit(main(["--root", os.environ["HERE"] + "/none", "state", "web"]))
+"""
+
+
+def test_what_was_installed_by_the_same_process(tmp_path: Path) -> None:
+    """Files that are newer than the process, which execve(2) has not begun anew, but not than what it has imported."""
+    touched = "[os.utime(os.path.join(top, name)) for top, _, names in os.walk(sys.path[0]) for name in names]"
+    result = ended(INTERNAL, touched, tmp_path)
+    assert "internal error" in result.stderr
+    assert SAID not in result.stderr
+
+
+def test_what_was_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a preloaded interpreter goes by: the files of its modules, whenever they were changed but in mode or owner."""
+    from ocirun._base import installation
+
+    file = tmp_path / "module.py"
+    file.write_text("x = 1\n")
+    monkeypatch.setattr(installation, "_noted", {})
+    monkeypatch.setattr(installation, "_files", lambda: iter([str(file)]))
+    monkeypatch.setattr(installation, "_BEGUN", 0.0)
+    assert installation.is_replaced()
+    installation.note()
+    file.chmod(0o600)
+    assert not installation.is_replaced()
+    other = tmp_path / "other"
+    shutil.copy2(file, other)
+    os.replace(other, file)
+    assert installation.is_replaced()
+    installation.note()
+    assert not installation.is_replaced()
+    file.unlink()
+    assert installation.is_replaced()
 
 
 def test_a_missing_module_of_others() -> None:

@@ -1,4 +1,4 @@
-"""Whether the files of ocirun are still those that this process began with.
+"""Whether the files of ocirun are still those that were imported.
 
 pip replaces a package file by file, under the commands that run. It is asked only when something has failed, and
 imports nothing then: a module that is not there yet may be gone.
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 _NAME = "ocirun"
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
+# Seconds of the real-time clock: all modules but the first few are imported later. Not the start of the process, which
+# execve(2) keeps: what has become ocirun may have installed it.
+_BEGUN = time.time()
+# File -> what is seen of it.
+_noted: dict[str, tuple[int, int, int]] = {}
 
 
 def is_missing(error: BaseException) -> bool:
@@ -25,18 +30,30 @@ def is_missing(error: BaseException) -> bool:
     return isinstance(error, ModuleNotFoundError) and f"{error.name}.".startswith(f"{_NAME}.")
 
 
-def is_replaced() -> bool:
-    """Decide if a file of a module that was imported is gone, or has another inode or content since this process began.
+def note() -> None:
+    """Note the files of the modules in memory as they are: a preloaded interpreter has these whenever it starts."""
+    for file in _files():
+        _noted[file] = _seen(file)
 
-    False where /proc does not tell.
+
+def is_replaced() -> bool:
+    """Decide if a file of a module that was imported is gone, or has another inode or content since.
+
+    False where the system does not tell.
     """
     try:
-        began = _began()
-        return any(os.stat(file).st_ctime > began for file in _files())
+        if _noted:
+            return any(_seen(file) != before for file, before in _noted.items())
+        return any(os.stat(file).st_ctime > _BEGUN for file in _files())
     except FileNotFoundError:
         return True
-    except (OSError, ValueError, IndexError):
+    except OSError:
         return False
+
+
+def _seen(file: str) -> tuple[int, int, int]:
+    now = os.stat(file)
+    return now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def _files() -> Iterator[str]:
@@ -44,14 +61,3 @@ def _files() -> Iterator[str]:
         file = getattr(module, "__file__", None)
         if file and f"{name}.".startswith(f"{_NAME}."):
             yield file
-
-
-def _began() -> float:
-    """Return when this process began, in seconds of the real-time clock; up to a tick early."""
-    fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fields = os.read(fd, 4096).rpartition(b")")[2].split()
-    finally:
-        os.close(fd)
-    ticks = int(fields[19])  # starttime, of proc_pid_stat(5), in the time namespace of the reader
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
