@@ -149,12 +149,16 @@ def _plan_exec(place: str) -> None:
     container = Container.load("running", root=f"{place}/root")
     process = {**container.base_process(), "args": ["/bin/sh"]}
     directory = store.open_container(container.root, container.id)
-    signals = run.forwarder()
     try:
         with container.cgroup as cgroup:
-            _encode(joining.session(container.record, cgroup, directory, process, ExecOptions()))
+            session = joining.session(container.record, cgroup, directory, process, ExecOptions())
+            front = run.Foreground(session)
+            try:
+                front.take_signals()
+            finally:
+                _encode(session)
+                front.close()
     finally:
-        signals.close()
         os.close(directory)
 
 

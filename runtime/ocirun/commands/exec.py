@@ -8,7 +8,6 @@ from .._base import jsonio, procfile
 from ..cgroup.paths import UNIFIED
 from ..config import check
 from ..errors import ConfigError, HostError, Problem, Spelling, StateError, UnsupportedError, UsageError, option
-from ..execute import spawn
 from ..execute.exec_session import ExecSession
 from ..execute.stall import Stall, paused
 from ..plan.build import without_parent
@@ -236,36 +235,24 @@ def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
 
 
 def _carry_out(session: ExecSession, options: ExecOptions) -> int:
-    signals = None
-    console = None
+    front = foreground.Foreground(session)
     try:
         if not options.detach and options.foreground:
-            signals = foreground.forwarder()
-        session.idle = Stall(session.plan, session.cgroup, signals, ignore_paused=options.ignore_paused)
-        if signals is None or "master" not in session.plan.slots:
+            front.take_signals()
+        session.idle = Stall(session.plan, session.cgroup, front.signals, ignore_paused=options.ignore_paused)
+        if front.signals is None or "master" not in session.plan.slots:
             # Nothing of ours comes between: the word for the start is given with the answer at `ready`.
             session.side.native.go = 1
         session.create()
         try:
-            if session.console >= 0 and signals is not None:
-                from ..execute.streams import terminal
-
-                console = terminal.Relay(session.console)
+            front.take_terminal()
             session.start()
         except BaseException:
             session.take_back()
             raise
-        if options.detach:
-            return 0
-        if signals is None:
-            return spawn.exit_code(session.helper.pidfd)
-        return foreground.wait(session, signals, console)
+        return 0 if options.detach else front.wait()
     finally:
-        if console is not None:
-            console.close()
-        session.close()
-        if signals is not None:
-            signals.close()
+        front.close()
 
 
 def base_process(directory: int, record: Record) -> dict[str, Any]:

@@ -100,17 +100,12 @@ def restore_container(container_id: str, root: str, options: RestoreOptions) -> 
 
 def _wait(session: Session, record: Record, root: str, options: RestoreOptions) -> int:
     """Wait in the foreground until the container ends, which is then deleted; return its exit code."""
-    signals = foreground.forwarder()
-    console = None
+    front = foreground.Foreground(session)
     try:
-        if session.console >= 0:
-            from ..execute.streams import terminal
-
-            console = terminal.Relay(session.console)
-        code = foreground.wait(session, signals, console)
+        front.take_signals()
+        front.take_terminal()
+        code = front.wait()
     finally:
-        if console is not None:
-            console.close()
-        signals.close()
+        front.close()
     foreground.leave(root, record.container_id, options.warn)
     return code

@@ -42,48 +42,84 @@ def run_container(
     if options.learn and detach:
         raise UsageError("learn: cannot be detached: somebody must be there for what the program asks")
     options.foreground = not detach
-    signals = None
     if not detach and not no_subreaper:
         from .._native import lib
 
         lib.ocirun_set_subreaper(1)
     # Until there is a container, signals act on this process: ^C ends a creation that waits for a hook.
     record, session = creation.create(container_id, root, options, keeps_session=True)
-    console: Relay | None = None
+    front = Foreground(session)
     try:
         try:
             if not detach:
-                signals = forwarder()
-            if session.console >= 0 and signals is not None:
-                # Before the program can ask for the size of its terminal.
-                from ..execute.streams import terminal
-
-                console = terminal.Relay(session.console)
+                front.take_signals()
+            front.take_terminal()
             session.start()
             poststart(session, record)
         except BaseException:
             session.close()
             delete(root, container_id)
             raise
-        if signals is None:
+        if detach:
             if session.notify is not None:
                 from ..execute.streams import notify
 
                 notify.wait_ready(session.notify, session.helper.pidfd, os.environ["NOTIFY_SOCKET"], record.pid)
             return 0
-        code = wait(session, signals, console)
-        if console is not None:
-            console.close()
+        code = front.wait()
+        front.leave_terminal()
         _leave(session, root, container_id, options, keep=keep)
         if session.learning is not None and options.learned is not None:
             options.learned(session.learning.learned())
         return code
     finally:
-        if console is not None:
-            console.close()
-        session.close()
-        if signals is not None:
-            signals.close()
+        front.close()
+
+
+class Foreground:
+    """What this process lends a program that runs in front: its signals and its terminal.
+
+    signals   those taken, or None
+    """
+
+    __slots__ = ("_console", "_session", "signals")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._console: Relay | None = None
+        self.signals: Forwarder | None = None
+
+    def take_signals(self) -> None:
+        """Take over the signals of this process, to pass them on."""
+        from ..execute.streams.forwarder import Forwarder
+
+        self.signals = Forwarder(_KEPT)
+
+    def take_terminal(self) -> None:
+        """Take over the terminal of a program in front that has one; before that can ask for its size."""
+        if self._session.console < 0 or self.signals is None:
+            return
+        from ..execute.streams import terminal
+
+        self._console = terminal.Relay(self._session.console)
+
+    def wait(self) -> int:
+        """Wait until the program ends: its exit code, or 128 plus the signal; detached, pass nothing on meanwhile."""
+        if self.signals is None:
+            return spawn.exit_code(self._session.helper.pidfd)
+        return _wait(self._session, self.signals, self._console)
+
+    def leave_terminal(self) -> None:
+        """Give the terminal back as it was."""
+        if self._console is not None:
+            self._console.close()
+
+    def close(self) -> None:
+        """Give back all, and close the session."""
+        self.leave_terminal()
+        self._session.close()
+        if self.signals is not None:
+            self.signals.close()
 
 
 def _leave(session: Session, root: str, container_id: str, options: CreateOptions, *, keep: bool) -> None:
@@ -108,13 +144,6 @@ def leave(root: str, container_id: str, warn: Callable[[str], None]) -> None:
             warn(warning)
     except (OSError, OcirunError) as error:
         warn(f"the container {container_id} is not deleted: {error}")
-
-
-def forwarder() -> Forwarder:
-    """Take over the signals of this process, to pass them on."""
-    from ..execute.streams.forwarder import Forwarder
-
-    return Forwarder(_KEPT)
 
 
 def delete(root: str, container_id: str) -> list[str]:
@@ -183,8 +212,7 @@ def poststart(session: Session, record: Record) -> None:
         session.run_hook(index)
 
 
-def wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
-    """Wait until the program ends: its exit code, or 128 plus the signal."""
+def _wait(session: Session, signals: Forwarder, console: Relay | None) -> int:
     import select
 
     pidfd = session.helper.pidfd
