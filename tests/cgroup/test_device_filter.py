@@ -66,7 +66,7 @@ def meant(rules: list[dict[str, Any]], kind: str, access: str, major: int, minor
 
 
 def text(rules: list[dict[str, Any]]) -> str:
-    made, _ = translate.v2({"devices": rules}, available=without())
+    made, _ = translate.translate("v2", {"devices": rules}, available=without())
     (setting,) = made
     assert setting.file == translation.DEVICE_FILTER
     return setting.value

@@ -34,7 +34,7 @@ DENY_ALL = {"allow": False, "access": "rwm"}
 
 
 def settings(rules: list[dict[str, Any]]) -> list[translation.Setting]:
-    return translate.v1({"devices": rules}, available=lambda controller, file: True)[0]
+    return translate.translate("v1", {"devices": rules}, available=lambda controller, file: True)[0]
 
 
 def writes(rules: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -72,7 +72,7 @@ def test_without_rules_only_the_defaults_are_allowed() -> None:
 def test_without_resources_the_rules_are_made_all_the_same() -> None:
     every: tuple[dict[str, Any] | None, ...] = (None, {}, {"devices": None}, {"devices": []})
     for resources in every:
-        made, _ = translate.v1(resources, available=lambda controller, file: True)
+        made, _ = translate.translate("v1", resources, available=lambda controller, file: True)
         assert len(made) == 1 + len(DEFAULTS)
 
 
@@ -176,11 +176,11 @@ def test_minus_one_is_every_number() -> None:
 
 def test_without_the_controller_the_host_is_refused() -> None:
     with pytest.raises(ConfigError, match="devices"):
-        translate.v1({}, available=lambda controller, file: controller != "devices")
+        translate.translate("v1", {}, available=lambda controller, file: controller != "devices")
 
 
 def test_an_update_leaves_the_rules() -> None:
-    made, _ = translate.v1({"devices": [DENY_ALL]}, available=lambda controller, file: True, devices=False)
+    made, _ = translate.translate("v1", {"devices": [DENY_ALL]}, available=lambda controller, file: True, devices=False)
     assert made == []
 
 

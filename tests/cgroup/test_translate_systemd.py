@@ -118,7 +118,7 @@ def test_everything_that_translate_gives_can_be_read() -> None:
         "pids": {"limit": 10},
         "blockIO": {"weight": 100, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 5}]},
     }
-    settings, _ = translate.v1(resources, available=lambda *_: True, devices=False)
+    settings, _ = translate.translate("v1", resources, available=lambda *_: True, devices=False)
     assert {name for name, _, _ in properties(settings, version=252)} == {
         "MemoryLimit",
         "CPUShares",

@@ -162,7 +162,8 @@ def test_zeros_need_no_such_file() -> None:
 
 
 def test_bandwidth_is_written_late() -> None:
-    made, _ = translate.v1(
+    made, _ = translate.translate(
+        "v1",
         {"cpu": {"shares": 5, "quota": 5000, "period": 10000, "burst": 1}, "pids": {"limit": 5}},
         available=without(),
         devices=False,
@@ -205,7 +206,7 @@ def test_a_missing_controller_is_named(controller: str) -> None:
     resources, pointers = LIMITS[controller]
     assert refused(resources, controller) == pointers
     with pytest.raises(ConfigError, match=f"controller {controller},"):
-        translate.v1(resources, available=without(controller), devices=False)
+        translate.translate("v1", resources, available=without(controller), devices=False)
     with pytest.raises(ConfigError, match=f"controller {controller},"):
         translate.translate("none", resources, available=without())
 
@@ -234,7 +235,7 @@ def test_what_an_engine_sends_for_an_update_without_changes() -> None:
         "blockIO": {"weight": 0},
     }
     assert make(zeros) == []
-    assert translate.v1(zeros, available=without(), devices=False)[1] == []
+    assert translate.translate("v1", zeros, available=without(), devices=False)[1] == []
 
 
 def test_driver_none_warns_of_device_rules() -> None:
@@ -245,7 +246,7 @@ def test_driver_none_warns_of_device_rules() -> None:
 
 
 def test_pointer_of_another_document() -> None:
-    made, _ = translate.v1({"pids": {"limit": 3}}, pointer="", available=without(), devices=False)
+    made, _ = translate.translate("v1", {"pids": {"limit": 3}}, pointer="", available=without(), devices=False)
     assert made == [translation.Setting("pids", "pids.max", "3", "/pids/limit")]
 
 
@@ -268,7 +269,7 @@ RESOURCES = st.fixed_dictionaries(
 @given(RESOURCES)
 def test_values_and_names_are_one_line_or_refused(resources: dict[str, Any]) -> None:
     try:
-        made, _ = translate.v1(resources, available=without())
+        made, _ = translate.translate("v1", resources, available=without())
     except ConfigError:
         return
     for setting in made:

@@ -62,7 +62,7 @@ def test_memory_where_swap_is_not_counted() -> None:
 
 def test_ignored_with_a_warning() -> None:
     block = {"kernel": 1, "kernelTCP": 1, "useHierarchy": False}
-    made, warnings = translate.v2({"memory": block}, available=without(), devices=False)
+    made, warnings = translate.translate("v2", {"memory": block}, available=without(), devices=False)
     assert (made, len(warnings)) == ([], 3)
 
 
@@ -174,7 +174,9 @@ def test_network_is_refused() -> None:
 
 def test_unified_comes_last_one_write_a_line() -> None:
     unified = {"io.max": "8:0 rbps=1\n8:1 rbps=2\n", "memory.max": "5", "cgroup.max.depth": "3", "pids.new": ""}
-    made, _ = translate.v2({"unified": unified, "memory": {"limit": 100}}, available=without(), devices=False)
+    made, _ = translate.translate(
+        "v2", {"unified": unified, "memory": {"limit": 100}}, available=without(), devices=False
+    )
     assert [(one.controller, one.file, one.value) for one in made] == [
         ("memory", "memory.max", "100"),
         ("io", "io.max", "8:0 rbps=1"),
@@ -205,5 +207,7 @@ def test_what_needs_a_controller_that_is_missing() -> None:
 
 
 def test_late_are_those_that_hinder() -> None:
-    made, _ = translate.v2({"cpu": {"quota": 5000, "burst": 1, "shares": 5}}, available=without(), devices=False)
+    made, _ = translate.translate(
+        "v2", {"cpu": {"quota": 5000, "burst": 1, "shares": 5}}, available=without(), devices=False
+    )
     assert [one.file for one in made if one.late] == ["cpu.max", "cpu.max.burst"]

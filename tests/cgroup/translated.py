@@ -20,16 +20,16 @@ def without(*missing: str) -> Callable[[str, str], bool]:
     return lambda controller, file: controller not in missing and file not in missing
 
 
-def make(resources: dict[str, Any], *missing: str) -> list[str]:
+def make(resources: dict[str, Any], *missing: str, kind: str = "v1") -> list[str]:
     """The writes for resources as ``file=value``, without device rules."""
-    made, _ = translate.v1(resources, available=without(*missing), devices=False)
+    made, _ = translate.translate(kind, resources, available=without(*missing), devices=False)
     return [f"{setting.file}={setting.value}" for setting in made]
 
 
-def refused(resources: dict[str, Any], *missing: str) -> list[str]:
+def refused(resources: dict[str, Any], *missing: str, kind: str = "v1") -> list[str]:
     """The pointers of the problems, below the resources."""
     with pytest.raises(ConfigError) as caught:
-        translate.v1(resources, available=without(*missing), devices=False)
+        translate.translate(kind, resources, available=without(*missing), devices=False)
     for problem in caught.value.problems:
         assert problem.pointer.startswith("/linux/resources/")
         assert "\n" not in problem.message
@@ -38,20 +38,17 @@ def refused(resources: dict[str, Any], *missing: str) -> list[str]:
 
 def make_v2(resources: dict[str, Any], *missing: str) -> list[str]:
     """As `make`, for v2."""
-    made, _ = translate.v2(resources, available=without(*missing), devices=False)
-    return [f"{setting.file}={setting.value}" for setting in made]
+    return make(resources, *missing, kind="v2")
 
 
 def refused_v2(resources: dict[str, Any], *missing: str) -> list[str]:
     """As `refused`, for v2."""
-    with pytest.raises(ConfigError) as caught:
-        translate.v2(resources, available=without(*missing), devices=False)
-    return [problem.pointer.removeprefix("/linux/resources/") for problem in caught.value.problems]
+    return refused(resources, *missing, kind="v2")
 
 
 def warned(resources: dict[str, Any]) -> list[str]:
     """The pointers of the warnings, for resources that lead to no write."""
-    made, warnings = translate.v1(resources, available=without(), devices=False)
+    made, warnings = translate.translate("v1", resources, available=without(), devices=False)
     assert all(problem.warning for problem in warnings)
     assert made == []
     return [problem.pointer.removeprefix("/linux/resources/") for problem in warnings]

@@ -11,9 +11,7 @@ cpu.idle, the throttles and hugepageLimits.
 from __future__ import annotations
 
 from ...errors import ConfigError
-from . import device_rules
-from . import v1 as v1_blocks
-from . import v2 as v2_blocks
+from . import device_rules, v1, v2
 from .translation import POINTER, V2, Translation
 
 TYPE_CHECKING = False
@@ -39,57 +37,27 @@ def translate(
     Raises ConfigError with every problem.  Without any resources there still
     are device rules: the list of devices that every container may use.
     """
+    resources = resources or {}
     if kind == "none":
-        return none(resources, pointer=pointer)
-    made = v2 if kind == V2 else v1
-    return made(resources, pointer=pointer, available=available, devices=devices)
-
-
-def v2(
-    resources: Mapping[str, Any] | None,
-    *,
-    pointer: str = POINTER,
-    available: Available,
-    devices: bool = True,
-) -> tuple[list[Setting], list[Problem]]:
-    """Translate for cgroup v2."""
-    resources = resources or {}
+        return _none(resources, pointer)
     result = Translation(available, pointer)
+    version, rules = (v2, device_rules.v2) if kind == V2 else (v1, device_rules.v1)
     if devices:
-        device_rules.v2(resources.get("devices") or (), result)
-    result.fill(resources, v2_blocks.BLOCKS)
+        rules(resources.get("devices") or (), result)
+    result.fill(resources, version.BLOCKS)
     if resources.get("unified"):
-        v2_blocks.unified(resources["unified"], result)
+        version.unified(resources["unified"], result)
     return result.result()
 
 
-def v1(
-    resources: Mapping[str, Any] | None,
-    *,
-    pointer: str = POINTER,
-    available: Available,
-    devices: bool = True,
-) -> tuple[list[Setting], list[Problem]]:
-    """Translate for cgroup v1."""
-    resources = resources or {}
-    result = Translation(available, pointer)
-    if devices:
-        device_rules.v1(resources.get("devices") or (), result)
-    result.fill(resources, v1_blocks.BLOCKS)
-    if resources.get("unified"):
-        result.problem("unified", "is for cgroup v2, and the container's groups are on v1", expected="absent")
-    return result.result()
-
-
-def none(resources: Mapping[str, Any] | None, *, pointer: str = POINTER) -> tuple[list[Setting], list[Problem]]:
+def _none(resources: Mapping[str, Any], pointer: str) -> tuple[list[Setting], list[Problem]]:
     """Translate for a container without a cgroup: every limit is refused."""
-    resources = resources or {}
     result = Translation(_nothing, pointer)
     if resources.get("devices"):
         result.warn("devices", "is not enforced, since the container has no cgroup")
     rest = {key: block for key, block in resources.items() if key not in ("devices", "unified")}
     try:
-        v1(rest, pointer=pointer, available=_nothing, devices=False)
+        translate("v1", rest, pointer=pointer, available=_nothing, devices=False)
     except ConfigError as error:
         result.problems += error.problems
     if resources.get("unified"):

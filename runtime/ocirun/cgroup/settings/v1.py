@@ -138,6 +138,11 @@ def block_io(block: Any, result: Translation) -> None:
     weights.block_io(block, result)
 
 
+def unified(_block: Mapping[str, str], result: Translation) -> None:
+    """Refuse ``unified``."""
+    result.problem("unified", "is for cgroup v2, and the container's groups are on v1", expected="absent")
+
+
 BLOCKS: dict[str, Callable[[Any, Translation], None]] = {
     "memory": memory,
     "cpu": cpu,
