@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from . import execs, process
+from . import device_rules, execs, process
 from .v2 import SLEEP, TOP, directory, mount_cgroups, needs_v2, put, value
 
 TYPE_CHECKING = False
@@ -128,31 +128,16 @@ def test_devices(live: Case) -> None:
 
 
 def test_device_rules_change_without_a_gap(live: Case) -> None:
-    """The program opens /dev/kmsg all the time, which all rules allow; another device comes and goes."""
-    script = "mknod /dev/k c 1 11; mknod /dev/p c 1 4; while : >/dev/k; do :; done"
-    bundle = live.shell(script)
-    for kind in bundle.process["capabilities"].values():
-        kind += ["CAP_MKNOD", "CAP_SYS_RAWIO"]
-    always: list[dict[str, object]] = [
-        {"allow": False, "access": "rwm"},
-        {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rw"},
-    ]
-    more = {"allow": True, "type": "c", "major": 1, "minor": 4, "access": "r"}
-    bundle.linux["resources"] = {"devices": always}
+    """The program opens a device all the time, which all rules allow; another device comes and goes."""
+    bundle = device_rules.opening(live.shell)
     live.launch(bundle)
-    look = [
-        "exec",
-        bundle.id,
-        "/bin/sh",
-        "-c",
-        "while [ ! -e /dev/p ]; do sleep 0.01; done; (: </dev/p) 2>&1; echo end",
-    ]
     path = f"{live.scratch}/rules"
-    for rules, allowed in ([always, False], [[*always, more], True], [always, False], [[{"allow": True}], True]):
+    always, both, everything = device_rules.ALWAYS, device_rules.BOTH, device_rules.ALL
+    for rules, allowed in ((always, False), (both, True), (always, False), (everything, True)):
         with open(path, "w", encoding="ascii") as file:
             json.dump({"devices": rules}, file)
         live.command("update", "--resources", path, bundle.id).ok()
-        assert ("not permitted" not in live.command(*look).ok().out) is allowed
+        assert device_rules.seen(live.command("exec", bundle.id, *device_rules.LOOK).ok().out) is allowed
     assert live.status(bundle) == "running"
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from . import process
+from . import device_rules, process
 from .test_cgroup import SLEEP, need, value
 
 TYPE_CHECKING = False
@@ -225,31 +225,14 @@ def test_update_and_delete_leave_nothing(live: Case, limited: Bundle) -> None:
 
 
 def test_device_rules_change_without_a_gap(live: Case) -> None:
-    """The program opens /dev/kmsg all the time, which all rules allow; another device comes and goes."""
+    """The program opens a device all the time, which all rules allow; another device comes and goes."""
     need("devices")
-    script = "mknod /dev/k c 1 11; mknod /dev/p c 1 4; while : >/dev/k; do :; done"
-    bundle = live.shell(script)
-    for kind in bundle.process["capabilities"].values():
-        kind += ["CAP_MKNOD", "CAP_SYS_RAWIO"]
-    always: list[dict[str, Any]] = [
-        {"allow": False, "access": "rwm"},
-        {"allow": True, "type": "c", "major": 1, "minor": 11, "access": "rw"},
-    ]
-    more = {"allow": True, "type": "c", "major": 1, "minor": 4, "access": "r"}
-    bundle.linux["resources"] = {"devices": always}
+    bundle = device_rules.opening(live.shell)
     live.launch(bundle)
-    look = [
-        "exec",
-        bundle.id,
-        "/bin/sh",
-        "-c",
-        "while [ ! -e /dev/p ]; do sleep 0.01; done; (: </dev/p) 2>&1; echo end",
-    ]
     for _ in range(5):
-        assert "not permitted" in live.command(*look).ok().out
-        feed(live, bundle, json.dumps({"devices": [*always, more]})).ok()
-        assert "not permitted" not in live.command(*look).ok().out
-        feed(live, bundle, json.dumps({"devices": always})).ok()
+        for rules, allowed in ((device_rules.ALWAYS, False), (device_rules.BOTH, True)):
+            feed(live, bundle, json.dumps({"devices": rules})).ok()
+            assert device_rules.seen(live.command("exec", bundle.id, *device_rules.LOOK).ok().out) is allowed
     assert live.status(bundle) == "running"
-    feed(live, bundle, json.dumps({"devices": [{"allow": True}]})).failed("/devices", "without a gap")
+    feed(live, bundle, json.dumps({"devices": device_rules.ALL})).failed("/devices", "without a gap")
     assert live.status(bundle) == "running"
