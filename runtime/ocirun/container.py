@@ -161,12 +161,8 @@ class Container(ContainerFiles):
             signal = signals.of_image(self._record.annotations)
         from .commands import kill
 
-        directory = self._directory()
-        try:
-            with self.cgroup as cgroup:
-                kill.send_signal(self._record, cgroup, directory, signal, all=all)
-        finally:
-            os.close(directory)
+        with self._opened() as directory, self.cgroup as cgroup:
+            kill.send_signal(self._record, cgroup, directory, signal, all=all)
 
     def run(
         self,
@@ -243,33 +239,22 @@ class Container(ContainerFiles):
         """
         from .commands import exec as execute
 
-        directory = self._directory()
-        try:
-            with self.cgroup as cgroup:
-                return execute.exec_process(self._record, cgroup, directory, process, options)
-        finally:
-            os.close(directory)
+        with self._opened() as directory, self.cgroup as cgroup:
+            return execute.exec_process(self._record, cgroup, directory, process, options)
 
     def explain_exec(self, process: dict[str, Any], options: ExecOptions) -> Plan:
         """Return the plan that `exec` would carry out, without touching anything; raises as `exec` before it acts."""
         from .commands import exec as execute
 
-        directory = self._directory()
-        try:
-            with self.cgroup as cgroup:
-                return execute.plan_of(self._record, cgroup, directory, process, options)[0]
-        finally:
-            os.close(directory)
+        with self._opened() as directory, self.cgroup as cgroup:
+            return execute.plan_of(self._record, cgroup, directory, process, options)[0]
 
     def base_process(self) -> dict[str, Any]:
         """Return the ``process`` of the container's config, to be changed and given to `exec`."""
         from .commands import exec as execute
 
-        directory = self._directory()
-        try:
+        with self._opened() as directory:
             return execute.base_process(directory, self._record)
-        finally:
-            os.close(directory)
 
     def pause(self) -> None:
         """Freeze every process.  Raises StateError unless created or running."""

@@ -43,6 +43,21 @@ def document(container_id: str, values: dict[str, Any], status: str, owner: str)
     }
 
 
+class _Opened:
+    """A descriptor that is closed at the end of a ``with``."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
 @methods_raise_ocirun_errors
 class StoredContainer:
     """What is known of a container, and what can be asked about it.
@@ -91,6 +106,9 @@ class StoredContainer:
 
     def _directory(self) -> int:
         return store.open_container(self.root, self.id)
+
+    def _opened(self) -> _Opened:
+        return _Opened(self._directory())
 
     def _locked(self, *, force: bool = False) -> int:
         """Return `_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
@@ -182,11 +200,8 @@ class StoredContainer:
         """Keep how many processes were killed for lack of memory in a group that goes before the container's."""
         from . import usage as used
 
-        directory = self._directory()
-        try:
+        with self._opened() as directory:
             used.add_oom_kills(directory, count)
-        finally:
-            os.close(directory)
 
     def state(self, *, details: bool = True) -> dict[str, Any]:
         """Return the state as the OCI spec and runc print it.
@@ -208,11 +223,8 @@ class StoredContainer:
             return {"usage": used} if used else {}
         if status != records.CREATING:
             return {}
-        directory = self._directory()
-        try:
+        with self._opened() as directory:
             found = records.load_progress(directory).operation
-        finally:
-            os.close(directory)
         if found is None:
             return {}
         number, name, pointer = found
