@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ocirun.runs.prepared import Prepared as Prepared
     from ocirun.runs.process import Process as Process
     from ocirun.runs.single import run as run
+    from ocirun.runs.snapshot import Snapshot as Snapshot
     from ocirun.runs.terms import DEVNULL as DEVNULL
     from ocirun.runs.terms import PIPE as PIPE
     from ocirun.runs.terms import STDOUT as STDOUT
@@ -67,6 +68,7 @@ _NAMES = {
     "ocirun.files.changes": ("Change", "Changes"),
     "ocirun.runs.single": ("run",),
     "ocirun.runs.outcome": ("Outcome",),
+    "ocirun.runs.snapshot": ("Snapshot",),
     "ocirun.runs.pool": ("Pool",),
     "ocirun.runs.prepared": ("Prepared",),
     "ocirun.runs.process": ("Process",),

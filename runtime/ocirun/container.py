@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from .plan.difference import Difference
     from .plan.ops import Plan
     from .runs.outcome import Outcome
-    from .runs.overrides import Limits
+    from .runs.overrides import Limits, Overrides
     from .runs.process import Process
+    from .runs.snapshot import Snapshot
     from .runs.terms import ExecParameters, Output
     from .runs.written import Held
     from .state.record import Record
@@ -65,6 +66,7 @@ class Container(ContainerFiles):
         disk_inodes: int | None = None,
         files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
         secrets: Mapping[str, bytes] | None = None,
+        snapshot: Snapshot | str | os.PathLike[str] | None = None,
         open_files: int | None = None,
         file_size: int | None = None,
         cgroup_manager: str = "",
@@ -74,7 +76,7 @@ class Container(ContainerFiles):
         root     the state root; "" is the default one
         options  with the bundle; None: the working directory is the bundle
         config   in place of config.json; relative paths in it start at the bundle
-        memory, pids, cpus, disk, disk_inodes, files, secrets, open_files, file_size   as of `ocirun.run`
+        memory, pids, cpus, disk, disk_inodes, files, secrets, snapshot, open_files, file_size   as of `ocirun.run`
         cgroup_manager   likewise; "": that of `options`
         Raises InvalidIdError, ContainerExistsError, UsageError, ConfigError, UnsupportedError, StepError, HookError,
         HostError; after any of them nothing is left.
@@ -87,24 +89,23 @@ class Container(ContainerFiles):
         if options.sessions is None:
             options = options.replace(sessions=True)
         checked = _given(options.bundle, config, options)
-        given = (memory, pids, cpus, disk, disk_inodes, files, secrets, open_files, file_size)
-        if any(one is not None for one in given):
+        given: Overrides = {
+            "memory": memory,
+            "pids": pids,
+            "cpus": cpus,
+            "open_files": open_files,
+            "file_size": file_size,
+            "disk": disk,
+            "disk_inodes": disk_inodes,
+            "snapshot": snapshot,
+            "files": files,
+            "secrets": secrets,
+        }
+        if any(one is not None for one in given.values()):
             from .commands import planning
             from .runs import overrides
 
-            base = checked or planning.read_config(options.bundle, options)
-            checked, _ = overrides.with_overrides(
-                base,
-                memory=memory,
-                pids=pids,
-                cpus=cpus,
-                disk=disk,
-                disk_inodes=disk_inodes,
-                files=files,
-                secrets=secrets,
-                open_files=open_files,
-                file_size=file_size,
-            )
+            checked, _ = overrides.with_overrides(checked or planning.read_config(options.bundle, options), **given)
         record, session = create.create(container_id, root, options, keeps_session=False, config=checked)
         written = None
         if session.side.native.upper >= 0:

@@ -7,7 +7,7 @@ import os
 from ._base.boundary import raises_ocirun_errors
 from ._base.roots import default_root
 from .container import Container
-from .errors import ContainerNotFoundError, OcirunError, StateDamagedError
+from .errors import ContainerNotFoundError, HostError, OcirunError, StateDamagedError
 from .state import caller, store
 
 TYPE_CHECKING = False
@@ -111,12 +111,14 @@ def cleanup(root: str = "", *, warn: Callable[[str], None] | None = None) -> lis
 
     root   the state root; "" is the default one
     warn   called with one line for each that cannot be removed
+    What a snapshot has left whose process was killed is removed too, and the container that it has frozen goes on.
     Containers that no run from Python has made, and those of processes that are there, stay as they are.
     Raises HostError where the root cannot be read, or cannot be told whether a process is there.
     """
     where = root or default_root(os.environ)
     removed = []
     for container_id in store.ids(where):
+        _clean(where, container_id, warn)
         if not _is_orphan(where, container_id):
             continue
         try:
@@ -127,6 +129,19 @@ def cleanup(root: str = "", *, warn: Callable[[str], None] | None = None) -> lis
             continue
         removed.append(container_id)
     return removed
+
+
+def _clean(root: str, container_id: str, warn: Callable[[str], None] | None) -> None:
+    from .runs import still
+
+    try:
+        still.clean(Container.load(container_id, root=root))
+    except (ContainerNotFoundError, StateDamagedError):
+        return
+    except (OSError, OcirunError) as error:
+        told = error if isinstance(error, OcirunError) else HostError.from_os("a snapshot is left", error)
+        if warn is not None:
+            warn(f"container {container_id}: {told.line()}")
 
 
 def _is_orphan(root: str, container_id: str) -> bool:

@@ -51,7 +51,9 @@ def every_operation() -> Plan:
         op("set_domainname", name="d"),
         op("set_groups", gids=[1, 2, 3]),
         op("copy_up", slot="root", source="root"),
-        op("new_overlay", slot="root", lower="root", upper="root", proc="root", options=[("a", None)], mark="user.x"),
+        op("prepare_upper", slot="root", like="root", mark="user.x"),
+        op("add_layer", overlay="o", slot="root", proc="root"),
+        op("new_overlay", slot="root", lower="root", upper="root", proc="root", options=[("a", None)], layers="o"),
         op("get_file", slot="root", root="root", path="/a/b", proc="root", limit=9),
         op("find_home", uid=0),
         op("load_seccomp", filter="filter", flags=8),
@@ -60,7 +62,7 @@ def every_operation() -> Plan:
         op("execute"),
     ]
     first = op("open_root", slot="root", path="/r")
-    return Plan([first, *ops], ["plan", "progress", "sync", "other", "root"], 4, [], [])
+    return Plan([first, *ops], ["plan", "progress", "sync", "other", "root", "o"], 4, [], [])
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -130,36 +130,69 @@ OVERLAY = {
     "upper": "room",
     "proc": "proc",
     "options": [("userxattr", None), ("metacopy", "off")],
-    "mark": "user.overlay.ocirun",
 }
+PREPARED = {"slot": "room", "like": "root", "mark": "user.overlay.ocirun"}
+
+
+OPENED = (
+    op("open_root", slot="root", path="/lower"),
+    op("open_root", slot="room", path="/room"),
+    op("open_root", slot="proc", path="/proc"),
+)
+
+
+def prepared(*rules: dict[str, Any], **changes: Any) -> Run:
+    return run_ops(
+        *OPENED,
+        op("prepare_upper", **(PREPARED | changes)),
+        rules=[*rules, rule("statx", mode=0o040750, device=(5, 6))],
+    )
 
 
 def overlay(*rules: dict[str, Any], **changes: Any) -> Run:
-    return run_ops(
-        op("open_root", slot="root", path="/lower"),
-        op("open_root", slot="room", path="/room"),
-        op("open_root", slot="proc", path="/proc"),
-        op("new_overlay", **(OVERLAY | changes)),
-        rules=[*rules, rule("statx", mode=0o040750, device=(5, 6))],
-    )
+    return run_ops(*OPENED, op("new_overlay", **(OVERLAY | changes)), rules=rules)
+
+
+def test_prepare_upper() -> None:
+    result = prepared()
+    assert result.names()[4:] == [
+        *("mkdirat", "openat", "mkdirat", "openat", "fsetxattr", "statx", "fchown", "fchmod", "close", "close"),
+    ]
+    assert result.open <= result.slots and not result.wrong
+    lower, room, _, upper, work = (call.result for call in result.of("openat")[:5])
+    assert [(call.fd, call.texts[1]) for call in result.of("mkdirat")] == [(room, "upper"), (room, "work")]
+    assert (result.of("fsetxattr")[0].fd, result.of("fchmod")[0].args[:2]) == (work, [upper, 0o750])
+    assert result.of("statx")[0].fd == lower
+
+
+def test_upper_without_a_mark() -> None:
+    assert "fsetxattr" not in prepared(mark=None).names()
+
+
+def test_upper_where_the_owner_has_no_id() -> None:
+    assert prepared(rule("fchown", -errno.EINVAL)).names() == prepared().names()
+    assert prepared(rule("fchown", -errno.EPERM)).progress.errno == errno.EPERM
 
 
 def test_new_overlay() -> None:
     result = overlay()
     assert result.names()[4:] == [
-        *("mkdirat", "openat", "mkdirat", "openat", "fsetxattr", "statx", "fchown", "fchmod"),
-        *("fstatfs", "fchdir", "fsopen", *["fsconfig"] * 6, "fsmount", "close", "fchdir"),
-        *("close", "close", "close"),
+        "fstatfs",
+        "fchdir",
+        "fsopen",
+        *["fsconfig"] * 6,
+        "fsmount",
+        "close",
+        "fchdir",
+        "close",
     ]
     assert result.open <= result.slots and not result.wrong
-    lower, room, proc, upper, work = (call.result for call in result.of("openat")[:5])
-    assert [(call.fd, call.texts[1]) for call in result.of("mkdirat")] == [(room, "upper"), (room, "work")]
-    assert (result.of("fsetxattr")[0].fd, result.of("fchmod")[0].args[:2]) == (work, [upper, 0o750])
+    lower, room, proc = (call.result for call in result.of("openat")[:3])
     settings = [(call.args[1], call.texts.get(2), call.texts.get(3)) for call in result.of("fsconfig")]
     assert settings == [
         (1, "lowerdir", f"self/fd/{lower}"),
-        (1, "upperdir", f"self/fd/{upper}"),
-        (1, "workdir", f"self/fd/{work}"),
+        (1, "upperdir", f"self/fd/{room}/upper"),
+        (1, "workdir", f"self/fd/{room}/work"),
         (0, "userxattr", None),
         (1, "metacopy", "off"),
         (6, None, None),
@@ -168,8 +201,27 @@ def test_new_overlay() -> None:
     assert [call.fd for call in result.of("fchdir")] == [proc, result.of("fsmount")[0].result]
 
 
-def test_overlay_without_a_mark() -> None:
-    assert "fsetxattr" not in overlay(mark=None).names()
+def test_overlay_with_layers() -> None:
+    layers = [
+        op("open_root", slot="layer", path="/new"),
+        op("add_layer", overlay="overlay", slot="layer", proc="proc"),
+        op("open_root", slot="deeper", path="/old"),
+        op("add_layer", overlay="overlay", slot="deeper", proc="proc"),
+    ]
+    result = run_ops(*OPENED, *layers, op("new_overlay", **OVERLAY, layers="overlay"))
+    assert result.open <= result.slots and not result.wrong
+    assert len(result.of("fsopen")) == 1
+    lower, _, proc, new, old = (call.result for call in result.of("openat")[:5])
+    settings = [(call.texts.get(2), call.texts.get(3)) for call in result.of("fsconfig")][:3]
+    assert settings == [("lowerdir+", f"self/fd/{fd}") for fd in (new, old, lower)]
+    assert [call.fd for call in result.of("fchdir")] == [proc, proc, proc, result.of("fsmount")[0].result]
+
+
+def test_layer_that_the_kernel_refuses() -> None:
+    layer = op("add_layer", overlay="overlay", slot="root", proc="proc")
+    told = rule("read", data=b"e overlay: Unknown parameter 'lowerdir+'\n", times=1)
+    result = run_ops(*OPENED, layer, rules=[rule("fsconfig", -errno.EINVAL, text="lowerdir+"), told])
+    assert result.progress.errno == errno.EINVAL and "lowerdir+" in result.progress.output
 
 
 def test_overlay_keeps_the_flags_of_the_mount_below() -> None:
@@ -178,14 +230,14 @@ def test_overlay_keeps_the_flags_of_the_mount_below() -> None:
     assert result.of("fsmount")[0].args[2] == 0x2 | 0x4 | 0x8
 
 
-def test_overlay_where_the_owner_has_no_id() -> None:
-    assert overlay(rule("fchown", -errno.EINVAL)).names() == overlay().names()
-    assert overlay(rule("fchown", -errno.EPERM)).progress.errno == errno.EPERM
-
-
 def test_overlay_of_empty_slots() -> None:
     for name in ("lower", "upper", "proc"):
         assert overlay(**{name: "empty"}).progress.errno == errno.EINVAL
+    for name in ("slot", "like"):
+        assert prepared(**{name: "empty"}).progress.errno == errno.EINVAL
+    for changes in ({"slot": "empty"}, {"proc": "empty"}):
+        arguments = {"overlay": "overlay", "slot": "root", "proc": "proc"} | changes
+        assert run_ops(*OPENED, op("add_layer", **arguments)).progress.errno == errno.EINVAL
 
 
 def test_refused_option_is_named_with_the_kernels_words() -> None:

@@ -99,17 +99,68 @@ def test_a_name_that_is_not_known() -> None:
 def test_operations() -> None:
     made = ours("size=4096,inodes=9")
     assert [op.name for op in made] == [
-        *("new_filesystem", "attach", "new_overlay", "attach", "send_fd", "keep_upper"),
+        *("new_filesystem", "attach", "prepare_upper", "new_overlay", "attach", "send_fd", "keep_upper"),
     ]
     assert made[0].args["options"] == [("size", "4096"), ("nr_inodes", "9"), ("mode", "0700")]
-    assert made[2].args["mark"] == "trusted.overlay.ocirun"
-    assert ("userxattr", None) not in made[2].args["options"]
+    assert made[2].args == {"slot": "upper", "like": "root", "mark": "trusted.overlay.ocirun"}
+    assert ("userxattr", None) not in made[3].args["options"]
+    assert "layers" not in made[3].args
 
 
 def test_in_a_user_namespace() -> None:
-    overlay = next(op for op in ours("size=1", USER) if op.name == "new_overlay")
-    assert overlay.args["options"][0] == ("userxattr", None)
-    assert overlay.args["mark"] == "user.overlay.ocirun"
+    made = {op.name: op.args for op in ours("size=1", USER)}
+    assert made["new_overlay"]["options"][0] == ("userxattr", None)
+    assert made["prepare_upper"]["mark"] == "user.overlay.ocirun"
+
+
+LAYERS = "/annotations/org.ocirun.root.layers"
+
+
+def layered(text: str, value: str | None = "size=1", linux: dict[str, Any] | None = None, **facts: Any) -> Any:
+    data = config(value or "", linux)
+    if value is None:
+        del data["annotations"][upper.UPPER]
+    data["annotations"][upper.LAYERS] = text
+    made = samples.plan(data, facts=facts)
+    rules.check(made)
+    return made
+
+
+def test_layers_between() -> None:
+    made = layered('["/three", "/two", "/one"]').ops
+    ours = [op for op in made if op.pointer == LAYERS]
+    each = ["clone_tree", "attach", "add_layer"]
+    assert [op.name for op in ours] == [*each, *each, *each, "close", "close", "close"]
+    assert [op.args["path"] for op in ours if op.name == "clone_tree"] == ["/three", "/two", "/one"]
+    prepared, overlay = (next(op for op in made if op.name == name) for name in ("prepare_upper", "new_overlay"))
+    assert (prepared.args["like"], overlay.args["layers"]) == ("layer", "overlay")
+    one = [op for op in layered('["/one"]').ops if op.pointer == LAYERS]
+    assert [op.name for op in one] == [*each, "close", "close"]
+
+
+def test_layers_in_a_user_namespace() -> None:
+    made = [op for op in layered('["/one"]', "size=1,idmap", USER).ops if op.pointer == LAYERS]
+    assert [op.name for op in made][:5] == ["receive_fd", "open_source", "idmap_mount", "attach", "add_layer"]
+    assert made[2].args == {"path": "/one", "by": "container", "recursive": 0}
+    assert [op.name for op in layered("[]").ops if op.pointer == LAYERS] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "message"),
+    [
+        ("", "size=1", "the document is empty"),
+        ("{}", "size=1", "is no list of absolute paths"),
+        ('["one"]', "size=1", "is no list of absolute paths"),
+        ("[1]", "size=1", "is no list of absolute paths"),
+        ("[" + ",".join(['"/x"'] * 500) + "]", "size=1", "500 layers are more than the kernel takes"),
+        ('["/one"]', None, "is for a root that is thrown away"),
+    ],
+)
+def test_layers_that_cannot_be(text: str, value: str | None, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        layered(text, value)
+    assert caught.value.problems[0].pointer == LAYERS
+    assert message in str(caught.value)
 
 
 def test_ids_are_mapped_before_the_mount_is_attached() -> None:

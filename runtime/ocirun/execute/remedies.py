@@ -54,8 +54,11 @@ _REMEDIES = {
     ("get_file", "statx", EISDIR): "name a file in it",
     ("put_file", "renameat", EISDIR): "name a file in it",
     ("new_overlay", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
-    ("new_overlay", "fsetxattr", ENOTSUP): "a tmpfs has the attributes that an overlay in a user namespace needs since "
-    "Linux 6.6",
+    ("add_layer", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
+    ("add_layer", "fsconfig", EINVAL): "a root that begins from a snapshot needs Linux 6.7, and its layers must "
+    "be there",
+    ("prepare_upper", "fsetxattr", ENOTSUP): "a tmpfs has the attributes that an overlay in a user namespace needs "
+    "since Linux 6.6",
     ("new_overlay", "fsconfig", EPERM): "in a user namespace an overlay needs Linux 5.11",
     ("open_root", "openat", ENOENT): "root.path must be a directory, absolute or below the bundle",
     ("open_path", "mkdirat", EACCES): "make the mount point beforehand: the container's root may not write to its root "

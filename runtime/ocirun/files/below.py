@@ -33,5 +33,5 @@ def opened(fd: int, path: bytes, flags: int, *, resolve: int = STRICT, mode: int
         if found != -_EAGAIN:
             break
     if found < 0:
-        raise OSError(-found, errno_words(-found))
+        raise OSError(-found, errno_words(-found), *([os.fsdecode(path)] if path else []))
     return found

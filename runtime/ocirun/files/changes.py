@@ -8,13 +8,16 @@ hides the one below has an extended attribute.
 from __future__ import annotations
 
 import os
-from errno import EACCES, ELOOP, ENODATA, ENOENT, ENOTDIR, ENOTSUP, EXDEV
+from errno import EACCES
 
 from .below import DIRECTORY, PATH_MAX, opened
+from .layers import Merged, is_opaque, is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from .layers import Layers
 
     Ids = Callable[[int], int]
 
@@ -30,7 +33,7 @@ _KINDS = {
     0o020000: "device",
     0o060000: "device",
 }
-_FORMAT, _DIRECTORY, _LINK, _CHARACTER = 0o170000, 0o040000, 0o120000, 0o020000
+_FORMAT, _DIRECTORY, _LINK = 0o170000, 0o040000, 0o120000
 
 
 class Change:
@@ -116,7 +119,7 @@ class Upper:
     """The upper layer of a container that has ended.
 
     fd       the directory of the layer
-    lower    the root file system below
+    lower    the layers below it
     inside   (uids, gids): an id of the host as the container numbers it
     below    the same for the files below, which may be id-mapped
     stored   (uids, gids): an id of the host as the files below have it
@@ -128,7 +131,7 @@ class Upper:
     def __init__(
         self,
         fd: int,
-        lower: int,
+        lower: Layers,
         *,
         inside: tuple[Ids, Ids],
         below: tuple[Ids, Ids],
@@ -147,21 +150,6 @@ class Upper:
         return _Reader(self, limit).read()
 
 
-def is_whiteout(status: os.stat_result) -> bool:
-    """Return whether an entry of an upper layer says that a name was removed."""
-    return status.st_mode & _FORMAT == _CHARACTER and status.st_rdev == 0
-
-
-def is_opaque(fd: int, attribute: str) -> bool:
-    """Return whether a directory of an upper layer hides the one below it.  Raises OSError."""
-    try:
-        return os.getxattr(fd, attribute) == b"y"
-    except OSError as error:
-        if error.errno in (ENODATA, ENOTSUP):
-            return False
-        raise
-
-
 class _Reader:
     def __init__(self, upper: Upper, limit: int) -> None:
         self._upper = upper
@@ -172,7 +160,7 @@ class _Reader:
         self._first: dict[int, str] = {}
 
     def read(self) -> Changes:
-        root, below = os.fstat(self._upper.fd), os.fstat(self._upper.lower)
+        root, below = os.fstat(self._upper.fd), os.fstat(self._upper.lower.fds[0])
         if root.st_mode != below.st_mode:
             self._found.append(Change("/", CHANGED, root, self._ids(root, self._upper.inside)))
         # Each with whether the layer below can be seen through it.
@@ -191,12 +179,12 @@ class _Reader:
                 raise
             self._unread.append(_shown(path))
             return []
-        lower = -1
+        lower = Merged([], "")
         try:
             if seen:
-                lower = self._opened_below(path)
+                lower = self._upper.lower.directory(path)
             names = [os.fsencode(name) for name in os.listdir(fd)]
-            if lower >= 0 and is_opaque(fd, self._upper.opaque):
+            if lower and is_opaque(fd, self._upper.opaque):
                 self._hidden(path, lower, frozenset(names))
             deeper: list[tuple[bytes, bool]] = []
             for name in names:
@@ -205,7 +193,7 @@ class _Reader:
                     break
                 inner = path + b"/" + name if path else name
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                below = _status(lower, name)
+                below = lower.status(name)
                 self._entry(fd, name, inner, status, below)
                 if status.st_mode & _FORMAT != _DIRECTORY:
                     continue
@@ -216,16 +204,7 @@ class _Reader:
             return deeper
         finally:
             os.close(fd)
-            if lower >= 0:
-                os.close(lower)
-
-    def _opened_below(self, path: bytes) -> int:
-        try:
-            return opened(self._upper.lower, path, DIRECTORY)
-        except OSError as error:
-            if error.errno in (ENOENT, ENOTDIR, ELOOP, EXDEV):
-                return -1
-            raise
+            lower.close()
 
     def _entry(self, fd: int, name: bytes, path: bytes, status: os.stat_result, below: os.stat_result | None) -> None:
         if is_whiteout(status):
@@ -247,31 +226,21 @@ class _Reader:
         same_as = "" if same_as == shown else same_as
         self._found.append(Change(shown, how, status, ids, target=target, same_as=same_as))
 
-    def _hidden(self, path: bytes, lower: int, kept: frozenset[bytes]) -> None:
+    def _hidden(self, path: bytes, lower: Merged, kept: frozenset[bytes]) -> None:
         """Tell what a directory hides: one that was removed and made again."""
-        for text in os.listdir(lower):
-            name = os.fsencode(text)
+        for name in lower.names():
             if name in kept:
                 continue
             if len(self._found) >= self._limit:
                 self._cut = True
                 return
-            status = _status(lower, name)
+            status = lower.status(name)
             if status is not None:
                 inner = path + b"/" + name if path else name
                 self._found.append(Change(_shown(inner), REMOVED, status, self._ids(status, self._upper.below)))
 
     def _ids(self, status: os.stat_result, way: tuple[Ids, Ids]) -> tuple[int, int]:
         return way[0](status.st_uid), way[1](status.st_gid)
-
-
-def _status(fd: int, name: bytes) -> os.stat_result | None:
-    if fd < 0:
-        return None
-    try:
-        return os.stat(name, dir_fd=fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
 
 
 def _shown(path: bytes) -> str:

@@ -12,7 +12,7 @@ from errno import EEXIST, EISDIR, ENOTDIR, ENXIO
 
 from ..state import store
 from .below import DIRECTORY, opened
-from .changes import is_opaque, is_whiteout
+from .layers import is_opaque, is_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Taking:
     left_out paths of what was not taken, with the reason
     """
 
+    _kinds: tuple[int, ...] = (_FILE, _LINK, _FIFO)
+
     def __init__(self, upper: Upper, target: int, *, replaces: bool) -> None:
         self._upper = upper
         self._target = target
@@ -51,10 +53,7 @@ class Taking:
         for path, status in reversed(self._made):
             fd = opened(self._target, path, DIRECTORY)
             try:
-                if self._owners:
-                    os.fchown(fd, *self._owner(status))
-                os.fchmod(fd, status.st_mode & 0o1777)
-                os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+                self._finish_directory(fd, path, status)
             finally:
                 os.close(fd)
 
@@ -85,15 +84,15 @@ class Taking:
         """Take one entry; whether it is a directory, whose entries follow."""
         kind = status.st_mode & _FORMAT
         if is_whiteout(status):
-            if self._replaces:
-                _remove(to, name)
+            self._whiteout(to, name)
             return False
         if kind == _DIRECTORY:
             _make_directory(to, name)
             self._made.append((path, status))
             return True
-        if kind not in (_FILE, _LINK, _FIFO):
+        if kind not in self._kinds:
             self._leave_out(path, "a device or a socket")
+            self._without(to, name)
             return False
         hidden = b".ocirun." + os.urandom(8).hex().encode()
         try:
@@ -122,6 +121,20 @@ class Taking:
             os.mkfifo(hidden, 0o600, dir_fd=to)
         else:
             _copy(fd, name, to, hidden, status.st_size)
+        self._finish(fd, name, to, hidden, path, status)
+
+    def _finish_directory(self, fd: int, path: bytes, status: os.stat_result) -> None:
+        """Give a directory whose entries are there its attributes."""
+        del path
+        if self._owners:
+            os.fchown(fd, *self._owner(status))
+        os.fchmod(fd, status.st_mode & 0o1777)
+        os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _finish(self, fd: int, name: bytes, to: int, hidden: bytes, path: bytes, status: os.stat_result) -> None:
+        """Give an entry that is complete its attributes."""
+        del fd, name
+        kind = status.st_mode & _FORMAT
         if self._owners:
             os.chown(hidden, *self._owner(status), dir_fd=to, follow_symlinks=False)
         if kind != _LINK:
@@ -129,6 +142,14 @@ class Taking:
         if status.st_mode & 0o6000 and kind == _FILE:
             self._leave_out(path, "set-user-ID or set-group-ID")
         os.utime(hidden, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=to, follow_symlinks=False)
+
+    def _whiteout(self, to: int, name: bytes) -> None:
+        """Take over that a name was removed."""
+        if self._replaces:
+            _remove(to, name)
+
+    def _without(self, to: int, name: bytes) -> None:
+        """Do what is due for an entry that is left out."""
 
     def _owner(self, status: os.stat_result) -> tuple[int, int]:
         """Return whose it is on the file system below, which may be id-mapped."""

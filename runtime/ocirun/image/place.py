@@ -10,8 +10,8 @@ import os
 from errno import EACCES, EEXIST, ELOOP, ENOENT, ENOTDIR
 
 from ..errors import HostError, OcirunError
+from ..files.removing import remove
 from ..state import store
-from .tree import remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

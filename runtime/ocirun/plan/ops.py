@@ -171,10 +171,12 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
             ("upper", "slot"),
             ("proc", "slot"),
             ("options", "options"),
-            ("mark", "text"),
+            ("layers", "slot"),
         ),
     ),
     "log_hooks": (70, (("stdout", "slot"), ("stderr", "slot"))),
+    "prepare_upper": (71, (("slot", "slot"), ("like", "slot"), ("mark", "text"))),
+    "add_layer": (72, (("overlay", "slot"), ("slot", "slot"), ("proc", "slot"))),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 

@@ -121,6 +121,8 @@ _PHRASES = {
     "put_file": "put the file {path}",
     "get_file": "take a copy of the file {path}",
     "take_file": "take the copy",
+    "prepare_upper": "make the directories for what is written, with the attributes of the root",
+    "add_layer": "put a read-only layer below those of the overlay",
     "new_overlay": "mount overlay: what is written goes to {upper}, {lower} stays as it is",
     "mount_classic": "mount {type} with mount(2)",
     "reconfigure": "remount with new options",

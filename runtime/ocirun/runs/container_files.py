@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from .._base import parameters
 from .._base.boundary import methods_raise_ocirun_errors
 from ..errors import ContainerNotFoundError, StateError, UsageError
 from ..state import record as records
@@ -11,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..files.changes import Changes
     from ..state.record import Record
+    from .snapshot import Snapshot
     from .written import Held
 
 
@@ -47,17 +51,46 @@ class ContainerFiles(StoredContainer):
         """
         return self._still_written().commit()
 
-    def _still_written(self) -> Held:
-        """Return what it has written, while nobody writes."""
+    def snapshot(self, path: str | os.PathLike[str] | None = None, *, live: bool = False) -> Snapshot:
+        """Save what it has changed in a root that is thrown away, as a layer from which any number of others may begin.
+
+        path    where it is to be: a directory that is not there yet, closed to others; None: a new one in TMPDIR, or
+                in /var/tmp
+        live    the container is not frozen meanwhile: a file that is written at the time may be half of it
+        A running container is frozen by its cgroup, and goes on after it, or after an error.  Only the handle that
+        `create` has returned can, until it deletes the container.
+        Raises UsageError, StateError, UnsupportedError, HostError; then nothing of it is there.
+        """
+        from . import snapshot, still
+
+        place = snapshot.new_path(path)
+        live = parameters.boolean("live", live)
+        written = self._of_this_handle()
+        directory = self._locked()
+        try:
+            status = self._status(directory)
+            if live:
+                status = records.PAUSED if status != records.CREATING else status
+            with self.cgroup as cgroup:
+                return still.taken(written, place, directory, status=status, freeze=cgroup.freeze, thaw=cgroup.thaw)
+        finally:
+            os.close(directory)
+
+    def _of_this_handle(self) -> Held:
         if self._written is None:
             raise UsageError("this handle has no root that is thrown away: create the container here, with `disk`")
+        return self._written
+
+    def _still_written(self) -> Held:
+        """Return what it has written, while nobody writes."""
+        written = self._of_this_handle()
         try:
             status = self.status()
         except ContainerNotFoundError:
-            return self._written
+            return written
         if status not in (records.PAUSED, records.STOPPED, records.CREATED):
             raise StateError("container is running, and changes what would be read", status=status, remedy="pause it")
-        return self._written
+        return written
 
     def _let_go(self) -> None:
         if self._written is not None:

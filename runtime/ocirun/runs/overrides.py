@@ -12,9 +12,11 @@ from ..execute.options import LEARN
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
     from typing import Any, TypedDict
 
     from ..config.load import Config
+    from .snapshot import Snapshot
 
     class Limits(TypedDict, total=False):
         """The limits of a run that the kernel holds, as `ocirun.run` describes them."""
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         disk_inodes: int | None
         files: Mapping[str, bytes | tuple[bytes, int]] | None
         secrets: Mapping[str, bytes] | None
+        snapshot: Snapshot | str | PathLike[str] | None
 
 
 # The parts of a plan's template, and where they are in a config.
@@ -98,6 +101,7 @@ def with_overrides(
     disk_inodes: int | None = None,
     files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
     secrets: Mapping[str, bytes] | None = None,
+    snapshot: Snapshot | str | PathLike[str] | None = None,
     open_files: int | None = None,
     file_size: int | None = None,
 ) -> tuple[Config, frozenset[str]]:
@@ -129,6 +133,11 @@ def with_overrides(
     if disk is not None or disk_inodes is not None:
         new["annotations"] = data["annotations"] = _with_upper(data.get("annotations") or {}, disk, disk_inodes)
         data["root"] = {**(data.get("root") or {}), "readonly": False}
+    if snapshot is not None:
+        from . import snapshot as snapshots
+
+        begun = snapshots.given(snapshot).annotated(data, config.bundle)
+        new["annotations"] = data["annotations"] = begun
     contents: dict[str, bytes] = {}
     if files or secrets:
         from . import given_files

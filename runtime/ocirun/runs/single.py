@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .outcome import Outcome
+    from .snapshot import Snapshot
     from .terms import Input, OnOutput, Output
 
 
@@ -48,6 +49,7 @@ def run(
     disk_inodes: int | None = None,
     files: Mapping[str, bytes | tuple[bytes, int]] | None = None,
     secrets: Mapping[str, bytes] | None = None,
+    snapshot: Snapshot | str | os.PathLike[str] | None = None,
     keep: str | None = None,
     commit: bool = False,
     open_files: int | None = None,
@@ -85,6 +87,7 @@ def run(
                   is thrown away, or in a tmpfs of the config
     secrets       content by name: files of /run/secrets that only the user of the program can read. They are in memory
                   that is not swapped, and in no config, state, log, trace or error
+    snapshot      begin a root that is thrown away with what is in this snapshot, or the one of this path
     keep          of a root that is thrown away: copy what was added and changed into this directory, which is made
     commit        of such a root: if the program ends by itself with 0, the root file system takes its changes over
     open_files    limit of descriptors of each process
@@ -138,6 +141,7 @@ def run(
         disk_inodes=disk_inodes,
         files=files,
         secrets=secrets,
+        snapshot=snapshot,
         open_files=open_files,
         file_size=file_size,
     )

@@ -10,6 +10,8 @@ from .._base import jsonio, parameters
 from ..errors import HostError, UsageError
 from ..files.below import DIRECTORY, opened
 from ..files.changes import Upper
+from ..files.layers import Layers
+from ..files.saving import Saving
 from ..files.taking import Taking
 from ..plan.mounts import upper as plans
 from ..state import store
@@ -35,7 +37,27 @@ class Written:
     def __init__(self, fd: int, config: bytes, rootfs: str) -> None:
         self._fd = fd
         self._config = config
-        self._rootfs = rootfs
+        self.rootfs = rootfs
+
+    def data(self) -> Any:
+        """Return the config as values."""
+        return jsonio.loads(self._config)
+
+    def size(self) -> int:
+        """Return how many bytes of it are taken.  Raises OSError."""
+        room = os.fstatvfs(self._fd)
+        return (room.f_blocks - room.f_bfree) * room.f_frsize
+
+    def save(self, target: int) -> list[tuple[str, str]]:
+        """Copy the layer as it is into an empty directory; what was left out.  Raises OSError, UnsupportedError."""
+        held: list[int] = []
+        try:
+            saving = Saving(self._layer(held), target)
+            saving.run()
+            return saving.left_out
+        finally:
+            for fd in held:
+                os.close(fd)
 
     def is_full(self) -> bool:
         """Return whether it has no room left, for bytes or for files.  Raises HostError."""
@@ -92,16 +114,17 @@ class Written:
     def commit(self) -> list[tuple[str, str]]:
         """Take it over into the root file system: what was added, changed and removed.
 
+        Of a container that began from a snapshot, what was changed up to that is taken over first.
         Returns (path, reason) of what was left out.  Raises HostError; what was complete by then stays.
         """
         try:
-            fd = os.open(self._rootfs, DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(self.rootfs, DIRECTORY | os.O_CLOEXEC)
             try:
-                return self._take(fd, replaces=True)
+                return [*self._take_layers(fd), *self._take(fd, replaces=True)]
             finally:
                 os.close(fd)
         except OSError as error:
-            raise HostError.from_os(f"commit to {self._rootfs}", error) from None
+            raise HostError.from_os(f"commit to {self.rootfs}", error) from None
 
     def take_over(self, keep: str, *, commit: bool) -> list[tuple[str, str]]:
         """Do what a run was asked for; returns what was left out, each once.  Raises as `keep` and `commit`."""
@@ -120,23 +143,42 @@ class Written:
             for fd in held:
                 os.close(fd)
 
+    def _take_layers(self, target: int) -> list[tuple[str, str]]:
+        """Take the layers between over into the image, the lowest first; what was left out."""
+        left_out: list[tuple[str, str]] = []
+        held: list[int] = []
+        try:
+            last = self._layer(held)
+            for layer in reversed(last.lower.fds[:-1]):
+                # Their owners are as the image has them.
+                ids = (_same, _same)
+                one = Upper(layer, last.lower, inside=ids, below=ids, stored=ids, opaque=last.opaque)
+                taking = Taking(one, target, replaces=True)
+                taking.run()
+                left_out += taking.left_out
+            return left_out
+        finally:
+            for fd in held:
+                os.close(fd)
+
     def _layer(self, held: list[int]) -> Upper:
         """Return the layer; its descriptors are put into `held`."""
-        data: Any = jsonio.loads(self._config)
+        data = self.data()
         linux = data.get("linux") or {}
         held.append(opened(self._fd, b"upper", DIRECTORY))
-        held.append(os.open(self._rootfs, DIRECTORY | os.O_CLOEXEC))
+        for path in (*plans.layers(data), self.rootfs):
+            held.append(os.open(path, DIRECTORY | os.O_CLOEXEC))
         inside = _inside(linux.get("uidMappings") or ()), _inside(linux.get("gidMappings") or ())
         idmap = plans.parsed(data["annotations"][plans.UPPER]).idmap
         owned = any(one["type"] == "user" for one in linux.get("namespaces") or ())
-        prefix = "user" if owned else "trusted"
+        opaque = f"{'user' if owned else 'trusted'}.overlay.opaque"
         return Upper(
             held[0],
-            held[1],
+            Layers(held[1:], opaque),
             inside=inside,
             below=(_same, _same) if idmap else inside,
             stored=inside if idmap else (_same, _same),
-            opaque=f"{prefix}.overlay.opaque",
+            opaque=opaque,
         )
 
 

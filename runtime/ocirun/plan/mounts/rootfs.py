@@ -41,7 +41,7 @@ def enter_root(builder: Builder) -> None:
         upper.map_lower(builder)
     builder.init("attach", "/root/path", slot="root", target="rootdir")
     if layer is not None:
-        upper.cover(builder, layer)
+        upper.cover(builder, layer, copy_source)
 
 
 def copy_source(
