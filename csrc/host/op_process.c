@@ -119,13 +119,14 @@ int host_write_id_maps(struct host_side *h, const struct write_id_maps_args *a)
 	struct executor *x = &h->x;
 	const char *uids = plan_text(x, a->uid_map), *gids = plan_text(x, a->gid_map);
 	const char *programs[2] = { plan_text(x, a->uid_program), plan_text(x, a->gid_program) };
+	const char *setgroups = plan_text(x, a->setgroups);
 	int r = 0;
 
-	if (!uids || !gids)
+	if (!uids || !gids || (a->setgroups && !setgroups))
 		return fault(x, FAULT_PLAN, 0, EINVAL);
 	if ((programs[0] && *programs[0]) || (programs[1] && *programs[1]))
 		return HOST_ASK;
-	if (a->setgroups && text_equal(plan_text(x, a->setgroups), "deny"))
+	if (setgroups && text_equal(setgroups, "deny"))
 		r = write_there(h, "setgroups", "deny");
 	if (r == 0)
 		r = write_there(h, "gid_map", gids);

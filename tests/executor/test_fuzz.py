@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from plan.samples import NAMES, sample
 from ocirun.plan import encode
 from ocirun.plan.ops import Plan
 
+from .host_recorder import SLOTS
 from .recorder import EXECUTED, MADE, REFUSED, op, run_bytes, sources
+from .test_host_failures import STEPS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = 8
 ROUNDS = 1500
@@ -65,16 +72,38 @@ def every_operation() -> Plan:
     return Plan([first, *ops], ["plan", "progress", "sync", "other", "root", "o"], 4, [], [])
 
 
+def of_helper() -> list[bytes]:
+    """Plans of the helper: each operation is in one."""
+    return [encode.encode(plan, MADE) for plan in (every_operation(), *map(sample, NAMES))]
+
+
+def of_host() -> list[bytes]:
+    """The host's side of the same samples, and one with all that it has."""
+    every = [(number, name, args) for number, (name, args) in enumerate(STEPS)]
+    steps = encode.host_steps(Plan([], SLOTS, 3, [], []), every, {"state": b"text\0", "filter": bytes(16)})
+    return [steps, *(encode.host(sample(name), Anything()) for name in NAMES)]
+
+
+class Anything(dict[str, bytes]):
+    """What other operations would have made."""
+
+    def __missing__(self, _name: str) -> bytes:
+        return MADE["filter"]
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_damaged_plans(fuzzer: str, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("plans", [of_helper, of_host], ids=["helper", "host"])
+def test_damaged_plans(fuzzer: str, tmp_path: Path, plans: Callable[[], list[bytes]], seed: int) -> None:
     files = []
-    for number, plan in enumerate([every_operation(), *map(sample, NAMES)]):
+    for number, content in enumerate(plans()):
         path = tmp_path / f"plan{number}"
-        path.write_bytes(encode.encode(plan, MADE))
+        path.write_bytes(content)
         files.append(str(path))
+    side = plans.__name__.removeprefix("of_")
     result = subprocess.run(
-        [fuzzer, str(SECONDS), str(ROUNDS), str(seed), *files], capture_output=True, text=True, check=False
-    )
+        [fuzzer, side, str(SECONDS), str(ROUNDS), str(seed), *files],
+        capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"},
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr[-6000:]
     assert int(result.stdout) > 2000
 

@@ -236,7 +236,7 @@ static long poll_some(const struct record_call *c, const struct record_rule *r)
 		((short *)c->arg[0])[4 * i + 3] = r->mode >> i & 1;
 	if (!r)
 		((short *)c->arg[0])[3] = 1;
-	if (!r && record_chance(2))
+	if (!r && c->arg[1] > 1 && record_chance(2))
 		((short *)c->arg[0])[7] = 1;
 	return 1;
 }
