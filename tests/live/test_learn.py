@@ -311,6 +311,35 @@ def test_time_limit_while_it_asks(live: Case) -> None:
         assert outcome.timed_out and told(outcome)["getpgid"][0] > 1
 
 
+def waits_for_the_program(live: Case) -> Bundle:
+    """A bundle with a poststart hook that ends when the program has been answered; the container makes the file."""
+    bundle = live.bundle(script(f"{call('getpgid 0')}; echo x > /answered"))
+    bundle.linux["seccomp"] = PROFILE
+    bundle.config["root"]["readonly"] = False
+    wait = f"while [ ! -e {bundle.rootfs}/answered ]; do sleep 0.01; done"
+    bundle.config["hooks"] = {"poststart": [{"path": "/bin/sh", "args": ["sh", "-c", wait], "timeout": 20}]}
+    return bundle
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_a_hook_that_waits_for_the_program(live: Case, init: bool) -> None:
+    outcome = run(live, waits_for_the_program(live), init=init)
+    assert (outcome.exit_code, outcome.stdout) == (0, b"0\n"), outcome
+    assert told(outcome)["getpgid"] == (1, "ERRNO(99)")
+
+
+def test_a_hook_that_waits_for_the_program_of_a_command(live: Case, tmp_path: Path) -> None:
+    bundle = waits_for_the_program(live)
+    assert live.make("run", bundle, "--learn", str(tmp_path / "profile")).ok().out == "0\n"
+    assert "getpgid" in (tmp_path / "profile").read_text()
+
+
+def test_a_hook_that_waits_in_an_event_loop(live: Case) -> None:
+    bundle = waits_for_the_program(live)
+    outcome = asyncio.run(aio.run(bundle.path, config=bundle.config, root=live.root, learn=True, timeout=20))
+    assert outcome.ok and told(outcome)["getpgid"][0] == 1
+
+
 def test_an_event_loop_goes_on(live: Case) -> None:
     bundle = live.bundle(["/asker", "arguments", "2000000000"])
     bundle.linux["seccomp"] = PROFILE

@@ -169,7 +169,7 @@ class Context:
         if self.progress_name and self._has_helper and self.helper.progress_fd >= 0:
             records.write_own(self.helper.progress_fd, self.side.native.stamps, index)
         pid = self.hook_pid or (self.helper.pid if self._has_helper else 0)
-        hooks.run_of(self.record, self.plan.ops[index], index, pid)
+        hooks.run_of(self.record, self.plan.ops[index], index, pid, self.learning)
 
     def hook_numbers(self, kind: str) -> list[int]:
         """Return the operations that are hooks of a kind."""

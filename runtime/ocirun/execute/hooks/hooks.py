@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...errors import HookError
     from ...state.record import Record
+    from ..seccomp.learning import Learning
 
 
 def state_json(container_id: str, status: str, pid: int, bundle: str, annotations: dict[str, str]) -> str:
@@ -56,7 +57,16 @@ def open_logs(paths: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd: str, environ: list[str]) -> None:
+def run_hook(
+    args: dict[str, Any],
+    *,
+    pointer: str,
+    index: int,
+    state: str,
+    cwd: str,
+    environ: list[str],
+    learning: Learning | None = None,
+) -> None:
     """Run one hook and wait for it.
 
     args     of the operation host_hook
@@ -64,6 +74,7 @@ def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd:
     state    the JSON for its standard input
     cwd      its working directory
     environ  for a hook without an environment of its own
+    learning  of a learning run: what the program asks is answered meanwhile, as the hook may wait for the program
     Raises HookError, HostError.
     """
     env = args["env"] if args["env"] is not None else environ
@@ -90,6 +101,8 @@ def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd:
         for fd in logs.values():
             os.close(fd)
     try:
+        if learning is not None:
+            learning.serve_until(helper.sync)
         helper.hear()  # it sends nothing: this is its end
         spawn.forget(helper.pidfd)
         # The helper's own account, as a process that ignores SIGCHLD learns no exit code.
@@ -105,14 +118,23 @@ def run_hook(args: dict[str, Any], *, pointer: str, index: int, state: str, cwd:
         helper.close()
 
 
-def run_of(record: Record, op: Op, index: int, pid: int) -> None:
+def run_of(record: Record, op: Op, index: int, pid: int, learning: Learning | None = None) -> None:
     """Run the hook that an operation of a container is.  Raises HookError, HostError.
 
-    pid   of the container's first process, 0 for none
+    pid       of the container's first process, 0 for none
+    learning  as of `run_hook`
     """
     state = state_json(record.container_id, op.args["status"], pid, record.bundle, record.annotations)
     environ = list(host.environment())
-    run_hook(op.args, pointer=op.pointer, index=index, state=state, cwd=record.bundle, environ=environ)
+    run_hook(
+        op.args,
+        pointer=op.pointer,
+        index=index,
+        state=state,
+        cwd=record.bundle,
+        environ=environ,
+        learning=learning,
+    )
 
 
 def _error(args: dict[str, Any], op: Op, index: int, progress: Any, plan: Plan) -> HookError:

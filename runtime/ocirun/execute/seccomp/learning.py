@@ -99,6 +99,20 @@ class Learning:
             raise HostError(text, call="ioctl", errno=-result)
         return self.listener >= 0
 
+    def serve_until(self, fd: int) -> None:
+        """Give answers until there is something to read from a descriptor, or nobody is left to ask.
+
+        Raises HostError.
+        """
+        from select import POLLIN, poll
+
+        waiter = poll()
+        waiter.register(fd, POLLIN)
+        if self.listener >= 0:
+            waiter.register(self.listener, POLLIN)
+        while self.listener >= 0 and fd not in dict(waiter.poll()):
+            self.serve()
+
     def learned(self) -> Learned:
         """Return what was asked so far."""
         native = self._native
