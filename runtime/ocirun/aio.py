@@ -20,6 +20,7 @@ from ._base.roots import default_root
 from .errors import OcirunError, UsageError
 from .execute import host_side
 from .runs import in_existing_container, in_new_container
+from .runs.async_process import Process, Starting
 from .runs.pool import Pool
 from .runs.prepared import Prepared
 from .runs.program_run import ProgramRun
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from .container import Container
     from .runs.outcome import Outcome
     from .runs.overrides import Overrides
+    from .runs.process import Process as PlainProcess
     from .runs.program_run import Factory
-    from .runs.terms import ExecParameters, Parameters
+    from .runs.terms import ExecParameters, Output, Parameters, PopenParameters
 
     T = TypeVar("T")
 
@@ -130,6 +132,41 @@ async def run_in(
             container.record, container.root, args, process=process, env=env, cwd=cwd, user=user, **limits
         ),
     )
+
+
+def popen(
+    container: Container,
+    args: Sequence[str],
+    *,
+    stdin: Output = None,
+    stdout: Output = None,
+    stderr: Output = None,
+    limit: int = 1 << 16,
+    **own: Unpack[PopenParameters],
+) -> Starting:
+    """Start one more program in a container, and go on beside it: ``async with popen(...) as process``, or ``await``.
+
+    stdin, stdout, stderr   as of `Container.popen`; PIPE: a stream of asyncio, of bytes
+    limit    bytes that a stream keeps before the program waits; a line that is longer is a ValueError of its reader
+    The others, and the errors, are those of `Container.popen`.  At the end of the block, and where the task is
+    cancelled, also while it starts, the program is killed with all that it has started.
+    """
+
+    @raises_ocirun_errors
+    async def start() -> Process:
+        parameters.whole("limit", limit)
+        made: list[PlainProcess] = []
+        try:
+            await _thread(lambda: made.append(container.popen(args, stdin=stdin, stdout=stdout, stderr=stderr, **own)))
+            process = Process(made[0], _thread, _readable)
+            await process.connect(limit)
+        except BaseException:
+            if made:
+                await _thread(lambda: made[0].__exit__(None, None, None))
+            raise
+        return process
+
+    return Starting(start)
 
 
 @raises_ocirun_errors

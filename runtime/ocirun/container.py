@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ._base import signals
+from ._base import parameters, signals
 from ._base.boundary import methods_raise_ocirun_errors, raises_ocirun_errors
 from ._base.roots import default_root
 from .errors import ContainerNotFoundError, HookError, HostError, StateError, UsageError, with_force
@@ -207,6 +207,8 @@ class Container(ContainerFiles):
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         user: tuple[int, int] | None = None,
+        timeout: float | None = None,
+        cpu_time: float | None = None,
         **limits: Unpack[Limits],
     ) -> Process:
         """Start one more program in a created or running container, and go on beside it.
@@ -215,10 +217,12 @@ class Container(ContainerFiles):
                                 PIPE: a file of the `Process`; DEVNULL; stderr=STDOUT: where stdout goes
         stdio    three descriptors in place of these
         text     the files of the `Process` are of str: True, of UTF-8, or the name of an encoding
+        timeout, cpu_time   seconds until it is killed with all that it has started; a thread of this process keeps them
         The others, and the errors, are those of `run`.
         """
         from .runs import in_existing_container, pipes
 
+        timeout, cpu_time = parameters.seconds("timeout", timeout), parameters.seconds("cpu_time", cpu_time)
         given: tuple[Output, Output, Output] = (stdin, stdout, stderr)
         if stdio is not None:
             if any(one is not None for one in given):
@@ -227,7 +231,9 @@ class Container(ContainerFiles):
         make = in_existing_container.exec_factory(
             self._record, self.root, args, process=process, env=env, cwd=cwd, user=user, keeper=False, **limits
         )
-        started = in_existing_container.start_process(make, self, pipes.Pipes(given, text))
+        started = in_existing_container.start_process(
+            make, self, pipes.Pipes(given, text), timeout=timeout, cpu_time=cpu_time
+        )
         self._started = [one for one in self._started if one.fileno() >= 0] + [started]
         return started
 

@@ -94,6 +94,6 @@ def test_the_programs(rootfs: Path, names: dict[str, Any], capsys: pytest.Captur
     assert (seen[0].exit_code, seen[0].stdout) == (3, b"hello")
     assert seen[1].ok and seen[1].stdout == b"one"
     assert [outcome.stdout for outcome in names["outcomes"]] == [b"one", b"two"]
-    assert capsys.readouterr().out.split() == ["b'1\\n'", "b'2\\n'"]
+    assert capsys.readouterr().out.split() == ["b'1\\n'", "b'2\\n'", "b'10\\n'", "True"]
     assert seen[2].stdout == b"127.0.0.1 localhost\n"
     assert names["code"] == 5

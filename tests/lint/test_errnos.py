@@ -45,6 +45,7 @@ EXCEPTIONS = {
     ("containers.py", "cleanup"): "the others are to go, and this one is told",
     ("features.py", "_libseccomp"): "dlopen(3) gives no errno",
     ("state/listing.py", "states"): WORDS,
+    ("runs/process.py", "Process._end_for"): "the thread has nobody to tell: whoever waits is told",
     (
         "runs/pool.py",
         "_Shelf._work",

@@ -13,7 +13,7 @@ from ..execute.stall import Stall
 from ..state import store
 from . import overrides
 from .process import Process
-from .program_run import ProgramRun
+from .program_run import ProgramRun, uncounted
 from .tree import Tree, end_descendants, keep_oom_kills, kill_descendants, own_of
 
 TYPE_CHECKING = False
@@ -120,17 +120,27 @@ def _planned(record: Record, root: str, process: dict[str, Any], resources: dict
         os.close(directory)
 
 
-def start_process(make: Factory, container: StoredContainer, pipes: Pipes) -> Process:
+def start_process(
+    make: Factory, container: StoredContainer, pipes: Pipes, *, timeout: float | None, cpu_time: float | None
+) -> Process:
     """Start a program and leave it to the caller; the pipes are closed where it does not start."""
-
     try:
         session = make()
+        if cpu_time is not None and not session.plan_after_start().processor:
+            session.close()
+            raise uncounted()
         session.stdio = (pipes.theirs[0], pipes.theirs[1], pipes.theirs[2])
         try:
             session.create()
             try:
                 session.start()
-                return Process(session, Tree(session, container), pipes)
+                tree = Tree(session, container)
+                try:
+                    return Process(session, tree, pipes, timeout=timeout, cpu_time=cpu_time)
+                except BaseException:
+                    tree.kill()
+                    tree.remove()
+                    raise
             except BaseException:
                 session.take_back()
                 raise

@@ -69,6 +69,12 @@ class Pipes:
                 self._files[number] = _file(fd, number, self.encoding)
         return self._files
 
+    def detach(self) -> list[IO[bytes] | None]:
+        """Return our ends, of bytes, as files without a buffer, which are the caller's from now on."""
+        found: list[Any] = [None if file is None else file.detach() for file in self.files()]  # type: ignore[attr-defined]
+        self._ours, self._files = [-1, -1, -1], [None, None, None]
+        return found
+
     def close(self) -> None:
         """Close our ends."""
         for number, fd in enumerate(self._ours):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
+from _thread import RLock
 
 from .._base.boundary import methods_raise_ocirun_errors
-from ..errors import HostError, UsageError
+from ..errors import HostError, OcirunError, UsageError
 from ..state import exit_status
 from ..state.usage import Usage
+from . import deadline
+from . import outcome as outcomes
+from .outcome import Outcome
 from .pipes import Conversation
+from .program_run import resources_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,13 +39,29 @@ class Process:
     With it ends all that it has started, see `Container.run`.
     """
 
-    __slots__ = ("_code", "_pidfd", "_pipes", "_talk", "_tree", "_used", "pid", "stderr", "stdin", "stdout")
+    __slots__ = (
+        *("_began", "_cpu_time", "_ended", "_late", "_limited", "_lock", "_pidfd", "_pipes", "_problem", "_seconds"),
+        *("_talk", "_tree", "_used", "pid", "stderr", "stdin", "stdout"),
+    )
 
-    def __init__(self, session: Session, tree: Tree, pipes: Pipes) -> None:
+    def __init__(
+        self,
+        session: Session,
+        tree: Tree,
+        pipes: Pipes,
+        *,
+        timeout: float | None = None,
+        cpu_time: float | None = None,
+    ) -> None:
+        self._began = time.monotonic()
+        self._lock = RLock()
+        self._late, self._seconds, self._limited = "", 0.0, resources_of(session)
+        self._cpu_time = cpu_time
+        self._problem: OcirunError | None = None
         self.pid = session.helper.pid
         # The session closes its own.
         self._pidfd = os.dup(session.helper.pidfd)
-        self._code: int | None = None
+        self._ended: int | None = None
         self._tree = tree
         self._used: dict[str, int] = {}
         self._pipes = pipes
@@ -48,6 +70,23 @@ class Process:
         self.stderr: IO[Any] | None
         self.stdin, self.stdout, self.stderr = pipes.files()
         self._talk: Conversation | None = None
+        try:
+            deadline.keep(self._pidfd, timeout=timeout, cpu_time=cpu_time, counter=tree.counter(), over=self._end_for)
+        except BaseException:
+            os.close(self._pidfd)
+            self._pidfd = -1
+            raise
+
+    def _end_for(self, limit: str) -> None:
+        """Kill it for a limit that is over, in the thread that keeps it."""
+        with self._lock:
+            if self._pidfd < 0 or exit_status.has_ended(self._pidfd):
+                return
+            self._late = limit
+            try:
+                self.kill()
+            except OcirunError as error:
+                self._problem = error
 
     def fileno(self) -> int:
         """Return a pidfd, ready for reading when the process has ended; -1 once that was waited for."""
@@ -62,11 +101,56 @@ class Process:
         """
         if self._pidfd >= 0:
             exit_status.wait(self._pidfd, timeout, what="process")
-            self._code = exit_status.status(self._pidfd, keep=False)
-            os.close(self._pidfd)
-            self._pidfd = -1
-            self._used = self._tree.remove()
-        return self._code
+            with self._lock:
+                self._take_end()
+        if self._problem is not None:
+            raise self._problem
+        return self._ended if self._ended is None or self._ended >= 0 else 128 - self._ended
+
+    def _take_end(self) -> None:
+        if self._pidfd < 0:  # by another thread
+            return
+        self._seconds = time.monotonic() - self._began
+        self._ended = exit_status.ended(self._pidfd, keep=False)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._used = self._tree.remove()
+
+    def detach(self) -> list[IO[bytes] | None]:
+        """Give its files away, of bytes, as files without a buffer: for an event loop."""
+        self.stdin = self.stdout = self.stderr = None
+        return self._pipes.detach()
+
+    def outcome(self, timeout: float | None = None) -> Outcome:
+        """Wait until it has ended, and return what became of it.
+
+        timeout   of waiting, as of `wait`
+        The outcome has the limit that has ended it, and what it and all that it has started have used; `seconds` is
+        until its end was waited for, and its output what `communicate` has read.
+        Raises TimeoutError; HostError as `wait`, and where somebody else has waited for it.
+        """
+        self.wait(timeout)
+        ended, used = self._ended, self._used
+        if ended is None:
+            raise HostError(
+                "how the process has ended is not known: somebody else has waited for it",
+                remedy="ignore no SIGCHLD, and wait for no other children than one's own",
+            )
+        limit = self._late
+        if not limit and self._cpu_time is not None and used.get("cpu_ns", 0) >= self._cpu_time * 1e9:
+            limit = outcomes.CPU
+        none: Any = "" if self._pipes.encoding else b""
+        said = self._talk.said() if self._talk is not None else (None, None)
+        return Outcome(
+            ended=ended,
+            limit=limit or (outcomes.limit_of(ended, used, self._limited) if ended else ""),
+            seconds=self._seconds,
+            stdout=none if said[0] is None else said[0],
+            stderr=none if said[1] is None else said[1],
+            stdout_cut=False,
+            stderr_cut=False,
+            usage=used,
+        )
 
     def poll(self) -> int | None:
         """Return the same as `wait` if it has ended, else None."""
@@ -95,7 +179,8 @@ class Process:
         """Return what it and all that it has started have used so far, also once it was waited for; each figure is None
         where it has no group of its own.  Raises HostError.
         """
-        return Usage(self._used if self._pidfd < 0 else self._tree.usage())
+        with self._lock:
+            return Usage(self._used if self._pidfd < 0 else self._tree.usage())
 
     def kill(self, signal: int = 9) -> None:
         """Send it a signal; SIGKILL goes to all that it has started, too.  Nothing happens if it has ended.
@@ -104,12 +189,13 @@ class Process:
         """
         import _signal
 
-        if self._pidfd < 0:
-            return
         try:
-            if signal == _signal.SIGKILL:
-                self._tree.kill()
-            _signal.pidfd_send_signal(self._pidfd, signal)
+            with self._lock:
+                if self._pidfd < 0:
+                    return
+                if signal == _signal.SIGKILL:
+                    self._tree.kill()
+                _signal.pidfd_send_signal(self._pidfd, signal)
         except ProcessLookupError:
             return
         except OSError as error:
@@ -128,4 +214,4 @@ class Process:
             self._pipes.close()
 
     def __repr__(self) -> str:
-        return f"<Process pid={self.pid}{'' if self._pidfd >= 0 else f' ended={self._code}'}>"
+        return f"<Process pid={self.pid}{'' if self._pidfd >= 0 else f' ended={self._ended}'}>"

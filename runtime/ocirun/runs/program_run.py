@@ -39,6 +39,19 @@ _ENDS = {
 }
 
 
+def resources_of(session: Session) -> tuple[int, ...]:
+    """Return the RLIMIT_ numbers for which a program has a limit of its own."""
+    return tuple(op.args["resource"] for op in session.plan.ops if op.name in ("set_rlimit", "limit_process"))
+
+
+def uncounted() -> UnsupportedError:
+    """Return what is raised where a limit of processor time cannot be kept."""
+    return UnsupportedError(
+        "cpu_time: nobody counts the processor time of a container without a cgroup of its own",
+        remedy="leave it out, or give the container a cgroup",
+    )
+
+
 class ProgramRun:
     """One run.  `begin`, then `go_on` as long as it says so, `outcome`, and `close` at any time.
 
@@ -76,10 +89,7 @@ class ProgramRun:
             self._pieces = Pieces(terms.encoding)
         if terms.cpu_time is not None and terms.cpu_time < 1e9:
             if not session.after_start.processor:
-                raise UnsupportedError(
-                    "cpu_time: nobody counts the processor time of a container without a cgroup of its own",
-                    remedy="leave it out, or give the container a cgroup",
-                )
+                raise uncounted()
             native.processor_limit = max(1, int(terms.cpu_time * 1e9))
             native.processors = os.cpu_count() or 1
         return self.go_on()
@@ -210,10 +220,7 @@ class ProgramRun:
             return outcomes.CPU
         if ended == 0:
             return ""
-        limited = ()
-        if ended in outcomes.OF_RESOURCES:
-            limits = ("set_rlimit", "limit_process")
-            limited = tuple(op.args["resource"] for op in session.plan.ops if op.name in limits)
+        limited = resources_of(session) if ended in outcomes.OF_RESOURCES else ()
         return outcomes.limit_of(ended, usage, limited)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from ..errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, Protocol, TypedDict
 
     class HasFileno(Protocol):
@@ -40,6 +40,16 @@ if TYPE_CHECKING:
 
     class ExecParameters(Limits, TermsOf, total=False):
         """Those of a run in a container that is there."""
+
+    class PopenParameters(Limits, total=False):
+        """Those of a process that goes on by itself, but its streams."""
+
+        process: Mapping[str, Any] | None
+        env: Mapping[str, str] | None
+        cwd: str | None
+        user: tuple[int, int] | None
+        timeout: float | None
+        cpu_time: float | None
 
     class Parameters(Overrides, TermsOf, total=False):
         """All parameters of a run but its names."""

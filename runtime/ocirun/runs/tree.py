@@ -68,6 +68,10 @@ class Tree:
             session.adopt_groups()
             session.side.commit()
 
+    def counter(self) -> str:
+        """Return the path of the file that counts its processor time, "" where there is none."""
+        return "" if self._own is None else self._own.processor_file() or ""
+
     def kill(self) -> None:
         """Send SIGKILL to all of it.  Raises HostError."""
         if self._own is not None:

@@ -38,16 +38,31 @@ def wait(pidfd: int, timeout: float | None, *, what: str = "container") -> None:
         raise TimeoutError(f"the {what} has not ended within {timeout} s")
 
 
+def has_ended(pidfd: int) -> bool:
+    """Return whether the process of a pidfd has ended."""
+    try:
+        wait(pidfd, 0)
+    except TimeoutError:
+        return False
+    return True
+
+
 def status(pidfd: int, *, keep: bool = True) -> int | None:
     """Return the exit code of an ended process, or 128 plus the signal that ended it.
 
     None where the kernel does not tell us: only the parent may ask, and only until somebody has waited for it.
     keep   the process stays there, to be asked again
     """
+    found = ended(pidfd, keep=keep)
+    return found if found is None or found >= 0 else 128 - found
+
+
+def ended(pidfd: int, *, keep: bool = True) -> int | None:
+    """Return the same, but minus the signal that ended it."""
     try:
         info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | (os.WNOWAIT if keep else 0))
     except ChildProcessError:
         return None
     if info is None:
         return None
-    return info.si_status if info.si_code == os.CLD_EXITED else 128 + info.si_status
+    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
