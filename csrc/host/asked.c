@@ -216,14 +216,15 @@ static int answer_one(struct host_side *h)
 	return result < 0 && result != -ENOENT && result != -EINTR ? (int)result : 0;
 }
 
-/* The execve by which the program has begun was not asked about.  A profile that does not allow it starts nothing. */
+/* The execve by which the program has begun was not asked about.  Where a profile refuses it, it is one of the calls to
+ * be told; actions are ordered as signed numbers, and to kill the process is the lowest. */
 static void note_start(struct asked *asked)
 {
 	struct seccomp_data data = { .nr = __NR_execve, .arch = NATIVE };
 	uint32_t action = verdict(asked->profile, asked->profile_size, &data);
 	struct asked_call *c;
 
-	if (asked->profile_size && (action & SECCOMP_RET_ACTION_FULL) > SECCOMP_RET_ERRNO)
+	if (asked->profile_size && (int32_t)(action & SECCOMP_RET_ACTION_FULL) > (int32_t)SECCOMP_RET_ERRNO)
 		return;
 	c = find(asked, &data, action);
 	if (c)

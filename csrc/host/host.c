@@ -74,6 +74,7 @@ static void close_all(struct host_side *h)
 	ocirun_host_let_go(s);
 	groups_close(h);
 	streams_close(h);
+	asked_close(h);
 	let_go(&s->directory);
 	let_go(&s->answer);
 	let_go(&s->message);

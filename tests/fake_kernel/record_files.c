@@ -212,6 +212,8 @@ static long control_device(const struct record_call *c, const struct record_rule
 
 	if (c->arg[1] == 0x541B /* FIONREAD */)
 		*(int *)c->arg[2] = r ? (int)r->mode : 0;
+	if ((unsigned)c->arg[1] == 0xC0502100 /* SECCOMP_IOCTL_NOTIF_RECV */ && r && r->data)
+		memcpy((void *)c->arg[2], r->data, r->size);
 	if (c->arg[1] != 0x5441 /* TIOCGPTPEER */)
 		return 0;
 	fd = record_new(c, r, S_IFCHR | 0620);

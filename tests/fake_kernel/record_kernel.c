@@ -115,6 +115,10 @@ static void write_down(struct record_call *c, const char *kinds)
 		case 'a': /* struct sched_attr: its size is its first word */
 			keep_blob(c, i, p, 48);
 			break;
+		case 'c': /* of ioctl(2): what it points to depends on the request */
+			if ((unsigned)c->arg[1] == 0xC0182101 /* SECCOMP_IOCTL_NOTIF_SEND */)
+				keep_blob(c, i, p, 24);
+			break;
 		case 'v':
 			keep_vector(c, i, p);
 			break;

@@ -5,7 +5,8 @@
 
 /* d descriptor, f descriptor or AT_FDCWD, s text, x number or pointer of no interest, h struct open_how,
  * 3 32 bytes, 4 24 bytes, 6 16 bytes, 8 8 bytes, n bytes with their length behind, g gids with
- * their number before, a sched_attr, w epoll_event, v vector, m message, p sock_fprog, e standard stream */
+ * their number before, a sched_attr, w epoll_event, v vector, m message, p sock_fprog, c what an ioctl points to,
+ * e standard stream */
 #define CALLS(X) \
 	X(bpf, "xnx") X(capget, "8x") X(capset, "84") X(chdir, "s") X(chroot, "s") X(clock_gettime, "xx") \
 	X(clone, "xxxxx") X(clone3, "nx") X(close, "d") X(close_range, "xxx") X(dup3, "dxx") X(epoll_create1, "x") \
@@ -14,7 +15,7 @@
 	X(fgetxattr, "dsxx") X(flock, "dx") X(fsconfig, "dxssx") X(fsmount, "dxx") X(fsopen, "sx") X(fspick, "fsx") \
 	X(getrusage, "xx") X(shutdown, "dx") \
 	X(fsetxattr, "dsnxx") X(fstatfs, "dx") X(ftruncate, "dx") X(getcwd, "xx") X(getdents64, "dxx") X(geteuid, "") \
-	X(getpid, "") X(ioctl, "dxx") X(ioprio_set, "xxx") X(keyctl, "xxx") X(kill, "xx") X(lseek, "dxx") \
+	X(getpid, "") X(ioctl, "dxc") X(ioprio_set, "xxx") X(keyctl, "xxx") X(kill, "xx") X(lseek, "dxx") \
 	X(memfd_create, "sx") X(mkdirat, "fsx") X(mknodat, "fsxx") X(mmap, "xxxxxx") X(mount, "sssxs") \
 	X(mount_setattr, "fsxhx") X(move_mount, "fsfsx") X(munmap, "xx") X(nanosleep, "xx") X(open_tree, "fsx") \
 	X(openat, "fsxx") X(openat2, "fshx") X(personality, "x") X(pidfd_open, "xx") X(pidfd_send_signal, "dxxx") \

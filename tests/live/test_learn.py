@@ -123,9 +123,10 @@ def test_a_program_that_executes_nothing_needs_execve(live: Case) -> None:
     bundle = live.bundle(["/bare"])
     bundle.linux["seccomp"] = outcome.profile()
     assert run(live, bundle, False).exit_code == outcome.exit_code == 42
-    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule("exit_group", "exit")]}
-    outcome = run(live, bundle)
-    assert (outcome.exit_code, told(outcome)["execve"]) == (42, (1, "ERRNO(1)"))
+    for action, answer in (("ERRNO", "ERRNO(1)"), ("KILL_THREAD", "KILL_THREAD"), ("KILL_PROCESS", "KILL_PROCESS")):
+        bundle.linux["seccomp"] = {"defaultAction": f"SCMP_ACT_{action}", "syscalls": [rule("exit_group", "exit")]}
+        outcome = run(live, bundle)
+        assert (outcome.exit_code, told(outcome)["execve"]) == (42, (1, answer))
     with pytest.raises(ocirun.UnsupportedError, match="execve"):
         run(live, bundle, "refuse")
 
@@ -326,6 +327,18 @@ def test_a_hook_that_waits_for_the_program(live: Case, init: bool) -> None:
     outcome = run(live, waits_for_the_program(live), init=init)
     assert (outcome.exit_code, outcome.stdout) == (0, b"0\n"), outcome
     assert told(outcome)["getpgid"] == (1, "ERRNO(99)")
+
+
+def test_a_hook_that_fails_leaves_no_descriptor(live: Case) -> None:
+    bundle = live.bundle(["/asker", "arguments", "2000000000"])
+    bundle.linux["seccomp"] = PROFILE
+    bundle.config["hooks"] = {"poststart": [{"path": "/bin/false"}]}
+    with pytest.raises(ocirun.HookError):
+        run(live, bundle)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ocirun.HookError):
+        run(live, bundle)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_hook_that_waits_for_the_program_of_a_command(live: Case, tmp_path: Path) -> None:
