@@ -61,6 +61,59 @@ int op_put_file(struct executor *x, const struct put_file_args *a)
 	return r < 0 ? r : 0;
 }
 
+/* A directory; one that is there already, or a link to one, stays as it is. */
+int op_put_directory(struct executor *x, const struct put_directory_args *a)
+{
+	const char *path = plan_text(x, a->path), *name;
+	int root = slot_fd(x, a->root), parent, fd = -1, r;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	parent = path_parent(x, root, path, 1, &name);
+	if (parent < 0)
+		return parent;
+	r = (int)SYS3(x, __NR_mkdirat, parent, name, 0700);
+	if (r == -EEXIST) {
+		r = fd = path_open(x, root, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	} else if (r == 0) {
+		r = fd = (int)SYS4(x, __NR_openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+		if (r >= 0)
+			r = (int)SYS3(x, __NR_fchown, fd, a->owner >> 32, a->owner & 0xffffffff);
+		if (r >= 0)
+			r = (int)SYS2(x, __NR_fchmod, fd, a->mode);
+	}
+	quiet_close(fd);
+	quiet_close(parent);
+	return r < 0 ? r : 0;
+}
+
+/* A symbolic link in place of what has its name, but of no directory. */
+int op_put_link(struct executor *x, const struct put_link_args *a)
+{
+	const char *path = plan_text(x, a->path), *text = plan_text(x, a->text), *name;
+	int parent, made = -EEXIST, r;
+
+	if (!path || !text)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	parent = path_parent(x, slot_fd(x, a->root), path, 1, &name);
+	if (parent < 0)
+		return parent;
+	for (int i = 0; i < TRIES && made == -EEXIST; i++) {
+		temporary_name(x);
+		made = (int)SYS3(x, __NR_symlinkat, text, parent, x->buffer);
+	}
+	r = made;
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_fchownat, parent, x->buffer, a->owner >> 32, a->owner & 0xffffffff,
+			      AT_SYMLINK_NOFOLLOW);
+	if (r >= 0)
+		r = (int)SYS4(x, __NR_renameat, parent, x->buffer, parent, name);
+	if (r < 0 && made >= 0)
+		kernel_call(__NR_unlinkat, parent, (long)x->buffer, 0, 0, 0, 0);
+	quiet_close(parent);
+	return r < 0 ? r : 0;
+}
+
 /* At most one byte more than `limit`, by which it is seen that there are more. */
 static int copy(struct executor *x, int from, int to, uint64_t limit)
 {

@@ -61,6 +61,8 @@ def every_operation() -> Plan:
         op("prepare_upper", slot="root", like="root", mark="user.x"),
         op("add_layer", overlay="o", slot="root", proc="root"),
         op("new_overlay", slot="root", lower="root", upper="root", proc="root", options=[("a", None)], layers="o"),
+        op("put_directory", root="root", path="/a/b", mode=7, owner=(1, 2)),
+        op("put_link", root="root", path="/a/b", text="t", owner=(1, 2)),
         op("get_file", slot="root", root="root", path="/a/b", proc="root", limit=9),
         op("find_home", uid=0),
         op("load_seccomp", filter="filter", flags=8),

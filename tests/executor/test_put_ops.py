@@ -115,3 +115,39 @@ def test_get_that_fails_leaves_nothing_open(call: str) -> None:
     result = get(rule(call, -errno.EIO))
     assert result.progress.errno == errno.EIO
     assert result.open <= result.slots and not result.wrong
+
+
+def tree(name: str, *rules: dict[str, Any], fail: tuple[int, int] = (-1, 0), **changes: Any) -> Run:
+    args = {"root": "root", "path": "/a/b", "owner": (7, 8), **changes}
+    return run_ops(op("open_root", slot="root", path="/r"), op(name, **args), rules=[*rules, rule("statx", mode=DIR)])
+
+
+def test_put_directory() -> None:
+    result = tree("put_directory", mode=0o2750)
+    assert result.names()[1:] == ["openat2", "statx", "mkdirat", "openat", "fchown", "fchmod", "close", "close"]
+    assert (result.of("mkdirat")[0].fd, result.of("mkdirat")[0].texts[1]) == (result.of("openat2")[0].result, "b")
+    assert (result.of("fchown")[0].args[1:3], result.of("fchmod")[0].args[1]) == ([7, 8], 0o2750)
+    assert result.of("openat")[1].args[2] & os.O_NOFOLLOW
+    assert result.open <= result.slots and not result.wrong
+
+
+def test_put_a_directory_that_is_there() -> None:
+    result = tree("put_directory", rule("mkdirat", -errno.EEXIST), mode=0o700)
+    assert result.names()[1:] == ["openat2", "statx", "mkdirat", "openat2", "close", "close"]
+    assert struct.unpack("<3Q", result.of("openat2")[1].blobs[2])[2] & IN_ROOT
+    file = tree("put_directory", rule("mkdirat", -errno.EEXIST), rule("openat2", -errno.ENOTDIR, skip=1), mode=0o700)
+    assert file.progress.errno == errno.ENOTDIR
+    assert file.open <= file.slots and not file.wrong
+
+
+def test_put_link() -> None:
+    result = tree("put_link", text="../x")
+    assert result.names()[1:] == ["openat2", "statx", "symlinkat", "fchownat", "renameat", "close"]
+    name = result.of("renameat")[0].texts[1]
+    assert name.startswith(".ocirun.") and result.of("renameat")[0].texts[3] == "b"
+    assert result.of("symlinkat")[0].texts[0] == "../x"
+    for call in ("fchownat", "renameat"):
+        failed = tree("put_link", rule(call, -errno.EISDIR), text="t")
+        assert failed.progress.errno == errno.EISDIR
+        assert failed.of("unlinkat")[0].texts[1].startswith(".ocirun.")
+        assert failed.open <= failed.slots and not failed.wrong

@@ -7,7 +7,7 @@ import os
 from .._base import parameters
 from ..errors import HostError, StateError, UsageError
 from ..plan.builder import Request
-from ..plan.files_plan import CONTENT, build_get, build_put
+from ..plan.files_plan import CONTENT, build_get, build_put, build_put_tree
 from ..state import record as records
 from ..state import saved
 from . import joining
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.driver import Driver
+    from ..plan.files_plan import Entry
     from ..state.record import Record
 
 #: The most bytes that are put or taken, unless more are asked for.
 LIMIT = 64 << 20
 _MODES = 0o7777
+_OF_DIRECTORY = 0o755
+# Bytes: they are in memory, with the plan.
+_MOST = 1 << 29
 _DOES = "the file"
 
 
@@ -46,6 +50,45 @@ def put(
             )
             made = {CONTENT: parameters.content("content", content)}
             joining.carry_out(plan, record, cgroup, directory, does=_DOES, made=made)
+    finally:
+        os.close(directory)
+
+
+def put_tree(
+    record: Record,
+    cgroup: Driver,
+    directory: int,
+    path: str,
+    source: object,
+    *,
+    max_bytes: int,
+    user: tuple[int, int] | None,
+    owners: bool,
+) -> None:
+    """Put a tree into a container; see `Container.put_tree`.  Gives up the driver and the directory."""
+    from ..files import given_tree
+
+    try:
+        with cgroup:
+            data = _data(record, directory)
+            owner = _user(data) if user is None else parameters.pair("user", user, most=(1 << 32) - 2)
+            if owners and user is not None:
+                raise UsageError("owners: is there besides user", remedy="leave one of them out")
+            top = "/" + parameters.text("path", path).strip("/")
+            if not path.startswith("/"):
+                raise parameters.wrong("path", "the absolute path of a directory", path)
+            limit = parameters.whole("max_bytes", max_bytes, least=0, most=_MOST)
+            made: dict[str, bytes] = {}
+            entries: list[Entry] = [] if top == "/" else [(top, _OF_DIRECTORY, owner, None)]
+            for one in given_tree.entries(source, limit, owners=parameters.boolean("owners", owners)):
+                what = one.target
+                if one.content is not None:
+                    what = f"content {one.path}"
+                    made[what] = one.content
+                place = f"{top.rstrip('/')}/{one.path}"
+                entries.append((place, one.mode, owner if one.owner is None else one.owner, what))
+            plan = build_put_tree(*_place(record, cgroup, data), **joining.target(record), entries=entries)
+            joining.carry_out(plan, record, cgroup, directory, does="the files", made=made)
     finally:
         os.close(directory)
 

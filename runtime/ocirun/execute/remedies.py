@@ -53,6 +53,8 @@ _REMEDIES = {
     ("get_file", "statx", EINVAL): "a regular file is taken, and neither a device nor a fifo nor a socket",
     ("get_file", "statx", EISDIR): "name a file in it",
     ("put_file", "renameat", EISDIR): "name a file in it",
+    ("put_link", "renameat", EISDIR): "a directory of the container has the name of a link: remove it first",
+    ("put_directory", "openat2", ENOTDIR): "a file of the container has the name of a directory: remove it first",
     ("new_overlay", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
     ("add_layer", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
     ("add_layer", "fsconfig", EINVAL): "a root that begins from a snapshot needs Linux 6.7, and its layers must "

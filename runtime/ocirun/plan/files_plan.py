@@ -11,11 +11,15 @@ from .mounts_plan import begin, end, enter, open_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ..cgroup.driver import Driver
     from .builder import Builder, Facts, Request
     from .ops import Plan
+
+    # Path, mode, owner, and the name of the content; of a link the mode is -1 and this its text, of a directory None.
+    Entry = tuple[str, int, tuple[int, int], str | None]
 
 CONTENT = "content"
 _RIGHTS = sum(1 << c.CAPABILITIES[name] for name in ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"))
@@ -47,6 +51,33 @@ def build_put(
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     _confine(b, foreign)
     b.init("put_file", root="root", path=path, mode=mode, owner=owner, content=CONTENT)
+    return end(b)
+
+
+def build_put_tree(
+    data: dict[str, Any],
+    facts: Facts,
+    request: Request,
+    cgroup: Driver,
+    *,
+    pid: int,
+    foreign: frozenset[str] | None,
+    entries: Sequence[Entry],
+) -> Plan:
+    """Return the plan that puts a tree into a container, an entry after the other.
+
+    The others are those of `build_put`.
+    """
+    b = begin(data, facts, request, cgroup, pid)
+    b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
+    _confine(b, foreign)
+    for path, mode, owner, what in entries:
+        if what is None:
+            b.init("put_directory", root="root", path=path, mode=mode, owner=owner)
+        elif mode < 0:
+            b.init("put_link", root="root", path=path, text=what, owner=owner)
+        else:
+            b.init("put_file", root="root", path=path, mode=mode, owner=owner, content=what)
     return end(b)
 
 

@@ -175,6 +175,8 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
         ),
     ),
     "log_hooks": (70, (("stdout", "slot"), ("stderr", "slot"))),
+    "put_directory": (73, (("root", "slot"), ("path", "text"), ("mode", "int"), ("owner", "pair"))),
+    "put_link": (74, (("root", "slot"), ("path", "text"), ("text", "text"), ("owner", "pair"))),
     "prepare_upper": (71, (("slot", "slot"), ("like", "slot"), ("mark", "text"))),
     "add_layer": (72, (("overlay", "slot"), ("slot", "slot"), ("proc", "slot"))),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),

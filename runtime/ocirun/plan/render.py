@@ -119,6 +119,8 @@ _PHRASES = {
     "set_mount_attr": "set mount attributes",
     "new_filesystem": "mount {type}",
     "put_file": "put the file {path}",
+    "put_directory": "make the directory {path} where there is none",
+    "put_link": "put the link {path} to {text}",
     "get_file": "take a copy of the file {path}",
     "take_file": "take the copy",
     "prepare_upper": "make the directories for what is written, with the attributes of the root",

@@ -12,6 +12,8 @@ from ..state.stored import StoredContainer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO
+
     from ..files.changes import Changes
     from ..state.record import Record
     from .snapshot import Snapshot
@@ -108,6 +110,32 @@ class ContainerFiles(StoredContainer):
         from ..commands import files
 
         files.put(self._record, self.cgroup, self._directory(), path, content, mode=mode, user=user)
+
+    def put_tree(
+        self,
+        path: str,
+        source: str | os.PathLike[str] | bytes | IO[bytes],
+        *,
+        max_bytes: int = 64 << 20,
+        user: tuple[int, int] | None = None,
+        owners: bool = False,
+    ) -> None:
+        """Put what is in a directory, or in a tar archive, into a directory of a created, running or paused container.
+
+        path       absolute, as the container sees it, where links are followed in there; it is made if it is missing
+        source     path of a directory; or an archive that is not compressed, as bytes or as an open file
+        max_bytes  of all files together, at most 512 MiB; more is an error
+        user       uid and gid inside that own all of it; None: those of the container's process
+        owners     they are those of the archive, as the container numbers them
+        All is read, and what is wrong with it is an error, before anything is put.  Each file is there whole or not at
+        all, in place of what has its name; directories that are there stay as they are.
+        Raises UsageError, StateError, StepError, HostError.
+        """
+        from ..commands import files
+
+        files.put_tree(
+            self._record, self.cgroup, self._directory(), path, source, max_bytes=max_bytes, user=user, owners=owners
+        )
 
     def get(self, path: str, *, limit: int = 64 << 20) -> bytes:
         """Return the content of a file of a created, running or paused container.
