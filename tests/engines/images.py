@@ -71,8 +71,10 @@ def docker_archive(rootfs: str, path: str, name: str, *, entrypoint: list[str] |
     return path
 
 
-def debian(path: str) -> str:
-    """Write the archive of a minimal Debian, made by mmdebstrap from the host's package sources; its path."""
+def debian(path: str, *packages: str) -> str:
+    """Write the archive of a minimal Debian with these packages, made by mmdebstrap from the host's package sources;
+    its path.
+    """
     release = {}
     with open("/etc/os-release", encoding="utf-8") as file:
         for line in file:
@@ -81,6 +83,7 @@ def debian(path: str) -> str:
     subprocess.run(
         [
             "mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=tar",
+            *(f"--include={name}" for name in packages),
             "--aptopt=Acquire::Check-Valid-Until \"false\"", release["VERSION_CODENAME"], path,
         ],
         check=True,
