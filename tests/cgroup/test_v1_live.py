@@ -11,6 +11,7 @@ import pytest
 from waiting import eventually
 
 from ocirun.cgroup import choose, paths
+from ocirun.cgroup.files import freezer as v1_freezer
 from ocirun.cgroup.files import tree
 from ocirun.errors import HostError
 
@@ -390,6 +391,25 @@ def test_groups_vanish_while_they_are_used(lab: Lab) -> None:
     with pytest.raises(HostError, match="is gone"):
         later.freeze()
     later.remove()
+
+
+def test_group_above_that_is_removed_while_it_is_looked_at(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one above is looked at then; a file that was open answers ENODEV."""
+    box = lab.driver()
+    (freezer,) = (path for name, path in box.directories() if name == "freezer")
+    parent = os.path.dirname(freezer)
+    os.mkdir(parent)
+    state = v1_freezer.state
+
+    def removed(fd: int) -> str:
+        if os.path.isdir(parent):
+            os.rmdir(parent)
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return state(fd)
+
+    monkeypatch.setattr(v1_freezer, "state", removed)
+    box.check()
+    assert not os.path.exists(parent)
 
 
 def test_creating_beside_somebody_who_removes(lab: Lab) -> None:

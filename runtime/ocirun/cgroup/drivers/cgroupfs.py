@@ -64,6 +64,21 @@ class Cgroupfs(Driver):
         self._ready = set(self.inodes)
         self.prepared = len(there) == len(self.groups)
 
+    def check(self) -> None:
+        """Refuse a group with processes, a frozen one, and one that cannot hold processes; remember which exist."""
+        # Until they are looked at: what is refused must not be killed by the undo.
+        self.found = {group.name for group in self.groups}
+        for group in self.groups:
+            if tree.look(group, self._refuse):
+                self.found.discard(group.name)
+        self.checked = True
+
+    def _refuse(self, fd: int, group: Group, missing: Sequence[str]) -> None:
+        """Raise HostError for a group that the container cannot have.
+
+        fd, missing   as of `tree.open_nearest`
+        """
+
     def prepare(self) -> int | None:
         """Make all directories, or none."""
         try:

@@ -6,7 +6,6 @@ Sources: cgroups(7), Documentation/admin-guide/cgroup-v1/ of the kernel.
 from __future__ import annotations
 
 import errno
-import os
 
 from ...errors import HostError, UnsupportedError
 from .. import paths
@@ -67,25 +66,15 @@ class V1Driver(Cgroupfs):
         group = self.group(UNIFIED)
         return v2_joining.home(self._existing(group), group, pid)
 
-    def check(self) -> None:
-        """Refuse a group with processes or one that would be frozen; remember which exist already."""
-        self.found = {group.name for group in self.groups}
-        for group in self.groups:
-            fd, missing = tree.open_nearest(group)
-            try:
-                if not missing:
-                    v1_files.refuse_members(fd, group)
-                else:
-                    self.found.discard(group.name)
-                if group.name == UNIFIED:
-                    from ..files import v2_joining
+    def _refuse(self, fd: int, group: Group, missing: Sequence[str]) -> None:
+        if not missing:
+            v1_files.refuse_members(fd, group)
+        if group.name == UNIFIED:
+            from ..files import v2_joining
 
-                    v2_joining.refuse_unusable(fd, group, missing)
-                if "freezer" in group.controllers:
-                    v1_files.refuse_frozen(fd, group, missing)
-            finally:
-                os.close(fd)
-        self.checked = True
+            v2_joining.refuse_unusable(fd, group, missing)
+        if "freezer" in group.controllers:
+            v1_files.refuse_frozen(fd, group, missing)
 
     def freeze(self) -> None:
         """Stop every process, by the freezer."""

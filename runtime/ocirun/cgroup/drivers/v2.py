@@ -46,18 +46,10 @@ class V2Driver(Cgroupfs):
         super().__init__(groups, layout=layout, devices=devices)
         self.enabling = list(enabling)
 
-    def check(self) -> None:
-        """Refuse a group with processes, a frozen one, and one that cannot hold processes."""
-        (group,) = self.groups
-        fd, missing = tree.open_nearest(group)
-        try:
-            self.found = set() if missing else {group.name}
-            if not missing and not self.adopts:
-                v1_files.refuse_members(fd, group)
-            v2_joining.refuse_unusable(fd, group, missing)
-        finally:
-            os.close(fd)
-        self.checked = True
+    def _refuse(self, fd: int, group: Group, missing: Sequence[str]) -> None:
+        if not missing and not self.adopts:
+            v1_files.refuse_members(fd, group)
+        v2_joining.refuse_unusable(fd, group, missing)
 
     def enable(self, path: str, controllers: Sequence[str], others: Sequence[str]) -> None:
         """Switch controllers on for the groups below a group above ours.

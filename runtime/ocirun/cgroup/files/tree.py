@@ -18,14 +18,14 @@ from ...errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..paths import Group
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # What a group answers that was removed meanwhile: ENODEV comes from files that were open already.
 GONE = (errno.ENOENT, errno.ENODEV)
-_MAKE_TRIES = 50
+_TRIES = 50
 _MAKE_PAUSE = 0.0002
 
 
@@ -82,6 +82,26 @@ def open_nearest(group: Group) -> tuple[int, list[str]]:
     return fd, []
 
 
+def look(group: Group, refuse: Callable[[int, Group, Sequence[str]], None]) -> list[str]:
+    """Look at what `open_nearest` gives, again where that was removed meanwhile; returns the names that are missing.
+
+    refuse   called with the descriptor, the group and these names; raises HostError
+    """
+    tries = _TRIES
+    while True:
+        fd, missing = open_nearest(group)
+        try:
+            refuse(fd, group, missing)
+            return missing
+        except HostError as error:
+            # A group above was empty, and somebody has removed it.
+            tries -= 1
+            if error.errno not in GONE or not tries:
+                raise
+        finally:
+            os.close(fd)
+
+
 def open_parent(group: Group) -> tuple[int, str] | None:
     """Return the directory above the group's, and the group's name in it; None where that does not exist."""
     fd, left = open_nearest(group)
@@ -99,7 +119,7 @@ def open_parent(group: Group) -> tuple[int, str] | None:
 
 def make_directory(group: Group) -> tuple[int, bool]:
     """Make the group's directory and those above it, mode 0755; returns (descriptor, made by us).  Raises OSError."""
-    for attempt in range(_MAKE_TRIES):
+    for attempt in range(_TRIES):
         try:
             return _make_chain(group)
         except OSError as error:
