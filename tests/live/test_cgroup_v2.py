@@ -71,6 +71,21 @@ def test_the_mount_without_a_cgroup_namespace(live: Case, mode: str) -> None:
     assert ("Read-only file system" in out) == (mode == "ro")
 
 
+def test_the_mount_of_a_privileged_pod(live: Case) -> None:
+    """Without a cgroup namespace, and with the options that the host's hierarchy has, as containerd 2.3 writes it."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        (words,) = (line.split() for line in file if line.split()[4] == TOP)
+    has = words[-1].split(",")[1:]
+    bundle = live.shell("cat /proc/mounts")
+    mount_cgroups(bundle, "rw", *has, namespace=False)
+    (shown,) = [line for line in live.output(bundle).splitlines() if f" {TOP} " in line]
+    assert set(has) <= set(shown.split()[3].split(","))
+    other = live.shell("true")
+    assert "favordynmods" not in has
+    mount_cgroups(other, "rw", *has, "favordynmods", namespace=False)
+    live.run(other).failed("'favordynmods'", "would change the host's hierarchy")
+
+
 def owners(bundle: Bundle) -> dict[str, int]:
     where = directory(bundle)
     names = ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", "memory.max"]

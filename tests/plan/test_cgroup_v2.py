@@ -30,7 +30,8 @@ class Host(Layout):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__({}, {"": "/user/me"}, Mount("/sys/fs/cgroup", device="0:9"), files={"cpu": ("cpu.max",)})
+        mount = Mount("/sys/fs/cgroup", options=("rw", "memory_localevents"), device="0:9")
+        super().__init__({}, {"": "/user/me"}, mount, files={"cpu": ("cpu.max",)})
 
     def reach(self, below: str) -> Reach:
         assert below == "user/box"
@@ -138,6 +139,15 @@ def test_options_of_the_hierarchy_without_a_cgroup_namespace(word: str) -> None:
     with pytest.raises(ConfigError) as error:
         plan({"mounts": [*mounted("ro")["mounts"], *mounted("remount", word)["mounts"][1:]]})
     assert error.value.problems[0].pointer == "/mounts/2/options/1"
+
+
+def test_options_that_the_hierarchy_has() -> None:
+    """An engine that names them, as it would for a mount of its own, asks for no change."""
+    linux = {"namespaces": [{"type": kind} for kind in ("pid", "mount")], "cgroupsPath": "box"}
+    assert ops(plan({**mounted("ro", "memory_localevents"), "linux": linux}), "clone_tree")
+    with pytest.raises(ConfigError) as error:
+        plan({**mounted("memory_localevents", "nsdelegate"), "linux": linux})
+    assert [one.pointer for one in error.value.problems] == ["/mounts/1/options/1"]
 
 
 def test_attributes_and_propagation_of_the_hierarchy() -> None:

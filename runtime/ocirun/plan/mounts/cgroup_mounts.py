@@ -90,9 +90,11 @@ def _mount_unified(
             attributes=attributes,
         )
     else:
-        hostfs.refuse_data(
-            pointer, destination, parsed, "without a cgroup namespace it would change the host's hierarchy"
-        )
+        # Engines name those that the hierarchy has, as a new mount without them would take them off: containerd 2.3.
+        layout = builder.facts.layout
+        held = layout.unified.options if layout is not None and layout.unified is not None else ()
+        no = "without a cgroup namespace it would change the host's hierarchy"
+        hostfs.refuse_data(pointer, destination, parsed, no, held=held)
         why = "without a cgroup namespace a new mount would show all groups"
         builder.init(
             "clone_tree", pointer, why=why, slot=slot, path=builder.cgroup.path(UNIFIED), recursive=0, root=None

@@ -6,6 +6,8 @@ from ...errors import ConfigError, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .options import MountOptions
 
 # Of these the kernel has one instance, or one for each namespace, wherever it is mounted.
@@ -17,11 +19,16 @@ SHARED = frozenset(
 )
 
 
-def refuse_data(pointer: str, destination: str, parsed: MountOptions, why: str) -> None:
-    """Raise ConfigError for options of the file system, each with its place."""
+def refuse_data(pointer: str, destination: str, parsed: MountOptions, why: str, *, held: Collection[str] = ()) -> None:
+    """Raise ConfigError for options of the file system, each with its place.
+
+    held   those that the host's file system has: of them nothing changes
+    """
     problems = _flags(pointer, destination, parsed)
     for (key, value), index in zip(parsed.data, parsed.data_index, strict=True):
         word = key if value is None else f"{key}={value}"
+        if word in held:
+            continue
         message = f"the option {word!a} of the mount on {destination} cannot be honoured: {why}"
         problems.append(Problem(f"{pointer}/options/{index}", message, found=word))
     if problems:
