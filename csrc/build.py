@@ -120,8 +120,9 @@ class Builder:
             *SHARED,
             # cffi's generated code: one signature for all wrappers, and casts between function types
             *("-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type"),
-            # the launcher is bound to one version anyway, and the full API calls faster
-            "-D_CFFI_NO_LIMITED_API",
+            # the launcher is bound to one version anyway, and the full API calls faster; free-threaded interpreters
+            # have no other, and there cffi defines it too, in these words
+            "-D_CFFI_NO_LIMITED_API=",
             *(f"-I{MODULE}", f"-I{HOST_SIDE}"),
             *self.executor,
             *self.target.includes,
