@@ -60,6 +60,7 @@ struct host_side {
 	int started, ended; /* init has said that the program runs; how it ended */
 	int gone;	/* the first process has ended */
 	int over;	/* the timer has run off */
+	int patience;	/* how long the caller's signals may wait for their handlers, in milliseconds */
 	int epoll, timer;
 	int processor;	/* the file with the container's processor time, or -1 */
 	int64_t used, pause, look; /* of it, nanoseconds: at the last look; between two; when the next is due */

@@ -411,6 +411,16 @@ static int reap(struct host_side *h)
 	return 0;
 }
 
+/* How long to wait until the interpreter is asked for handlers that are due: twice as long each time, for a second at
+ * most. */
+static int patience(struct host_side *h)
+{
+	h->patience = h->patience ? h->patience * 2 : 16;
+	if (h->patience > 1024)
+		h->patience = 1024;
+	return h->patience;
+}
+
 /* Read the outputs until the program has ended.  Whoever still holds the other
  * end of one then is not waited for.  Nor is init, where it has told the end,
  * and somebody else removes the container: all others in it have ended by then. */
@@ -425,8 +435,9 @@ int host_serve(struct host_side *h, const struct serve_args *a)
 	}
 	while (!h->gone && !(early && h->ended)) {
 		h->over = 0;
-		r = look(h, h->shown->polled ? 0 : -1);
-		if (r == -EINTR)
+		r = look(h, h->shown->polled ? 0 : patience(h));
+		/* One that came before the wait has interrupted nothing, and its handler is the interpreter's to run. */
+		if (r == -EINTR || (r == 0 && !h->shown->polled))
 			return HOST_INTERRUPTED;
 		if (r < 0)
 			return r;

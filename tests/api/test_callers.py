@@ -152,6 +152,32 @@ def test_exceptions_of_a_signal_handler(bundle: str, root: str, how: str) -> Non
     assert output(TORN, bundle, root, how, str(RUNS)) == ["True [] []"]
 
 
+EARLY = """
+prepared = ocirun.Prepared(BUNDLE, root=ROOT, args=["/bin/sleep", "600"])
+
+class Alarm(Exception):
+    pass
+
+def handler(*_):
+    raise Alarm
+
+signal.signal(signal.SIGALRM, handler)
+late = []
+for number in range(int(sys.argv[1])):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 0.01))
+        late.append(prepared.run(timeout=60))
+    except Alarm:
+        pass
+print(late, [name for name in os.listdir(ROOT)])
+"""
+
+
+def test_a_signal_before_the_wait(bundle: str, root: str) -> None:
+    """Its handler runs soon, although the wait for the program, which it should have interrupted, began after it."""
+    assert output(EARLY, bundle, root, str(RUNS)) == ["[] []"]
+
+
 TORN_POOL = """
 prepared = ocirun.Prepared(BUNDLE, root=ROOT, args=["/bin/true"])
 assert prepared.run().ok

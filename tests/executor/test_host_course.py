@@ -383,8 +383,19 @@ def test_interrupted_course_goes_on() -> None:
     assert [result.run(), result.run()] == [INTERRUPTED, SERVED]
 
 
+def test_handlers_of_the_caller_get_their_turn() -> None:
+    """Those of signals that came before the wait, which these do not interrupt."""
+    result = serving()
+    waited = []
+    for _ in range(9):
+        assert result.run() == INTERRUPTED
+        waited += [call[4] for call in result.step() if call[0] == "epoll_pwait"][-1:]
+    assert waited == [16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
+
+
 def test_more_than_the_limit_is_read_and_not_kept() -> None:
-    result = serving(ready(OUTPUT), rule("read", data=b"x" * 100, times=1), ready(OUTPUT), rule("read", 1, times=1))
+    more = [rule("read", data=b"x" * 100, times=1), ready(OUTPUT), rule("read", 1, times=1)]
+    result = serving(ready(OUTPUT), *more, polled=1)
     assert result.run() == WAIT
     assert (result.native.output[0].size, result.native.output[0].cut) == (100, 1)
 
