@@ -20,7 +20,7 @@ RINGS = {
         "cgroup/test_owner_live.py", "cgroup/test_v1_live.py", "cgroup/test_v1_processes_live.py",
         "cgroup/test_v2_live.py", "cli/test_practice.py", "docs/test_bundles.py", "docs/test_doctor.py", "docs/test_tour.py", "docs/test_tutorials.py", "commands/test_features.py", "commands/test_gathered.py",
         "samples/test_samples.py",
-        "docs/test_sandbox.py", "docs/test_seccomp.py",
+        "docs/test_sandbox.py", "docs/test_seccomp.py", "docs/test_callers.py",
     ),
     # Starts Docker, containerd, podman, buildah.
     "engines": ("engines",),

@@ -36,6 +36,7 @@ GROUPS: dict[str, list[str]] = {
         "sandbox",
         "seccomp",
         "api",
+        "callers",
         "cookbook",
         "bundles",
         "rootless",

@@ -100,12 +100,23 @@ _NAMES = {
 _MODULES = ("aio", "errors", "hostfacts")
 
 
+def _module(name: str) -> object:
+    try:
+        return __import__(name, fromlist=("",))
+    except ImportError as error:
+        from ocirun.errors import ISOLATED, MAIN, is_isolated
+
+        if is_isolated(error):
+            raise ImportError(f"{ISOLATED} ({MAIN})", name=name) from error
+        raise
+
+
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        return __import__(f"ocirun.{name}", fromlist=(name,))
+        return _module(f"ocirun.{name}")
     for home, names in _NAMES.items():
         if name in names:
-            module = __import__(home, fromlist=(name,))
+            module = _module(home)
             value: object = getattr(module, "VERSION" if name == "__version__" else name)
             globals()[name] = value
             return value

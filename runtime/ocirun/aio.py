@@ -173,6 +173,7 @@ def popen(
 async def wait(container: Container, timeout: float | None = None) -> int | None:
     """Wait until the first process of a container has ended; result and errors are those of `Container.wait`."""
     parameters.seconds("timeout", timeout)
+    _loop()
     pidfd = container.open_pidfd()
     if pidfd < 0:
         return None
@@ -206,9 +207,20 @@ async def _watch(program_run: ProgramRun, making: Callable[[], Factory]) -> Outc
         await _thread(program_run.close)
 
 
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return the loop that runs here; anyio's may be trio's, which is none of asyncio.  Raises UsageError."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "aio: no event loop of asyncio is running here",
+            remedy="in trio call ocirun.run in a thread: trio.to_thread.run_sync",
+        ) from None
+
+
 async def _readable(fd: int) -> None:
     """Wait until a descriptor is ready for reading."""
-    loop = asyncio.get_running_loop()
+    loop = _loop()
     ready: asyncio.Future[None] = loop.create_future()
 
     def tell() -> None:
@@ -225,7 +237,7 @@ async def _readable(fd: int) -> None:
 
 async def _thread(function: Callable[[], T]) -> T:
     """Return the result of a function that is run in the loop's executor, to its end even if the task is cancelled."""
-    future = asyncio.get_running_loop().run_in_executor(None, function)
+    future = _loop().run_in_executor(None, function)
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:

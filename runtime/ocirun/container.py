@@ -40,12 +40,9 @@ if TYPE_CHECKING:
 
 @methods_raise_ocirun_errors
 class Container(ContainerFiles):
-    """A container that exists.  Made by `create` or `load`, never directly.
+    """A container that exists.  Made by `create` or `load`, never directly; any thread may call its methods."""
 
-    Its methods may be called from any thread.
-    """
-
-    __slots__ = ("_started",)
+    __slots__ = ("_entered", "_started")
 
     def __init__(self, container_id: str, root: str, record: Record, written: Held | None = None) -> None:
         super().__init__(container_id, root, record, written)
@@ -116,6 +113,7 @@ class Container(ContainerFiles):
         return cls(container_id, root, record, written)
 
     def __enter__(self) -> Container:
+        self._entered = os.getpid()
         return self
 
     def __exit__(
@@ -125,6 +123,8 @@ class Container(ContainerFiles):
 
         What a root that is thrown away has is gone then.
         """
+        if self._entered != os.getpid():
+            return  # the block is that of the process this one was forked off
         try:
             there = StoredContainer.load(self.id, root=self.root)
             if there.record.created == self._record.created:
@@ -403,7 +403,7 @@ class Container(ContainerFiles):
         for one in self._started:
             try:
                 one.wait(5.0)
-            except TimeoutError:
+            except (TimeoutError, UsageError):  # UsageError: the child of a process that this one was forked off
                 continue  # the end of the container tells
 
     def _keep_usage(self, directory: int) -> None:

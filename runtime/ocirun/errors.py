@@ -192,6 +192,24 @@ class UsageError(OcirunError):
     code = "usage"
 
 
+#: Where the interpreter does not load `_native` (PEP 684), and what helps.
+ISOLATED = "ocirun does not run in an isolated subinterpreter: its modules in C have one state for the whole process"
+MAIN = "call it from the main interpreter, in any thread of it"
+
+
+def is_isolated(error: BaseException) -> bool:
+    """Return whether a module was refused because the interpreter is an isolated one, which the errors only say."""
+    return isinstance(error, ImportError) and "does not support loading in subinterpreters" in str(error)
+
+
+def stays_here(what: str, remedy: str) -> UsageError:
+    """Return the error for a handle that is to be pickled or copied.
+
+    what   such as ``a Pool``
+    """
+    return UsageError(f"{what} cannot be copied, pickled or sent to another process", remedy=remedy)
+
+
 class ConfigError(OcirunError):
     """config.json cannot be used; ``problems`` holds each reason."""
 

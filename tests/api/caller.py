@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 RUNTIME = str(Path(__file__).resolve().parents[2] / "runtime")
 
 # Before a script.  NAME: what the ids of its containers begin with; `left` says what is there that was not at `begin`.
@@ -42,13 +46,14 @@ def left():
 """
 
 
-def output(script: str, bundle: str, root: str, *words: str, before: str = "") -> list[str]:
+def output(script: str, bundle: str, root: str, *words: str, before: str = "", within: Sequence[str] = ()) -> list[str]:
     """The lines that a script prints, which has to end well and without a word of complaint.
 
     before   what it does before anything is imported
+    within   the words of a command that runs it
     """
     result = subprocess.run(
-        [sys.executable, "-c", before + HEAD.format(bundle=bundle, root=root) + script, *words],
+        [*within, sys.executable, "-c", before + HEAD.format(bundle=bundle, root=root) + script, *words],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": RUNTIME, "PYTHONWARNINGS": "ignore"},

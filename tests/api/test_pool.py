@@ -116,7 +116,7 @@ def test_streams_can_be_opened_again(bundle: str, root: str, document: dict[str,
 
 
 def test_container_that_dies_while_it_waits(pool: ocirun.Pool) -> None:
-    for session in list(pool._shelf.ready):
+    for session in list(pool._current().ready):
         os.kill(session.helper.pid, signal.SIGKILL)
     assert [pool.run(["/bin/true"]).ok for _ in range(4)] == [True] * 4
 

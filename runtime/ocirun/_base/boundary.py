@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from errno import ENOMEM
 
-from ..errors import ContainerExistsError, ContainerNotFoundError, HostError, StateError, errno_words
+from ..errors import (
+    ISOLATED,
+    MAIN,
+    ContainerExistsError,
+    ContainerNotFoundError,
+    HostError,
+    StateError,
+    errno_words,
+    is_isolated,
+)
 from . import installation
 
 TYPE_CHECKING = False
@@ -38,6 +47,8 @@ def host_error(what: str, error: BaseException) -> HostError | None:
         return HostError(f"{what}: {_replaced(error)}", errno=getattr(error, "errno", 0), remedy=_REPLACED)
     if isinstance(error, OSError):
         return None if error.errno is None else HostError.from_os(what, error)
+    if is_isolated(error):
+        return HostError(f"{what}: {ISOLATED}", remedy=MAIN)
     if isinstance(error, ImportError):  # there are no descriptors or no memory left, or a file is damaged
         return HostError(f"{what}: cannot load {error.name or 'a module'}: {error}", remedy=_LOAD)
     return None

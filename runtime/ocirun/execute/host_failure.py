@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from errno import EACCES, EBUSY, ECHILD, EEXIST, EPERM, EPROTO, ESRCH
+from errno import EACCES, EBUSY, ECHILD, EEXIST, ENOSYS, EPERM, EPROTO, EROFS, ESRCH
 
-from ..errors import ContainerExistsError, HostError
+from ..errors import ContainerExistsError, HostError, option
 from ..plan.ops import INIT
-from . import report, spawn
+from . import remedies, report, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +106,10 @@ def _remedy(op: Op, call: str, number: int) -> str:
     if op.name == "filter_devices" and number == EPERM:
         return "eBPF programs for cgroups need CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN of the host"
     if op.name == "spawn":
-        return spawn.remedy(number, op.args["flags"])
+        # clone3(2) that is answered with ENOSYS: filters do that, as no kernel that ocirun runs on lacks it.
+        return (remedies.filtered(call) if number == ENOSYS else "") or spawn.remedy(number, op.args["flags"])
+    if op.name == "make_cgroup" and number == EROFS:
+        return f"mount the cgroups read-write, or do without: no limits, and {option('cgroup-manager', 'disabled')}"
     if op.name == "limit_process" and number == EPERM:
         return "raising a hard limit needs CAP_SYS_RESOURCE"
     if op.name == "write_process" and op.args["file"] == "oom_score_adj" and number == EACCES:

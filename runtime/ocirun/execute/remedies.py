@@ -106,7 +106,8 @@ def locked(bits: int) -> str:
 
 # What a user namespace may not mount (EPERM), by type.
 _MOUNT_REMEDIES = {
-    "proc": "where parts of the /proc of the caller are covered, a user namespace may not mount another",
+    "proc": "where parts of the /proc of the caller are covered, a user namespace may not mount another: start the "
+    "container around ocirun with `--security-opt systempaths=unconfined` (Docker) or `unmask=ALL` (podman)",
     "sysfs": "it needs a network namespace of the same user namespace; or bind /sys with rbind and ro",
     "mqueue": "it needs an ipc namespace of the same user namespace",
 }
@@ -138,7 +139,20 @@ def usual(op: Op, call: str, errno: int) -> str:
         return _closed(op.args["path"])
     if op.name == "write_proc" and op.pointer.startswith("/linux/sysctl/") and errno == ENOENT:
         return _parameter(op.args["path"])
-    return _REMEDIES.get((op.name, call, errno), "")
+    known = _REMEDIES.get((op.name, call, errno), "")
+    return known or (filtered(call) if errno in (EPERM, ENOSYS) else "")
+
+
+def filtered(call: str) -> str:
+    """Return what may help where a seccomp filter is around this process, as in a container; "" where none is."""
+    from .._base import procfile
+
+    if "\nSeccomp:\t2\n" not in procfile.text("/proc/self/status", 1 << 16):
+        return ""
+    return (
+        f"the seccomp filter around ocirun may refuse {call or 'that'}: start the container around it with "
+        "`--security-opt seccomp=unconfined`, or with a filter that allows what ocirun does (Docker, podman)"
+    )
 
 
 def _closed(path: str) -> str:

@@ -62,8 +62,9 @@ def _prepared(key: tuple[object, ...], config: Config, options: CreateOptions) -
 
 def _keep(key: tuple[object, ...], what: Config | Preparation) -> None:
     _kept[key] = what
-    if len(_kept) > _KEPT:
-        _kept.pop(next(iter(_kept)), None)
+    # A copy of the keys is one step; between two of an iterator another thread may change the dict.
+    for oldest in list(_kept)[:-_KEPT]:
+        _kept.pop(oldest, None)
 
 
 def container_factory(

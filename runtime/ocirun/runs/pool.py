@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from .._base import parameters
 from .._base.boundary import methods_raise_ocirun_errors
-from ..errors import OcirunError, UsageError
+from ..errors import OcirunError, UsageError, stays_here
 from ..execute.options import CreateOptions
 from ..execute.session import HelperEnded
 from ..plan import encode
@@ -31,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-    from typing import Any, Unpack
+    from typing import Any, Never, Unpack
 
     from ..execute.session import Session
     from .outcome import Outcome
@@ -80,10 +80,11 @@ class Pool:
         self._base = prepared.base
         self._preparation = Preparation(self._base, prepared.root, options, keeps_session=True)
         self._size = size
-        self._turns = threading.BoundedSemaphore(limit) if limit is not None else None
+        self._limit = limit
         self._open = True
-        self._shelf = _Shelf(self._preparation, size)
-        self._end = weakref.finalize(self, self._shelf.close)
+        # By the process: that of a parent is none of ours, nor are the turns that threads of the parent have taken.
+        self._shelves = {os.getpid(): _Shelf(self._preparation, size, limit)}
+        self._end = weakref.finalize(self, _close, self._shelves)
 
     def run(
         self,
@@ -97,9 +98,10 @@ class Pool:
         The parameters, their units and the errors are those of `ocirun.run`. What else belongs to a container (mounts,
         limits, directory) is that of the `Prepared`.
         """
-        if self._turns is None:
+        turns = self.turns
+        if turns is None:
             return self._run(args, env, Terms(**terms))
-        with self._turns:
+        with turns:
             return self._run(args, env, Terms(**terms))
 
     def _run(self, args: Sequence[str] | None, env: Mapping[str, str] | None, terms: Terms) -> Outcome:
@@ -115,7 +117,7 @@ class Pool:
     @property
     def turns(self) -> threading.BoundedSemaphore | None:
         """What a run acquires where there is a limit."""
-        return self._turns
+        return self._current().turns
 
     def new_run(self, terms: Terms) -> PooledRun:
         """Return the course of one run, for whoever watches it."""
@@ -141,15 +143,23 @@ class Pool:
         """Remove the containers that wait; runs that are under way go on.  Raises HostError where one is left."""
         self._open = False
         self._end.detach()
-        self._shelf.close()
+        _close(self._shelves)
 
     def _current(self) -> _Shelf:
         if not self._open:
             raise UsageError("the pool is closed")
-        if self._shelf.pid != os.getpid():
-            self._shelf = _Shelf(self._preparation, self._size)
-            self._end = weakref.finalize(self, self._shelf.close)
-        return self._shelf
+        pid = os.getpid()
+        found = self._shelves.get(pid)
+        if found is None:
+            # No lock, which a fork in another thread could leave locked: of two threads one has its own taken.
+            made = _Shelf(self._preparation, self._size, self._limit)
+            found = self._shelves.setdefault(pid, made)
+            if found is not made:
+                made.close()
+            for other in list(self._shelves):
+                if other != pid:
+                    self._shelves.pop(other, None)
+        return found
 
     def __enter__(self) -> Pool:
         return self
@@ -160,7 +170,17 @@ class Pool:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool size={self._size} ready={len(self._shelf.ready)}{'' if self._open else ' closed'}>"
+        shelf = self._shelves.get(os.getpid())
+        return f"<Pool size={self._size} ready={len(shelf.ready) if shelf else 0}{'' if self._open else ' closed'}>"
+
+    def __reduce__(self) -> Never:
+        """Raise UsageError."""
+        raise stays_here("a Pool", "make one in each process; one that was forked off has a pool of its own already")
+
+
+def _close(shelves: Mapping[int, _Shelf]) -> None:
+    for shelf in list(shelves.values()):
+        shelf.close()
 
 
 class _Shelf:
@@ -169,8 +189,9 @@ class _Shelf:
     It knows nothing of its pool, which may be forgotten: then it is closed.
     """
 
-    def __init__(self, preparation: Preparation, size: int) -> None:
+    def __init__(self, preparation: Preparation, size: int, limit: int | None) -> None:
         self.pid = os.getpid()
+        self.turns = threading.BoundedSemaphore(limit) if limit is not None else None
         self.ready: deque[PreparedSession] = deque()
         self.preparation = preparation
         self._size = size
@@ -225,8 +246,10 @@ class _Shelf:
 
     def close(self) -> None:
         """Remove everything that waits, and end the thread."""
+        if self.pid != os.getpid():
+            return
         with self._lock:
-            if not self._open or self.pid != os.getpid():
+            if not self._open:
                 return
             self._open = False
         self._jobs.put(_END)

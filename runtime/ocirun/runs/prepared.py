@@ -6,6 +6,7 @@ import os
 
 from .._base.boundary import methods_raise_ocirun_errors
 from .._base.roots import default_root
+from ..errors import stays_here
 from ..execute.options import CreateOptions
 from . import overrides, poll_loop, written
 from .in_new_container import new_id
@@ -16,7 +17,7 @@ from .terms import Terms, split
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Unpack
+    from typing import Any, Never, Unpack
 
     from ..plan.ops import Plan
     from .outcome import Outcome
@@ -64,6 +65,10 @@ class Prepared:
             activation=False, init=init, bound=True, cgroup_manager=cgroup_manager, learn=self.learn
         )
         self._preparation = Preparation(self.base, self.root, options, keeps_session=True)
+
+    def __reduce__(self) -> Never:
+        """Raise UsageError: it has facts of this process, and may have secrets."""
+        raise stays_here("a Prepared", "make one in each process, or in the first one before it forks")
 
     def run(
         self, *, container_id: str = "", keep: str | None = None, commit: bool = False, **own: Unpack[Parameters]

@@ -7,7 +7,7 @@ import time
 from _thread import RLock
 
 from .._base.boundary import methods_raise_ocirun_errors
-from ..errors import HostError, OcirunError, UsageError
+from ..errors import HostError, OcirunError, UsageError, stays_here
 from ..state import exit_status
 from ..state.usage import Usage
 from . import deadline
@@ -19,7 +19,7 @@ from .program_run import resources_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import IO, Any
+    from typing import IO, Any, Never
 
     from ..execute.session import Session
     from .pipes import Pipes
@@ -40,8 +40,8 @@ class Process:
     """
 
     __slots__ = (
-        *("_began", "_cpu_time", "_ended", "_late", "_limited", "_lock", "_pidfd", "_pipes", "_problem", "_seconds"),
-        *("_talk", "_tree", "_used", "pid", "stderr", "stdin", "stdout"),
+        *("_began", "_cpu_time", "_ended", "_late", "_limited", "_lock", "_parent", "_pidfd", "_pipes", "_problem"),
+        *("_seconds", "_talk", "_tree", "_used", "pid", "stderr", "stdin", "stdout"),
     )
 
     def __init__(
@@ -59,6 +59,7 @@ class Process:
         self._cpu_time = cpu_time
         self._problem: OcirunError | None = None
         self.pid = session.helper.pid
+        self._parent = os.getpid()
         # The session closes its own.
         self._pidfd = os.dup(session.helper.pidfd)
         self._ended: int | None = None
@@ -97,8 +98,10 @@ class Process:
 
         timeout   seconds, None for no limit
         Returns the exit code, 128 plus the signal if one ended it; None if somebody else has waited for it.
-        Raises TimeoutError, HostError where something that it has started does not end.
+        Raises TimeoutError, HostError where something that it has started does not end, UsageError in a process that
+        was forked off since: it is no child of that.
         """
+        self._refuse_elsewhere()
         if self._pidfd >= 0:
             exit_status.wait(self._pidfd, timeout, what="process")
             with self._lock:
@@ -167,6 +170,7 @@ class Process:
         Returns what has come of stdout and stderr, None for one that is no PIPE.  The end is that of the process:
         whoever else holds a pipe is not waited for.  Raises UsageError, TimeoutError, HostError.
         """
+        self._refuse_elsewhere()
         if self._talk is None:
             if input is not None and self.stdin is None:
                 raise UsageError("input: stdin is no PIPE")
@@ -175,10 +179,16 @@ class Process:
         self.wait()
         return self._talk.said()
 
+    def _refuse_elsewhere(self) -> None:
+        if self._parent != os.getpid():
+            # Whose threads may have held our lock as this process was forked off.
+            raise UsageError(f"process {self.pid} was started by another process", remedy="do that there")
+
     def usage(self) -> Usage:
         """Return what it and all that it has started have used so far, also once it was waited for; each figure is None
         where it has no group of its own.  Raises HostError.
         """
+        self._refuse_elsewhere()
         with self._lock:
             return Usage(self._used if self._pidfd < 0 else self._tree.usage())
 
@@ -189,6 +199,7 @@ class Process:
         """
         import _signal
 
+        self._refuse_elsewhere()
         try:
             with self._lock:
                 if self._pidfd < 0:
@@ -207,11 +218,17 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._parent != os.getpid():
+            return  # the block is that of the process this one was forked off
         self.kill()
         try:
             self.wait()
         finally:
             self._pipes.close()
+
+    def __reduce__(self) -> Never:
+        """Raise UsageError."""
+        raise stays_here("a Process", "its pid can be sent")
 
     def __repr__(self) -> str:
         return f"<Process pid={self.pid}{'' if self._pidfd >= 0 else f' ended={self._ended}'}>"

@@ -7,14 +7,14 @@ import os
 from .._base.boundary import methods_raise_ocirun_errors
 from .._base.roots import default_root
 from .._base.version import SPEC_VERSION
-from ..errors import ContainerNotFoundError, StateError
+from ..errors import ContainerNotFoundError, StateError, stays_here
 from ..host import user_names
 from . import record as records
 from . import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Never, Self
 
     from ..cgroup.driver import Driver
     from .record import Record
@@ -72,6 +72,10 @@ class StoredContainer:
         self.root = root
         self._record = record
         self._used: dict[str, int] = {}
+
+    def __reduce__(self) -> Never:
+        """Raise UsageError: it may have descriptors and children of this process."""
+        raise stays_here("the handle of a container", f"load it there: Container.load({self.id!r}, root={self.root!r})")
 
     @classmethod
     def load(cls, container_id: str, *, root: str = "") -> Self:
