@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from errno import ENOSPC
 
 from .._base import parameters
-from ..errors import HostError, StateError, UsageError
+from ..errors import HostError, StateError, StepError, UsageError
 from ..plan.builder import Request
-from ..plan.files_plan import CONTENT, build_get, build_put, build_put_tree
+from ..plan.files_plan import CONTENT, build_get, build_get_tree, build_put, build_put_tree
 from ..state import record as records
 from ..state import saved
 from . import joining
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LIMIT = 64 << 20
 _MODES = 0o7777
 _OF_DIRECTORY = 0o755
+#: The most entries of a tree that is taken.
+ENTRIES = 100_000
 # Bytes: they are in memory, with the plan.
 _MOST = 1 << 29
 _DOES = "the file"
@@ -112,6 +115,34 @@ def get(record: Record, cgroup: Driver, directory: int, path: str, *, limit: int
         raise HostError.from_os(f"get {path}", error, call="pread64") from None
     finally:
         os.close(taken)
+
+
+def get_tree(
+    record: Record, cgroup: Driver, directory: int, path: str, *, max_bytes: int
+) -> tuple[int, dict[str, Any]]:
+    """Return a descriptor of a copy of a directory of a container, which is the caller's, and the config.
+
+    Gives up the driver and the directory.  See `Container.get_tree`.
+    """
+    limit = parameters.whole("max_bytes", max_bytes, most=_MOST)
+    found = parameters.text("path", path)
+    if not found.startswith("/"):
+        raise parameters.wrong("path", "the absolute path of a directory", path)
+    try:
+        with cgroup:
+            data = _data(record, directory)
+            place = found.rstrip("/") or "/"
+            plan = build_get_tree(
+                *_place(record, cgroup, data), **joining.target(record), path=place, limit=limit, entries=ENTRIES
+            )
+            return joining.carry_out(plan, record, cgroup, directory, does="the files"), data
+    except StepError as error:
+        if error.operation == "copy_up" and error.errno == ENOSPC:
+            text = f"max_bytes: {path} has more than {limit} bytes, in pages, or more than {ENTRIES} entries"
+            raise UsageError(text) from None
+        raise
+    finally:
+        os.close(directory)
 
 
 def _pieces(fd: int, size: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import constants as c
 from .mounts_plan import begin, end, enter, open_root
+from .ops import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,8 +109,45 @@ def build_get(
     return end(b)
 
 
+def build_get_tree(
+    data: dict[str, Any],
+    facts: Facts,
+    request: Request,
+    cgroup: Driver,
+    *,
+    pid: int,
+    foreign: frozenset[str] | None,
+    path: str,
+    limit: int,
+    entries: int,
+) -> Plan:
+    """Return the plan that takes a copy of a directory out of a container, in a tmpfs that is mounted nowhere.
+
+    limit     bytes of that, in pages
+    entries   how many files, directories and links fit into it
+    The others are those of `build_put`.
+    """
+    b = begin(data, facts, request, cgroup, pid)
+    b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
+    enter(b, foreign)
+    options = [("size", str(limit)), ("nr_inodes", str(entries)), ("mode", "0700")]
+    b.init("new_filesystem", slot=b.slot("copy"), type="tmpfs", options=options, attributes=0, mode_from=None)
+    _limit_rights(b)
+    b.init("open_path", slot=b.slot("target"), root="root", path=path, flags=OPEN_DIRECTORY, like=None)
+    b.init("copy_up", slot="copy", source="target")
+    b.init("close", slot="target")
+    b.init("send_fd", slot="copy", keep=0)
+    b.host("take_file")
+    return end(b)
+
+
 def _confine(builder: Builder, foreign: frozenset[str] | None) -> None:
     enter(builder, foreign)
+    _limit_rights(builder)
+
+
+def _limit_rights(builder: Builder) -> None:
+    """Plan that the helper has only the rights that files take, and opens the root."""
     why = "what the path leads to is the container's to say; it must be no more than the container may reach"
     rights = builder.facts.capabilities & _RIGHTS
     builder.init("set_capabilities", why=why, effective=rights, permitted=rights, inheritable=0, ambient=0)

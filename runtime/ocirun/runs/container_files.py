@@ -137,6 +137,26 @@ class ContainerFiles(StoredContainer):
             self._record, self.cgroup, self._directory(), path, source, max_bytes=max_bytes, user=user, owners=owners
         )
 
+    def get_tree(
+        self, path: str, target: str | os.PathLike[str] | IO[bytes], *, max_bytes: int = 64 << 20
+    ) -> list[tuple[str, str]]:
+        """Take a copy of a directory of a created, running or paused container.
+
+        path       absolute, as the container sees it: links on the way to it are followed in there, and none below
+        target     path of a directory, which is made, or is empty, and which gets files of the caller's; or a file that
+                   is open for writing, which gets a tar archive with owners as the container numbers them
+        max_bytes  of all that is copied, in pages, at most 512 MiB; more is an error, as are more than 100,000 entries,
+                   or directories deeper than 64
+        Returns (path, reason) of what was left out: sockets are without a word; a device is an error.
+        Raises UsageError, StateError, StepError, HostError; then no new directory is there.
+        """
+        from ..commands import files
+        from . import trees
+
+        return trees.taken(
+            target, lambda: files.get_tree(self._record, self.cgroup, self._directory(), path, max_bytes=max_bytes)
+        )
+
     def get(self, path: str, *, limit: int = 64 << 20) -> bytes:
         """Return the content of a file of a created, running or paused container.
 

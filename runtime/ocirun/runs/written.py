@@ -19,9 +19,11 @@ from ..state import store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ..files.changes import Changes
+
+    T = TypeVar("T")
 
 _NOBODY = 65534
 
@@ -83,33 +85,7 @@ class Written:
 
         Returns (path, reason) of what was left out.  Raises UsageError, HostError; then nothing of it is there.
         """
-        parent, name = _parent(path)
-        held = [parent]
-        made = False
-        try:
-            try:
-                os.mkdir(name, 0o700, dir_fd=parent)
-                made = True
-            except FileExistsError:
-                made = False
-            target = os.open(name, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-            held.append(target)
-            if os.listdir(target):
-                raise _full(path)
-            try:
-                return self._take(target, replaces=False)
-            except BaseException:
-                store.empty_directory(target)
-                raise
-        except BaseException as error:
-            if made:
-                os.rmdir(name, dir_fd=parent)
-            if isinstance(error, OSError):
-                raise HostError.from_os(f"keep: {path}", error) from None
-            raise
-        finally:
-            for fd in held:
-                os.close(fd)
+        return filled("keep", path, lambda target: self._take(target, replaces=False))
 
     def commit(self) -> list[tuple[str, str]]:
         """Take it over into the root file system: what was added, changed and removed.
@@ -168,7 +144,7 @@ class Written:
         held.append(opened(self._fd, b"upper", DIRECTORY))
         for path in (*plans.layers(data), self.rootfs):
             held.append(os.open(path, DIRECTORY | os.O_CLOEXEC))
-        inside = _inside(linux.get("uidMappings") or ()), _inside(linux.get("gidMappings") or ())
+        inside = inside_of(linux.get("uidMappings") or ()), inside_of(linux.get("gidMappings") or ())
         idmap = plans.parsed(data["annotations"][plans.UPPER]).idmap
         owned = any(one["type"] == "user" for one in linux.get("namespaces") or ())
         opaque = f"{'user' if owned else 'trusted'}.overlay.opaque"
@@ -180,6 +156,41 @@ class Written:
             stored=inside if idmap else (_same, _same),
             opaque=opaque,
         )
+
+
+def filled(name: str, path: str, fill: Callable[[int], T]) -> T:
+    """Make a directory, or take an empty one, and return what filling it by its descriptor does.
+
+    name   of the parameter that is the path
+    Raises UsageError, HostError; then nothing of it is there.
+    """
+    parent, last = _parent(name, path)
+    held = [parent]
+    made = False
+    try:
+        try:
+            os.mkdir(last, 0o700, dir_fd=parent)
+            made = True
+        except FileExistsError:
+            made = False
+        target = os.open(last, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        held.append(target)
+        if os.listdir(target):
+            raise _full(name, path)
+        try:
+            return fill(target)
+        except BaseException:
+            store.empty_directory(target)
+            raise
+    except BaseException as error:
+        if made:
+            os.rmdir(last, dir_fd=parent)
+        if isinstance(error, OSError):
+            raise HostError.from_os(f"{name}: {path}", error) from None
+        raise
+    finally:
+        for fd in held:
+            os.close(fd)
 
 
 class Held(Written):
@@ -222,44 +233,44 @@ def check(data: Any, keep: object, *, commit: bool) -> None:
         raise UsageError(f"{name}: is for a root that is thrown away", remedy="give `disk`, its size")
     if not path:
         return
-    parent, name = _parent(path)
+    parent, name = _parent("keep", path)
     try:
         fd = os.open(name, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
             if os.listdir(fd):
-                raise _full(path)
+                raise _full("keep", path)
         finally:
             os.close(fd)
     except FileNotFoundError:
         return
     except OSError as error:
         if error.errno in (ENOTDIR, ELOOP):
-            raise _full(path) from None
+            raise _full("keep", path) from None
         raise HostError.from_os(f"keep: {path}", error, call="openat") from None
     finally:
         os.close(parent)
 
 
-def _full(path: str) -> UsageError:
-    return UsageError(f"keep: {path} is there, and is no empty directory")
+def _full(name: str, path: str) -> UsageError:
+    return UsageError(f"{name}: {path} is there, and is no empty directory")
 
 
-def _parent(path: str) -> tuple[int, str]:
+def _parent(parameter: str, path: str) -> tuple[int, str]:
     """Open the directory that is to hold another one, whose name it returns too.  Raises HostError."""
     above, name = os.path.split(os.path.abspath(path))
     if not name:
-        raise _full(path)
+        raise _full(parameter, path)
     try:
         return os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), name
     except OSError as error:
-        raise HostError.from_os(f"keep: {path}", error, call="openat") from None
+        raise HostError.from_os(f"{parameter}: {path}", error, call="openat") from None
 
 
 def _same(number: int) -> int:
     return number
 
 
-def _inside(maps: Sequence[dict[str, int]]) -> Callable[[int], int]:
+def inside_of(maps: Sequence[dict[str, int]]) -> Callable[[int], int]:
     """Return what turns an id of the host into the container's; without maps they are the same."""
     if not maps:
         return _same
