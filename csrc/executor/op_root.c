@@ -7,7 +7,40 @@
 #include <linux/stat.h>
 
 #define MNT_DETACH 2
+#ifndef OPEN_TREE_NAMESPACE
+#define OPEN_TREE_NAMESPACE 2 /* Linux 7.0 */
+#endif
 #define UMOUNT_NOFOLLOW 8
+
+/* open_tree(2) copies this tree into a mount namespace of its own, on top of a copy of the first mount there is, which
+ * has nothing else in it; setns(2) leads to what is on top.  That this is the tree that was asked for is looked at:
+ * a path names something else from here on. */
+int op_enter_tree(struct executor *x, const struct enter_tree_args *a)
+{
+	int source = slot_fd(x, a->source), namespace = -1, root = -1, r;
+	struct statx wanted, found;
+
+	if (source < 0)
+		return source;
+	r = (int)SYS5(x, __NR_statx, source, "", AT_EMPTY_PATH, STATX_INO, &wanted);
+	if (r == 0)
+		namespace = r = (int)SYS3(x, __NR_open_tree, source, "",
+					  OPEN_TREE_NAMESPACE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	if (r >= 0)
+		r = (int)SYS2(x, __NR_setns, namespace, CLONE_NEWNS);
+	quiet_close(namespace);
+	if (r == 0)
+		root = r = (int)SYS3(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r >= 0)
+		r = (int)SYS5(x, __NR_statx, root, "", AT_EMPTY_PATH, STATX_INO, &found);
+	if (r == 0 && (found.stx_ino != wanted.stx_ino || found.stx_dev_major != wanted.stx_dev_major ||
+		       found.stx_dev_minor != wanted.stx_dev_minor))
+		r = -EXDEV;
+	if (r >= 0)
+		return slot_set(x, a->slot, root);
+	quiet_close(root);
+	return r;
+}
 
 /* "." on both sides: the old root ends up on top of the new one and is taken
  * off at once, so it never has a name. */

@@ -142,6 +142,12 @@ int ocirun_seccomp_flag(unsigned int flag)
 	return errno == EINVAL ? 0 : -errno;
 }
 
+/* 1 if open_tree(2) knows OPEN_TREE_NAMESPACE: it looks at the flags, and at our rights, before the descriptor. */
+int ocirun_knows_tree_namespace(void)
+{
+	return syscall(__NR_open_tree, -1, "", 2 /* OPEN_TREE_NAMESPACE */ | AT_EMPTY_PATH) < 0 && errno == EBADF;
+}
+
 /* The address of a function of a library that is loaded now if it was not before; NULL if there is none.
  * The library stays loaded. */
 void *ocirun_symbol(const char *library, const char *name)

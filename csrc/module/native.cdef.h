@@ -150,5 +150,6 @@ int ocirun_tmpfs(unsigned int attributes, const char *context);
 int ocirun_enter_user_namespace(int fd);
 int ocirun_umount(const char *path, int flags);
 int ocirun_seccomp_flag(unsigned int flag);
+int ocirun_knows_tree_namespace(void);
 void *ocirun_symbol(const char *library, const char *name);
 const char *ocirun_call_name(int nr);

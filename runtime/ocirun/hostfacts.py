@@ -60,6 +60,7 @@ def gather() -> dict[str, Any]:
         "permitted": permitted,
         "bounding": bounding,
         "lastCapability": facts.last_capability(),
+        "treeNamespace": facts.tree_namespace(),
         "keyrings": facts.has_keyrings(),
         "seccompFlags": facts.seccomp_flags(),
         "hardLimits": {str(number): limit for number, limit in facts.hard_limits().items()},

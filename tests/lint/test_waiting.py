@@ -11,7 +11,7 @@ from .sources import ROOT, files, tree
 # What a loop waits with: it sleeps, or asks again and again for what another process does.
 WAITS = {"sleep", "poll", "select", "pause"}
 # They serve until somebody else ends.
-SERVERS = {"tests/live/agent.py", "tests/vm/agent.py"}
+SERVERS = {"tests/live/agent.py", "tests/live/tree_kernel.py", "tests/vm/agent.py"}
 
 TESTS = [path for path in files(".py") if path.is_relative_to(ROOT / "tests")]
 

@@ -8,11 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirun.plan.ops import Op, Plan
 
-ROOT_CHANGES = ("pivot", "change_root")
+ROOT_CHANGES = ("pivot", "change_root", "enter_tree")
 # The operations that put something into a slot, by the name of the argument.
 MAKES = {
     "open_root": "slot", "open_path": "slot", "clone_tree": "slot", "clone_mount": "slot", "new_filesystem": "slot",
-    "receive_fd": "slot", "move_root": "top", "new_overlay": "slot", "add_layer": "overlay", "get_file": "slot",
+    "receive_fd": "slot", "move_root": "top", "enter_tree": "slot", "new_overlay": "slot", "add_layer": "overlay", "get_file": "slot",
 }  # fmt: skip
 # Arguments that the helper does not get: they word its errors.
 FOR_REPORTS = {"places", "within"}
@@ -108,7 +108,8 @@ def check_order(plan: Plan) -> None:
             "write_proc",
             "set_hostname",
         ):
-            assert index < change, op
+            # What begins as the container's root has no other one.
+            assert index < change or plan.ops[change].name == "enter_tree", op
     steps = [name for name in names(plan, INIT) if name in LAST_STEPS]
     seen = [name for at, name in enumerate(steps) if name not in steps[:at]]
     assert seen == [name for name in LAST_STEPS if name in seen]

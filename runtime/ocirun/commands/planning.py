@@ -277,6 +277,7 @@ def facts(
     where        as in `plan`
     """
     process, linux = data.get("process") or {}, data.get("linux") or {}
+    kinds = {entry["type"]: entry.get("path") for entry in linux.get("namespaces") or ()}
     labels = process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel")
     permitted, bounding = where.own_capabilities()
     listen = _listen_fds() if activation else 0
@@ -297,6 +298,7 @@ def facts(
         seccomp_flags=where.seccomp_flags() if linux.get("seccomp") or learn else 0,
         apparmor=where.apparmor_file() if labels else "",
         selinux=where.selinux() if labels else False,
+        tree_namespace=privileged and not kinds.get("mount", "none") and "user" not in kinds and where.tree_namespace(),
         resctrl=where.resctrl_mount() if linux.get("intelRdt") is not None else "",
     )
 

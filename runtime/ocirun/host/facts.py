@@ -102,6 +102,13 @@ def seccomp_flags() -> int:
     return mask
 
 
+def tree_namespace() -> bool:
+    """Return whether open_tree(2) makes a mount namespace of one tree alone (OPEN_TREE_NAMESPACE, Linux 7.0)."""
+    from .._native import lib
+
+    return bool(lib.ocirun_knows_tree_namespace())
+
+
 def has_keyrings() -> bool:
     """Return whether the kernel has the key retention service."""
     return procfile.exists("/proc/keys")

@@ -30,6 +30,7 @@ class FactsFile:
     privileged      the caller has CAP_SYS_ADMIN in the initial user namespace
     permitted, bounding   capability masks of the caller, as numbers
     lastCapability  number of the kernel's last capability
+    treeNamespace   the kernel makes a mount namespace of one tree alone; in documents of older versions it is missing
     keyrings        the kernel has keyrings
     seccompFlags    mask of the flags of seccomp(2) that the kernel knows
     hardLimits      number of a resource limit -> the caller's hard limit
@@ -73,6 +74,10 @@ class FactsFile:
     def has_keyrings(self) -> bool:
         """See the class."""
         return bool(self._value("/keyrings", bool))
+
+    def tree_namespace(self) -> bool:
+        """See the class."""
+        return "treeNamespace" in self._document and bool(self._value("/treeNamespace", bool))
 
     def seccomp_flags(self) -> int:
         """See the class; -1 where there are no filters."""

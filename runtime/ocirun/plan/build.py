@@ -173,8 +173,13 @@ def _names(builder: Builder) -> None:
 
 def _file_system(builder: Builder) -> None:
     """Plan the root file system and all that is made below it."""
-    rootfs.enter_root(builder)
-    rootfs.open_null(builder)
+    if builder.tree:
+        from .mounts import tree
+
+        tree.enter(builder)
+    else:
+        rootfs.enter_root(builder)
+        rootfs.open_null(builder)
     mounts.add_mounts(builder)
     if builder.facts.notify_socket:
         _notify_mount(builder)
@@ -279,7 +284,7 @@ def _finish(builder: Builder) -> None:
 # containers of one template (plan.template): where none of them differs, its operations are taken over.
 STRETCHES: tuple[tuple[Callable[[Builder], None], frozenset[str]], ...] = (
     (_prepare, frozenset(("resources", "mounts"))),
-    (namespaces.enter, frozenset(("resources", "mounts"))),
+    (namespaces.enter, frozenset(("resources", "mounts", "annotations"))),
     (_names, frozenset()),
     (_file_system, frozenset(("mounts", "cwd", "annotations"))),
     (_change_root, frozenset(("mounts", "cwd", "annotations"))),

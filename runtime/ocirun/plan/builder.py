@@ -36,6 +36,7 @@ class Facts:
                    system, which the caller may
     hard_limits    the caller's hard resource limits by number; the container starts with them
     seccomp_flags  mask of the flags of seccomp(2) that the kernel knows
+    tree_namespace the kernel makes a mount namespace of one tree alone (OPEN_TREE_NAMESPACE); False where no plan asks
     links          symbolic links of the host among the sources of mounts with copy-symlink: path -> text
     """
 
@@ -58,6 +59,7 @@ class Facts:
         "seccomp_flags",
         "selinux",
         "setgroups",
+        "tree_namespace",
     )
 
     def __init__(
@@ -80,6 +82,7 @@ class Facts:
         selinux: bool = True,
         resctrl: str = "/sys/fs/resctrl",
         root_closed: bool = False,
+        tree_namespace: bool = False,
         links: dict[str, str] | None = None,
     ) -> None:
         self.privileged = privileged
@@ -99,6 +102,7 @@ class Facts:
         self.selinux = selinux
         self.resctrl = resctrl
         self.root_closed = root_closed
+        self.tree_namespace = tree_namespace
         self.links = {} if links is None else links
 
 
@@ -183,6 +187,8 @@ class Builder:
     kept      destination -> slot of the mount there, for what is covered in it later
     groups    setgroups(2) is allowed where the program will run
     running   the container runs already, and the helper is in its mount namespace
+    tree      the mount namespace begins with the root file system alone
+    no_tree   why it does not, where the kernel could
     copied    slots with the source of a bind mount, which was copied while the helper could see the host's mounts
     """
 
@@ -205,6 +211,8 @@ class Builder:
         self.id_maps = ("", "")
         self.running = False
         self.copied: set[str] = set()
+        self.tree = False
+        self.no_tree = ""
         self.groups = facts.setgroups
         self.process: dict[str, Any] = data.get("process") or {}
         self.linux: dict[str, Any] = data.get("linux") or {}

@@ -10,8 +10,8 @@ from . import constants as c
 from . import rootless
 from .builder import Builder, clean
 from .exec_plan import become_root, join_namespaces, namespaces
-from .mounts import hostfs, mounts, options, rootfs, words
-from .ops import SLOT_LIMIT, Plan
+from .mounts import hostfs, mounts, rootfs, tree
+from .ops import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from ..cgroup.driver import Driver
     from .builder import Facts, Request
-
-# Slots for sources; the others are enough for all else.
-_SOURCES = SLOT_LIMIT - 32
 
 
 def build_add(
@@ -101,7 +98,9 @@ def enter(builder: Builder, foreign: frozenset[str] | None, *, copies: bool = Fa
     others, user = namespaces(builder, foreign)
     builder.init("guard")
     joined = user
-    if copies and user and not rootless.sources_by_host(builder) and (binds := _host_binds(builder)):
+    if copies and user and not rootless.sources_by_host(builder) and (binds := tree.host_binds(builder)):
+        if len(binds) > tree.SOURCES:
+            raise builder.error("/mounts", f"{len(binds)} bind mounts at once", expected=f"{tree.SOURCES} at most")
         why = "mounts of the host can be copied with the rights of the container's user namespace only"
         builder.init("join_namespace", user, why=why, slot="init", flag=c.CLONE_NEWUSER, keep=1)
         why = "what is copied must be the mounts of a namespace that it may change"
@@ -113,25 +112,6 @@ def enter(builder: Builder, foreign: frozenset[str] | None, *, copies: bool = Fa
         joined = ""
     join_namespaces(builder, others, joined)
     become_root(builder, user)
-
-
-def _host_binds(builder: Builder) -> list[tuple[int, str, int, bool]]:
-    """Return (index, source, recursive, nofollow) of the bind mounts whose sources are on the host."""
-    found = []
-    for index, mount in enumerate(builder.data["mounts"]):
-        pointer, destination = f"/mounts/{index}", builder.destination(mount)
-        parsed = options.parse(
-            mount.get("options") or (), pointer=pointer, destination=destination, fstype=mount.get("type") or ""
-        )
-        path = rootfs.source_path(builder, mount.get("source") or "")
-        if not parsed.bind or parsed.remount or (path + "/").startswith(builder.rootfs + "/"):
-            continue
-        if parsed.links & words.COPY_LINK and path in builder.facts.links:
-            continue
-        found.append((index, path, 1 if parsed.recursive_bind else 0, bool(parsed.links & words.SOURCE_ITSELF)))
-    if len(found) > _SOURCES:
-        raise builder.error("/mounts", f"{len(found)} bind mounts at once", expected=f"{_SOURCES} at most")
-    return found
 
 
 def _refuse_remounts(builder: Builder, added: list[dict[str, Any]]) -> None:

@@ -60,8 +60,13 @@ def enter(builder: Builder) -> None:
     """Plan the way from `spawn` to a process that is in all its namespaces but a new cgroup one."""
     why = staged(builder)
     flags = 0
+    if builder.facts.tree_namespace and "mount" in builder.new:
+        from .mounts import tree
+
+        builder.no_tree = tree.refused(builder)
+        builder.tree = not builder.no_tree
     for kind in builder.new:
-        if kind != "cgroup":
+        if kind != "cgroup" and not (kind == "mount" and builder.tree):
             flags |= c.NAMESPACE_FLAGS[kind]
     builder.host("spawn", "", why=why, flags=0 if why else flags, slots=list(builder.slots[: builder.inherited]))
     if "user" in builder.new and not builder.facts.privileged:

@@ -134,6 +134,7 @@ _PHRASES = {
     "make_link": "link {path} to {text}",
     "copy_up": "copy the covered directory into the tmpfs",
     "write_proc": "write {value} to /proc/{path}",
+    "enter_tree": "go into a mount namespace that begins with the {source} alone",
     "pivot": "change the root",
     "move_root": "move the root file system to /",
     "hide_mount": "take off what is mounted at {path}",

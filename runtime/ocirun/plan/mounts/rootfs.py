@@ -101,6 +101,9 @@ def change_root(builder: Builder) -> None:
     if not builder.own_mounts:
         builder.init("change_root", "/root/path", why="without a mount namespace there is only chroot", root="root")
         return
+    if builder.tree:
+        _propagate_root(builder, late=False)
+        return
     if builder.request.no_pivot:
         builder.init("move_root", "/root/path", why="--no-pivot was given", root="root", top=builder.slot("top"))
         why = "a procfs or sysfs left under the root would let a user namespace mount one without masks"
@@ -110,7 +113,7 @@ def change_root(builder: Builder) -> None:
         builder.host("hide_host_mounts", "/root/path", namespaces=joined)
         builder.init("change_root", "/root/path", root="root")
     else:
-        builder.init("pivot", "/root/path", root="root")
+        builder.init("pivot", "/root/path", why=builder.no_tree, root="root")
     _propagate_root(builder, late=False)
 
 

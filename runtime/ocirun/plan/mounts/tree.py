@@ -1,0 +1,79 @@
+"""A mount namespace that begins with the root file system alone (open_tree(2), OPEN_TREE_NAMESPACE, Linux 7.0).
+
+Otherwise a new mount namespace is a copy of the caller's: all mounts of the host are copied, and taken off again with
+the change of root.  Here none of them is.  So what is on the host is opened before: once in the namespace, a path of
+the host would name something else.
+"""
+
+from __future__ import annotations
+
+from .. import constants as c
+from ..ops import SLOT_LIMIT
+from . import options, rootfs, upper, words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..builder import Builder
+
+# Slots for sources; the others are enough for all else.
+SOURCES = SLOT_LIMIT - 32
+_WHY = "the kernel makes a mount namespace of this tree alone: no mount of the host is copied and taken off again"
+_BEFORE_THE_CHANGE = ("prestart", "createRuntime", "createContainer")
+_CLOSED = ("", "private", "rprivate", "slave", "rslave")
+
+
+def refused(builder: Builder) -> str:
+    """Return why the mount namespace is a copy of the caller's all the same, "" if it need not be."""
+    data = builder.data
+    if builder.user_namespace or not builder.facts.privileged:
+        return "the root of a user namespace may not copy a mount of the host into its own mount namespace"
+    if "pid" in builder.joined or "time" in builder.new:
+        return "the helper forks when it has its namespaces"
+    if builder.request.no_pivot:
+        return "--no-pivot was given"
+    if any((data.get("hooks") or {}).get(kind) for kind in _BEFORE_THE_CHANGE):
+        return "hooks find the host's mounts in the container's mount namespace before the change of root"
+    if (builder.linux.get("rootfsPropagation") or "") not in _CLOSED:
+        return "mounts of the container are to reach the host"
+    if upper.wanted(data):
+        return "the root file system is covered by an overlay, which takes a change of root"
+    if builder.facts.notify_socket:
+        return "the socket for NOTIFY_SOCKET is bound from the host"
+    if "cgroup" not in builder.new and any(m.get("type") in ("cgroup", "cgroup2") for m in data.get("mounts") or ()):
+        return "cgroups are bound from the host"
+    if len(host_binds(builder)) > SOURCES:
+        return f"more than {SOURCES} mounts are bound from the host"
+    return ""
+
+
+def enter(builder: Builder) -> None:
+    """Plan the way into the namespace, with all that is taken along from the host."""
+    builder.init("open_root", "/root/path", slot=builder.slot("rootdir"), path=builder.root_path)
+    builder.copied = set()
+    for index, path, recursive, nofollow in host_binds(builder):
+        slot, pointer = f"source{index}", f"/mounts/{index}"
+        why = "what is on the host is opened before the change of the mount namespace"
+        rootfs.copy_source(builder, pointer, path, recursive=recursive, why=why, slot=slot, nofollow=nofollow)
+        builder.copied.add(slot)
+    rootfs.open_null(builder)
+    builder.init("enter_tree", "/root/path", why=_WHY, slot=builder.slot("root"), source="rootdir")
+    wanted = builder.linux.get("rootfsPropagation") or ""
+    flags = (c.MS_PRIVATE if wanted == "rprivate" else c.MS_SLAVE) | c.MS_REC
+    builder.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
+
+
+def host_binds(builder: Builder) -> list[tuple[int, str, int, bool]]:
+    """Return (index, source, recursive, nofollow) of the bind mounts whose sources are on the host."""
+    found = []
+    for index, mount in enumerate(builder.data.get("mounts") or ()):
+        pointer, destination = f"/mounts/{index}", builder.destination(mount)
+        parsed = options.parse(
+            mount.get("options") or (), pointer=pointer, destination=destination, fstype=mount.get("type") or ""
+        )
+        path = rootfs.source_path(builder, mount.get("source") or "")
+        if not parsed.bind or parsed.remount or (path + "/").startswith(builder.rootfs + "/"):
+            continue
+        if parsed.links & words.COPY_LINK and path in builder.facts.links:
+            continue
+        found.append((index, path, 1 if parsed.recursive_bind else 0, bool(parsed.links & words.SOURCE_ITSELF)))
+    return found
