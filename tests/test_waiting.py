@@ -75,7 +75,7 @@ def test_a_test_that_hangs_is_named_and_the_next_one_runs(tmp_path: Path) -> Non
 
 
 def test_the_guard_of_ci_shows_where_it_hangs(tmp_path: Path) -> None:
-    """timeout(1) starts a shell that becomes pytest; the signal goes to its group."""
+    """timeout(1) starts a shell that becomes pytest."""
     words = (Path(__file__).parents[1] / ".ci" / "run").read_text().splitlines()[-1].split()
     guard = words[words.index("timeout") : words.index("sh")]
     result = subprocess.run(
