@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 
 TYPE_CHECKING = False
@@ -52,6 +53,18 @@ def eventually(
             raise AssertionError(f"not within {limit:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(pause)
     return found
+
+
+def in_threads(work: Callable[[int], object], count: int) -> None:
+    """Call a function in so many threads at once, each with its number, and wait for all."""
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 5 * LIMIT * PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    alive = [number for number, thread in enumerate(threads) if thread.is_alive()]
+    assert not alive, f"these threads have not ended: {alive}"
 
 
 @contextlib.contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 import pytest
+from waiting import in_threads
 
 import ocirun
 from ocirun import Container
@@ -189,11 +189,7 @@ def test_one_handle_in_many_threads(make: Make) -> None:
                 problems.append(outcome)
 
     before = set(os.listdir("/proc/self/fd"))
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 6)
     assert problems == []
     assert set(os.listdir("/proc/self/fd")) == before
 

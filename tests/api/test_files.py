@@ -6,10 +6,10 @@ import contextlib
 import os
 import shutil
 import stat
-import threading
 from pathlib import Path
 
 import pytest
+from waiting import in_threads
 
 import ocirun
 from ocirun.plan import render
@@ -285,11 +285,7 @@ def test_many_threads(rootfs: str, root: str) -> None:
             except BaseException as error:
                 failed.append(error)
 
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(work, 4)
         assert not failed
 
 

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from waiting import eventually
+from waiting import eventually, in_threads
 
 import ocirun
 from ocirun import aio
@@ -130,11 +130,7 @@ def test_more_runs_than_containers(pool: ocirun.Pool) -> None:
             if outcome.stdout != f"{number}.{turn}\n".encode():
                 wrong.append(outcome)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 8)
     assert not wrong
     eventually(lambda: pool.ready == 3, "the pool is filled again")
 

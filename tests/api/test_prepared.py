@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
+from waiting import in_threads
 
 import ocirun
 from ocirun.config import load
@@ -148,11 +148,7 @@ def test_one_preparation_in_many_threads(prepared: ocirun.Prepared) -> None:
                 problems.append(f"{word}: {outcome} {outcome.stdout!r} {outcome.stderr!r}")
 
     before = set(os.listdir("/proc/self/fd"))
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 8)
     assert problems == []
     assert set(os.listdir("/proc/self/fd")) == before
     assert os.listdir(prepared.root) == []

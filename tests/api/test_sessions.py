@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from waiting import eventually
+from waiting import eventually, in_threads
 
 import ocirun
 from ocirun import PIPE, aio
@@ -158,11 +157,7 @@ def test_many_at_once(container: ocirun.Container) -> None:
         for _ in range(5):
             found.append(container.run(shell(f"sleep 600 & exit {number}"), timeout=60))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 6)
     assert sorted(one.exit_code or 0 for one in found) == sorted([number for number in range(6) for _ in range(5)])
     assert (others(container), groups(container)) == ([], [])
 

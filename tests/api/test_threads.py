@@ -8,6 +8,7 @@ import signal
 import threading
 
 import pytest
+from waiting import in_threads
 
 import ocirun
 from ocirun import aio
@@ -80,11 +81,7 @@ def test_two_hundred_in_sixteen_threads_with_a_large_heap(bundle: str, root: str
 
     for thread in others:
         thread.start()
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(16)]
-    for thread in workers:
-        thread.start()
-    for thread in workers:
-        thread.join()
+    in_threads(work, 16)
     churning.set()
     for thread in others:
         thread.join()

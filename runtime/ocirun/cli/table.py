@@ -70,6 +70,11 @@ class Option:
         )
 
 
+def format_option(text: str) -> Option:
+    """Return ``--format`` of a command that prints a table, or JSON; `text` is its help."""
+    return Option("format", "f", kind=TEXT, metavar="FORMAT", default="table", choices=("table", "json"), help=text)
+
+
 class Command:
     """One command.
 

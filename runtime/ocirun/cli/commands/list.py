@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocirun._base.jsonio import dumps
 from ocirun.cli.output import out, visible
-from ocirun.cli.table import TEXT, Command, Option
+from ocirun.cli.table import Command, Option, format_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,15 +17,7 @@ COMMAND = Command(
 Lists the containers below the state root, also those that have stopped.
 A root that --root names must exist; the default one need not.""",
     options=(
-        Option(
-            "format",
-            "f",
-            kind=TEXT,
-            metavar="FORMAT",
-            default="table",
-            choices=("table", "json"),
-            help="table, or json for an array of the objects that `state` prints",
-        ),
+        format_option("table, or json for an array of the objects that `state` prints"),
         Option("quiet", "q", help="print the ids only, also those of damaged containers"),
     ),
 )

@@ -6,7 +6,7 @@ from ocirun._base.jsonio import JsonError, dumps, loads
 from ocirun.cli.commands.list import table
 from ocirun.cli.document import read_document
 from ocirun.cli.output import out, visible
-from ocirun.cli.table import TEXT, Command, Option
+from ocirun.cli.table import Command, Option, format_option
 from ocirun.errors import ConfigError, Problem, UsageError
 
 TYPE_CHECKING = False
@@ -31,15 +31,7 @@ json that is an array that add and remove read.
 With --explain add and remove print their plan, and change nothing.""",
     options=(
         Option("explain", help="show what would be done"),
-        Option(
-            "format",
-            "f",
-            kind=TEXT,
-            metavar="FORMAT",
-            default="table",
-            choices=("table", "json"),
-            help="form of the list: table or json",
-        ),
+        format_option("form of the list: table or json"),
     ),
 )
 _COLUMNS = ("destination", "type", "source", "options")

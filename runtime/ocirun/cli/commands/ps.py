@@ -6,7 +6,7 @@ import os
 
 from ocirun._base.jsonio import dumps
 from ocirun.cli.output import out
-from ocirun.cli.table import TEXT, Command, Option
+from ocirun.cli.table import Command, format_option
 from ocirun.errors import HostError, OcirunError
 
 TYPE_CHECKING = False
@@ -25,17 +25,7 @@ arguments for ps, -ef if there are none; its output must have a column PID. For 
 only the head of the table is printed.
 
 With --format json the process ids are printed as an array, without ps. They are those of the host.""",
-    options=(
-        Option(
-            "format",
-            "f",
-            kind=TEXT,
-            metavar="FORMAT",
-            default="table",
-            choices=("table", "json"),
-            help="table, or json for an array of process ids",
-        ),
-    ),
+    options=(format_option("table, or json for an array of process ids"),),
     mixed=False,
 )
 
