@@ -77,7 +77,11 @@ class Target:
 def _interpreter(prefix: str, python: str) -> str:
     """Return the path of this interpreter below `prefix`, under its exact name where it has one."""
     named = os.path.join(prefix, "bin", python)
-    return named if os.path.exists(named) else os.path.realpath(sys.executable)
+    if os.path.exists(named):
+        return named
+    # The virtual environment of a free-threaded one has it as python3.14, without the t.
+    own = os.path.dirname(sys.executable) == os.path.dirname(named)
+    return sys.executable if own else os.path.realpath(sys.executable)
 
 
 def _variables_below(root: str) -> dict[str, Any]:

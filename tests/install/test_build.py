@@ -98,3 +98,21 @@ def test_pip_says_so_too(tmp_path: Path) -> None:
     assert rest == [WHEEL]
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
     shutil.rmtree(copy)
+
+
+def test_interpreter_of_a_free_threaded_environment(tmp_path: Path) -> None:
+    """It is there without the t of its version, and is no less the environment's own."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python3.14"
+    python.symlink_to(sys.executable)
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import target; sys.executable = sys.argv[2] + '/bin/python3.14'; "
+        "print(target._interpreter(sys.argv[2], 'python3.14t'), target._interpreter('/none', 'python3.14t'))"
+    )
+    words = [sys.executable, "-c", program, str(pythons.ROOT / "csrc"), str(tmp_path)]
+    assert pythons.run(words).stdout.split() == [str(python), os.path.realpath(sys.executable)]
+
+
+def test_definitions_that_cffi_has_too() -> None:
+    """For a free-threaded interpreter it writes one of them itself, and another one must be in the same words."""
+    assert '"-D_CFFI_NO_LIMITED_API=",' in BUILD.read_text(encoding="utf-8")
