@@ -23,8 +23,8 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "container": (
         "The life of a container",
         (
-            "Container", "CreateOptions", "ExecOptions", "Process", "delete", "list_states", "list_ids", "explain",
-            "cleanup",
+            "Container", "CreateOptions", "ExecOptions", "Process", "Snapshot", "delete", "list_states", "list_ids",
+            "explain", "cleanup",
         ),
     ),
 }  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 import ocirun
 from ocirun import aio, container, containers, errors
 from ocirun._base import boundary
-from ocirun.runs import container_files, in_new_container
+from ocirun.runs import async_process, container_files, in_new_container
 from ocirun.state import stored
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CLASSES = (
     *(container.Container, container_files.ContainerFiles, stored.StoredContainer),
-    *(ocirun.Pool, ocirun.Prepared, ocirun.Process),
+    *(ocirun.Pool, ocirun.Prepared, ocirun.Process, ocirun.Snapshot, async_process.Process),
 )
 FUNCTIONS = (
     *(ocirun.run, ocirun.delete, ocirun.explain, ocirun.list_ids, ocirun.list_states, aio.run, aio.run_in, aio.wait),
