@@ -41,12 +41,14 @@ class Kubelet:
     node  whose containerd it talks to
     home  its directory
     unified  whether the cgroups are those of version 2
+    names  of all pods that it was given
     """
 
     def __init__(self, node: Node, driver: str = "cgroupfs") -> None:
         self.node = node
         self.home = f"{node.machine.store}/kubelet"
         self.unified = os.path.exists(f"/proc/{node.machine.pid}/root/sys/fs/cgroup/cgroup.controllers")
+        self.names: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
         for name, value in TUNED.items():
             node.machine.write(f"{self.home}/sysctl/{name}", f"{value}\n")
@@ -102,24 +104,32 @@ class Kubelet:
             "metadata": {"name": name, "namespace": "default", **metadata},
             "spec": {"terminationGracePeriodSeconds": 1, **spec},
         }
+        self.names.add(name)
         path = f"{self.home}/pods/{name}.json"
         with open(f"{self.home}/{name}.new", "w", encoding="utf-8") as file:
             json.dump(pod, file)
         os.replace(f"{self.home}/{name}.new", path)
 
-    def remove(self, *names: str) -> None:
-        """Remove the files of pods, wait until these are gone, and remove their sandboxes, as a kubelet does each minute."""
+    def drop(self, *names: str) -> None:
+        """Remove the files of pods, which have to end then."""
         for name in names:
             os.unlink(f"{self.home}/pods/{name}.json")
+
+    def remove(self, *names: str) -> None:
+        """Drop pods, wait until these are gone, and remove their sandboxes, as a kubelet does each minute."""
+        self.drop(*(name for name in names if os.path.exists(f"{self.home}/pods/{name}.json")))
         for name in names:
             self.until(lambda name=name: not self.pod(name), f"{name} is gone", 120)
-            sandboxes = ("pods", "-q", "--name", f"^{name}-node$")
-            self.until(
-                lambda sandboxes=sandboxes: not self.node.crictl(*sandboxes, "--state", "Ready").words,
-                f"{name} has stopped",
-            )
-            for sandbox in self.node.crictl(*sandboxes).words:
-                self.node.machine.run("crictl", "-r", SOCKET, "rmp", sandbox)
+            ready = ("pods", "-q", "--name", f"^{name}-node$", "--state", "Ready")
+            self.until(lambda ready=ready: not self.node.crictl(*ready).words, f"{name} has stopped")
+            self.until(lambda name=name: not self._sandboxes(name), f"the sandbox of {name} is removed")
+
+    def _sandboxes(self, name: str) -> list[str]:
+        """The sandboxes of a pod; they are being removed by the kubelet or by this."""
+        found = self.node.crictl("pods", "-q", "--name", f"^{name}-node$").words
+        for sandbox in found:
+            self.node.crictl("rmp", sandbox, check=False)
+        return found
 
     def pod(self, name: str) -> dict[str, Any]:
         """The pod with its status; empty if there is none."""

@@ -86,10 +86,12 @@ class Node(Containerd):
         self.until(lambda: self.machine.fetch(f"http://127.0.0.1:{PORT}/v2/"), "the registry answers")
         self.until(self._has_network, "the CRI plugin has its network")
 
-    def crictl(self, *words: str) -> Result:
-        """Run crictl; it has to succeed."""
-        return self.machine.run("crictl", "-r", SOCKET, *words).ok()
+    def crictl(self, *words: str, check: bool = True) -> Result:
+        """Run crictl; unless `check` is False it has to succeed."""
+        # It gives up after 2 s by itself, and containerd then kills what it has called, such as a plugin of the network.
+        result = self.machine.run("crictl", "-r", SOCKET, "-t", "100s", *words)
+        return result.ok() if check else result
 
     def _has_network(self) -> bool:
-        said = self.machine.run("crictl", "-r", SOCKET, "info", "-o", "go-template", "--template", "{{.status}}")
+        said = self.crictl("info", "-o", "go-template", "--template", "{{.status}}", check=False)
         return said.code == 0 and "NetworkPluginNotReady" not in said.out

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from ..runtime import Runtime
 
-FILE = "tests/engines/kubernetes/inside/check_kubelet.py"
+HERE = "tests/engines/kubernetes/inside"
+FILES = tuple(f"{HERE}/check_{name}.py" for name in ("kubelet", "validation"))
 PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 
 
@@ -27,13 +28,13 @@ def report(runtime: Runtime, published: str, tmp_path_factory: pytest.TempPathFa
     home = tmp_path_factory.mktemp("vm")
     carried = {"/srv/programs.tar.gz": _packed(home), "/srv/images": published}
     installed = os.path.dirname(os.path.dirname(runtime.path)) if runtime.ours else ""
-    options = ["--ring", "kubernetes", "--engine-runtime", runtime.name]
-    return inner.run([FILE], home, installed=installed, options=options, carried=carried)
+    options = ["--ring", "kubernetes", "--engine-runtime", runtime.name, "--durations=0"]
+    return inner.run(FILES, home, installed=installed, options=options, carried=carried)
 
 
 def _packed(home: Path) -> str:
     """An archive of the programs and the plugins of the network: the second disk of the guest is small."""
-    programs = ready("containerd", "containerd-shim-runc-v2", "crictl", "ctr", "kubelet")
+    programs = ready("containerd", "containerd-shim-runc-v2", "crictl", "critest", "ctr", "kubelet", "runc")
     for name, path in programs.items() | {(name, f"/usr/lib/cni/{name}") for name in PLUGINS}:
         below = home / ("usr/lib/cni" if name in PLUGINS else "usr/local/bin")
         below.mkdir(parents=True, exist_ok=True)
@@ -43,5 +44,6 @@ def _packed(home: Path) -> str:
     return f"{home}/programs.tar.gz"
 
 
-def test_in_the_guest(report: dict[str, list[ET.Element]]) -> None:
-    inner.judge(report, FILE)
+@pytest.mark.parametrize("name", FILES)
+def test_in_the_guest(report: dict[str, list[ET.Element]], name: str) -> None:
+    inner.judge(report, name)

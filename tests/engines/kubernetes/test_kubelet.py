@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = "/run/containerd/runc/k8s.io"
 SLEEP = ("sleep", "1000")
+#: How often a probe is made, and how long it may take, which is one second by itself: too little where all is emulated.
+OFTEN = {"periodSeconds": 1, "timeoutSeconds": 30}
 STAYS = (
     " containerd", "registry.py", "kubelet", "unshare", "cgroup /default", "cgroup /k8s.io", "cgroup /kubepods",
 )  # fmt: skip
@@ -70,13 +72,13 @@ def test_probes(kubelet: Kubelet) -> None:
     """An exec probe and an HTTP probe make a pod ready; one that fails has its container started anew."""
     server = container(
         "server", "httpd", "-f", "-p", "8080", "-h", "/www",
-        readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-        livenessProbe={"exec": {"command": ["pidof", "httpd"]}, "periodSeconds": 1},
-        startupProbe={"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        readinessProbe={"httpGet": {"path": "/", "port": 8080}, **OFTEN},
+        livenessProbe={"exec": {"command": ["pidof", "httpd"]}, **OFTEN},
+        startupProbe={"tcpSocket": {"port": 8080}, **OFTEN},
     )  # fmt: skip
     dying = container(
         "dying", "sh", "-c", "touch /alive; sleep 1; rm /alive; exec sleep 1000",
-        livenessProbe={"exec": {"command": ["cat", "/alive"]}, "periodSeconds": 1, "failureThreshold": 1},
+        livenessProbe={"exec": {"command": ["cat", "/alive"]}, **OFTEN, "failureThreshold": 1},
     )  # fmt: skip
     kubelet.put("probed", {"containers": [server]})
     assert kubelet.ready("probed")["server"]["started"]
@@ -121,7 +123,7 @@ def test_init_container_and_sidecar(kubelet: Kubelet) -> None:
     first = container("first", "sh", "-c", "echo first >>/shared/order", volumeMounts=mounts)
     sidecar = container(
         "sidecar", "sh", "-c", "echo sidecar >>/shared/order; exec sleep 1000", volumeMounts=mounts, restartPolicy="Always",
-        startupProbe={"exec": {"command": ["grep", "sidecar", "/shared/order"]}, "periodSeconds": 1},
+        startupProbe={"exec": {"command": ["grep", "sidecar", "/shared/order"]}, **OFTEN},
     )  # fmt: skip
     main = container("main", "sh", "-c", "echo main >>/shared/order; exec sleep 1000", volumeMounts=mounts)
     volumes = [{"name": "shared", "emptyDir": {"medium": "Memory"}}]
@@ -221,7 +223,8 @@ def test_graceful_stop(kubelet: Kubelet) -> None:
         "c", "sh", "-c", script, volumeMounts=mounts,
         lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo hook >>/told/log"]}}},
     )  # fmt: skip
-    kubelet.put("graceful", {"volumes": [{"name": "told", "hostPath": {"path": at}}], "containers": [one]})
+    volumes = [{"name": "told", "hostPath": {"path": at}}]
+    kubelet.put("graceful", {"terminationGracePeriodSeconds": 60, "volumes": volumes, "containers": [one]})
     kubelet.ready("graceful")
     kubelet.until(lambda: os.path.exists(f"{at}/ready"), "the program waits for the signal")
     kubelet.remove("graceful")

@@ -48,13 +48,18 @@ class Report:
         return "\n".join(f"{name}: {self.messages[name][-600:]}" for name in sorted(names))
 
 
-def run(node: Node) -> Report:
-    """Run the suite on a node."""
-    path = f"{node.machine.store}/report.json"
+def run(node: Node, *, handler: str = "", focus: str = "") -> Report:
+    """Run the suite on a node.
+
+    handler   of the CRI, "" for the default
+    focus     a pattern of the specs, "" for all
+    """
+    path = f"{node.machine.store}/report{handler}.json"
     options = ["-nri-socket", "/run/nri/nri.sock", "-ginkgo.no-color", "-ginkgo.json-report", path]
     unified = os.path.exists(f"/proc/{node.machine.pid}/root/sys/fs/cgroup/cgroup.controllers")
     for words in NOT_HERE if unified else {**NOT_HERE, **NOT_ON_V1}:
         options += ["-ginkgo.skip", words]
+    options += ["-runtime-handler", handler, "-ginkgo.focus", focus]
     node.machine.run("critest", "-runtime-endpoint", SOCKET, "-image-endpoint", SOCKET, *options, limit=LIMIT)
     with open(path, encoding="utf-8") as file:
         return Report(file.read())

@@ -1,1 +1,1 @@
-"""Checks for the guest: a kubelet whose pods are scopes of systemd on cgroup v2."""
+"""Checks for the guest: a kubelet and the validation suite where systemd makes the cgroups, on version 2."""
