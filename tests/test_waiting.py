@@ -81,6 +81,7 @@ def test_the_guard_of_ci_shows_where_it_hangs(tmp_path: Path) -> None:
     result = subprocess.run(
         pytest_on(tmp_path, *guard, "sh", "-c", 'exec "$@"', "sh"),
         capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "GUARD": "1"},
+        cwd=tmp_path,  # for what SIGABRT may write
     )  # fmt: skip
     assert "Fatal Python error: Aborted" in result.stderr
     assert "in test_hangs" in result.stderr
