@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .runs.snapshot import Snapshot
     from .runs.terms import ExecParameters, Output
     from .runs.written import Held
+    from .state.exit_status import Detached
     from .state.record import Record
 
 
@@ -46,7 +47,7 @@ class Container(ContainerFiles):
 
     def __init__(self, container_id: str, root: str, record: Record, written: Held | None = None) -> None:
         super().__init__(container_id, root, record, written)
-        self._started: list[Process] = []
+        self._started: list[Process | Detached] = []
 
     @classmethod
     def create(
@@ -231,11 +232,13 @@ class Container(ContainerFiles):
         make = in_existing_container.exec_factory(
             self._record, self.root, args, process=process, env=env, cwd=cwd, user=user, keeper=False, **limits
         )
-        started = in_existing_container.start_process(
-            make, self, pipes.Pipes(given, text), timeout=timeout, cpu_time=cpu_time
-        )
+        files = pipes.Pipes(given, text)
+        one = in_existing_container.start_process(make, self, files, timeout=timeout, cpu_time=cpu_time)
+        self._keep(one)
+        return one
+
+    def _keep(self, started: Process | Detached) -> None:
         self._started = [one for one in self._started if one.fileno() >= 0] + [started]
-        return started
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:
         """Run one more process in a created or running container.
@@ -247,7 +250,7 @@ class Container(ContainerFiles):
         from .commands import exec as execute
 
         with self._opened() as directory, self.cgroup as cgroup:
-            return execute.exec_process(self._record, cgroup, directory, process, options)
+            return execute.exec_process(self._record, cgroup, directory, process, options, self._keep)
 
     def explain_exec(self, process: dict[str, Any], options: ExecOptions) -> Plan:
         """Return the plan that `exec` would carry out, without touching anything; raises as `exec` before it acts."""
@@ -399,7 +402,7 @@ class Container(ContainerFiles):
         return warnings
 
     def _reap(self) -> None:
-        """Wait for the processes of `popen`, which are killed; their codes stay known."""
+        """Wait for what `popen` and detached `exec` have started, which is killed; codes of `popen` stay known."""
         for one in self._started:
             try:
                 one.wait(5.0)

@@ -290,6 +290,7 @@ def test_a_program_that_lies(container: ocirun.Container) -> None:
 
 def test_the_end_of_the_container_ends_what_was_started(bundle: str, root: str) -> None:
     """A dead child that nobody has waited for would keep the pid namespace, and so the container, for ever."""
+    children = set(_children())
     config = json.loads(Path(bundle, "config.json").read_bytes())
     config["process"]["args"] = ["/bin/sleep", "600"]
     with ocirun.Container.create(
@@ -298,5 +299,27 @@ def test_the_end_of_the_container_ends_what_was_started(bundle: str, root: str) 
         one.start()
         first = one.popen(["sleep", "600"], stdout=ocirun.DEVNULL)
         one.popen(["sleep", "600"], stdout=ocirun.DEVNULL)
+        ended = {**one.base_process(), "args": ["/bin/true"]}
+        for process in (ended, {**ended, "args": ["/bin/sleep", "600"]}):
+            assert one.exec(process, ExecOptions(detach=True)) == 0
     assert (first.wait(), first.fileno()) == (137, -1)
     assert ocirun.list_ids(root) == []
+    assert set(_children()) <= children
+
+
+def test_what_a_detached_exec_has_left_is_reaped_by_the_next(container: ocirun.Container) -> None:
+    process = {**container.base_process(), "args": ["/bin/true"]}
+    before, descriptors = len(_children()), len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        container.exec(process, ExecOptions(detach=True))
+        eventually(lambda: any(_state(pid) == "Z" for pid in _children()), "it ends")
+    assert len(_children()) == before + 1
+    assert len(os.listdir("/proc/self/fd")) == descriptors + 1
+
+
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -16,12 +16,14 @@ from ..plan.constants import NAMESPACE_FILES
 from ..plan.exec_plan import build_exec
 from ..state import record as records
 from ..state import saved
+from ..state.exit_status import Detached
 from . import create as creation
 from . import planning
 from . import run as foreground
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..cgroup.driver import Driver
@@ -38,12 +40,20 @@ _INHERITED = (
 )
 
 
-def exec_process(record: Record, cgroup: Driver, directory: int, process: dict[str, Any], options: ExecOptions) -> int:
+def exec_process(
+    record: Record,
+    cgroup: Driver,
+    directory: int,
+    process: dict[str, Any],
+    options: ExecOptions,
+    detached: Callable[[Detached], object],
+) -> int:
     """Run a process; its exit code, or 0 as soon as it runs when detached.
 
-    process   an object like ``process`` of config.json; checked here
+    process    an object like ``process`` of config.json; checked here
+    detached   called with a detached one, which is our child
     """
-    return _carry_out(session(record, cgroup, directory, process, options), options)
+    return _carry_out(session(record, cgroup, directory, process, options), options, detached)
 
 
 def session(
@@ -234,7 +244,7 @@ def sub_groups(cgroup: Driver, wanted: list[str]) -> dict[str, str]:
     return found
 
 
-def _carry_out(session: ExecSession, options: ExecOptions) -> int:
+def _carry_out(session: ExecSession, options: ExecOptions, detached: Callable[[Detached], object]) -> int:
     front = foreground.Foreground(session)
     try:
         if not options.detach and options.foreground:
@@ -250,7 +260,10 @@ def _carry_out(session: ExecSession, options: ExecOptions) -> int:
         except BaseException:
             session.take_back()
             raise
-        return 0 if options.detach else front.wait()
+        if options.detach:
+            detached(Detached(os.dup(session.helper.pidfd)))  # the session closes its own
+            return 0
+        return front.wait()
     finally:
         front.close()
 

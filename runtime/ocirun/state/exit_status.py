@@ -66,3 +66,36 @@ def ended(pidfd: int, *, keep: bool = True) -> int | None:
     if info is None:
         return None
     return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
+class Detached:
+    """A child of this process that nobody waits for: without us its end would leave a dead process behind.
+
+    pidfd   of it; is closed here
+    """
+
+    __slots__ = ("_parent", "_pidfd")
+
+    def __init__(self, pidfd: int) -> None:
+        self._pidfd = pidfd
+        self._parent = os.getpid()
+
+    def fileno(self) -> int:
+        """Return the pidfd, -1 when it has ended: then it was reaped here."""
+        try:
+            self.wait(0)
+        except TimeoutError:
+            pass
+        return self._pidfd
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until it has ended, and reap it; in a process that was forked off since it is no child, and left.
+
+        Raises TimeoutError after `timeout` seconds.
+        """
+        if self._pidfd < 0 or self._parent != os.getpid():
+            return
+        wait(self._pidfd, timeout, what="process")
+        ended(self._pidfd, keep=False)
+        os.close(self._pidfd)
+        self._pidfd = -1
