@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ADD, REMOVE, UPDATE = "mounts add", "mounts remove", "update of two limits"
 LEARN, TRACE = "run --learn, no filter", "run --trace FILE.otlp.json"
+MORE = "more than runs"  # their table
 _NAME = "c-changed"
 
 
@@ -54,7 +55,7 @@ def _able(place: Place, steps: Sequence[Sequence[str]]) -> list[Runtime]:
 
 
 def _steps(place: Place, runs: int, steps: dict[str, Sequence[str]], chosen: Sequence[Runtime]) -> list[Series]:
-    found = {name: Series(name) for name in steps}
+    found = {name: Series(name, group=MORE) for name in steps}
 
     def once(runtime: Runtime) -> None:
         for name, words in steps.items():
@@ -74,7 +75,7 @@ def watched(place: Place, runs: int) -> list[Series]:
     }
     found = []
     for name, words in ways.items():
-        series = Series(name)
+        series = Series(name, group=MORE)
         turns(
             place, own, runs, 0.0,
             lambda runtime, words=words, series=series: series.add(  # type: ignore[misc]

@@ -13,6 +13,7 @@ from engines.machine import Machine
 from engines.runtime import Runtime
 
 from . import runtimes
+from .changes import MORE
 from .measures import MILLISECONDS, Series, turns, without_first
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ def nerdctl(place: Place, runs: int) -> list[Series]:
     except programs.NoProgramsError as error:
         place.note(f"{NERDCTL} is left out: {error}")
         return []
-    series = Series(NERDCTL)
+    series = Series(NERDCTL, group=MORE)
     own = place.runtimes[0]
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="ocirun-engines-", dir="/var/tmp"))

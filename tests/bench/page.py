@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from . import images, report
+from . import changes, images, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ mount.
 {commands}
 ```
 
-## From Python
+{more}## From Python
 
 `ocirun.run`, `Prepared.run` and `Pool.run` in the process; a pool gets the time to fill up again before the next turn,
 but not where many runs follow each other. The OCI runtimes and bubblewrap are started by
@@ -52,6 +52,19 @@ Ours divided by theirs.
 {about}
 
 {start}
+"""
+
+MORE = """\
+## Of a running container, of a run that is watched, and through an engine
+
+`mounts` and `update` change a container that runs; crun alone has `mounts` too. `run --learn` lists the system calls of
+the program, `run --trace` writes spans: beside `run` above they show what that costs. nerdctl runs a container of a
+program that ends at once, with the network that it makes for it.
+
+```
+{more}
+```
+
 """
 
 IMAGES = """\
@@ -85,6 +98,7 @@ def text(host: dict[str, Any], results: list[Series], ways: dict[str, float]) ->
     return (
         TEXT.format(
             commands=report.commands(results),
+            more=MORE.format(more=report.more(results)) if report.of_group(results, changes.MORE) else "",
             python=report.python(results),
             images=IMAGES.format(images=report.images(results)) if report.of_group(results, images.IMAGES) else "",
             wanted=report.wanted(results),

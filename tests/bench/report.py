@@ -6,6 +6,7 @@ import json
 import statistics
 
 from . import goals
+from .changes import MORE
 from .images import IMAGES
 from .measures import COMMANDS, PYTHON
 
@@ -84,6 +85,11 @@ def images(results: list[Series]) -> str:
     return _beside("median, from an image", of_group(results, IMAGES))
 
 
+def more(results: list[Series]) -> str:
+    """Medians of what is done with a running container, of watched runs and of engines."""
+    return _beside("median", of_group(results, MORE))
+
+
 def wanted(results: list[Series]) -> str:
     """The goals, and how far they are reached; those whose measure was not wanted are left out."""
     rows = [["goal", "of whom", "medians", "ratio", "at most", "reached"]]
@@ -107,7 +113,7 @@ def about(host: dict[str, Any]) -> str:
 
 def text(host: dict[str, Any], results: list[Series]) -> str:
     """All of it."""
-    of = ((commands, COMMANDS), (python, PYTHON), (images, IMAGES))
+    of = ((commands, COMMANDS), (more, MORE), (python, PYTHON), (images, IMAGES))
     tables = [table(results) for table, group in of if of_group(results, group)]
     return "\n\n".join([*tables, wanted(results), about(host)]) + "\n"
 
