@@ -16,6 +16,8 @@ PACKAGES = (
     "kmod", "libapparmor1", "libpam-systemd", "libseccomp2", "libselinux1", "procps", "python3", "runc", "strace",
     "systemd-container", "systemd-sysv", "tmux", "uidmap", "util-linux",
 )  # fmt: skip
+# Debian's suite with the kernel, where it is not the guest's: "sid" has newer ones.
+KERNEL = os.environ.get("OCIRUN_VM_KERNEL", "")
 # "selinux" for a guest with that module in AppArmor's place: the two do not go together in one boot.
 VARIANT = os.environ.get("OCIRUN_VM_VARIANT", "")
 SELINUX = VARIANT == "selinux"

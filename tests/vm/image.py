@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 # Sparse; tests that write much have room.
 ROOT_SIZE = "2G"
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "dpkg-deb": "dpkg", "mke2fs": "e2fsprogs"}
+
+# Downloads the packages of the kernel, of the guest's own suite or another one; Debian has it in one or in three.
+FETCH = """
+cd {directory} && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
+if [ -n "{suite}" ]; then
+    mkdir -p lists/partial && echo "deb http://deb.debian.org/debian {suite} main" > sources.list &&
+    set -- -o Dir::Etc::SourceList="$PWD/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$PWD/lists" &&
+    apt-get "$@" -q update
+else
+    set --
+fi &&
+apt-get "$@" -q download $(apt-cache "$@" depends --recurse --important {kernel} |
+    sed -n 's/^\\(linux-\\(image\\|base\\|binary\\|modules\\)-[0-9].*\\)/\\1/p')
+"""
 
 
 class BuildError(Exception):
@@ -33,10 +48,10 @@ def build(directory: str) -> None:
     os.mkdir(packages)
     try:
         _bootstrap(root, packages)
-        kernel = _unpack_kernel(packages, f"{directory}/kernel")
-        shutil.copy(f"{directory}/kernel/boot/vmlinuz-{kernel}", f"{directory}/vmlinuz")
+        unpacked = _unpack_kernel(packages, f"{directory}/kernel", f"{directory}/vmlinuz")
+        kernel = os.path.basename(unpacked)
         modules = f"{root}/usr/lib/modules/{kernel}"
-        _copy_modules(f"{directory}/kernel/lib/modules/{kernel}", modules)
+        _copy_modules(unpacked, modules)
         _call(["depmod", "-b", root, kernel] if arch.FOREIGN else ["chroot", root, "depmod", kernel])
         initrd.write(f"{directory}/initrd", f"{root}/bin/busybox", modules)
         if arch.FOREIGN:
@@ -66,9 +81,8 @@ def build(directory: str) -> None:
 
 def _bootstrap(root: str, packages: str) -> None:
     # The kernel is only unpacked: installing it would bring the tools that make ram disks.
-    fetch = (
-        f"cd {packages} && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG && export APT_CONFIG && apt-get -q download "
-        f"$(apt-cache depends {arch.THIS.kernel} | sed -n 's/ *Depends: \\(linux-image-.*\\)/\\1/p' | head -n 1)"
+    fetch = f"--{'extract' if arch.FOREIGN else 'customize'}-hook={FETCH}".format(
+        directory=packages, suite=guest.KERNEL, kernel=arch.THIS.kernel
     )
     options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale")]
     options += ["--dpkgopt=force-unsafe-io", '--aptopt=APT::Install-Recommends "false"']
@@ -77,18 +91,22 @@ def _bootstrap(root: str, packages: str) -> None:
     packages = guest.PACKAGES
     if arch.FOREIGN:
         packages += foreign.PACKAGES
-        options += [*foreign.OPTIONS, f"--extract-hook={fetch}"]
+        options += foreign.OPTIONS
     else:
-        options += ["--variant=apt", f"--customize-hook={fetch}"]
+        options += ["--variant=apt"]
     include = f"--include={','.join(packages)}"
-    _call(["mmdebstrap", "--mode=root", "--components=main", include, *options, guest.SUITE, root])
+    _call(["mmdebstrap", "--mode=root", "--components=main", include, fetch, *options, guest.SUITE, root])
 
 
-def _unpack_kernel(packages: str, target: str) -> str:
-    """Unpack the kernel's package; returns the kernel's version."""
-    for name in os.listdir(packages):
-        _call(["dpkg-deb", "-x", f"{packages}/{name}", target])
-    return os.listdir(f"{target}/lib/modules")[0]
+def _unpack_kernel(packages: str, target: str, vmlinuz: str) -> str:
+    """Unpack the kernel's packages, and copy the kernel; returns the directory of its modules."""
+    for path in glob.glob(f"{packages}/*.deb"):
+        _call(["dpkg-deb", "-x", path, target])
+    # Debian's kernels are in /boot, and from 7.1 on with their modules.
+    (kernel,) = glob.glob(f"{target}/boot/vmlinuz-*") + glob.glob(f"{target}/usr/lib/modules/*/vmlinuz")
+    shutil.copy(kernel, vmlinuz)
+    (modules,) = glob.glob(f"{target}/lib/modules/*") + glob.glob(f"{target}/usr/lib/modules/*")
+    return modules
 
 
 def _copy_modules(source: str, target: str) -> None:

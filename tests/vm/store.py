@@ -88,7 +88,8 @@ def key(accel: str) -> str:
     for module in (guest, image, agent, arch, *((foreign,) if arch.FOREIGN else ())):
         with open(module.__file__, encoding="utf-8") as file:
             parts.append(file.read())
-    return hashlib.sha256("\0".join([guest.SUITE, guest.VARIANT, arch.THIS.debian, *parts]).encode()).hexdigest()[:16]
+    names = [guest.SUITE, guest.VARIANT, guest.KERNEL, arch.THIS.debian]
+    return hashlib.sha256("\0".join(names + parts).encode()).hexdigest()[:16]
 
 
 def _processor() -> str:
