@@ -1,4 +1,7 @@
-"""A mount namespace of the root file system alone: whole containers, with the one call answered in the kernel's place."""
+"""A mount namespace of the root file system alone: whole containers, on a kernel that makes one.
+
+An older kernel has the one call answered in its place.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,36 @@ from pathlib import Path
 
 import pytest
 
+from ocirun.host import facts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .bundles import Bundle
     from .case import Case
 
 KERNEL = [sys.executable, str(Path(__file__).with_name("tree_kernel.py"))]
+OF_THE_KERNEL = facts.tree_namespace()
 
 
-def run(live: Case, bundle: Bundle, *options: str) -> tuple[list[str], str]:
-    """What the program says, and the tree that was asked for."""
+def run(live: Case, bundle: Bundle, *options: str) -> tuple[list[str], bool]:
+    """What the program says, and if it was entered by a namespace of its root."""
     bundle.save()
-    result = live.command_in(KERNEL, "run", *options, "--bundle", bundle.path, bundle.id).ok()
-    trees = result.err.rpartition("trees:")[2].strip()
-    return result.out.splitlines(), trees
+    command = ("run", *options, "--bundle", bundle.path, bundle.id)
+    if OF_THE_KERNEL:
+        planned = "a mount namespace that begins with" in live.command("explain", "--bundle", bundle.path).ok().out
+        return live.command(*command).ok().out.splitlines(), planned
+    result = live.command_in(KERNEL, *command).ok()
+    tree = result.err.rpartition("trees:")[2].strip()
+    assert tree in ("", bundle.rootfs)
+    return result.out.splitlines(), bool(tree)
+
+
+def the_old_way(live: Case, bundle: Bundle) -> list[str]:
+    """What the same program says when the namespace is a copy of the caller's, as hooks would have it."""
+    bundle.hook("createContainer", "true")
+    lines, entered = run(live, bundle)
+    assert not entered
+    return lines
 
 
 def with_sources(live: Case, script: str) -> Bundle:
@@ -46,13 +65,12 @@ SCRIPT = (
 
 def test_what_the_program_finds(live: Case) -> None:
     bundle = with_sources(live, SCRIPT)
-    lines, tree = run(live, bundle)
-    assert tree == bundle.rootfs
+    lines, entered = run(live, bundle)
+    assert entered
     assert lines[:6] == ["kept", "inner", "closed", "own", "0", "read-only"]
     seen = [line.split()[4] for line in lines[6:]]
     assert "/" in seen
-    out = live.run(bundle).ok().out.splitlines()
-    other = [line.split()[4] for line in out if " - " in line]
+    other = [line.split()[4] for line in the_old_way(live, bundle) if " - " in line]
     assert sorted(seen) == sorted(other), "the same mounts as with a change of root"
     assert os.path.exists(f"{live.dir}/source/below/inner")
 
@@ -63,11 +81,34 @@ def test_nothing_reaches_the_host(live: Case) -> None:
     bundle = live.shell("mount -t tmpfs mine /mnt && grep -c mine /proc/self/mountinfo; ls /.. | wc -l; ls / | wc -l")
     for kind in ("bounding", "effective", "permitted"):
         bundle.process["capabilities"].setdefault(kind, []).append("CAP_SYS_ADMIN")
-    lines, tree = run(live, bundle)
-    assert tree == bundle.rootfs
+    lines, entered = run(live, bundle)
+    assert entered
     assert lines[0] == "1"
     assert lines[1] == lines[2]
     live.assert_clean()
+    assert Path("/proc/self/mountinfo").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("word", ["", "rprivate", "rslave"])
+def test_nothing_reaches_the_sources_on_the_host(live: Case, word: str) -> None:
+    """They lie on shared mounts, too: /dev/null of the masked paths, the bound directory, and the mount in it."""
+    script = (
+        "mount --bind /bin/sh /etc/group && mount -t tmpfs mine /m/below && mount -t tmpfs mine /m/empty &&"
+        "umount /m/below && umount /m/below && grep -c ' /m/' /proc/self/mountinfo"
+    )
+    bundle = with_sources(live, script)
+    for name in ("empty", "late"):
+        os.mkdir(f"{live.dir}/source/{name}")
+    bundle.mounts[-2]["options"].remove("ro")
+    bundle.mount("/m/late", "tmpfs", kind="tmpfs")
+    if word:
+        bundle.linux["rootfsPropagation"] = word
+    for kind in ("bounding", "effective", "permitted"):
+        bundle.process["capabilities"].setdefault(kind, []).append("CAP_SYS_ADMIN")
+    before = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    lines, entered = run(live, bundle)
+    assert entered
+    assert lines == ["2"]
     assert Path("/proc/self/mountinfo").read_text(encoding="utf-8") == before
 
 
@@ -75,9 +116,8 @@ def test_nothing_reaches_the_host(live: Case) -> None:
 def test_exec_and_the_hook_inside(live: Case, options: tuple[str, ...]) -> None:
     bundle = live.bundle(["/bin/sleep", "600"])
     bundle.hook("startContainer", "touch /hooked")
-    bundle.save()
-    created = live.command_in(KERNEL, "run", "--detach", *options, "--bundle", bundle.path, bundle.id).ok()
-    assert bundle.rootfs in created.err
+    _, entered = run(live, bundle, "--detach", *options)
+    assert entered
     assert sorted(live.command("exec", bundle.id, "/bin/ls", "/").ok().out.split()) == sorted(os.listdir(bundle.rootfs))
     assert os.path.exists(f"{bundle.rootfs}/hooked")
     live.delete(bundle, "--force")
@@ -87,6 +127,6 @@ def test_exec_and_the_hook_inside(live: Case, options: tuple[str, ...]) -> None:
 def test_hooks_before_the_change_of_root_have_the_old_way(live: Case) -> None:
     bundle = live.bundle()
     bundle.hook("createContainer", f"ls {bundle.rootfs} /usr > {live.dir}/seen")
-    _, tree = run(live, bundle)
-    assert tree == ""
+    _, entered = run(live, bundle)
+    assert not entered
     assert "bin" in Path(f"{live.dir}/seen").read_text(encoding="utf-8")

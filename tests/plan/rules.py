@@ -110,6 +110,16 @@ def check_order(plan: Plan) -> None:
         ):
             # What begins as the container's root has no other one.
             assert index < change or plan.ops[change].name == "enter_tree", op
+    if plan.ops[change].name == "enter_tree":
+        # Copies made in the host's namespace are peers of its mounts, until they are cut off.
+        before = plan.ops[:change]
+        cut = {
+            op.args["slot"]: op.args["recursive"]
+            for op in before
+            if op.name == "set_mount_attr" and op.args["propagation"]
+        }
+        copies = {op.args["slot"]: op.args["recursive"] for op in before if op.name == "clone_tree"}
+        assert cut == copies
     steps = [name for name in names(plan, INIT) if name in LAST_STEPS]
     seen = [name for at, name in enumerate(steps) if name not in steps[:at]]
     assert seen == [name for name in LAST_STEPS if name in seen]

@@ -74,6 +74,14 @@ def test_what_is_on_the_host_is_opened_before() -> None:
         assert op.name != "clone_tree" or op.args["root"] == "root", op
         if op.actor == INIT and op.name == "attach":
             assert op.args["target"] == "target", "nothing is mounted on a directory of the host"
+    # A copy is a peer of the host's mount until it is cut off, with all that is in it.
+    for source in sources:
+        cut = made.ops[made.ops.index(source) + 1]
+        recursive = source.args["recursive"]
+        assert (cut.name, cut.pointer) == ("set_mount_attr", source.pointer)
+        assert [cut.args[name] for name in ("slot", "propagation", "recursive")] == [
+            source.args["slot"], c.MS_SLAVE, recursive,
+        ]  # fmt: skip
     # Nothing may reach the host from here on, before anything is mounted.
     follows = made.ops[at + 1]
     assert (follows.name, follows.args) == ("propagate", {"path": "/", "flags": c.MS_SLAVE | c.MS_REC})
@@ -88,6 +96,7 @@ def test_propagation_of_the_root(word: str) -> None:
     at = rules.place(made, "enter_tree")
     whole = c.MS_PRIVATE if word == "rprivate" else c.MS_SLAVE
     assert made.ops[at + 1].args == {"path": "/", "flags": whole | c.MS_REC}
+    assert {op.args["propagation"] for op in made.ops[:at] if op.name == "set_mount_attr"} == {whole}
     own = c.MS_PRIVATE if "private" in word else c.MS_SLAVE
     assert [op.args["flags"] for op in named(made, "propagate")[1:]] == [own]
 

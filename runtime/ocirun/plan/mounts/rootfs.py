@@ -168,12 +168,14 @@ def _mask(builder: Builder) -> None:
         builder.init("mask", pointer, **_place(builder, path), null="null", empty=empty, **context)
 
 
-def open_null(builder: Builder) -> None:
-    """Open the host's /dev/null while host paths can be named: the source of masks on files."""
-    if builder.linux.get("maskedPaths"):
-        builder.init(
-            "clone_tree", "/linux/maskedPaths", slot=builder.slot("null"), path="/dev/null", recursive=0, root=None
-        )
+def open_null(builder: Builder) -> bool:
+    """Open the host's /dev/null, the source of masks on files, while host paths can be named; return whether it is."""
+    if not builder.linux.get("maskedPaths"):
+        return False
+    builder.init(
+        "clone_tree", "/linux/maskedPaths", slot=builder.slot("null"), path="/dev/null", recursive=0, root=None
+    )
+    return True
 
 
 def console_target(builder: Builder) -> None:

@@ -49,17 +49,25 @@ def refused(builder: Builder) -> str:
 def enter(builder: Builder) -> None:
     """Plan the way into the namespace, with all that is taken along from the host."""
     builder.init("open_root", "/root/path", slot=builder.slot("rootdir"), path=builder.root_path)
+    wanted = builder.linux.get("rootfsPropagation") or ""
+    flag = c.MS_PRIVATE if wanted == "rprivate" else c.MS_SLAVE
     builder.copied = set()
     for index, path, recursive, nofollow in host_binds(builder):
         slot, pointer = f"source{index}", f"/mounts/{index}"
         why = "what is on the host is opened before the change of the mount namespace"
         rootfs.copy_source(builder, pointer, path, recursive=recursive, why=why, slot=slot, nofollow=nofollow)
+        _cut(builder, pointer, slot, flag, recursive)
         builder.copied.add(slot)
-    rootfs.open_null(builder)
+    if rootfs.open_null(builder):
+        _cut(builder, "/linux/maskedPaths", "null", flag, 0)
     builder.init("enter_tree", "/root/path", why=_WHY, slot=builder.slot("root"), source="rootdir")
-    wanted = builder.linux.get("rootfsPropagation") or ""
-    flags = (c.MS_PRIVATE if wanted == "rprivate" else c.MS_SLAVE) | c.MS_REC
-    builder.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flags)
+    builder.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flag | c.MS_REC)
+
+
+def _cut(builder: Builder, pointer: str, slot: str, flag: int, recursive: int) -> None:
+    """Keep what is mounted on a copy from reaching the host: made in the host's namespace, it is a peer there."""
+    why = "what is mounted on the copy, or unmounted, does not reach the host"
+    builder.init("set_mount_attr", pointer, why=why, slot=slot, propagation=flag, recursive=recursive)
 
 
 def host_binds(builder: Builder) -> list[tuple[int, str, int, bool]]:
