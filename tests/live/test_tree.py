@@ -130,3 +130,13 @@ def test_hooks_before_the_change_of_root_have_the_old_way(live: Case) -> None:
     _, entered = run(live, bundle)
     assert not entered
     assert "bin" in Path(f"{live.dir}/seen").read_text(encoding="utf-8")
+
+
+def test_a_file_system_of_paths_of_the_host_has_the_old_way(live: Case) -> None:
+    bundle = live.shell("cat /mnt/file")
+    for name in ("lower", "upper", "work"):
+        os.mkdir(f"{live.dir}/{name}")
+    Path(f"{live.dir}/lower/file").write_text("below\n", encoding="ascii")
+    places = [f"lowerdir={live.dir}/lower", f"upperdir={live.dir}/upper", f"workdir={live.dir}/work"]
+    bundle.mount("/mnt", "overlay", *places, kind="overlay")
+    assert run(live, bundle) == (["below"], False)

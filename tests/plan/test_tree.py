@@ -106,6 +106,11 @@ def _linux(**changes: Any) -> dict[str, Any]:
 
 
 HOOK = {"path": "/h"}
+OF_PATHS: list[dict[str, Any]] = [
+    {"destination": "/o", "type": "overlay", "options": ["lowerdir=/a:/b"]},
+    {"destination": "/o", "type": "ext4", "source": "/dev/sda1"},
+    {"destination": "/proc", "type": "proc", "options": ["pidns=/run/pid"]},
+]
 NAMESPACES = config("hello")["linux"]["namespaces"]
 WITHOUT_CGROUP = [one for one in NAMESPACES if one["type"] != "cgroup"]
 CGROUPS = [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}]
@@ -119,6 +124,7 @@ MANY = [{"destination": f"/m{n}", "source": "/s", "options": ["bind"]} for n in 
         *((with_binds(hooks={kind: [HOOK]}), {}, {}, "hooks") for kind in tree._BEFORE_THE_CHANGE),
         *((_linux(rootfsPropagation=word), {}, {}, "reach the host") for word in ("shared", "rshared")),
         (with_binds(annotations={upper.UPPER: "size=1m"}), {}, {}, "overlay"),
+        *((with_binds(mounts=[mount]), {}, {}, f"type {mount['type']} may be of a path") for mount in OF_PATHS),
         (None, {"notify_socket": "/run/n"}, {}, "NOTIFY_SOCKET"),
         (_linux(namespaces=[*NAMESPACES, {"type": "time"}]), {}, {}, "forks"),
         (with_binds(mounts=MANY), {}, {}, "more than"),

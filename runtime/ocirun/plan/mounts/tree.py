@@ -13,12 +13,21 @@ from . import options, rootfs, upper, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from ..builder import Builder
+    from .options import MountOptions
 
 # Slots for sources; the others are enough for all else.
 SOURCES = SLOT_LIMIT - 32
 _WHY = "the kernel makes a mount namespace of this tree alone: no mount of the host is copied and taken off again"
 _BEFORE_THE_CHANGE = ("prestart", "createRuntime", "createContainer")
+# File systems that have no source, and no path in their options.
+_PATHLESS = frozenset((
+    "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "efivarfs", "fusectl",
+    "hugetlbfs", "mqueue", "proc", "pstore", "ramfs", "securityfs", "selinuxfs", "sysfs", "tmpfs", "tracefs",
+))  # fmt: skip
 _CLOSED = ("", "private", "rprivate", "slave", "rslave")
 
 
@@ -41,6 +50,8 @@ def refused(builder: Builder) -> str:
         return "the socket for NOTIFY_SOCKET is bound from the host"
     if "cgroup" not in builder.new and any(m.get("type") in ("cgroup", "cgroup2") for m in data.get("mounts") or ()):
         return "cgroups are bound from the host"
+    if kind := _names_paths(builder):
+        return f"a file system of the type {kind} may be of a path of the host, or have one in its options"
     if len(host_binds(builder)) > SOURCES:
         return f"more than {SOURCES} mounts are bound from the host"
     return ""
@@ -70,14 +81,28 @@ def _cut(builder: Builder, pointer: str, slot: str, flag: int, recursive: int) -
     builder.init("set_mount_attr", pointer, why=why, slot=slot, propagation=flag, recursive=recursive)
 
 
+def _names_paths(builder: Builder) -> str:
+    """Return the type of the first file system whose mount(2) looks up paths, "" if there is none."""
+    for _, mount, parsed in _mounts(builder):
+        kind = mount.get("type") or ""
+        # procfs has one option with a path (Linux 6.17).
+        pathless = kind in _PATHLESS and not any(word.startswith("pidns=") for word in mount.get("options") or ())
+        if not (parsed.bind or parsed.remount or pathless):
+            return kind or "none"
+    return ""
+
+
+def _mounts(builder: Builder) -> Iterator[tuple[int, dict[str, Any], MountOptions]]:
+    for index, mount in enumerate(builder.data.get("mounts") or ()):
+        words, kind = mount.get("options") or (), mount.get("type") or ""
+        where = builder.destination(mount)
+        yield index, mount, options.parse(words, pointer=f"/mounts/{index}", destination=where, fstype=kind)
+
+
 def host_binds(builder: Builder) -> list[tuple[int, str, int, bool]]:
     """Return (index, source, recursive, nofollow) of the bind mounts whose sources are on the host."""
     found = []
-    for index, mount in enumerate(builder.data.get("mounts") or ()):
-        pointer, destination = f"/mounts/{index}", builder.destination(mount)
-        parsed = options.parse(
-            mount.get("options") or (), pointer=pointer, destination=destination, fstype=mount.get("type") or ""
-        )
+    for index, mount, parsed in _mounts(builder):
         path = rootfs.source_path(builder, mount.get("source") or "")
         if not parsed.bind or parsed.remount or (path + "/").startswith(builder.rootfs + "/"):
             continue
