@@ -13,22 +13,30 @@
 #define UMOUNT_NOFOLLOW 8
 
 /* open_tree(2) copies this tree into a mount namespace of its own, on top of a copy of the first mount there is, which
- * has nothing else in it; setns(2) leads to what is on top.  That this is the tree that was asked for is looked at:
- * a path names something else from here on. */
-int op_enter_tree(struct executor *x, const struct enter_tree_args *a)
+ * has nothing else in it. */
+int op_copy_root(struct executor *x, const struct copy_root_args *a)
 {
-	int source = slot_fd(x, a->source), namespace = -1, root = -1, r;
-	struct statx wanted, found;
+	int source = slot_fd(x, a->source), r;
 
 	if (source < 0)
 		return source;
+	r = (int)SYS3(x, __NR_open_tree, source, "",
+		      OPEN_TREE_NAMESPACE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	return r < 0 ? r : slot_set(x, a->slot, r);
+}
+
+/* setns(2) leads to what is on top.  That this is the tree that was asked for is looked at: a path names something
+ * else from here on. */
+int op_enter_tree(struct executor *x, const struct enter_tree_args *a)
+{
+	int source = slot_fd(x, a->source), namespace = slot_fd(x, a->namespace), root = -1, r;
+	struct statx wanted, found;
+
+	if (source < 0 || namespace < 0)
+		return source < 0 ? source : namespace;
 	r = (int)SYS5(x, __NR_statx, source, "", AT_EMPTY_PATH, STATX_INO, &wanted);
 	if (r == 0)
-		namespace = r = (int)SYS3(x, __NR_open_tree, source, "",
-					  OPEN_TREE_NAMESPACE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
-	if (r >= 0)
 		r = (int)SYS2(x, __NR_setns, namespace, CLONE_NEWNS);
-	quiet_close(namespace);
 	if (r == 0)
 		root = r = (int)SYS3(x, __NR_openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r >= 0)

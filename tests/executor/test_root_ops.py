@@ -215,27 +215,39 @@ def test_closed_streams_stay_closed() -> None:
     assert len(result.calls) == 3
 
 
-def test_enter_tree() -> None:
-    """The descriptor of the host's directory is copied; what "/" is then has to be that directory."""
-    result = run_ops(op("enter_tree", slot="root", source="ns"))
-    assert result.names() == ["statx", "open_tree", "setns", "close", "openat", "statx"]
-    made = result.calls[1]
-    assert (made.fd, made.texts[1]) == (fd_of("ns"), "")
+ENTER = op("enter_tree", slot="root", source="ns", namespace="plan")
+
+
+def test_copy_root() -> None:
+    result = run_ops(op("copy_root", slot="root", source="ns"))
+    (made,) = result.calls
+    assert (made.name, made.fd, made.texts[1]) == ("open_tree", fd_of("ns"), "")
     assert made.args[2] == 2 | 0x80000 | 0x1000 | 0x8000  # OPEN_TREE_NAMESPACE, CLOEXEC, AT_EMPTY_PATH, AT_RECURSIVE
-    assert (result.calls[2].fd, result.calls[2].args[1]) == (made.result, 0x20000)  # CLONE_NEWNS
-    assert result.calls[4].texts[1] == "/"
+
+
+def test_enter_tree() -> None:
+    """What "/" is in the namespace has to be the host's directory."""
+    result = run_ops(ENTER)
+    assert result.names() == ["statx", "setns", "openat", "statx"]
+    assert result.calls[0].fd == fd_of("ns")
+    assert (result.calls[1].fd, result.calls[1].args[1]) == (fd_of("plan"), 0x20000)  # CLONE_NEWNS
+    assert result.calls[2].texts[1] == "/"
 
 
 def test_enter_tree_finds_another_root() -> None:
-    result = run_ops(op("enter_tree", slot="root", source="ns"), rules=[rule("statx", inode=77, skip=1)])
+    result = run_ops(ENTER, rules=[rule("statx", inode=77, skip=1)])
     assert result.progress.errno == errno.EXDEV
     assert not result.open
 
 
-@pytest.mark.parametrize("at", ["statx", "open_tree", "setns", "openat"])
-def test_enter_tree_stops_at_once(at: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "at"),
+    [("copy_root", "open_tree"), ("enter_tree", "statx"), ("enter_tree", "setns"), ("enter_tree", "openat")],
+)
+def test_the_tree_is_left_at_once(step: str, at: str) -> None:
     """A kernel that refuses the flag after all: nothing else is tried."""
-    result = run_ops(op("enter_tree", slot="root", source="ns"), op("no_new_privs"), rules=[rule(at, -errno.EINVAL)])
+    first = ENTER if step == "enter_tree" else op("copy_root", slot="root", source="ns")
+    result = run_ops(first, op("no_new_privs"), rules=[rule(at, -errno.EINVAL)])
     assert result.progress.errno == errno.EINVAL
     assert [name for name in result.names() if name != "close"][-1] == at
     assert not result.open

@@ -12,7 +12,7 @@ ROOT_CHANGES = ("pivot", "change_root", "enter_tree")
 # The operations that put something into a slot, by the name of the argument.
 MAKES = {
     "open_root": "slot", "open_path": "slot", "clone_tree": "slot", "clone_mount": "slot", "new_filesystem": "slot",
-    "receive_fd": "slot", "move_root": "top", "enter_tree": "slot", "new_overlay": "slot", "add_layer": "overlay", "get_file": "slot",
+    "receive_fd": "slot", "move_root": "top", "copy_root": "slot", "enter_tree": "slot", "new_overlay": "slot", "add_layer": "overlay", "get_file": "slot",
 }  # fmt: skip
 # Arguments that the helper does not get: they word its errors.
 FOR_REPORTS = {"places", "within"}

@@ -52,9 +52,10 @@ def test_no_mount_of_the_host_is_copied() -> None:
     assert not spawn.args["flags"] & c.CLONE_NEWNS
     assert spawn.args["flags"] & c.CLONE_NEWPID
     assert not named(made, "pivot")
-    (entered,) = named(made, "enter_tree")
-    assert (entered.args, entered.pointer) == ({"slot": "root", "source": "rootdir"}, "/root/path")
-    assert "no mount of the host" in entered.why
+    (copied,), (entered,) = named(made, "copy_root"), named(made, "enter_tree")
+    assert (copied.args, copied.pointer) == ({"slot": "namespace", "source": "rootdir"}, "/root/path")
+    assert entered.args == {"slot": "root", "source": "rootdir", "namespace": "namespace"}
+    assert "no mount of the host" in copied.why
 
 
 def test_what_is_on_the_host_is_opened_before() -> None:
@@ -74,6 +75,7 @@ def test_what_is_on_the_host_is_opened_before() -> None:
         assert op.name != "clone_tree" or op.args["root"] == "root", op
         if op.actor == INIT and op.name == "attach":
             assert op.args["target"] == "target", "nothing is mounted on a directory of the host"
+    assert made.ops.index(sources[0]) > rules.place(made, "copy_root"), "the root is the first mount"
     # A copy is a peer of the host's mount until it is cut off, with all that is in it.
     for source in sources:
         cut = made.ops[made.ops.index(source) + 1]

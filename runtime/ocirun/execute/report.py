@@ -84,6 +84,7 @@ _MAKERS = frozenset(
     (
         *("open_root", "open_path", "clone_tree", "clone_mount", "new_filesystem", "receive_fd"),
         *("open_namespace", "open_procfs", "open_init", "open_cgroup", "make_start_fifo", "open_hook_log"),
+        "copy_root",
         "enter_tree",
     )
 )

@@ -179,7 +179,8 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "put_link": (74, (("root", "slot"), ("path", "text"), ("text", "text"), ("owner", "pair"))),
     "prepare_upper": (71, (("slot", "slot"), ("like", "slot"), ("mark", "text"))),
     "add_layer": (72, (("overlay", "slot"), ("slot", "slot"), ("proc", "slot"))),
-    "enter_tree": (80, (("slot", "slot"), ("source", "slot"))),
+    "copy_root": (81, (("slot", "slot"), ("source", "slot"))),
+    "enter_tree": (80, (("slot", "slot"), ("source", "slot"), ("namespace", "slot"))),
     "hold_seccomp": (59, (("filter", "made"), ("flags", "int"))),
 }
 

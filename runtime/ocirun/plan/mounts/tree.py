@@ -62,6 +62,8 @@ def enter(builder: Builder) -> None:
     builder.init("open_root", "/root/path", slot=builder.slot("rootdir"), path=builder.root_path)
     wanted = builder.linux.get("rootfsPropagation") or ""
     flag = c.MS_PRIVATE if wanted == "rprivate" else c.MS_SLAVE
+    # Before the sources: programs like CRIU take the mounts in the order in which they were made, the root first.
+    builder.init("copy_root", "/root/path", why=_WHY, slot=builder.slot("namespace"), source="rootdir")
     builder.copied = set()
     for index, path, recursive, nofollow in host_binds(builder):
         slot, pointer = f"source{index}", f"/mounts/{index}"
@@ -71,7 +73,7 @@ def enter(builder: Builder) -> None:
         builder.copied.add(slot)
     if rootfs.open_null(builder):
         _cut(builder, "/linux/maskedPaths", "null", flag, 0)
-    builder.init("enter_tree", "/root/path", why=_WHY, slot=builder.slot("root"), source="rootdir")
+    builder.init("enter_tree", "/root/path", slot=builder.slot("root"), source="rootdir", namespace="namespace")
     builder.init("propagate", "/linux/rootfsPropagation" if wanted else "", path="/", flags=flag | c.MS_REC)
 
 
