@@ -27,7 +27,7 @@ static int take_filter(struct executor *x, uint64_t filter, uint64_t size, uint6
 	x->filter = plan_bytes(x, filter, size);
 	x->filter_size = size;
 	x->filter_flags = flags;
-	if (!x->filter || size % 8 || size / 8 > 4096 /* BPF_MAXINSNS */)
+	if (!x->filter || (uintptr_t)x->filter % 4 || size % 8 || size / 8 > 4096 /* BPF_MAXINSNS */)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
 	return 0;
 }

@@ -31,6 +31,7 @@ def run(script: str, *, env: list[str] | None = None, timeout: int = 0, cwd: str
         "env": env,
         "timeout": timeout,
         "status": "creating",
+        "logs": ("", ""),
     }
     hooks.run_hook(
         args, pointer="/hooks/createRuntime/2", index=9, state=state, cwd=cwd, environ=["PATH=/bin:/usr/bin", "A=1"]
@@ -105,6 +106,7 @@ def test_missing_program() -> None:
         "env": None,
         "timeout": 0,
         "status": "creating",
+        "logs": ("", ""),
     }
     with pytest.raises(HookError, match="cannot execute /no/such: no such file or directory"):
         hooks.run_hook(args, pointer="/hooks/prestart/0", index=1, state="{}", cwd="/", environ=[])
@@ -146,7 +148,7 @@ def test_a_caller_that_ignores_sigchld(code: int) -> None:
         "sys.path[:0] = sys.argv[1:2]\n"
         "from ocirun.execute.hooks import hooks\n"
         "args = {'kind': 'prestart', 'index': 0, 'path': '/bin/sh', 'args': ['sh', '-c', 'exit ' + sys.argv[2]],\n"
-        "        'env': None, 'timeout': 0, 'status': 'creating'}\n"
+        "        'env': None, 'timeout': 0, 'status': 'creating', 'logs': ('', '')}\n"
         "hooks.run_hook(args, pointer='/hooks/prestart/0', index=1, state='{}', cwd='/', environ=[])\n"
     )
     result = subprocess.run(
