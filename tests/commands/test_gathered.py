@@ -28,3 +28,8 @@ def test_what_is_gathered_here_plans_as_here() -> None:
             planning.explain("", "web", "/run/ocirun", options, config=made, where=where)
         return
     assert planning.explain("", "web", "/run/ocirun", options, config=made, where=where) == here
+
+
+def test_this_kernel_is_asked() -> None:
+    """What it says is what it does; the helper's call is the same."""
+    assert isinstance(hostfacts.gather()["treeNamespace"], bool)

@@ -153,8 +153,3 @@ def test_a_kernel_that_makes_a_mount_namespace_of_one_tree(said: dict[str, bool]
     """Documents of older versions do not tell, and plans for them are as they were."""
     names = [op.name for op in explain(V2 | said, config({})).ops]
     assert ("enter_tree" in names, "pivot" in names) == (taken, not taken)
-
-
-def test_this_kernel_is_asked() -> None:
-    """What it says is what it does; the helper's call is the same."""
-    assert isinstance(hostfacts.gather()["treeNamespace"], bool)
