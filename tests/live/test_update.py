@@ -231,7 +231,8 @@ def test_device_rules_change_without_a_gap(live: Case) -> None:
     live.launch(bundle)
     for _ in range(5):
         for rules, allowed in ((device_rules.ALWAYS, False), (device_rules.BOTH, True)):
-            feed(live, bundle, json.dumps({"devices": rules})).ok()
+            changed = feed(live, bundle, json.dumps({"devices": rules}))
+            assert changed.code == 0, f"{changed.report()}\n{device_rules.said(bundle)}"
             assert device_rules.seen(live.command("exec", bundle.id, *device_rules.LOOK).ok().out) is allowed
     assert live.status(bundle) == "running"
     feed(live, bundle, json.dumps({"devices": device_rules.ALL})).failed("/devices", "without a gap")
