@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     Runner = Callable[..., ocirun.Outcome]
     Make = Callable[..., Container]
 
+# How the program of an ordinary user begins; its arguments are a root file system, a directory of that user's, and the uid.
+# All is imported before it becomes somebody else, who may not be able to read the files.
+AS_ORDINARY = """
+import ctypes, fcntl, grp, hashlib, io, json, os, pkgutil, pwd, re, resource, select, signal, socket, struct, subprocess
+import sys, tarfile
+import ocirun
+for module in pkgutil.walk_packages(ocirun.__path__, "ocirun."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+rootfs, where, user = sys.argv[1], sys.argv[2], int(sys.argv[3])
+os.chdir(where)
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as for who was never root
+"""
 SAMPLES = Path(__file__).resolve().parents[2] / "bundles"
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import ocirun
 
-from .conftest import shell
+from .conftest import AS_ORDINARY, shell
 from .test_files import BOTH, owned, running
 
 TYPE_CHECKING = False
@@ -142,17 +142,6 @@ def test_hostile_links(rootfs: str, root: str, tmp_path: Path, config: Callable[
 
 
 ORDINARY = """
-import ctypes, fcntl, grp, hashlib, io, json, os, pkgutil, pwd, re, resource, select, signal, socket, struct, sys, tarfile
-import ocirun
-for module in pkgutil.walk_packages(ocirun.__path__, "ocirun."):
-    if not module.name.endswith("__main__"):
-        __import__(module.name)
-rootfs, where, user = sys.argv[1], sys.argv[2], int(sys.argv[3])
-os.chdir(where)
-os.setgroups([])
-os.setresgid(user, user, user)
-os.setresuid(user, user, user)
-ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as for who was never root
 config = ocirun.sandbox(rootfs, ["sleep", "60"], disk=1 << 20, missing="leave out", seccomp=False)
 with ocirun.Container.create("ordinary", config=config, root=where + "/state") as container:
     container.start()
@@ -172,6 +161,9 @@ def test_of_an_ordinary_user(rootfs: str) -> None:
     where = Path(rootfs).parent
     subprocess.run(["chown", "-R", f"{USER}:{USER}", where], check=True)
     ran = subprocess.run(
-        [sys.executable, "-c", ORDINARY, rootfs, str(where), str(USER)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", AS_ORDINARY + ORDINARY, rootfs, str(where), str(USER)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.stdout, ran.returncode) == ("x [('x', 0)]\n", 0), ran.stderr

@@ -16,7 +16,7 @@ import pytest
 import ocirun
 from ocirun import aio
 
-from .conftest import shell
+from .conftest import AS_ORDINARY, shell
 from .test_files import owned, plain
 
 TYPE_CHECKING = False
@@ -223,19 +223,7 @@ def test_the_layer_goes_with_the_container(rootfs: str, root: str, tmp_path: Pat
     ocirun.Container.load("kept", root=root).delete(force=True)
 
 
-# All is imported before it becomes somebody else, who may not be able to read the files.
 ORDINARY = """
-import ctypes, fcntl, grp, hashlib, json, os, pkgutil, pwd, re, resource, select, signal, socket, struct, subprocess, sys
-import ocirun
-for module in pkgutil.walk_packages(ocirun.__path__, "ocirun."):
-    if not module.name.endswith("__main__"):
-        __import__(module.name)
-rootfs, where, user = sys.argv[1], sys.argv[2], int(sys.argv[3])
-os.chdir(where)
-os.setgroups([])
-os.setresgid(user, user, user)
-os.setresuid(user, user, user)
-ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as for who was never root
 script = "rm /letter; mkdir -m 700 /d; echo x > /d/x; cat /run/secrets/k /in"
 config = ocirun.sandbox(rootfs, ["sh", "-c", script], disk=1 << 20, missing="leave out", seccomp=False)
 given = {"files": {"/in": b"in"}, "secrets": {"k": b"secret "}, "root": where + "/state"}
@@ -257,7 +245,10 @@ def test_of_an_ordinary_user(rootfs: str) -> None:
     where = Path(rootfs).parent
     subprocess.run(["chown", "-R", f"{USER}:{USER}", where], check=True)
     ran = subprocess.run(
-        [sys.executable, "-c", ORDINARY, rootfs, str(where), str(USER)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", AS_ORDINARY + ORDINARY, rootfs, str(where), str(USER)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [

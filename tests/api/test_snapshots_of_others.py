@@ -13,6 +13,8 @@ import pytest
 
 import ocirun
 
+from .conftest import AS_ORDINARY
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -60,19 +62,7 @@ def test_caller_is_killed(rootfs: str, root: str, tmp_path: Path) -> None:
         ocirun.delete("killed", root=root, force=True)
 
 
-# All is imported before it becomes somebody else, who may not be able to read the files.
 ORDINARY = """
-import ctypes, fcntl, grp, hashlib, json, os, pkgutil, pwd, re, resource, select, signal, socket, struct, subprocess, sys
-import ocirun
-for module in pkgutil.walk_packages(ocirun.__path__, "ocirun."):
-    if not module.name.endswith("__main__"):
-        __import__(module.name)
-rootfs, where, user = sys.argv[1], sys.argv[2], int(sys.argv[3])
-os.chdir(where)
-os.setgroups([])
-os.setresgid(user, user, user)
-os.setresuid(user, user, user)
-ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE, as for who was never root
 config = ocirun.sandbox(rootfs, ["sleep", "60"], disk=1 << 20, missing="leave out", seccomp=False)
 root = where + "/state"
 with ocirun.Container.create("ordinary", config=config, root=root) as container:
@@ -103,7 +93,10 @@ def test_of_an_ordinary_user(rootfs: str) -> None:
     where = Path(rootfs).parent
     subprocess.run(["chown", "-R", f"{USER}:{USER}", where], check=True)
     ran = subprocess.run(
-        [sys.executable, "-c", ORDINARY, rootfs, str(where), str(USER)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", AS_ORDINARY + ORDINARY, rootfs, str(where), str(USER)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [

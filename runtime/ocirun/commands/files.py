@@ -8,7 +8,7 @@ from errno import ENOSPC
 from .._base import parameters
 from ..errors import HostError, StateError, StepError, UsageError
 from ..plan.builder import Request
-from ..plan.files_plan import CONTENT, build_get, build_get_tree, build_put, build_put_tree
+from ..plan.files_plan import build_get, build_get_tree, build_put
 from ..state import record as records
 from ..state import saved
 from . import joining
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: The most bytes that are put or taken, unless more are asked for.
 LIMIT = 64 << 20
+_CONTENT = "content"  # its name in the plan
 _MODES = 0o7777
 _OF_DIRECTORY = 0o755
 #: The most entries of a tree that is taken.
@@ -48,10 +49,9 @@ def put(
             data = _data(record, directory)
             owner = _user(data) if user is None else parameters.pair("user", user, most=(1 << 32) - 2)
             mode = parameters.whole("mode", mode, least=0, most=_MODES)
-            plan = build_put(
-                *_place(record, cgroup, data), **joining.target(record), path=_path(path), mode=mode, owner=owner
-            )
-            made = {CONTENT: parameters.content("content", content)}
+            entry = (_path(path), mode, owner, _CONTENT)
+            plan = build_put(*_place(record, cgroup, data), **joining.target(record), entries=[entry])
+            made = {_CONTENT: parameters.content("content", content)}
             joining.carry_out(plan, record, cgroup, directory, does=_DOES, made=made)
     finally:
         os.close(directory)
@@ -90,7 +90,7 @@ def put_tree(
                     made[what] = one.content
                 place = f"{top.rstrip('/')}/{one.path}"
                 entries.append((place, one.mode, owner if one.owner is None else one.owner, what))
-            plan = build_put_tree(*_place(record, cgroup, data), **joining.target(record), entries=entries)
+            plan = build_put(*_place(record, cgroup, data), **joining.target(record), entries=entries)
             joining.carry_out(plan, record, cgroup, directory, does="the files", made=made)
     finally:
         os.close(directory)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     # Path, mode, owner, and the name of the content; of a link the mode is -1 and this its text, of a directory None.
     Entry = tuple[str, int, tuple[int, int], str | None]
 
-CONTENT = "content"
 _RIGHTS = sum(1 << c.CAPABILITIES[name] for name in ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"))
 
 
@@ -34,40 +33,15 @@ def build_put(
     *,
     pid: int,
     foreign: frozenset[str] | None,
-    path: str,
-    mode: int,
-    owner: tuple[int, int],
+    entries: Sequence[Entry],
 ) -> Plan:
-    """Return the plan that puts a file into a container; its bytes are those with the name CONTENT.
+    """Return the plan that puts files, directories and links into a container, one after the other.
 
     data      the container's config
     pid       of the container's init
     foreign   as of `exec_plan.build_exec`
-    path      from the root of the container
-    mode      permission bits
-    owner     uid and gid inside
+    entries   with paths from the root of the container, permission bits, and owners as inside
     Raises ConfigError and UnsupportedError; touches nothing.
-    """
-    b = begin(data, facts, request, cgroup, pid)
-    b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
-    _confine(b, foreign)
-    b.init("put_file", root="root", path=path, mode=mode, owner=owner, content=CONTENT)
-    return end(b)
-
-
-def build_put_tree(
-    data: dict[str, Any],
-    facts: Facts,
-    request: Request,
-    cgroup: Driver,
-    *,
-    pid: int,
-    foreign: frozenset[str] | None,
-    entries: Sequence[Entry],
-) -> Plan:
-    """Return the plan that puts a tree into a container, an entry after the other.
-
-    The others are those of `build_put`.
     """
     b = begin(data, facts, request, cgroup, pid)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
