@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+BEGUN = time.monotonic()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="only the tests of a ring, see tests/rings.py (default: all)",
     )
     parser.addoption(
+        "--stop-after",
+        type=float,
+        metavar="SECONDS",
+        help="begin no test after so many seconds, and fail; what has failed by then is told as ever",
+    )
+    parser.addoption(
         "--engine-runtime",
         default="ocirun",
         help="tests/engines: run the engines with this runtime, a name or a path (default: ocirun from this checkout)",
@@ -86,10 +95,13 @@ def pytest_runtest_call() -> Iterator[None]:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_teardown() -> Iterator[None]:
-    """Fail what takes a test's things away and hangs."""
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail what takes a test's things away and hangs; begin no further test when the time of all is over."""
     with waiting.ended_within(waiting.TEST_LIMIT):
         yield
+    limit = item.config.getoption("--stop-after")
+    if limit is not None and time.monotonic() - BEGUN > limit:
+        item.session.shouldfail = f"--stop-after: {limit:g} s are over, and not all tests have run"
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,19 @@ def test_a_test_that_hangs_is_named_and_the_next_one_runs(tmp_path: Path) -> Non
     assert "TooLongError: not ended within" in result.stdout
 
 
+def test_when_the_time_of_all_is_over_what_failed_is_told(tmp_path: Path) -> None:
+    command = pytest_on(tmp_path, "env", f"PYTHONPATH={Path(waiting.__file__).parent}")
+    (tmp_path / "test_it.py").write_text("def test_fails():\n    assert not 1\ndef test_next():\n    pass\n")
+    result = subprocess.run(
+        [*command, "-p", "conftest", "--stop-after", "0"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "assert not 1" in result.stdout, result.stdout + result.stderr
+    assert "--stop-after: 0 s are over, and not all tests have run" in result.stdout
+    assert "1 failed" in result.stdout
+    assert "passed" not in result.stdout
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED
+
+
 def test_the_guard_of_ci_shows_where_it_hangs(tmp_path: Path) -> None:
     """timeout(1) starts a shell that becomes pytest."""
     words = (Path(__file__).parents[1] / ".ci" / "run").read_text().splitlines()[-1].split()
