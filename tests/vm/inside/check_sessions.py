@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from api.test_sessions import test_many_at_once as test_many_at_once
 from api.test_sessions import test_the_plan_shows_it as test_the_plan_shows_it
 from api.test_sessions import test_the_whole_tree_goes as test_the_whole_tree_goes
 from api.test_sessions import test_usage_of_a_process as test_usage_of_a_process
+from live import kernel
 from vm import share
 
 import ocirun
@@ -109,8 +111,11 @@ def test_where_it_is(container: ocirun.Container, request: pytest.FixtureRequest
 def test_a_process_beside(container: ocirun.Container) -> None:
     """One of the command line is with the first process, and ends with the container, not with a program."""
     words = [share.CHECKOUT + "/build/bin/ocirun", "--root", container.root, "exec", "--detach", container.id]
+    # The first process ends when all others of its pid namespace are reaped, each by its parent: this process.
+    kernel.become_subreaper()
     subprocess.run([*words, "/bin/sleep", "600"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     (pid,) = others(container)
+    threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
     (group,) = container.cgroup.groups
     assert Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii").endswith("/init\n")
     assert container.run(shell("sleep 600 & exit 3")).exit_code == 3
