@@ -30,8 +30,8 @@ WITHOUT_LIMITS = "0 [b'0', b'2'] memory pids cpus"
 WITH_LIMITS = "0 [b'0', b'2']"
 
 
-def prepared(busybox: str, runtime: Runtime, where: Path) -> list[str]:
-    """The words of an engine's `run` that bind Python, ocirun, a root file system and the program."""
+def prepared(busybox: str, runtime: Runtime, where: Path) -> dict[str, str]:
+    """Place in the container -> what is bound there, read-only: Python, ocirun, a root file system and the program."""
     with tarfile.open(busybox) as archive:
         archive.extractall(where / "rootfs", filter="data")
     (where / "program.py").write_text(PROGRAM)
@@ -40,8 +40,12 @@ def prepared(busybox: str, runtime: Runtime, where: Path) -> list[str]:
             path.chmod(0o755)
     environment = os.path.dirname(os.path.dirname(runtime.path))
     same = (environment, sys.base_prefix, str(where))
-    binds = {"/usr": "/usr", "/usr/lib": "/lib", "/usr/lib64": "/lib64", **{path: path for path in same}}
-    return [word for source, place in binds.items() for word in ("-v", f"{source}:{place}:ro")]
+    return {"/usr": "/usr", "/lib": "/usr/lib", "/lib64": "/usr/lib64", **{path: path for path in same}}
+
+
+def words(places: dict[str, str]) -> list[str]:
+    """The words of an engine's `run` that bind it."""
+    return [word for place, source in places.items() for word in ("-v", f"{source}:{place}:ro")]
 
 
 def program(runtime: Runtime, where: Path, mode: str) -> list[str]:

@@ -107,7 +107,8 @@ def locked(bits: int) -> str:
 # What a user namespace may not mount (EPERM), by type.
 _MOUNT_REMEDIES = {
     "proc": "where parts of the /proc of the caller are covered, a user namespace may not mount another: start the "
-    "container around ocirun with `--security-opt systempaths=unconfined` (Docker) or `unmask=ALL` (podman)",
+    "container around ocirun with `--security-opt systempaths=unconfined` (Docker), `--security-opt unmask=ALL` "
+    "(podman), or `procMount: Unmasked` and `hostUsers: false` (Kubernetes)",
     "sysfs": "it needs a network namespace of the same user namespace; or bind /sys with rbind and ro",
     "mqueue": "it needs an ipc namespace of the same user namespace",
 }
@@ -151,7 +152,8 @@ def filtered(call: str) -> str:
         return ""
     return (
         f"the seccomp filter around ocirun may refuse {call or 'that'}: start the container around it with "
-        "`--security-opt seccomp=unconfined`, or with a filter that allows what ocirun does (Docker, podman)"
+        "`--security-opt seccomp=unconfined` (Docker, podman) or `seccompProfile: {type: Unconfined}` (Kubernetes), "
+        "or with a filter that allows what ocirun does"
     )
 
 

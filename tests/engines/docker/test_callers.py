@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..calling import WITH_LIMITS, WITHOUT_LIMITS, prepared, program
+from ..calling import WITH_LIMITS, WITHOUT_LIMITS, prepared, program, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def call(docker: Docker, busybox: str) -> Iterator[Callable[..., str]]:
     if docker.runtime.root or not docker.runtime.ours:
         pytest.skip("needs ocirun's interpreter of this system")
     where = Path(tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp"))
-    binds = prepared(busybox, docker.runtime, where)
+    binds = words(prepared(busybox, docker.runtime, where))
 
     def run(mode: str, *options: str) -> str:
         return docker.run(*binds, *options, "--", *program(docker.runtime, where, mode)).ok().out.strip()

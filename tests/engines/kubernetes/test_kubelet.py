@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from ..calling import WITHOUT_LIMITS, prepared, program
 from ..leaks import Quiet
 from .conftest import ready
 from .kubelet import Kubelet, container
@@ -159,6 +163,35 @@ def test_user_namespace(kubelet: Kubelet) -> None:
     assert (inner, count) == ("0", "65536")
     assert int(outer) >= 65536
     assert inside(kubelet, status, "stat", "-c", "%u", "/data/file", "/proc/1", "/") == "0\n0\n0"
+
+
+def test_caller_of_the_api(kubelet: Kubelet, busybox: str) -> None:
+    """Without privilege, as docs/callers.md says: each of the obstacles is named with the field that takes it away."""
+    runtime = kubelet.node.runtime
+    if runtime.root or not runtime.ours:
+        pytest.skip("needs ocirun's interpreter of this system")
+    where = Path(tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp"))
+    places = prepared(busybox, runtime, where)
+    volumes = [{"name": f"v{number}", "hostPath": {"path": path}} for number, path in enumerate(places.values())]
+    mounts = [{"name": f"v{number}", "mountPath": place, "readOnly": True} for number, place in enumerate(places)]
+    asked = ["sh", "-c", 'exec "$@" >/dev/termination-log', "sh", *program(runtime, where, "leave out")]
+
+    def call(name: str, context: dict[str, Any], **pod: Any) -> str:
+        one = container("c", *asked, volumeMounts=mounts, securityContext=context)
+        kubelet.put(name, {"restartPolicy": "Never", "volumes": volumes, "containers": [one], **pod})
+        kubelet.until(lambda: "terminated" in kubelet.containers(name).get("c", {}).get("state", {}), "it has ended")
+        said: str = kubelet.containers(name)["c"]["state"]["terminated"].get("message", "")
+        return said.strip()
+
+    usual, none = ({"seccompProfile": {"type": kind}} for kind in ("RuntimeDefault", "Unconfined"))
+    filtered = call("filtered", usual)
+    assert "`seccompProfile: {type: Unconfined}`" in filtered
+    masked = call("masked", none)
+    assert masked.startswith("StepError fsmount 1 ") and "`procMount: Unmasked`" in masked
+    assert call("open", none | {"procMount": "Unmasked"}, hostUsers=False) == WITHOUT_LIMITS
+    user = {"procMount": "Unmasked", "runAsUser": 1000, "runAsGroup": 1000, "capabilities": {"drop": ["ALL"]}}
+    assert call("user", none | user, hostUsers=False) == WITHOUT_LIMITS
+    shutil.rmtree(where)
 
 
 def test_security_context(kubelet: Kubelet) -> None:
