@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 LIMIT = 15.0  # seconds a command may take unless told otherwise
 BARE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
-_own: set[int] = set()
+# Commands that have not been waited for.
+_own: dict[int, subprocess.Popen[bytes]] = {}
+# What no signal ends: one test waits for it, and not each that comes later.
+_stuck: set[int] = set()
 
 
 class Result:
@@ -140,14 +143,14 @@ def spawn(
             pass_fds=tuple(keep_fds),
             preexec_fn=before,
         )
-    _own.add(proc.pid)
+    _own[proc.pid] = proc
     return proc, out_path, err_path
 
 
 def wait_end(proc: subprocess.Popen[bytes], limit: float) -> bool:
     """Wait for a started command, reaping orphans meanwhile; False if it had to be killed."""
     if proc.poll() is not None:
-        _own.discard(proc.pid)
+        _own.pop(proc.pid, None)
         return True
     poller = select.poll()
     pidfd = os.pidfd_open(proc.pid)
@@ -164,7 +167,7 @@ def wait_end(proc: subprocess.Popen[bytes], limit: float) -> bool:
         return True
     finally:
         os.close(pidfd)
-        _own.discard(proc.pid)
+        _own.pop(proc.pid, None)
 
 
 def children(pid: int) -> list[int]:
@@ -211,14 +214,19 @@ def end_all(limit: float = 3.0) -> list[str]:
     reap()
     left = [f"{pid} {describe(pid)}" for pid in descendants() if not is_zombie(pid)]
     end = time.monotonic() + limit * PATIENCE
-    while descendants() and time.monotonic() < end:
-        for pid in descendants():
+    while (there := set(descendants()) - _stuck) and time.monotonic() < end:
+        for pid in there:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        for pid, proc in list(_own.items()):
+            # A test that failed waits for nothing more, and its frames, which are kept, hold what it has started.
+            if proc.poll() is not None:
+                _own.pop(pid, None)
         reap()
         time.sleep(0.003)
+    _stuck.update(descendants())
     return left
 
 

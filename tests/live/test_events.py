@@ -141,7 +141,8 @@ def test_events_end_with_delete(live: Case) -> None:
 
 def test_lack_of_memory(live: Case) -> None:
     need("memory")
-    fill = "sleep 0.5; head -c 64000000 /dev/zero | tail -c 60000000 >/dev/null; touch /survived; sleep 600"
+    # Again and again: the command shows its eventfd before it has given it to the kernel.
+    fill = "while :; do head -c 64000000 /dev/zero | tail -c 60000000 >/dev/null; done"
     bundle = live.shell(fill)
     os.symlink("busybox", f"{bundle.rootfs}/bin/tail")
     bundle.linux["resources"] = {"memory": {"limit": 16 * MIB, "swap": 16 * MIB}}
@@ -150,7 +151,7 @@ def test_lack_of_memory(live: Case) -> None:
     # The command has to be there before it happens.
     process.eventually(lambda: holds_eventfd(proc.pid), "a watch")
     live.start(bundle)
-    process.eventually(lambda: {"type": "oom", "id": bundle.id} in lines(out), "oom")
+    process.eventually(lambda: {"type": "oom", "id": bundle.id} in lines(out), "oom", 20)
     live.kill(bundle, "KILL")
     assert process.wait_end(proc, 5)
     assert {event["type"] for event in lines(out)} == {"oom"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from . import process
 from .users import User
 
 TYPE_CHECKING = False
@@ -24,6 +25,14 @@ def test_mounts_and_groups_of_a_test_that_stops_half_way(live: Case) -> None:
     os.mkdir(f"{group}/below")
     live.remove()
     live.assert_clean()
+
+
+def test_a_command_that_nobody_waits_for(live: Case) -> None:
+    """Each of the tests to come would wait for its end."""
+    left, _, _ = process.spawn(["sleep", "600"], scratch=live.scratch)
+    live.clear()
+    assert left.returncode == -9
+    assert process.descendants() == []
 
 
 def test_a_user_whose_runtime_cannot_be_started(live: Case) -> None:
