@@ -23,6 +23,8 @@ NATIVE = (
     "tests/live/test_host_facts.py",
     "tests/api/test_container.py",
     "tests/api/test_sessions.py",
+    "tests/api/test_prepared.py",
+    "tests/api/test_snapshots.py",
     "tests/vm/inside/check_sessions.py",
     "tests/vm/inside/check_users_sessions.py",
     "tests/vm/inside/check_conformance.py",
