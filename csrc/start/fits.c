@@ -43,14 +43,18 @@ static const char *enter(struct directory *found, const char *path)
 	return found->fd < 0 ? NULL : path + length;
 }
 
-/* Whether a file is the one whose memory was preloaded. */
+/* Whether a file is the one whose memory was preloaded: 1, 0, or -1 where that cannot be told. */
 static int is_unchanged(const struct preload_file *file, struct directory *directory)
 {
 	const char *name = enter(directory, (const char *)(file + 1));
 	struct stat now;
+	long error = directory->fd;
 
-	return name && kernel_call(__NR_newfstatat, directory->fd, (long)name, (long)&now, 0, 0, 0) == 0 &&
-	       now.st_ino == file->inode && (uint64_t)now.st_size == file->size &&
+	if (name)
+		error = kernel_call(__NR_newfstatat, directory->fd, (long)name, (long)&now, 0, 0, 0);
+	if (error < 0)
+		return error == -ENOENT || error == -ENOTDIR ? 0 : -1;
+	return name && now.st_ino == file->inode && (uint64_t)now.st_size == file->size &&
 	       (uint64_t)now.st_mtime == file->seconds && (uint64_t)now.st_mtime_nsec == file->nanoseconds;
 }
 
@@ -96,8 +100,10 @@ static int are_unchanged(const struct preload_table *table, char *why)
 
 		if (at + sizeof *file > table->size || file->length > table->size - at - sizeof *file)
 			return not_so(why, "+damaged", "");
-		if (!is_unchanged(file, &directory))
-			return not_so(why, "+stale:", (const char *)(file + 1));
+		int same = is_unchanged(file, &directory);
+
+		if (same != 1)
+			return not_so(why, same < 0 ? "untold:" : "+stale:", (const char *)(file + 1));
 		at += sizeof *file + file->length;
 	}
 	return 1;

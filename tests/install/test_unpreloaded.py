@@ -79,6 +79,20 @@ def test_made_anew_when_a_module_has_changed(fresh: Fresh, tmp_path: Path) -> No
     assert fresh.names() == fresh.before
 
 
+@pytest.mark.parametrize(
+    ("errno", "said"),
+    [("EMFILE", "it cannot be told whether {} has changed"), ("EIO", "it cannot be told whether {} has changed"),
+     ("ENOENT", "stale: {} has changed; " + LATER), ("ENOTDIR", "stale: {} has changed; " + LATER)],
+)  # fmt: skip
+def test_what_cannot_be_told_of_a_file_is_no_change(fresh: Fresh, tmp_path: Path, errno: str, said: str) -> None:
+    fresh.call(tmp_path)
+    fault = ["strace", "-o", os.devnull, "-e", f"inject=newfstatat:error={errno}:when=20"]
+    found = fresh.line(pythons.run([*fault, str(fresh.program), "--version"]))
+    before, after = (re.escape(part) for part in said.split("{}"))
+    assert re.fullmatch(rf"no \({before}/\S+{after}\)", found), found
+    assert fresh.makers() == []
+
+
 def test_modules_of_all_packages_are_looked_at(fresh: Fresh, tmp_path: Path) -> None:
     fresh.call(tmp_path)
     with fresh.file.open("rb") as file:

@@ -22,6 +22,8 @@ BARE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 # Commands that have not been waited for.
 _own: dict[int, subprocess.Popen[bytes]] = {}
+# How orphans have ended, the newest by a number: pid -> exit code, or minus the signal.
+ends: dict[int, int] = {}
 # What no signal ends: one test waits for it, and not each that comes later.
 _stuck: set[int] = set()
 
@@ -199,9 +201,11 @@ def reap() -> None:
         if pid in _own:
             continue
         try:
-            os.waitpid(pid, os.WNOHANG)
+            found, status = os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
-            pass
+            continue
+        if found:
+            ends[pid] = os.waitstatus_to_exitcode(status)
 
 
 def eventually(condition: Callable[[], object], what: str, limit: float = 5.0) -> None:

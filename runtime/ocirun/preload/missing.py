@@ -122,6 +122,8 @@ def _reason(word: str, detail: str) -> str:
         return missing_library()
     if word == "+stale":
         return f"stale: {detail} has changed"
+    if word == "untold":
+        return f"it cannot be told whether {detail} has changed"
     if word == "starter":  # there is no place then
         return f"the starter cannot be executed: {errno_words(int(detail))}"
     place = Place()
