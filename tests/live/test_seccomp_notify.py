@@ -6,6 +6,7 @@ import errno
 import os
 
 import pytest
+import waiting
 
 from ocirun._base.version import SPEC_VERSION
 
@@ -56,7 +57,8 @@ def test_message_and_answer(live: Case, notified: Callable[..., tuple[Bundle, st
     bundle.config["annotations"] = {"org.test": "x" * 5000}
     with Agent(path, deny_mkdir) as agent:
         live.create(bundle)
-        (message,) = agent.messages
+        # It is sent before the container is there; the thread may take it after that.
+        (message,) = waiting.eventually(lambda: agent.messages, "a message")
         state = message.pop("state")
         pid = live.pid(bundle)
         assert message == {
