@@ -62,7 +62,7 @@ def test_files_of_another_ring_are_refused() -> None:
 
 
 def test_ci_and_the_second_command_run_all() -> None:
-    assert re.search(r"/dev\" test all$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(r"/dev\" test all( -|$)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
     assert "\n    ./dev test all " in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

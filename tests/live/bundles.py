@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import copy
 import os
 import shutil
 import subprocess
@@ -126,7 +127,7 @@ def default_config(args: Sequence[str], cgroups_path: str) -> dict[str, Any]:
             "capabilities": {name: list(CAPABILITIES) for name in sets},
             "noNewPrivileges": True,
         },
-        "mounts": [dict(one) for one in (PROC, DEV, DEVPTS, SHM)],
+        "mounts": copy.deepcopy([PROC, DEV, DEVPTS, SHM]),
         "linux": {"cgroupsPath": cgroups_path, "namespaces": [{"type": kind} for kind in NAMESPACES]},
     }
 

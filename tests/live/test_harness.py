@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from . import process
@@ -25,6 +26,14 @@ def test_mounts_and_groups_of_a_test_that_stops_half_way(live: Case) -> None:
     os.mkdir(f"{group}/below")
     live.remove()
     live.assert_clean()
+
+
+def test_a_config_that_a_test_changes(live: Case) -> None:
+    """Those of later tests have nothing of it."""
+    before = json.dumps(live.bundle(["/bin/true"]).config["mounts"])
+    for mount in live.bundle(["/bin/true"]).mounts:
+        mount.setdefault("options", []).append("ro")
+    assert json.dumps(live.bundle(["/bin/true"]).config["mounts"]) == before
 
 
 def test_a_command_that_nobody_waits_for(live: Case) -> None:

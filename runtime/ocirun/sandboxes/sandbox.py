@@ -7,6 +7,7 @@ print(ocirun.run(config=config, timeout=2.0).stdout)
 
 from __future__ import annotations
 
+import copy
 import os
 
 from .._base import parameters
@@ -223,7 +224,8 @@ def _absolute(cwd: object) -> str:
 
 def _mounts(mounts: object) -> list[dict[str, Any]]:
     if isinstance(mounts, (list, tuple)) and all(hasattr(one, "items") for one in mounts):
-        return [dict(one) for one in mounts]
+        # Whole, so that a change of the config is none of what the caller has given.
+        return [dict(copy.deepcopy(one)) for one in mounts]
     raise parameters.wrong("mounts", "a list of dicts", mounts)
 
 
