@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
     Config = dict[str, Any]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    return str(copy)
 
 
 MAKE = """
