@@ -84,6 +84,9 @@ void read_mount_log(struct executor *x, int fs);
 /* op_seccomp.c */
 int seccomp_before_exec(struct executor *x);
 
+/* op_file.c: when `name` in `at`, a link itself, was changed; "": `at` */
+int set_time(struct executor *x, int at, const char *name, int64_t seconds, int64_t nanoseconds);
+
 /* path.c: all look-ups below the root, none of which can leave it */
 int path_open(struct executor *x, int root, const char *path, uint64_t flags, uint64_t mode);
 int path_create(struct executor *x, int root, const char *path, int directory);

@@ -25,9 +25,17 @@ struct level {
 /* Not on the stack: the helper's is one page or two. */
 static struct level levels[DEPTH_LIMIT];
 
-static int keep_owner(struct executor *x, int to, const char *name, const struct statx *st)
+static int keep_time(struct executor *x, int to, const char *name, const struct statx *st)
 {
-	return (int)SYS5(x, __NR_fchownat, to, name, st->stx_uid, st->stx_gid, AT_SYMLINK_NOFOLLOW);
+	return set_time(x, to, name, st->stx_mtime.tv_sec, st->stx_mtime.tv_nsec);
+}
+
+/* Of a link or a node.  The time first, as long as it is ours. */
+static int keep_attributes(struct executor *x, int to, const char *name, const struct statx *st)
+{
+	int r = keep_time(x, to, name, st);
+
+	return r < 0 ? r : (int)SYS5(x, __NR_fchownat, to, name, st->stx_uid, st->stx_gid, AT_SYMLINK_NOFOLLOW);
 }
 
 /* The new file is opened by us, exclusively, so its mode can be set by descriptor. */
@@ -53,6 +61,8 @@ static int copy_file(struct executor *x, int from, int to, const char *name, con
 			break;
 		left -= (uint64_t)n;
 	}
+	if (r >= 0)
+		r = keep_time(x, out, "", st);
 	if (r >= 0)
 		r = (int)SYS3(x, __NR_fchown, out, st->stx_uid, st->stx_gid);
 	if (r >= 0)
@@ -80,7 +90,7 @@ static int copy_entry(struct executor *x, int depth, const char *name)
 			return (int)r;
 		x->buffer[r] = 0;
 		r = SYS3(x, __NR_symlinkat, x->buffer, l->to, name);
-		return r < 0 ? (int)r : keep_owner(x, l->to, name, &st);
+		return r < 0 ? (int)r : keep_attributes(x, l->to, name, &st);
 	}
 	if (kind == S_IFDIR) {
 		struct level *next = &levels[depth + 1];
@@ -113,30 +123,42 @@ static int copy_entry(struct executor *x, int depth, const char *name)
 		return 0; /* a socket without its server is of no use in the copy */
 	r = SYS4(x, __NR_mknodat, l->to, name, st.stx_mode,
 		 (st.stx_rdev_minor & 0xff) | (st.stx_rdev_major << 8) | ((uint64_t)(st.stx_rdev_minor & ~0xffu) << 12));
-	return r < 0 ? (int)r : keep_owner(x, l->to, name, &st);
+	return r < 0 ? (int)r : keep_attributes(x, l->to, name, &st);
+}
+
+static void leave(const struct level *l)
+{
+	quiet_close(l->from);
+	quiet_close(l->to);
+}
+
+/* What is put into a directory changes its time, so that this is the last thing done to it. */
+static int keep_time_of_directory(struct executor *x, const struct level *l)
+{
+	struct statx st;
+	int r = (int)SYS5(x, __NR_statx, l->from, "", AT_EMPTY_PATH, STATX_MTIME, &st);
+
+	return r < 0 ? r : keep_time(x, l->to, "", &st);
 }
 
 static int copy_tree(struct executor *x)
 {
 	int depth = 0, r = 0;
 
-	while (depth >= 0) {
+	while (depth >= 0 && r >= 0) {
 		struct level *l = &levels[depth];
 		const struct dirent_words *e;
 
 		if (l->at >= l->have) {
-			long n = SYS3(x, __NR_getdents64, l->from, l->entries, sizeof(l->entries));
-
-			if (n > 0) {
-				l->have = (size_t)n;
-				l->at = 0;
-				continue;
+			r = (int)SYS3(x, __NR_getdents64, l->from, l->entries, sizeof(l->entries));
+			l->have = r > 0 ? (size_t)r : 0;
+			l->at = 0;
+			if (r == 0) {
+				if (depth > 0)
+					r = keep_time_of_directory(x, l);
+				leave(l);
+				depth--;
 			}
-			if (n < 0 && r >= 0)
-				r = (int)n;
-			quiet_close(l->from);
-			quiet_close(l->to);
-			depth--;
 			continue;
 		}
 		e = (const void *)(l->entries + l->at);
@@ -144,15 +166,11 @@ static int copy_tree(struct executor *x)
 		if (text_equal(e->name, ".") || text_equal(e->name, ".."))
 			continue;
 		r = copy_entry(x, depth, e->name);
-		if (r < 0) {
-			for (; depth >= 0; depth--) {
-				quiet_close(levels[depth].from);
-				quiet_close(levels[depth].to);
-			}
-			return r;
-		}
-		depth += r;
+		if (r > 0)
+			depth++;
 	}
+	for (; depth >= 0; depth--)
+		leave(&levels[depth]);
 	return r < 0 ? r : 0;
 }
 

@@ -6,6 +6,8 @@
 
 #define CHUNK (1 << 20)
 #define TRIES 8
+#define BILLION 1000000000
+#define UTIME_OMIT 0x3ffffffe
 
 /* A name that nobody has chosen before. */
 static void temporary_name(struct executor *x)
@@ -29,6 +31,25 @@ static int fill(struct executor *x, int fd, const char *bytes, uint64_t left)
 	return 0;
 }
 
+int set_time(struct executor *x, int at, const char *name, int64_t seconds, int64_t nanoseconds)
+{
+	int64_t times[4] = { 0, UTIME_OMIT, seconds, nanoseconds };
+
+	return (int)SYS4(x, __NR_utimensat, at, name, times, *name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH);
+}
+
+/* As an operation has it.  What is new is ours until it is given to its owner, so that this takes no right. */
+static int give_time(struct executor *x, int at, const char *name, uint64_t time)
+{
+	int64_t seconds = (int64_t)time / BILLION, nanoseconds = (int64_t)time % BILLION;
+
+	if (time == NO_TIME)
+		return 0;
+	if (nanoseconds < 0)
+		return set_time(x, at, name, seconds - 1, nanoseconds + BILLION);
+	return set_time(x, at, name, seconds, nanoseconds);
+}
+
 /* Under another name first, so that the file is there whole or not at all,
  * and what has had its name, a link too, is replaced and not written to. */
 int op_put_file(struct executor *x, const struct put_file_args *a)
@@ -48,6 +69,8 @@ int op_put_file(struct executor *x, const struct put_file_args *a)
 	r = fd;
 	if (r >= 0)
 		r = fill(x, fd, bytes, a->content_length);
+	if (r >= 0)
+		r = give_time(x, fd, "", a->time);
 	if (r >= 0)
 		r = (int)SYS3(x, __NR_fchown, fd, a->owner >> 32, a->owner & 0xffffffff);
 	if (r >= 0)
@@ -78,6 +101,8 @@ int op_put_directory(struct executor *x, const struct put_directory_args *a)
 	} else if (r == 0) {
 		r = fd = (int)SYS4(x, __NR_openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 		if (r >= 0)
+			r = give_time(x, fd, "", a->time);
+		if (r >= 0)
 			r = (int)SYS3(x, __NR_fchown, fd, a->owner >> 32, a->owner & 0xffffffff);
 		if (r >= 0)
 			r = (int)SYS2(x, __NR_fchmod, fd, a->mode);
@@ -104,6 +129,8 @@ int op_put_link(struct executor *x, const struct put_link_args *a)
 	}
 	r = made;
 	if (r >= 0)
+		r = give_time(x, parent, x->buffer, a->time);
+	if (r >= 0)
 		r = (int)SYS5(x, __NR_fchownat, parent, x->buffer, a->owner >> 32, a->owner & 0xffffffff,
 			      AT_SYMLINK_NOFOLLOW);
 	if (r >= 0)
@@ -111,6 +138,21 @@ int op_put_link(struct executor *x, const struct put_link_args *a)
 	if (r < 0 && made >= 0)
 		kernel_call(__NR_unlinkat, parent, (long)x->buffer, 0, 0, 0, 0);
 	quiet_close(parent);
+	return r < 0 ? r : 0;
+}
+
+/* Of a directory into which things were put, each of which has changed it. */
+int op_set_time(struct executor *x, const struct set_time_args *a)
+{
+	const char *path = plan_text(x, a->path);
+	int fd, r;
+
+	if (!path)
+		return fault(x, FAULT_PLAN, 1, EINVAL);
+	fd = r = path_open(x, slot_fd(x, a->root), path, O_PATH | O_DIRECTORY, 0);
+	if (r >= 0)
+		r = give_time(x, fd, "", a->time);
+	quiet_close(fd);
 	return r < 0 ? r : 0;
 }
 

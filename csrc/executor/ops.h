@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define OCIRUN_PLAN_MAGIC 0x31504e41u /* "ANP1" */
-#define OCIRUN_PLAN_FORMAT 1u
+#define OCIRUN_PLAN_FORMAT 2u
 #define OCIRUN_PROGRESS_MAGIC 0x31475250u
 
 enum op_code {
@@ -42,7 +42,7 @@ struct op {
 	uint16_t code;
 	uint16_t reserved;
 	uint32_t index;	   /* in the whole plan, host operations counted */
-	uint64_t arg[6]; /* struct NAME_args: numbers, slots, or offsets of data from the start of the plan */
+	uint64_t arg[7]; /* struct NAME_args: numbers, slots, or offsets of data from the start of the plan */
 };
 
 #define X(number, name) \
@@ -51,6 +51,9 @@ struct op {
 OCIRUN_OPS(X, X0)
 #undef X
 #undef X0
+
+/* An argument of the kind "time" that is none. */
+#define NO_TIME (1ull << 63)
 
 /* A vector in the data part: count, then count offsets of NUL-terminated strings. */
 struct plan_vector {

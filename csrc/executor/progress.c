@@ -35,7 +35,8 @@ void progress_begin(struct executor *x, uint32_t step)
 	X(read, 1, 0) X(readlinkat, 1, 2) X(recvmsg, 1, 0) X(renameat, 3, 4) X(sendfile, 1, 0)       \
 	X(sendmsg, 1, 0) X(fsetxattr, 1, 2)                                                                 \
 	X(setdomainname, 0, 1) X(sethostname, 0, 1) X(setns, 1, 0) X(setxattr, 0, 1) X(statx, 1, 2)         \
-	X(symlinkat, 2, 3) X(umount2, 0, 1) X(unlinkat, 1, 2) X(write, 1, 0)
+	X(symlinkat, 2, 3) X(umount2, 0, 1) X(unlinkat, 1, 2) X(utimensat, 1, 2)        \
+	X(write, 1, 0)
 
 /* Write down the last call and what it acted on. */
 void progress_call(struct executor *x)

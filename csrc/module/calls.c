@@ -177,8 +177,8 @@ const char *ocirun_call_name(int nr)
 		NAME(sendfile) NAME(sendmsg) NAME(set_mempolicy) NAME(setdomainname) NAME(setgroups)
 		NAME(sethostname) NAME(setns) NAME(setpgid) NAME(setresgid) NAME(setresuid) NAME(setsid)
 		NAME(setxattr) NAME(signalfd4) NAME(socket) NAME(socketpair) NAME(statx) NAME(symlinkat)
-		NAME(timerfd_create) NAME(timerfd_settime) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(waitid)
-		NAME(write) NAME(shutdown)
+		NAME(timerfd_create) NAME(timerfd_settime) NAME(umount2) NAME(unlinkat) NAME(unshare) NAME(utimensat)
+		NAME(waitid) NAME(write) NAME(shutdown)
 #undef NAME
 	default:
 		return "";

@@ -52,6 +52,20 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def rootfs(bundle: str, open_directory: Path) -> str:
+    """A root file system of the test's own, which every user can reach, with files for the test to change."""
+    copy = open_directory / "rootfs"
+    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
+    for name in ("old", "dir"):
+        (copy / name).mkdir()
+        (copy / name / "one").write_bytes(b"one")
+        (copy / name / "two").write_bytes(b"two")
+    for name, content in (("letter", b"image"), ("file", b"file"), ("untouched", b"as it was")):
+        (copy / name).write_bytes(content)
+    return str(copy)
+
+
+@pytest.fixture
 def root(tmp_path: Path) -> str:
     """A state root of the test's own."""
     return str(tmp_path / "root")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
     Config = dict[str, Any]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    return str(copy)
 
 
 MAKE = """
@@ -73,15 +65,25 @@ def test_a_directory(rootfs: str, root: str, tmp_path: Path, config: Callable[..
     }
 
 
-def test_out_and_in_again(rootfs: str, root: str) -> None:
+def test_out_and_in_again(rootfs: str, root: str, tmp_path: Path) -> None:
+    """With times, also of directories, of links, and before 1970."""
+    times = {"d/file": -1_500_000_000, "d/deep/x": 1, "link": 1_700_000_000_123_456_789, "d/deep": 10**9, "d": -1}
+    file = io.BytesIO()
     with running(owned(rootfs, "/bin/sleep", "60"), root) as container:
-        container.run(shell("mkdir -p /w/d; echo one > /w/d/file; ln -s d /w/link"))
-        file = io.BytesIO()
+        container.run(shell("mkdir -p /w/d/deep; echo one > /w/d/file; touch /w/d/deep/x; ln -s d /w/link"))
+        top = Path(f"/proc/{container.pid}/root")
+        for name, time in times.items():
+            os.utime(top / "w" / name, ns=(0, time), follow_symlinks=False)
+        container.get_tree("/w", tmp_path / "out")
         container.get_tree("/w", file)
-        file.seek(0)
-        container.put_tree("/again", file, owners=True)
-        assert container.run(shell("cd /w; cat /again/link/file; ls -R /again | wc -l")).stdout.split()[0] == b"one"
-        assert container.get("/again/d/file") == b"one\n"
+        assert {name: os.lstat(tmp_path / "out" / name).st_mtime_ns for name in times} == times
+        for again, owners in ((tmp_path / "out", False), (file.getvalue(), True)):
+            container.put_tree("/again", again, owners=owners)
+            assert {name: os.lstat(top / "again" / name).st_mtime_ns for name in times} == times
+            assert container.run(shell("cat /again/link/file; rm -r /again")).stdout == b"one\n"
+    file.seek(0)
+    with tarfile.open(fileobj=file) as archive:
+        assert archive.getmember("d/file").mtime == -1.5
 
 
 def test_limits(rootfs: str, root: str, tmp_path: Path) -> None:
@@ -147,12 +149,17 @@ with ocirun.Container.create("ordinary", config=config, root=where + "/state") a
     container.start()
     os.mkdir("given")
     open("given/x", "w").write("x")
+    os.mkdir("given/d")
+    open("given/d/y", "w").write("y")
+    for name in ("x", "d/y", "d"):
+        os.utime("given/" + name, ns=(0, -5))
     container.put_tree("/w", where + "/given")
     container.get_tree("/w", where + "/out")
     file = io.BytesIO()
     container.get_tree("/w", file)
     file.seek(0)
-    print(open("out/x").read(), [(one.name, one.uid) for one in tarfile.open(fileobj=file)])
+    print(open("out/x").read(), [(one.name, one.uid, one.pax_headers["mtime"]) for one in tarfile.open(fileobj=file)])
+    print([os.stat("out/" + name).st_mtime_ns for name in ("x", "d/y", "d")])
 """
 USER = 23500
 
@@ -166,4 +173,6 @@ def test_of_an_ordinary_user(rootfs: str) -> None:
         text=True,
         check=False,
     )
-    assert (ran.stdout, ran.returncode) == ("x [('x', 0)]\n", 0), ran.stderr
+    time = "-0.000000005"
+    told = ["x " + str([("d", 0, time), ("x", 0, time), ("d/y", 0, time)]), "[-5, -5, -5]"]
+    assert (ran.stdout.splitlines(), ran.returncode) == (told, 0), ran.stderr

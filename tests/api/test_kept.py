@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -36,20 +35,6 @@ ln /new/deep/file /new/second; chmod 640 /old/two; rm -r /etc; mkdir /etc; echo 
 rm -r /dir; ln -s /tmp /dir; rm /file; mkdir /file; chmod 700 /new; dd if=/dev/zero of=/new/sparse bs=1 seek=1000000 count=1
 touch /new/set; chmod 6755 /new/set
 """
-
-
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    for name in ("old", "dir"):
-        (copy / name).mkdir()
-        (copy / name / "one").write_bytes(b"one")
-        (copy / name / "two").write_bytes(b"two")
-    (copy / "letter").write_bytes(b"image")
-    (copy / "file").write_bytes(b"file")
-    (copy / "untouched").write_bytes(b"as it was")
-    return str(copy)
 
 
 def seen(top: str) -> dict[str, tuple[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     Config = dict[str, Any]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    return str(copy)
 
 
 def member(name: str, content: bytes | None = b"", **values: Any) -> tuple[tarfile.TarInfo, bytes | None]:
@@ -106,6 +99,72 @@ def test_a_directory(rootfs: str, root: str, tmp_path: Path) -> None:
             container.get("/z/run")
 
 
+TIMES = {"now": 86_400 * 10**9, "now/link": 1, "old": -86_400 * 10**9 - 1, "new": 1_700_000_000_123_456_789}
+DIRECTORY = {"type": tarfile.DIRTYPE, "mode": 0o755}
+
+
+def timed(name: str, text: str, content: bytes | None = None, **values: Any) -> tuple[tarfile.TarInfo, bytes | None]:
+    return member(name, content, pax_headers={"mtime": text}, **values)
+
+
+def in_an_archive(_: Path) -> bytes:
+    """Directories come before and after what is in them, and a number has more digits than there are."""
+    return archive(
+        timed("./now/", "86400", **DIRECTORY),
+        timed("now/link", "0.0000000019", type=tarfile.SYMTYPE, linkname="../old"),
+        timed("old", "-86400.000000001", b"x"),
+        member("new/inner/file"),
+        timed("new", "1700000000.123456789", **DIRECTORY),
+    )
+
+
+def in_a_directory(top: Path) -> Path:
+    (top / "now").mkdir(parents=True)
+    (top / "now" / "link").symlink_to("../old")
+    (top / "old").write_bytes(b"x")
+    (top / "new" / "inner").mkdir(parents=True)
+    for name in reversed(TIMES):
+        os.utime(top / name, ns=(0, TIMES[name]), follow_symlinks=False)
+    return top
+
+
+@needs_root
+@BOTH
+@pytest.mark.parametrize("source", [in_an_archive, in_a_directory])
+def test_times(
+    rootfs: str, root: str, tmp_path: Path, config: Callable[..., Config], source: Callable[[Path], Any]
+) -> None:
+    """Of files, links and directories, also in place of those that are there; what has none has been changed now."""
+    given = source(tmp_path / "top")
+    with running(config(rootfs, "/bin/sleep", "60", user=(1000, 1001)), root) as container:
+        top = Path(f"/proc/{container.pid}/root/work")
+        for _ in range(2):
+            container.put_tree("/work", given, user=(7, 8))
+            assert {name: os.lstat(top / name).st_mtime_ns for name in TIMES} == TIMES
+        begun = (top / "new").stat().st_ctime_ns
+        container.put("/work/old", b"y")
+        assert (top / "old").stat().st_mtime_ns >= begun
+
+
+@needs_root
+def test_directories_whose_time_cannot_be_set(rootfs: str, root: str, tmp_path: Path) -> None:
+    """They are there, read-only or of somebody else: they stay as they are, unless something is put into them."""
+    share = tmp_path / "share"
+    share.mkdir()
+    share.chmod(0o777)
+    mounts = [{"destination": "/share", "type": "bind", "source": str(share), "options": ["rbind"]}]
+    empty = [timed(f"{name}/", "5", **DIRECTORY) for name in ("proc", "sys", "share")]
+    with running(owned(rootfs, "/bin/sleep", "60", mounts=mounts), root) as container:
+        container.put_tree("/", archive(*empty))
+        assert share.stat().st_mtime_ns != 5 * 10**9
+        with pytest.raises(ocirun.StepError, match="give the directory /share back its time") as caught:
+            container.put_tree("/", archive(*empty, member("share/x")))
+        assert (caught.value.errno, caught.value.call) == (errno.EPERM, "utimensat")
+        assert "a path of its own" in str(caught.value.remedy)
+        container.put_tree("/share", archive(member("y")))
+    assert sorted(os.listdir(share)) == ["x", "y"]
+
+
 HOSTILE = {
     "absolute": member("/etc/x", b"x"),
     "above": member("a/../../x", b"x"),
@@ -120,6 +179,9 @@ HOSTILE = {
     "no name": member("./.", b"x"),
     "long": member("n/" * 2500, b"x"),
     "owner": member("x", b"x", uid=-1),
+    "late": member("x", b"x", mtime=1 << 34),
+    "early": member("x", b"x", mtime=-(1 << 34)),
+    "very late": member("x", b"x", mtime=1 << 80),
 }
 
 
@@ -128,6 +190,28 @@ def test_hostile_archives(name: str) -> None:
     given = archive(member("first", b"1"), HOSTILE[name], form=tarfile.GNU_FORMAT)
     with pytest.raises(ocirun.UsageError, match=r"^source: "):
         list(given_tree.entries(given, 1 << 20, owners=True))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["nan", "inf", "-inf", "", "x", "1e9", "1_0", " 1", "0x1", "٣", "1.2.3", "9" * 5000, "9223372037", "-9223372037"],
+)
+def test_times_that_cannot_be(said: str) -> None:
+    with pytest.raises(ocirun.UsageError, match=r"^source: 'dir/odd' has a time that cannot be"):
+        list(given_tree.entries(archive(member("first"), timed("./dir/odd", said)), 1 << 20, owners=False))
+
+
+def test_an_odd_time_of_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd").touch()
+    monkeypatch.setattr(given_tree, "_TIME_MAX", 5)
+    with pytest.raises(ocirun.UsageError, match=r"^source: 'odd' has a time that cannot be"):
+        list(given_tree.entries(tmp_path, 1 << 20, owners=False))
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_times_of_old_archives(form: int) -> None:
+    given = archive(member("x", mtime=0), member("y", mtime=1_700_000_000), form=form)
+    assert [one.time for one in given_tree.entries(given, 9, owners=False)] == [0, 1_700_000_000 * 10**9]
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,19 +53,6 @@ stat -c %i /new/deep/file; stat -c %i /new/second
 """
 
 
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    for name in ("old", "dir"):
-        (copy / name).mkdir()
-        (copy / name / "one").write_bytes(b"one")
-        (copy / name / "two").write_bytes(b"two")
-    (copy / "letter").write_bytes(b"image")
-    (copy / "file").write_bytes(b"file")
-    return str(copy)
-
-
 RIGHTS = ("CAP_CHOWN", "CAP_FOWNER", "CAP_FSETID", "CAP_DAC_OVERRIDE", "CAP_MKNOD", "CAP_SETFCAP")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +15,6 @@ import ocirun
 from .conftest import AS_ORDINARY
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    (copy / "dir").mkdir()
-    (copy / "letter").write_bytes(b"image")
-    return str(copy)
 
 
 KILLED = """

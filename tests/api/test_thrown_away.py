@@ -28,18 +28,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 ROOM = 1 << 20
 
 
-@pytest.fixture
-def rootfs(bundle: str, open_directory: Path) -> str:
-    """An image of the test's own, which every user can reach."""
-    copy = open_directory / "rootfs"
-    shutil.copytree(Path(bundle) / "rootfs", copy, symlinks=True)
-    (copy / "old").mkdir()
-    (copy / "old" / "one").write_bytes(b"one")
-    (copy / "old" / "two").write_bytes(b"two")
-    (copy / "letter").write_bytes(b"image")
-    return str(copy)
-
-
 def tree(top: str) -> list[tuple[object, ...]]:
     found = []
     for folder, folders, files in os.walk(top):

@@ -55,7 +55,7 @@ HELPER = {
     "attach": _ATTACH,
     "make_node": rf"mknodat\(\d+<[^>]*>, \"{{base}}\"|fchownat\(|unlinkat\(\d+<[^>]*>, \"{{base}}\"|{_MAKE}",
     "make_link": rf"symlinkat\(\"{{text}}\", \d+<[^>]*>, \"{{base}}\"|unlinkat\(\d+<[^>]*>, \"{{base}}\"|{_MAKE}",
-    "copy_up": r"(mkdirat|mknodat|symlinkat|fchown|fchmod|fchownat|sendfile|openat)\(",
+    "copy_up": r"(mkdirat|mknodat|symlinkat|fchown|fchmod|fchownat|utimensat|sendfile|openat)\(",
     "write_proc": r"write\(\d+<[^>]*>, \"{value}\"|openat2\(\d+<[^>]*>, \"{path}\"",
     "pivot": rf"pivot_root\(\"\.\", \"\.\"\)|mount\(NULL, \"\.\", NULL, MS_REC\|MS_SLAVE|umount2\(\"\.\", MNT_DETACH|{_CHDIR}",
     "hide_mount": rf"mount\(NULL, \"{{path}}\", NULL, MS_REC\|MS_PRIVATE|umount2\(\"{{path}}\", MNT_DETACH|{_CHDIR}",

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 _TRACED = (
     *("mount", "umount2", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr"),
     *("pivot_root", "chroot", "chdir", "fchdir", "mknodat", "mkdirat", "symlinkat", "linkat", "unlinkat", "renameat"),
-    *("renameat2", "fchmod", "fchmodat", "fchown", "fchownat", "truncate", "ftruncate", "write", "pwrite64", "writev"),
+    *(
+        "renameat2",
+        "fchmod",
+        "fchmodat",
+        "fchown",
+        "fchownat",
+        "utimensat",
+        "truncate",
+        "ftruncate",
+        "write",
+        "pwrite64",
+        "writev",
+    ),
     *("sendfile", "copy_file_range", "openat", "openat2", "setns", "unshare", "clone", "clone3", "execve", "execveat"),
     *(
         "sethostname",

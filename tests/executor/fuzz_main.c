@@ -50,7 +50,7 @@ static void mutate_operation(char *plan, size_t size, const struct plan_header *
 	if (chance(4) == 0)
 		op->code = (uint16_t)chance(OP_LIMIT > HOST_LIMIT ? OP_LIMIT + 3 : HOST_LIMIT);
 	else
-		op->arg[chance(6)] = odd_number(size);
+		op->arg[chance(7)] = odd_number(size);
 }
 
 static void mutate(char *plan, size_t size, const struct plan_header *good)

@@ -266,6 +266,13 @@ def test_copy_of_each_kind() -> None:
     assert not result.open
     order = result.names("fchown", "fchmod")
     assert order == ["fchown", "fchmod"], "the owner first: chown takes set-id bits off"
+    # The time before that, as long as nobody else owns it; a link's own, and not that of what it leads to.
+    assert result.names("utimensat", "fchown", "fchownat") == [
+        *("utimensat", "fchown", "utimensat", "fchownat", "utimensat", "fchownat"),
+    ]
+    times = [(call.texts[1], call.args[3], struct.unpack("<4q", call.blobs[2])) for call in result.of("utimensat")]
+    kept = (0, 0x3FFFFFFE, -7, 5)
+    assert times == [("", 0x1000, kept), ("l", 0x100, kept), ("p", 0x100, kept)]
 
 
 def test_copy_of_a_tree() -> None:
@@ -275,6 +282,10 @@ def test_copy_of_a_tree() -> None:
     )
     assert result.progress.phase != 5
     assert [call.args[2] for call in result.of("mkdirat")] == [0o700, 0o700]
+    # The times at the end, from below: what is put into a directory changes it.
+    upper, lower = (call.fd for call in result.of("fchmod"))
+    assert [call.fd for call in result.of("utimensat")] == [lower, upper]
+    assert result.names("mkdirat", "utimensat") == ["mkdirat", "mkdirat", "utimensat", "utimensat"]
     assert all(call.args[2] & os.O_NOFOLLOW for call in result.of("openat") if call.texts[1] != ".")
     assert not result.open
 
@@ -286,7 +297,9 @@ def test_copy_of_a_deep_tree_ends() -> None:
     assert not result.open
 
 
-@pytest.mark.parametrize("call", ["openat", "statx", "sendfile", "fchown", "fchmod", "mkdirat", "getdents64"])
+@pytest.mark.parametrize(
+    "call", ["openat", "statx", "sendfile", "utimensat", "fchown", "fchmod", "mkdirat", "getdents64"]
+)
 def test_copy_that_fails_leaves_nothing_open(call: str) -> None:
     for skip in range(4):
         result = copy(
@@ -297,4 +310,18 @@ def test_copy_that_fails_leaves_nothing_open(call: str) -> None:
         )
         assert not result.open
         assert not result.wrong
-        assert result.progress.errno in (0, errno.EIO)
+        failed = [number for number in result.of(call) if number.result == -errno.EIO]
+        assert result.progress.errno == (errno.EIO if failed else 0)
+
+
+def test_copy_of_a_directory_that_cannot_be_read_to_its_end() -> None:
+    """What follows in the directory above does not make up for it."""
+    result = copy(
+        rule("getdents64", -errno.EIO, skip=1, times=1),
+        rule("getdents64", data=entries("d", "f"), times=1),
+        rule("statx", text="d", mode=DIR),
+        rule("statx", text="f", mode=REG, size=10),
+    )
+    assert len(result.of("getdents64")) == 2
+    assert result.progress.errno == errno.EIO
+    assert not result.open

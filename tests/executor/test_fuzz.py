@@ -61,8 +61,9 @@ def every_operation() -> Plan:
         op("prepare_upper", slot="root", like="root", mark="user.x"),
         op("add_layer", overlay="o", slot="root", proc="root"),
         op("new_overlay", slot="root", lower="root", upper="root", proc="root", options=[("a", None)], layers="o"),
-        op("put_directory", root="root", path="/a/b", mode=7, owner=(1, 2)),
-        op("put_link", root="root", path="/a/b", text="t", owner=(1, 2)),
+        op("put_directory", root="root", path="/a/b", mode=7, owner=(1, 2), time=-1),
+        op("set_time", root="root", path="/a/b", time=1 << 62),
+        op("put_link", root="root", path="/a/b", text="t", owner=(1, 2), time=None),
         op("get_file", slot="root", root="root", path="/a/b", proc="root", limit=9),
         op("find_home", uid=0),
         op("load_seccomp", filter="filter", flags=8),
@@ -121,7 +122,7 @@ def test_every_cut_is_refused() -> None:
     ("word", "value"),
     [
         (0, 0),  # magic
-        (1, 2),  # format
+        (1, 1),  # format
         (2, 1 << 31),  # size
         (3, 1 << 20),  # op_count
         (4, 0),  # ops_offset

@@ -61,6 +61,7 @@ VALUES = {
     "gids": [1, 2],
     "pair": (1, 2),
     "timed": ("t", 3),
+    "time": -1,
     "made": "m",
 }
 
@@ -107,6 +108,10 @@ def test_callers_umask_is_no_mode() -> None:
     assert ops.CALLERS_UMASK > 0o777
 
 
+def test_no_time() -> None:
+    assert "#define NO_TIME (1ull << 63)\n" in HEADER and encode._NO_TIME == 1 << 63
+
+
 def test_faults() -> None:
     faults = {name.removeprefix("FAULT_"): number for name, number in enumeration("fault").items()}
     assert faults == {name: getattr(report, name) for name in faults}
@@ -128,7 +133,7 @@ def test_plan_header() -> None:
         *("magic", "format", "size", "op_count", "ops_offset", "fd_base", "inherited", "keep_fds"),
     ]
     assert size("plan_header") == struct.calcsize("<8I")
-    assert size("op") == struct.calcsize("<HHI6Q")
+    assert size("op") == struct.calcsize("<HHI7Q")
 
 
 def test_progress() -> None:

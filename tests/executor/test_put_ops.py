@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 REG, DIR, FIFO = 0o100644, 0o040755, 0o010644
 IN_ROOT, NO_MAGIC = 0x10, 0x02
 CONTENT = b"0123456789"
+UTIME_OMIT = 0x3FFFFFFE
+NOFOLLOW, EMPTY = 0x100, 0x1000
+TIME = 1_700_000_000_123_456_789
+
+
+def times(result: Run) -> list[tuple[str, int, tuple[int, ...]]]:
+    """(name, flags, seconds and nanoseconds) of each time that is set; the time of access is left alone."""
+    found = []
+    for call in result.of("utimensat"):
+        unused, omitted, *when = struct.unpack("<4q", call.blobs[2])
+        assert (unused, omitted) == (0, UTIME_OMIT)
+        found.append((call.texts[1], call.args[3], tuple(when)))
+    return found
 
 
 def put(*rules: dict[str, Any], fail: tuple[int, int] = (-1, 0), **changes: Any) -> Run:
@@ -63,12 +76,33 @@ def test_a_name_that_is_taken_is_not_used() -> None:
     assert result.progress.errno == errno.EEXIST and not result.of("unlinkat")
 
 
-@pytest.mark.parametrize("call", ["write", "fchown", "fchmod", "renameat"])
+@pytest.mark.parametrize("call", ["write", "utimensat", "fchown", "fchmod", "renameat"])
 def test_what_fails_leaves_no_file(call: str) -> None:
-    result = put(rule(call, -errno.EIO))
+    result = put(rule(call, -errno.EIO), time=TIME)
     assert result.progress.errno == errno.EIO
     assert result.of("unlinkat")[0].texts[1] == result.of("openat")[1].texts[1]
     assert result.open <= result.slots and not result.wrong
+
+
+@pytest.mark.parametrize(
+    ("time", "when"),
+    [
+        (TIME, (1_700_000_000, 123_456_789)),
+        (0, (0, 0)),
+        (-1, (-1, 999_999_999)),
+        (-3_000_000_000, (-3, 0)),
+        (2**63 - 1, (9_223_372_036, 854_775_807)),
+        (1 - 2**63, (-9_223_372_037, 145_224_193)),
+    ],
+)
+def test_the_time_of_a_file(time: int, when: tuple[int, int]) -> None:
+    """It is set before somebody else owns the file, and before the file has its name."""
+    result = put(time=time)
+    assert times(result) == [("", EMPTY, when)]
+    assert result.of("utimensat")[0].fd == result.of("openat")[1].result
+    assert result.names("write", "utimensat", "fchown", "fchmod", "renameat") == [
+        *("write", "utimensat", "fchown", "fchmod", "renameat"),
+    ]
 
 
 @pytest.mark.parametrize("path", ["/", "/a/..", "/.", ""])
@@ -135,6 +169,7 @@ def test_put_a_directory_that_is_there() -> None:
     result = tree("put_directory", rule("mkdirat", -errno.EEXIST), mode=0o700)
     assert result.names()[1:] == ["openat2", "statx", "mkdirat", "openat2", "close", "close"]
     assert struct.unpack("<3Q", result.of("openat2")[1].blobs[2])[2] & IN_ROOT
+    assert not tree("put_directory", rule("mkdirat", -errno.EEXIST), mode=0o700, time=TIME).of("utimensat")
     file = tree("put_directory", rule("mkdirat", -errno.EEXIST), rule("openat2", -errno.ENOTDIR, skip=1), mode=0o700)
     assert file.progress.errno == errno.ENOTDIR
     assert file.open <= file.slots and not file.wrong
@@ -146,8 +181,37 @@ def test_put_link() -> None:
     name = result.of("renameat")[0].texts[1]
     assert name.startswith(".ocirun.") and result.of("renameat")[0].texts[3] == "b"
     assert result.of("symlinkat")[0].texts[0] == "../x"
-    for call in ("fchownat", "renameat"):
-        failed = tree("put_link", rule(call, -errno.EISDIR), text="t")
+    timed = tree("put_link", text="../x", time=TIME)
+    assert timed.names("symlinkat", "utimensat", "fchownat") == ["symlinkat", "utimensat", "fchownat"]
+    ((name, flags, when),) = times(timed)
+    assert (name.startswith(".ocirun."), flags, when) == (True, NOFOLLOW, (1_700_000_000, 123_456_789))
+    for call in ("utimensat", "fchownat", "renameat"):
+        failed = tree("put_link", rule(call, -errno.EISDIR), text="t", time=TIME)
         assert failed.progress.errno == errno.EISDIR
         assert failed.of("unlinkat")[0].texts[1].startswith(".ocirun.")
         assert failed.open <= failed.slots and not failed.wrong
+
+
+def test_the_time_of_a_directory() -> None:
+    """Of a new one at once; of one into which things were put afterwards, by its path."""
+    result = tree("put_directory", mode=0o700, time=TIME)
+    assert times(result) == [("", EMPTY, (1_700_000_000, 123_456_789))]
+    assert result.names("utimensat", "fchown") == ["utimensat", "fchown"]
+    result = run_ops(op("open_root", slot="root", path="/r"), op("set_time", root="root", path="/a/b", time=-1))
+    assert result.names()[1:] == ["openat2", "utimensat", "close"]
+    lookup = result.of("openat2")[0]
+    flags, _, resolve = struct.unpack("<3Q", lookup.blobs[2])
+    assert (flags & os.O_DIRECTORY, resolve) == (os.O_DIRECTORY, IN_ROOT | NO_MAGIC)
+    assert result.of("utimensat")[0].fd == lookup.result
+    assert times(result) == [("", EMPTY, (-1, 999_999_999))]
+
+
+@pytest.mark.parametrize(("name", "more"), [("put_directory", {"mode": 0o700}), ("set_time", {})])
+def test_a_time_that_is_refused(name: str, more: dict[str, Any]) -> None:
+    failed = run_ops(
+        op("open_root", slot="root", path="/r"),
+        op(name, root="root", path="/a/b", owner=(7, 8), time=TIME, **more),
+        rules=[rule("utimensat", -errno.EPERM), rule("statx", mode=DIR)],
+    )
+    assert failed.progress.errno == errno.EPERM
+    assert failed.open <= failed.slots and not failed.wrong

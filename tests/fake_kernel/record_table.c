@@ -27,7 +27,7 @@
 	X(setpgid, "xx") X(setresgid, "xxx") X(setresuid, "xxx") X(setsid, "") X(setxattr, "ssnxx") \
 	X(signalfd4, "xxxx") X(socket, "xxx") X(socketpair, "xxxx") X(statx, "fsxxx") X(symlinkat, "sfs") \
 	X(timerfd_create, "xx") X(timerfd_settime, "dx3x") X(umask, "x") X(umount2, "sx") X(unlinkat, "fsx") \
-	X(unshare, "x") X(wait4, "xxxx") X(waitid, "xxxxx") X(write, "dnx")
+	X(unshare, "x") X(utimensat, "fs3x") X(wait4, "xxxx") X(waitid, "xxxxx") X(write, "dnx")
 
 const char *record_kinds(int nr)
 {

@@ -135,15 +135,17 @@ def test_tmpcopyup_of_a_deep_tree(live: Case, levels: int, code: int) -> None:
 
 
 def test_tmpcopyup(live: Case) -> None:
-    bundle = live.shell("stat -c '%a %u %n' /var/a /var/d /var/d/s; cat /var/a; readlink /var/l; echo new > /var/a")
+    bundle = live.shell("stat -c '%a %u %Y %n' /var/a /var/d /var/d/s; cat /var/a; readlink /var/l; echo new > /var/a")
     bundle.file("/var/a", "content\n", 0o640)
     bundle.file("/var/d/s", "", 0o4755)
     os.chmod(f"{bundle.rootfs}/var/d", 0o777)
     os.chown(f"{bundle.rootfs}/var/a", 1000, 1000)
     os.symlink("/etc/passwd", f"{bundle.rootfs}/var/l")
+    for number, name in enumerate(("a", "d/s", "d")):
+        os.utime(f"{bundle.rootfs}/var/{name}", (0, number - 1))
     bundle.mount("/var", "tmpfs", "tmpcopyup", kind="tmpfs")
     result = live.run(bundle, before=lambda: os.umask(0o022)).ok()
-    assert result.out == "640 1000 /var/a\n777 0 /var/d\n4755 0 /var/d/s\ncontent\n/etc/passwd\n"
+    assert result.out == "640 1000 -1 /var/a\n777 0 1 /var/d\n4755 0 0 /var/d/s\ncontent\n/etc/passwd\n"
     assert bundle.read("/var/a") == "content\n", "the copy is written, not the image"
 
 

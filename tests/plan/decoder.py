@@ -23,19 +23,19 @@ class Decoded:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         magic, form, size, count, offset, self.fd_base, self.inherited, self.keep_fds = unpack_from("<8I", raw)
-        assert (magic, form, size) == (0x31504E41, 1, len(raw))
+        assert (magic, form, size) == (0x31504E41, 2, len(raw))
         assert offset % 8 == 0
         assert raw[-1] == 0
-        self.ops = [self._op(offset + 56 * number) for number in range(count)]
+        self.ops = [self._op(offset + 64 * number) for number in range(count)]
 
     def _op(self, at: int) -> tuple[int, str, list[Any]]:
-        code, reserved, index, *args = unpack_from("<HHI6Q", self.raw, at)
+        code, reserved, index, *args = unpack_from("<HHI7Q", self.raw, at)
         assert reserved == 0
         name = _NAMES[code]
         values: list[Any] = []
         place = 0
         for _, kind in INIT_OPS[name][1]:
-            values.append(self._value(kind, args[place], args[place + 1] if place < 5 else 0))
+            values.append(self._value(kind, args[place], args[place + 1] if place < 6 else 0))
             place += 2 if kind in ("bytes", "gids", "made") else 1
         assert not any(args[place:])
         return index, name, values
@@ -55,6 +55,8 @@ class Decoded:
             return list(zip(flat[::2], values, strict=True))
         if kind == "pair":
             return word >> 32, word & 0xFFFFFFFF
+        if kind == "time":
+            return None if word == 1 << 63 else word - (word >> 63 << 64)
         if kind == "timed":
             return self._text(word >> 32) if word >> 32 else None, word & 0xFFFFFFFF
         if kind in ("bytes", "made"):

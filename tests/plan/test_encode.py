@@ -36,6 +36,11 @@ def test_pairs_of_32_bits() -> None:
     assert got[3:] == [(1, 2**32 - 1), (2**32 - 2, 5)]
 
 
+@pytest.mark.parametrize("time", [None, 0, 1, -1, 2**63 - 1, 1 - 2**63])
+def test_times(time: int | None) -> None:
+    assert one("set_time", slots=("r",), root="r", path="/x", time=time)[2] == time
+
+
 def test_vectors() -> None:
     args = ["", "a", "a", "b" * 5000]
     assert one("find_program", args=args, env=[], search="/x")[:2] == [args, []]
@@ -63,7 +68,7 @@ def test_equal_vectors_are_stored_once() -> None:
         ops = [Op("new_filesystem", INIT, "", args) for _ in range(count)]
         return len(encode.encode(Plan(ops, ["plan", "progress", "sync"], 3, [], [])))
 
-    assert size(3) - size(2) == size(2) - size(1) == 56  # an operation, and nothing in the data
+    assert size(3) - size(2) == size(2) - size(1) == 64  # an operation, and nothing in the data
 
 
 def test_operations_with_one_object_of_arguments() -> None:

@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from ocirun.cgroup import choose
 from ocirun.errors import ConfigError
 from ocirun.plan import render
+from ocirun.plan.builder import Facts, Request
+from ocirun.plan.files_plan import build_put
 from ocirun.plan.mounts import files, upper
 
 from . import rules, samples
@@ -119,3 +122,30 @@ def test_values_that_cannot_be(name: str, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         samples.plan(config({name: text, **DISK}, TMPFS))
     assert caught.value.problems[0].pointer == files.pointer(name)
+
+
+def put(*entries: tuple[str, str | None, int | None]) -> list[tuple[str, str, int | None]]:
+    """What is done, to which path, with which time."""
+    where = samples.layout()
+    group = choose.new_driver(where, cgroups_path="", container_id="c", rootless=False)
+    request = Request(container_id="c", bundle="/bundle", directory="", detach=False)
+    given = [(path, 0o755, (0, 0), what, time) for path, what, time in entries]
+    made = build_put(config({}), Facts(layout=where), request, group, pid=42, foreign=None, entries=given)
+    return [(op.name, op.args["path"], op.args["time"]) for op in made.ops if "time" in op.args]
+
+
+def test_directories_get_their_time_at_the_end() -> None:
+    """Those that something is put into, also into one that the archive does not name; the top has no time."""
+    entries = [("/w", None, None), ("/w/a", None, 1), ("/w/b", None, 2), ("/w/b/f", "f", 3), ("/w/c/d/f", "f", 4)]
+    assert put(*entries, ("/w/c", None, 5), ("/w/b", None, 6)) == [
+        ("put_directory", "/w", None),
+        ("put_directory", "/w/a", 1),
+        ("put_directory", "/w/b", 2),
+        ("put_file", "/w/b/f", 3),
+        ("put_file", "/w/c/d/f", 4),
+        ("put_directory", "/w/c", 5),
+        ("put_directory", "/w/b", 6),
+        ("set_time", "/w/b", 6),
+        ("set_time", "/w/c", 5),
+    ]
+    assert put(("/x", "f", None)) == [("put_file", "/x", None)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ocirun.plan import encode
 from ocirun.plan.ops import HOST, HOST_CALLS, INIT, INIT_OPS, Op, Plan
 
-ROW = Struct("<HHI6Q")
+ROW = Struct("<HHI7Q")
 HEADER = Struct("<8I")
 WORDS = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9), max_size=5)
 

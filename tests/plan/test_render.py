@@ -62,6 +62,7 @@ def test_phrases_name_only_arguments_of_their_operation() -> None:
         ("drop_bounding", {"keep": 0, "last": 40}, "keep=none"),
         ("drop_bounding", {"keep": 1 << 5, "last": 40}, "keep=kill"),
         ("make_node", {"root": "r", "path": "/x", "mode": 0o20666, "device": (1, 3), "owner": (0, 0)}, "mode=0666"),
+        ("set_time", {"root": "r", "path": "/x", "time": 0}, "time=0ns"),
         ("new_filesystem", {"type": "t", "options": [("a", None), ("b", "c")]}, "options=a,b=c"),
     ],
 )

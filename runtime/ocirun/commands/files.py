@@ -49,7 +49,7 @@ def put(
             data = _data(record, directory)
             owner = _user(data) if user is None else parameters.pair("user", user, most=(1 << 32) - 2)
             mode = parameters.whole("mode", mode, least=0, most=_MODES)
-            entry = (_path(path), mode, owner, _CONTENT)
+            entry = (_path(path), mode, owner, _CONTENT, None)
             plan = build_put(*_place(record, cgroup, data), **joining.target(record), entries=[entry])
             made = {_CONTENT: parameters.content("content", content)}
             joining.carry_out(plan, record, cgroup, directory, does=_DOES, made=made)
@@ -82,14 +82,14 @@ def put_tree(
                 raise parameters.wrong("path", "the absolute path of a directory", path)
             limit = parameters.whole("max_bytes", max_bytes, least=0, most=_MOST)
             made: dict[str, bytes] = {}
-            entries: list[Entry] = [] if top == "/" else [(top, _OF_DIRECTORY, owner, None)]
+            entries: list[Entry] = [] if top == "/" else [(top, _OF_DIRECTORY, owner, None, None)]
             for one in given_tree.entries(source, limit, owners=parameters.boolean("owners", owners)):
                 what = one.target
                 if one.content is not None:
                     what = f"content {one.path}"
                     made[what] = one.content
                 place = f"{top.rstrip('/')}/{one.path}"
-                entries.append((place, one.mode, owner if one.owner is None else one.owner, what))
+                entries.append((place, one.mode, owner if one.owner is None else one.owner, what, one.time))
             plan = build_put(*_place(record, cgroup, data), **joining.target(record), entries=entries)
             joining.carry_out(plan, record, cgroup, directory, does="the files", made=made)
     finally:

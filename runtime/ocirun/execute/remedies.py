@@ -55,6 +55,8 @@ _REMEDIES = {
     ("put_file", "renameat", EISDIR): "name a file in it",
     ("put_link", "renameat", EISDIR): "a directory of the container has the name of a link: remove it first",
     ("put_directory", "openat2", ENOTDIR): "a file of the container has the name of a directory: remove it first",
+    ("set_time", "utimensat", EPERM): "the directory belongs to an id that the container does not have: put what is in "
+    "it by a path of its own",
     ("new_overlay", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
     ("add_layer", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
     ("add_layer", "fsconfig", EINVAL): "a root that begins from a snapshot needs Linux 6.7, and its layers must "

@@ -45,7 +45,8 @@ def write(fd: int, file: IO[bytes], *, inside: tuple[Ids, Ids]) -> list[tuple[st
                     entry = tarfile.TarInfo(path)
                     entry.type, entry.mode = kinds[kind], status.st_mode & 0o7777
                     entry.uid, entry.gid = inside[0](status.st_uid), inside[1](status.st_gid)
-                    entry.mtime = status.st_mtime
+                    entry.mtime = status.st_mtime_ns // 10**9
+                    entry.pax_headers = {"mtime": _seconds(status.st_mtime_ns)}
                     if kind == _DIRECTORY:
                         pending.append(path)
                     elif kind == _LINK:
@@ -61,3 +62,8 @@ def write(fd: int, file: IO[bytes], *, inside: tuple[Ids, Ids]) -> list[tuple[st
             finally:
                 os.close(folder)
     return left_out
+
+
+def _seconds(nanoseconds: int) -> str:
+    whole, part = divmod(abs(nanoseconds), 10**9)
+    return f"{'-' if nanoseconds < 0 else ''}{whole}.{part:09}"

@@ -6,6 +6,7 @@ Nothing is written, and no name leads out: an entry is a path of plain names, an
 from __future__ import annotations
 
 import os
+import re
 
 from .._base import parameters
 from ..errors import HostError, UsageError
@@ -21,6 +22,9 @@ ENTRIES = 100_000
 _FORMAT, _DIRECTORY, _LINK, _FILE = 0o170000, 0o040000, 0o120000, 0o100000
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PATH_MAX = 4000
+# Nanoseconds since 1970 in a signed word: from 1677 to 2262.  What an archive says of them is decimal, without an end.
+_TIME_MAX = (1 << 63) - 1
+_TIME = re.compile(r"(-?[0-9]{1,11})(?:\.([0-9]{0,9})[0-9]*)?")
 # What an archive may have besides the contents: headers, padding.
 _MORE = 64 << 20
 
@@ -33,14 +37,16 @@ class Entry:
     content  bytes of a file; None for all else
     target   the text of a link; None for all else
     owner    uid and gid, None: whoever the tree is for
+    time     when it was changed last, in nanoseconds since 1970
     """
 
-    __slots__ = ("content", "mode", "owner", "path", "target")
+    __slots__ = ("content", "mode", "owner", "path", "target", "time")
 
     def __init__(
         self,
         path: str,
         mode: int,
+        time: int,
         *,
         content: bytes | None = None,
         target: str | None = None,
@@ -48,6 +54,7 @@ class Entry:
     ) -> None:
         self.path = path
         self.mode = mode
+        self.time = time
         self.content = content
         self.target = target
         self.owner = owner
@@ -123,17 +130,18 @@ def _read(fd: int, name: str, path: str, room: _Room) -> Entry:
     status = os.stat(name, dir_fd=fd, follow_symlinks=False)
     kind, mode = status.st_mode & _FORMAT, status.st_mode & 0o777
     room.take(path, status.st_size if kind == _FILE else 0)
+    time = _in_range(path, status.st_mtime_ns)
     if kind == _DIRECTORY:
-        return Entry(path, mode)
+        return Entry(path, mode, time)
     if kind == _LINK:
-        return Entry(path, -1, target=os.readlink(name, dir_fd=fd))
+        return Entry(path, -1, time, target=os.readlink(name, dir_fd=fd))
     if kind != _FILE:
         raise UsageError(f"source: {path!a} is no file, directory or symbolic link")
     with open(os.open(name, _OPEN, dir_fd=fd), "rb") as file:
         content = file.read(status.st_size + 1)
     if len(content) > status.st_size:
         raise UsageError(f"source: {path!a} grows while it is read")
-    return Entry(path, mode, content=content)
+    return Entry(path, mode, time, content=content)
 
 
 class _Counted:
@@ -184,21 +192,22 @@ def _of_member(archive: object, member: TarInfo, files: dict[str, bytes], room: 
         if member.isdir():
             return None
         raise UsageError(f"source: {member.name!a} names nothing")
+    time = _time(path, member)
     if member.isdir():
         room.take(path, 0)
-        return Entry(path, mode)
+        return Entry(path, mode, time)
     if member.issym():
         room.take(path, 0)
         if not member.linkname or "\0" in member.linkname or len(os.fsencode(member.linkname)) > _PATH_MAX:
             raise UsageError(f"source: {path!a} is a link to nothing that can be")
-        return Entry(path, -1, target=member.linkname)
+        return Entry(path, -1, time, target=member.linkname)
     if member.islnk():
         target = _plain(member.linkname)
         if target not in files:
             raise UsageError(f"source: {path!a} is a hard link to {target!a}, which is no file before it")
         room.take(path, len(files[target]))
         files[path] = files[target]
-        return Entry(path, mode, content=files[target])
+        return Entry(path, mode, time, content=files[target])
     if not member.isreg() or member.issparse():
         raise UsageError(f"source: {path!a} is a device, a fifo, a sparse file, or of an unknown kind")
     if member.size < 0:
@@ -209,7 +218,7 @@ def _of_member(archive: object, member: TarInfo, files: dict[str, bytes], room: 
     if len(content) != member.size:
         raise UsageError(f"source: the archive is cut off in {path!a}")
     files[path] = content
-    return Entry(path, mode, content=content)
+    return Entry(path, mode, time, content=content)
 
 
 def _plain(name: str) -> str:
@@ -219,6 +228,21 @@ def _plain(name: str) -> str:
     if "\0" in name or len(os.fsencode(name)) > _PATH_MAX:
         raise UsageError(f"source: {name[:300]!a} cannot be a path")
     return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def _time(path: str, member: TarInfo) -> int:
+    # tarfile makes a float of what has a fraction, and 0 of what is no number.
+    found = _TIME.fullmatch(member.pax_headers.get("mtime", str(member.mtime)))
+    if found is None:
+        return _in_range(path, _TIME_MAX + 1)
+    whole, part = found[1], int((found[2] or "").ljust(9, "0"))
+    return _in_range(path, int(whole) * 10**9 + (-part if whole.startswith("-") else part))
+
+
+def _in_range(path: str, time: int) -> int:
+    if abs(time) > _TIME_MAX:
+        raise UsageError(f"source: {path[:300]!a} has a time that cannot be read, or is not between 1678 and 2261")
+    return time
 
 
 def _owner(member: TarInfo) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """A plan as the bytes that the helper maps.
 
 Layout (csrc/executor/ops.h): a header of eight 32-bit words, the operations of
-56 bytes each, then data: strings with a NUL, vectors of offsets.  All lengths
+64 bytes each, then data: strings with a NUL, vectors of offsets.  All lengths
 are 32-bit and checked; the last byte is NUL, so that every string ends.
 """
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     Encoder = Callable[[Plan, Mapping[str, bytes] | None], bytes]
 
 MAGIC = 0x31504E41
-FORMAT = 1
+FORMAT = 2
 SIZE_LIMIT = 1 << 30
 
 _HEADER = Struct("<8I")
-_OP = Struct("<HHI6Q")
+_OP = Struct("<HHI7Q")
 _INDEX, _INDEX_AT = Struct("<I"), 4
-_NOTHING = [0] * 6
+_NOTHING = [0] * 7
+_NO_TIME = 1 << 63
 NO_VALUE = "\x01"
 
 
@@ -97,6 +98,8 @@ def _arguments(
             out.append((value[0] & 0xFFFFFFFF) << 32 | (value[1] & 0xFFFFFFFF))
         elif kind == "timed":
             out.append((data.text(value[0]) if value[0] else 0) << 32 | value[1])
+        elif kind == "time":
+            out.append(_NO_TIME if value is None else value & 0xFFFFFFFFFFFFFFFF)
         elif kind in ("bytes", "made"):
             value = made[value] if kind == "made" else value
             data.align(8)
@@ -104,7 +107,7 @@ def _arguments(
         else:  # gids
             data.align(4)
             out += [data.put(Struct(f"<{len(value)}I").pack(*value)) if value else 0, len(value)]
-    return out if len(out) == 6 else out + _NOTHING[len(out) :]
+    return out if len(out) == 7 else out + _NOTHING[len(out) :]
 
 
 def encode(plan: Plan, made: Mapping[str, bytes] | None = None) -> bytes:

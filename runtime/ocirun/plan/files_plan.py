@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .builder import Builder, Facts, Request
     from .ops import Plan
 
-    # Path, mode, owner, and the name of the content; of a link the mode is -1 and this its text, of a directory None.
-    Entry = tuple[str, int, tuple[int, int], str | None]
+    # Path, mode, owner, the name of the content, and the time; of a link the mode is -1 and the fourth its text, of a
+    # directory None.
+    Entry = tuple[str, int, tuple[int, int], str | None, int | None]
 
 _RIGHTS = sum(1 << c.CAPABILITIES[name] for name in ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"))
 
@@ -40,19 +41,32 @@ def build_put(
     data      the container's config
     pid       of the container's init
     foreign   as of `exec_plan.build_exec`
-    entries   with paths from the root of the container, permission bits, and owners as inside
+    entries   with paths from the root of the container, permission bits, owners as inside, and times in nanoseconds
+              since 1970, None: now
     Raises ConfigError and UnsupportedError; touches nothing.
     """
     b = begin(data, facts, request, cgroup, pid)
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     _confine(b, foreign)
-    for path, mode, owner, what in entries:
+    filled: set[str] = set()
+    last: dict[str, int] = {}
+    for path, mode, owner, what, time in entries:
+        above = path.rpartition("/")[0]
+        while above not in filled:  # those that are missing are made
+            filled.add(above)
+            above = above.rpartition("/")[0]
         if what is None:
-            b.init("put_directory", root="root", path=path, mode=mode, owner=owner)
+            b.init("put_directory", root="root", path=path, mode=mode, owner=owner, time=time)
+            if time is not None:
+                last[path] = time
         elif mode < 0:
-            b.init("put_link", root="root", path=path, text=what, owner=owner)
+            b.init("put_link", root="root", path=path, text=what, owner=owner, time=time)
         else:
-            b.init("put_file", root="root", path=path, mode=mode, owner=owner, content=what)
+            b.init("put_file", root="root", path=path, mode=mode, owner=owner, content=what, time=time)
+    # One that is there, and that nothing is put into, stays as it is: it may be read-only, or somebody else's.
+    for path, time in last.items():
+        if path in filled:
+            b.init("set_time", why="what was put into it has changed it", root="root", path=path, time=time)
     return end(b)
 
 

@@ -11,6 +11,7 @@ Kinds of arguments of init operations, in the order of the words of the C side's
     options  a list of (key, value|None)   bytes    bytes; takes two arguments: place and length
     gids     a list of 32-bit numbers; two arguments: place and count
     pair     two 32-bit numbers in one     timed    a text and a 32-bit number in one
+    time     nanoseconds since 1970, of either sign; None: whenever it is done
     made     the name of bytes that are made for this container, some by a host operation before `spawn`; two
              arguments: place and length
 """
@@ -157,7 +158,10 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
     "unmount": (66, (("slot", "slot"), ("proc", "slot"))),
     "put_file": (
         68,
-        (("root", "slot"), ("path", "text"), ("mode", "int"), ("owner", "pair"), ("content", "made")),
+        (
+            *(("root", "slot"), ("path", "text"), ("mode", "int"), ("owner", "pair"), ("content", "made")),
+            ("time", "time"),
+        ),
     ),
     "get_file": (
         69,
@@ -175,8 +179,15 @@ INIT_OPS: dict[str, tuple[int, _Fields]] = {
         ),
     ),
     "log_hooks": (70, (("stdout", "slot"), ("stderr", "slot"))),
-    "put_directory": (73, (("root", "slot"), ("path", "text"), ("mode", "int"), ("owner", "pair"))),
-    "put_link": (74, (("root", "slot"), ("path", "text"), ("text", "text"), ("owner", "pair"))),
+    "put_directory": (
+        73,
+        (("root", "slot"), ("path", "text"), ("mode", "int"), ("owner", "pair"), ("time", "time")),
+    ),
+    "put_link": (
+        74,
+        (("root", "slot"), ("path", "text"), ("text", "text"), ("owner", "pair"), ("time", "time")),
+    ),
+    "set_time": (75, (("root", "slot"), ("path", "text"), ("time", "time"))),
     "prepare_upper": (71, (("slot", "slot"), ("like", "slot"), ("mark", "text"))),
     "add_layer": (72, (("overlay", "slot"), ("slot", "slot"), ("proc", "slot"))),
     "copy_root": (81, (("slot", "slot"), ("source", "slot"))),

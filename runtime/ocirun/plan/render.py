@@ -121,6 +121,7 @@ _PHRASES = {
     "put_file": "put the file {path}",
     "put_directory": "make the directory {path} where there is none",
     "put_link": "put the link {path} to {text}",
+    "set_time": "give the directory {path} back its time",
     "get_file": "take a copy of the file {path}",
     "take_file": "take the copy",
     "prepare_upper": "make the directories for what is written, with the attributes of the root",
@@ -270,6 +271,8 @@ def _value(op: str, name: str, value: Any) -> str:
         return ",".join(word for bit, word in _OPEN if value & bit)
     if name == "options":
         return ",".join(key if item is None else f"{key}={item}" for key, item in value)
+    if name == "time":
+        return f"{value}ns"
     if name in ("mode", "umask"):
         return "the caller's" if value == CALLERS_UMASK else f"{value & 0o7777:04o}"
     if name in ("uid_map", "gid_map", "offsets"):

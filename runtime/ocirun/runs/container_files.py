@@ -128,7 +128,8 @@ class ContainerFiles(StoredContainer):
         user       uid and gid inside that own all of it; None: those of the container's process
         owners     they are those of the archive, as the container numbers them
         All is read, and what is wrong with it is an error, before anything is put.  Each file is there whole or not at
-        all, in place of what has its name; directories that are there stay as they are.
+        all, in place of what has its name; directories that are there keep mode and owner.  Times of change are those
+        of the source, also of directories that are there if something is put into them.
         Raises UsageError, StateError, StepError, HostError.
         """
         from ..commands import files
@@ -147,7 +148,8 @@ class ContainerFiles(StoredContainer):
                    is open for writing, which gets a tar archive with owners as the container numbers them
         max_bytes  of all that is copied, in pages, at most 512 MiB; more is an error, as are more than 100,000 entries,
                    or directories deeper than 64
-        Returns (path, reason) of what was left out: sockets are without a word; a device is an error.
+        Times of change are kept.  Returns (path, reason) of what was left out: sockets are without a word; a device is
+        an error.
         Raises UsageError, StateError, StepError, HostError; then no new directory is there.
         """
         from ..commands import files
