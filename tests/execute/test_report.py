@@ -260,6 +260,18 @@ def test_personality_that_the_processor_has_not() -> None:
     assert "32-bit programs" in error.remedy
 
 
+@pytest.mark.parametrize(("layers", "remedy"), [("overlay", "needs Linux 6.7"), (None, "")])
+def test_a_snapshot_on_an_old_kernel(layers: str | None, remedy: str) -> None:
+    """Before Linux 6.5 an overlay looks at its options only when it is made."""
+    more = {"layers": layers} if layers else {}
+    op = Op("new_overlay", INIT, "/annotations/x", {"lower": "root", "upper": "room", "options": [], **more})
+    error = report.from_plan(
+        Plan([op], [], 0, [], []), progress(error=errno.EINVAL, call=CALL_NUMBERS["fsconfig"]), 1
+    )
+    assert remedy in error.remedy
+    assert bool(error.remedy) is bool(remedy)
+
+
 def test_host_operation() -> None:
     op = Op("write_pid_file", HOST, "", {"path": "/x/pid"})
     error = report.host_error(op, 7, OSError(errno.ENOSPC, "x"))

@@ -24,7 +24,6 @@ NATIVE = (
     "tests/api/test_container.py",
     "tests/api/test_sessions.py",
     "tests/api/test_prepared.py",
-    "tests/api/test_snapshots.py",
     "tests/vm/inside/check_sessions.py",
     "tests/vm/inside/check_users_sessions.py",
     "tests/vm/inside/check_conformance.py",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..plan.ops import Op, Plan
 
 
+_LAYERS = "a root that begins from a snapshot needs Linux 6.7, and its layers must be there"
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
 _REMEDIES = {
     ("clone_tree", "open_tree", ENOENT): "make the source, or correct it",
@@ -59,8 +60,7 @@ _REMEDIES = {
     "it by a path of its own",
     ("new_overlay", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
     ("add_layer", "fsopen", ENODEV): "the kernel has no overlay: `modprobe overlay`",
-    ("add_layer", "fsconfig", EINVAL): "a root that begins from a snapshot needs Linux 6.7, and its layers must "
-    "be there",
+    ("add_layer", "fsconfig", EINVAL): _LAYERS,
     ("prepare_upper", "fsetxattr", ENOTSUP): "a tmpfs has the attributes that an overlay in a user namespace needs "
     "since Linux 6.6",
     ("new_overlay", "fsconfig", EPERM): "in a user namespace an overlay needs Linux 5.11",
@@ -134,6 +134,8 @@ def usual(op: Op, call: str, errno: int) -> str:
         return _MOUNT_REMEDIES[op.args["type"]]
     if op.name == "new_filesystem" and call == "fsopen" and op.args.get("type") == "bind":
         return "a bind mount is asked for by the option bind or rbind, not by the type"
+    if op.name == "new_overlay" and call == "fsconfig" and errno == EINVAL and op.args.get("layers"):
+        return _LAYERS  # which kernels before Linux 6.5 look at only now
     if errno == ENAMETOOLONG:
         return "a name has at most 255 bytes, a path 4095"
     if op.name == "set_scheduler" and errno == EPERM and op.args["attr"][_POLICY] == _SCHED_DEADLINE:
