@@ -265,9 +265,7 @@ def test_a_snapshot_on_an_old_kernel(layers: str | None, remedy: str) -> None:
     """Before Linux 6.5 an overlay looks at its options only when it is made."""
     more = {"layers": layers} if layers else {}
     op = Op("new_overlay", INIT, "/annotations/x", {"lower": "root", "upper": "room", "options": [], **more})
-    error = report.from_plan(
-        Plan([op], [], 0, [], []), progress(error=errno.EINVAL, call=CALL_NUMBERS["fsconfig"]), 1
-    )
+    error = report.from_plan(Plan([op], [], 0, [], []), progress(error=errno.EINVAL, call=CALL_NUMBERS["fsconfig"]), 1)
     assert remedy in error.remedy
     assert bool(error.remedy) is bool(remedy)
 
