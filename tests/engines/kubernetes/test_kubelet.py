@@ -174,14 +174,16 @@ def test_caller_of_the_api(kubelet: Kubelet, busybox: str) -> None:
     places = prepared(busybox, runtime, where)
     volumes = [{"name": f"v{number}", "hostPath": {"path": path}} for number, path in enumerate(places.values())]
     mounts = [{"name": f"v{number}", "mountPath": place, "readOnly": True} for number, place in enumerate(places)]
-    asked = ["sh", "-c", 'exec "$@" >/dev/termination-log', "sh", *program(runtime, where, "leave out")]
+    # Python may lie below a home that the image closes.
+    volumes, mounts = [{"name": "home", "emptyDir": {}}, *volumes], [{"name": "home", "mountPath": "/root"}, *mounts]
 
     def call(name: str, context: dict[str, Any], **pod: Any) -> str:
-        one = container("c", *asked, volumeMounts=mounts, securityContext=context)
+        one = container("c", *program(runtime, where, "leave out"), volumeMounts=mounts, securityContext=context)
         kubelet.put(name, {"restartPolicy": "Never", "volumes": volumes, "containers": [one], **pod})
         kubelet.until(lambda: "terminated" in kubelet.containers(name).get("c", {}).get("state", {}), "it has ended")
-        said: str = kubelet.containers(name)["c"]["state"]["terminated"].get("message", "")
-        return said.strip()
+        ended = kubelet.containers(name)["c"]["state"]["terminated"]
+        said = kubelet.node.crictl("logs", ended["containerID"].partition("//")[2]).out.strip()
+        return f"{ended['reason']} {ended['message']}" if ended.get("message") else said
 
     usual, none = ({"seccompProfile": {"type": kind}} for kind in ("RuntimeDefault", "Unconfined"))
     filtered = call("filtered", usual)
