@@ -6,6 +6,8 @@ import re
 import subprocess
 import time
 
+import waiting
+
 from .command import LAUNCHER
 
 TYPE_CHECKING = False
@@ -138,7 +140,7 @@ def create(bundle: Path, name: str, *, root: Path, where: Path, options: tuple[s
 
 def _start(runtime: list[str], name: str) -> None:
     """Start the container as soon as it can be: `create` itself is not done before strace is."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 20 * waiting.PATIENCE
     while True:
         result = subprocess.run([*runtime, "start", name], capture_output=True, text=True, check=False)
         if result.returncode == 0:

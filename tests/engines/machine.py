@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import time
 
+import waiting
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -290,7 +292,7 @@ def _inherit_cpuset(group: str) -> None:
 
 def remove_group(top: str) -> None:
     """Remove a cgroup and all below it; the processes in it are ending."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 10 * waiting.PATIENCE
     while os.path.isdir(top):
         for where, _, _ in os.walk(top, topdown=False):
             try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+import waiting
+
 from . import process
 
 TYPE_CHECKING = False
@@ -67,7 +69,7 @@ def read(path: str) -> str:
 
 def ends_within(proc: subprocess.Popen[bytes], limit: float) -> bool:
     """Whether a command ends by itself within a time; it is not killed if not."""
-    end = time.monotonic() + limit
+    end = time.monotonic() + limit * waiting.PATIENCE
     while proc.poll() is None and time.monotonic() < end:
         process.reap()
         time.sleep(0.005)

@@ -13,6 +13,8 @@ import termios
 import time
 import tty
 
+import waiting
+
 from . import process
 
 TYPE_CHECKING = False
@@ -59,7 +61,7 @@ class ConsoleSocket:
 def read_until(master: int, wanted: str, limit: float = 5.0, before: str = "") -> str:
     """Read a pty master until the text has come (after what was read before); fails with what came instead."""
     got = ""
-    end = time.monotonic() + limit
+    end = time.monotonic() + limit * waiting.PATIENCE
     while wanted not in before + got:
         process.reap()
         assert time.monotonic() < end, f"{wanted!r} has not come; got {got!r}"
