@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +15,7 @@ from .kubelet import Kubelet, container
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import Any
 
     from .node import Node
@@ -165,20 +163,21 @@ def test_user_namespace(kubelet: Kubelet) -> None:
     assert inside(kubelet, status, "stat", "-c", "%u", "/data/file", "/proc/1", "/") == "0\n0\n0"
 
 
-def test_caller_of_the_api(kubelet: Kubelet, busybox: str) -> None:
+def test_caller_of_the_api(kubelet: Kubelet, busybox: str, open_directory: Path) -> None:
     """Without privilege, as docs/callers.md says: each of the obstacles is named with the field that takes it away."""
     runtime = kubelet.node.runtime
     if runtime.root or not runtime.ours:
         pytest.skip("needs ocirun's interpreter of this system")
-    where = Path(tempfile.mkdtemp(prefix="ocirun-engines-", dir="/var/tmp"))
-    places = prepared(busybox, runtime, where)
+    places = prepared(busybox, runtime, open_directory)
     volumes = [{"name": f"v{number}", "hostPath": {"path": path}} for number, path in enumerate(places.values())]
     mounts = [{"name": f"v{number}", "mountPath": place, "readOnly": True} for number, place in enumerate(places)]
     # Python may lie below a home that the image closes.
     volumes, mounts = [{"name": "home", "emptyDir": {}}, *volumes], [{"name": "home", "mountPath": "/root"}, *mounts]
 
     def call(name: str, context: dict[str, Any], **pod: Any) -> str:
-        one = container("c", *program(runtime, where, "leave out"), volumeMounts=mounts, securityContext=context)
+        one = container(
+            "c", *program(runtime, open_directory, "leave out"), volumeMounts=mounts, securityContext=context
+        )
         kubelet.put(name, {"restartPolicy": "Never", "volumes": volumes, "containers": [one], **pod})
         kubelet.until(lambda: "terminated" in kubelet.containers(name).get("c", {}).get("state", {}), "it has ended")
         ended = kubelet.containers(name)["c"]["state"]["terminated"]
@@ -193,7 +192,6 @@ def test_caller_of_the_api(kubelet: Kubelet, busybox: str) -> None:
     assert call("open", none | {"procMount": "Unmasked"}, hostUsers=False) == WITHOUT_LIMITS
     user = {"procMount": "Unmasked", "runAsUser": 1000, "runAsGroup": 1000, "capabilities": {"drop": ["ALL"]}}
     assert call("user", none | user, hostUsers=False) == WITHOUT_LIMITS
-    shutil.rmtree(where)
 
 
 def test_security_context(kubelet: Kubelet) -> None:
