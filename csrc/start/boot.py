@@ -39,7 +39,7 @@ try:
             c, *s, t = marshal.loads(os.pread(f, n, 12))
             exec(c, {"setup": (f, 12 + n, *s, t or os.path.dirname(p))})
     from ocirun.cli.main import main
-except (ImportError, FileNotFoundError, EOFError, ValueError, TypeError) as e:
+except (ImportError, OSError, MemoryError, EOFError, ValueError, TypeError) as e:
     sys.exit(f"ocirun: ocirun is being replaced, or is damaged: {e} (call again; if that fails, install ocirun anew)")
 except KeyboardInterrupt:
     os._exit(130)

@@ -93,6 +93,17 @@ def test_what_cannot_be_told_of_a_file_is_no_change(fresh: Fresh, tmp_path: Path
     assert fresh.makers() == []
 
 
+@pytest.mark.parametrize("errno", ["EIO", "EMFILE", "ENOMEM"])
+def test_what_cannot_be_loaded_is_told(fresh: Fresh, errno: str) -> None:
+    """A disk that fails under the interpreter: a line, and no traceback."""
+    for pack in fresh.package.glob("_pack.*"):  # without it modules are looked for in directories
+        pack.unlink()
+    fault = ["strace", "-f", "-o", os.devnull, "-e", f"inject=getdents64:error={errno}:when=1+"]
+    result = pythons.run([*fault, str(fresh.program), "--version"], env={missing.SWITCH: "no"}, fails=True)
+    assert result.stderr.startswith("ocirun: ocirun is being replaced, or is damaged: [Errno "), result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_modules_of_all_packages_are_looked_at(fresh: Fresh, tmp_path: Path) -> None:
     fresh.call(tmp_path)
     with fresh.file.open("rb") as file:
