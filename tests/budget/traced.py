@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 
 import waiting
 
@@ -140,10 +139,12 @@ def create(bundle: Path, name: str, *, root: Path, where: Path, options: tuple[s
 
 def _start(runtime: list[str], name: str) -> None:
     """Start the container as soon as it can be: `create` itself is not done before strace is."""
-    end = time.monotonic() + 20 * waiting.PATIENCE
-    while True:
+    said = ""
+
+    def started() -> bool:
+        nonlocal said
         result = subprocess.run([*runtime, "start", name], capture_output=True, text=True, check=False)
-        if result.returncode == 0:
-            return
-        assert time.monotonic() < end, result.stderr
-        time.sleep(0.05)
+        said = result.stderr
+        return result.returncode == 0
+
+    waiting.eventually(started, lambda: said, 20, pause=0.05)

@@ -292,13 +292,12 @@ def _inherit_cpuset(group: str) -> None:
 
 def remove_group(top: str) -> None:
     """Remove a cgroup and all below it; the processes in it are ending."""
-    end = time.monotonic() + 10 * waiting.PATIENCE
-    while os.path.isdir(top):
+
+    def remove() -> None:
         for where, _, _ in os.walk(top, topdown=False):
             try:
                 os.rmdir(where)
             except OSError:
                 pass
-        if time.monotonic() > end:
-            raise AssertionError(f"cgroup {top} cannot be removed")
-        time.sleep(0.02)
+
+    waiting.eventually(lambda: not os.path.isdir(top), f"cgroup {top} is removed", 10, pause=0.02, meanwhile=remove)

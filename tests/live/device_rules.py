@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from . import process
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
@@ -35,15 +33,10 @@ def opening(make: Maker) -> Bundle:
     return bundle
 
 
-def fate(bundle: Bundle, pid: int) -> str:
-    """What the shell of `opening` has said of its end, and how it has ended, for messages."""
+def said(bundle: Bundle) -> str:
+    """What the shell of `opening` has said of its end."""
     with open(f"{bundle.rootfs}/said", encoding="ascii") as file:
-        said = file.read()
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return f"the program has said {said!a}, and is there: {file.read()}"
-    except OSError as error:
-        return f"the program has said {said!a}, has ended with {process.ends.get(pid)}: {error}"
+        return f"the program has said {file.read()!a}"
 
 
 def seen(output: str) -> bool:

@@ -22,8 +22,6 @@ BARE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 # Commands that have not been waited for.
 _own: dict[int, subprocess.Popen[bytes]] = {}
-# How orphans have ended, the newest by a number: pid -> exit code, or minus the signal.
-ends: dict[int, int] = {}
 # What no signal ends: one test waits for it, and not each that comes later.
 _stuck: set[int] = set()
 
@@ -201,11 +199,9 @@ def reap() -> None:
         if pid in _own:
             continue
         try:
-            found, status = os.waitpid(pid, os.WNOHANG)
+            os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
-            continue
-        if found:
-            ends[pid] = os.waitstatus_to_exitcode(status)
+            pass
 
 
 def eventually(condition: Callable[[], object], what: str, limit: float = 5.0) -> None:

@@ -229,13 +229,12 @@ def test_device_rules_change_without_a_gap(live: Case) -> None:
     need("devices")
     bundle = device_rules.opening(live.shell)
     live.launch(bundle)
-    pid = live.pid(bundle)
     for _ in range(5):
         for rules, allowed in ((device_rules.ALWAYS, False), (device_rules.BOTH, True)):
             changed = feed(live, bundle, json.dumps({"devices": rules}))
-            assert changed.code == 0, f"{changed.report()}\n{device_rules.fate(bundle, pid)}"
+            assert changed.code == 0, f"{changed.report()}\n{device_rules.said(bundle)}"
             looked = live.command("exec", bundle.id, *device_rules.LOOK)
-            assert looked.code == 0, f"{looked.report()}\n{device_rules.fate(bundle, pid)}"
+            assert looked.code == 0, f"{looked.report()}\n{device_rules.said(bundle)}"
             assert device_rules.seen(looked.out) is allowed
     assert live.status(bundle) == "running"
     feed(live, bundle, json.dumps({"devices": device_rules.ALL})).failed("/devices", "without a gap")
