@@ -136,23 +136,24 @@ static int open_no_link(struct executor *x, int root, const char *path)
 	return r < 0 ? r : fd;
 }
 
-/* What is there under the last name, a link too; made when it is missing. */
-static int open_itself(struct executor *x, int root, const char *path, int directory)
+/* What is there under the last name, a link too; with `create` it is made when it is missing, and has to be of the
+ * kind that is wanted. */
+static int open_itself(struct executor *x, int root, const char *path, int create, int directory)
 {
 	const char *name;
 	struct statx st;
-	int parent = path_parent(x, root, path, 1, &name), fd, r;
+	int parent = path_parent(x, root, path, create, &name), fd, r;
 
 	if (parent < 0)
 		return parent;
 	fd = (int)SYS4(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd == -ENOENT) {
+	if (fd == -ENOENT && create) {
 		r = directory ? (int)SYS3(x, __NR_mkdirat, parent, name, 0755)
 			      : (int)SYS4(x, __NR_mknodat, parent, name, S_IFREG | 0644, 0);
 		fd = r < 0 && r != -EEXIST ? r : (int)SYS4(x, __NR_openat, parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 	}
 	quiet_close(parent);
-	if (fd < 0)
+	if (fd < 0 || !create)
 		return fd;
 	r = (int)SYS5(x, __NR_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE, &st);
 	if (r == 0 && ((st.stx_mode & S_IFMT) == S_IFDIR) != directory)
@@ -190,7 +191,7 @@ int op_open_path(struct executor *x, const struct open_path_args *a)
 	if (flags & OPEN_NOFOLLOW) {
 		fd = open_no_link(x, root, path);
 	} else if (flags & OPEN_ITSELF) {
-		fd = open_itself(x, root, path, directory);
+		fd = open_itself(x, root, path, !!(flags & OPEN_CREATE), directory);
 	} else if (flags & OPEN_PLAIN) {
 		fd = plain_directory(x, root, path);
 		if (fd == -ENOENT && (flags & OPEN_CREATE)) {

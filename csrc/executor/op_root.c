@@ -137,12 +137,14 @@ int op_hide_mount(struct executor *x, const struct hide_mount_args *a)
  * Private first, or what is below it would be taken off on the host too. */
 int op_unmount(struct executor *x, const struct unmount_args *a)
 {
-	char path[8 + 24] = "self/fd/";
+	static const char where[] = "self/fd/";
+	char *path = x->buffer; /* not on the stack: an error names it later */
 	int fd = slot_fd(x, a->slot), proc = slot_fd(x, a->proc), r;
 
 	if (fd < 0 || proc < 0)
 		return fault(x, FAULT_PLAN, 0, EINVAL);
-	text_number(path + 8, (uint64_t)fd, 10);
+	bytes_copy(path, where, sizeof(where));
+	text_number(path + sizeof(where) - 1, (uint64_t)fd, 10);
 	r = (int)SYS1(x, __NR_fchdir, proc);
 	if (r == 0)
 		r = (int)SYS5(x, __NR_mount, 0, path, 0, (1 << 18) | (1 << 14) /* MS_PRIVATE|MS_REC */, 0);

@@ -375,7 +375,7 @@ def test_open_path_nofollow(kind: int) -> None:
 @pytest.mark.parametrize(("kind", "like"), [(LNK, REG), (REG, REG), (DIR, DIR)])
 def test_open_path_itself(kind: int, like: int) -> None:
     wanted = rule("openat", text="b", mode=kind)
-    result = open_path(ops.OPEN_ITSELF, rule("statx", mode=like, times=1), wanted, like="ns")
+    result = open_path(ops.OPEN_CREATE | ops.OPEN_ITSELF, rule("statx", mode=like, times=1), wanted, like="ns")
     assert result.progress.phase != 5
     assert result.names() == ["statx", "openat2", "statx", "openat", "close", "statx"]
     assert result.of("openat")[0].args[2] & os.O_NOFOLLOW
@@ -384,13 +384,24 @@ def test_open_path_itself(kind: int, like: int) -> None:
 def test_open_path_itself_makes_what_is_missing() -> None:
     missing = rule("openat", -errno.ENOENT, text="b", times=1)
     for flags, call in ((0, "mknodat"), (ops.OPEN_DIRECTORY, "mkdirat")):
-        result = open_path(ops.OPEN_ITSELF | flags, missing, rule("openat", text="b", mode=DIR if flags else REG))
+        kind = rule("openat", text="b", mode=DIR if flags else REG)
+        result = open_path(ops.OPEN_CREATE | ops.OPEN_ITSELF | flags, missing, kind)
         assert result.names() == ["openat2", "statx", "openat", call, "openat", "close", "statx"]
         assert result.progress.phase != 5
 
 
+@pytest.mark.parametrize("kind", [LNK, REG, DIR])
+def test_open_path_itself_makes_nothing_unasked(kind: int) -> None:
+    result = open_path(ops.OPEN_ITSELF, rule("openat", -errno.ENOENT, text="b", times=1))
+    assert result.progress.errno == errno.ENOENT
+    assert not result.open
+    result = open_path(ops.OPEN_ITSELF, rule("openat", text="b", mode=kind))
+    assert result.progress.phase != 5, "of any kind"
+
+
 def test_open_path_itself_of_another_kind() -> None:
-    result = open_path(ops.OPEN_ITSELF | ops.OPEN_DIRECTORY, rule("openat", text="b", mode=LNK))
+    flags = ops.OPEN_CREATE | ops.OPEN_ITSELF | ops.OPEN_DIRECTORY
+    result = open_path(flags, rule("openat", text="b", mode=LNK))
     assert result.progress.errno == errno.ENOTDIR
     assert not result.open
 

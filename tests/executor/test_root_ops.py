@@ -85,6 +85,8 @@ def test_unmount_stops_at_once(at: str) -> None:
     result = run_ops(op("unmount", slot="ns", proc="tasks"), rules=[rule(at, -errno.EINVAL)])
     assert result.progress.errno == errno.EINVAL
     assert result.names()[-1] == at
+    if at in ("mount", "umount2"):
+        assert result.progress.object == f"self/fd/{fd_of('ns')}"
 
 
 def test_change_root() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -133,6 +134,58 @@ def test_order_and_what_is_not_there(live: Case) -> None:
     assert "/o" not in points(bundle, live)
 
 
+def test_a_mount_over_others_goes_alone(live: Case) -> None:
+    bundle = live.bundle(SLEEP)
+    live.launch(bundle)
+    before, had = points(bundle, live), listed(live, bundle)
+    change(live, bundle, "add", [{"destination": "/dev", "type": "tmpfs"}]).ok()
+    change(live, bundle, "remove", ["/dev"]).ok()
+    assert (points(bundle, live), listed(live, bundle)) == (before, had)
+
+
+def test_mounts_of_links(live: Case) -> None:
+    """A link that is mounted is taken off itself; one that is made in place of a mount is none."""
+    path = source(live)
+    os.symlink("/etc/passwd", f"{path}/link")
+    bundle = live.bundle(SLEEP)
+    bundle.mounts.append(bind(f"{path}/link", "/before", "bind", "copy-symlink"))
+    live.launch(bundle)
+    before, had = points(bundle, live), listed(live, bundle)
+    assert "/before" not in had
+    inside(live, bundle, "ln -s /etc/group /to")
+    wanted = [
+        bind(f"{path}/link", "/itself", "bind", "src-nofollow"),
+        bind(f"{path}/file", "/to", "bind,dest-nofollow"),
+        bind(f"{path}/link", "/copied", "bind", "copy-symlink"),
+    ]
+    change(live, bundle, "add", wanted).ok()
+    assert inside(live, bundle, "readlink /itself; cat /to; readlink /copied") == (
+        "/etc/passwd\nfrom the host\n/etc/passwd\n"
+    )
+    assert listed(live, bundle) == [*had, "/itself", "/to"]
+    change(live, bundle, "remove", ["/copied"]).failed("/0/destination", "no mount on /copied")
+    change(live, bundle, "remove", wanted[:2]).ok()
+    assert (points(bundle, live), listed(live, bundle)) == (before, had)
+    failed = change(live, bundle, "add", [*wanted[:2], bind("/nonexistent", "/b")])
+    failed.failed("/2: ")
+    assert "could not be taken off" not in failed.err
+    assert (points(bundle, live), listed(live, bundle)) == (before, had)
+
+
+def test_a_remount_goes_with_its_mount(live: Case) -> None:
+    bundle = live.bundle(SLEEP)
+    live.launch(bundle)
+    before, had = points(bundle, live), listed(live, bundle)
+    again = {"destination": "/data/t", "options": ["remount,size=128k"], "type": "tmpfs"}
+    change(live, bundle, "add", [TMPFS, again]).failed("/1/options", "could not be undone")
+    change(live, bundle, "add", [TMPFS]).ok()
+    change(live, bundle, "add", [again]).ok()
+    both = [one for one in live.command("mounts", "list", "--format", "json", bundle.id).ok().json()][len(had) :]
+    assert len(both) == 2, "a list that makes the same again"
+    change(live, bundle, "remove", both).ok()
+    assert (points(bundle, live), listed(live, bundle)) == (before, had)
+
+
 def test_one_that_the_container_has_taken_off(live: Case) -> None:
     """A container may unmount by itself; nothing else is taken off in its place."""
     bundle = live.bundle(SLEEP)
@@ -141,7 +194,8 @@ def test_one_that_the_container_has_taken_off(live: Case) -> None:
     change(live, bundle, "add", [TMPFS]).ok()
     inside(live, bundle, "umount /data/t")
     before = points(bundle, live)
-    change(live, bundle, "remove", [TMPFS]).failed("/0/destination", "invalid argument")
+    failed = change(live, bundle, "remove", [TMPFS]).failed("/0/destination", "nothing is mounted there")
+    assert re.search(r"self/fd/\d+: invalid argument", failed.err)
     assert points(bundle, live) == before
 
 

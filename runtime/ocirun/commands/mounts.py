@@ -8,7 +8,9 @@ from .._base.jsonio import JsonError, dumps, loads
 from ..config import check
 from ..errors import ConfigError, HostError, OcirunError, Problem, StateDamagedError, StateError, StepError
 from ..plan.builder import Request, below, clean, join
+from ..plan.mounts import words
 from ..plan.mounts_plan import build_add, build_remove
+from ..plan.ops import OPEN_ITSELF
 from ..state import record as records
 from ..state import saved, store
 from . import joining, planning
@@ -61,7 +63,7 @@ def current(record: Record, directory: int) -> list[dict[str, Any]]:
     Gives up the directory.  Raises StateDamagedError, HostError.
     """
     try:
-        return _current(directory, saved.config(directory, record.bundle))
+        return _current(directory, saved.config(directory, record.bundle), record.bundle)
     finally:
         os.close(directory)
 
@@ -84,14 +86,12 @@ class Change:
         if status not in (records.CREATED, records.RUNNING):
             raise StateError("container not running", status=status)
         self._data = saved.config(directory, record.bundle)
-        self._before = _current(directory, self._data)
+        self._before = _current(directory, self._data, record.bundle)
 
     def plan(self, wanted: object, *, adds: bool) -> Plan:
         """Return the plan of a change.  Raises ConfigError, UnsupportedError."""
         if not adds:
-            return self._removal(
-                [(pointer, self._destination(self._before[at])) for at, pointer in self._chosen(wanted)]
-            )
+            return self._removal([(pointer, self._before[at]) for at, pointer in self._chosen(wanted)])
         mounts = self._checked(wanted)
         data = {**self._data, "mounts": mounts}
         try:
@@ -115,9 +115,11 @@ class Change:
             self._remove(plan, self._chosen(wanted))
             return
         added: list[dict[str, Any]] = list(self._checked(wanted))
+        # A link that was made in place of a mount is a file of the container.
+        links = {op.pointer for op in plan.ops if op.name == "make_link"}
         try:
             self._run(plan)
-            self._save([*self._before, *added])
+            self._save([*self._before, *(one for at, one in enumerate(added) if f"/mounts/{at}" not in links)])
         except OcirunError as error:
             last = error.index if isinstance(error, StepError) and error.index >= 0 else len(plan.ops)
             self._take_back(plan, last, added, error)
@@ -135,13 +137,13 @@ class Change:
             gone = sum(1 for op in plan.ops[: max(error.index, 0)] if op.name == "unmount")
             raise
         finally:
-            left = {index for index, _ in chosen[:gone]}
-            self._save([mount for index, mount in enumerate(self._before) if index not in left])
+            taken = {index for index, _ in chosen[:gone]}
+            self._save([mount for index, mount in enumerate(self._before) if self._stands_on(index) not in taken])
 
     def _take_back(self, plan: Plan, last: int, added: list[dict[str, Any]], error: OcirunError) -> None:
         """Take off what the first operations of a plan have mounted, the newest first."""
         pointers = dict.fromkeys(op.pointer for op in plan.ops[:last] if op.name in _ATTACHES)
-        undone = [(pointer, self._destination(added[int(pointer.split("/")[2])])) for pointer in pointers]
+        undone = [(pointer, added[int(pointer.split("/")[2])]) for pointer in pointers]
         if not undone:
             return
         try:
@@ -184,7 +186,8 @@ class Change:
         if not isinstance(wanted, list) or not wanted:
             text = "must be an array of mounts, of which the destinations are looked at"
             raise ConfigError([Problem("", text)], path=self._source)
-        places = [self._destination(mount) for mount in self._before]
+        # A remount goes with what it has changed, and has no place of its own.
+        places = ["" if _is_remount(mount) else self._destination(mount) for mount in self._before]
         chosen: dict[int, str] = {}
         problems = []
         for number, entry in enumerate(wanted):
@@ -195,15 +198,20 @@ class Change:
                 continue
             path = below(self._rootfs(), destination)
             index = next((at for at in reversed(range(len(places))) if places[at] == path and at not in chosen), -1)
+            if index < 0 and _is_remount(entry) and any(places[at] == path for at in chosen):
+                continue
             if index < 0:
                 text = f"the container has no mount on {path}"
-                known = sorted(set(places))
+                known = sorted(set(places) - {""})
                 problems.append(Problem(pointer, text, expected=", ".join(known)))
                 continue
             chosen[index] = pointer
         for index, pointer in chosen.items():
+            # Earlier ones are not in it, but under it.
             inside = [
-                place for at, place in enumerate(places) if place.startswith(places[index] + "/") and at not in chosen
+                place
+                for at, place in enumerate(places)
+                if at > index and place.startswith(places[index] + "/") and at not in chosen
             ]
             if inside:
                 text = f"{places[index]} cannot be taken off: {inside[0]} is mounted in it"
@@ -224,14 +232,30 @@ class Change:
     def _destination(self, mount: dict[str, Any]) -> str:
         return below(self._rootfs(), mount["destination"])
 
+    def _stands_on(self, index: int) -> int:
+        """Return the place of a mount, and for a remount that of the mount which it has changed."""
+        if not _is_remount(self._before[index]):
+            return index
+        path = self._destination(self._before[index])
+        earlier = (at for at in reversed(range(index)) if not _is_remount(self._before[at]))
+        return next((at for at in earlier if self._destination(self._before[at]) == path), index)
+
     def _rootfs(self) -> str:
         return clean(join(self._record.bundle, (self._data.get("root") or {}).get("path", "")))
 
-    def _removal(self, destinations: list[tuple[str, str]]) -> Plan:
+    def _removal(self, mounts: list[tuple[str, dict[str, Any]]]) -> Plan:
         facts = self._facts(self._data)
+        removed = [(pointer, self._destination(mount), self._opening(mount)) for pointer, mount in mounts]
         return build_remove(
-            self._data, facts, self._request(), self._cgroup, **joining.target(self._record), removed=destinations
+            self._data, facts, self._request(), self._cgroup, **joining.target(self._record), removed=removed
         )
+
+    def _opening(self, mount: dict[str, Any]) -> int:
+        """Return how the place of a mount is opened: where a link is mounted, or mounted over, it is not followed."""
+        options = words.given(mount)
+        source = join(self._record.bundle, mount.get("source") or "")
+        itself = "dest-nofollow" in options or ("src-nofollow" in options and os.path.islink(source))
+        return OPEN_ITSELF if itself else 0
 
     def _request(self) -> Request:
         record = self._record
@@ -243,9 +267,20 @@ class Change:
         return facts
 
 
-def _current(directory: int, data: dict[str, Any]) -> list[dict[str, Any]]:
+def _is_remount(mount: object) -> bool:
+    """Return whether an entry changes a mount that is there, and adds none."""
+    if not isinstance(mount, dict) or not all(isinstance(option, str) for option in mount.get("options") or ()):
+        return False
+    options = words.given(mount)
+    return "remount" in options and options.isdisjoint(("bind", "rbind"))
+
+
+def _current(directory: int, data: dict[str, Any], bundle: str) -> list[dict[str, Any]]:
     mounts = added(directory)
-    return list(data.get("mounts") or ()) if mounts is None else mounts
+    if mounts is not None:
+        return mounts
+    links = planning.links(data, bundle)
+    return [mount for mount in data.get("mounts") or () if join(bundle, mount.get("source") or "") not in links]
 
 
 def added(directory: int) -> list[dict[str, Any]] | None:

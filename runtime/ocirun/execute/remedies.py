@@ -51,6 +51,8 @@ _REMEDIES = {
     ("set_memory_policy", "set_mempolicy", ENOSYS): "the kernel is built without NUMA",
     ("set_personality", "personality", EINVAL): "LINUX32 needs a processor that runs 32-bit programs, as not all "
     "for arm64 do",
+    ("unmount", "mount", EINVAL): "nothing is mounted there: the container has taken it off itself, or leads elsewhere "
+    "by a link",
     ("get_file", "statx", EINVAL): "a regular file is taken, and neither a device nor a fifo nor a socket",
     ("get_file", "statx", EISDIR): "name a file in it",
     ("put_file", "renameat", EISDIR): "name a file in it",

@@ -10,7 +10,7 @@ from . import constants as c
 from . import rootless
 from .builder import Builder, clean
 from .exec_plan import become_root, join_namespaces, namespaces
-from .mounts import hostfs, mounts, rootfs, tree
+from .mounts import hostfs, mounts, rootfs, tree, words
 from .ops import Plan
 
 TYPE_CHECKING = False
@@ -62,11 +62,11 @@ def build_remove(
     *,
     pid: int,
     foreign: frozenset[str] | None,
-    removed: list[tuple[str, str]],
+    removed: list[tuple[str, str, int]],
 ) -> Plan:
     """Return the plan that takes mounts off, the first one first.
 
-    removed   (pointer, destination) of each
+    removed   (pointer, destination, flags of open_path) of each
     The others are those of `build_add`.
     """
     b = begin(data, facts, request, cgroup, pid)
@@ -75,8 +75,8 @@ def build_remove(
     b.host("spawn", flags=0, slots=list(b.slots[: b.inherited]))
     enter(b, foreign)
     open_root(b)
-    for pointer, destination in removed:
-        rootfs.target(b, pointer, destination, 0)
+    for pointer, destination, flags in removed:
+        rootfs.target(b, pointer, destination, flags)
         b.init("unmount", pointer, slot="target", proc="proc")
     return end(b)
 
@@ -116,14 +116,14 @@ def enter(builder: Builder, foreign: frozenset[str] | None, *, copies: bool = Fa
 
 def _refuse_remounts(builder: Builder, added: list[dict[str, Any]]) -> None:
     for index, mount in enumerate(added):
-        if "remount" in (mount.get("options") or ()):
+        if "remount" in words.given(mount):
             text = f"remount of {mount['destination']}: could not be undone if another mount fails"
             raise builder.error(f"/mounts/{index}/options", text, expected="to be the only mount")
 
 
 def _is_own(mount: dict[str, Any]) -> bool:
     """Return whether the file system of a mount was made for the container."""
-    is_bind = {"bind", "rbind"} & {mount.get("type"), *(mount.get("options") or ())}
+    is_bind = {"bind", "rbind"} & {mount.get("type"), *words.given(mount)}
     return not is_bind and mount.get("type") not in hostfs.SHARED
 
 

@@ -119,5 +119,5 @@ def _mount_points(builder: Builder, external: dict[str, str]) -> None:
 def _source(builder: Builder, index: int) -> str:
     """Return the source of a bind, "" for another mount."""
     mount = builder.data["mounts"][index]
-    given = {word for option in mount.get("options") or () for word in option.split(",")}
-    return join(builder.request.bundle, mount.get("source") or "") if given & {"bind", "rbind"} else ""
+    is_bind = words.given(mount) & {"bind", "rbind"}
+    return join(builder.request.bundle, mount.get("source") or "") if is_bind else ""

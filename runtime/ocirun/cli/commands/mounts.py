@@ -78,4 +78,4 @@ def _list(call: Call, mounts: list[dict[str, object]]) -> None:
 
 
 def _cell(value: object) -> str:
-    return visible(",".join(map(str, value)) if isinstance(value, list) else str(value or "-"))
+    return visible((",".join(map(str, value)) if isinstance(value, list) else str(value or "")) or "-")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .. import constants as c
 from ..builder import clean
 from ..ops import OPEN_CREATE
+from . import words
 from .rootfs import copy_source, target
 
 TYPE_CHECKING = False
@@ -118,8 +119,7 @@ def _wanted(builder: Builder, foreign: bool) -> list[_Device]:
 
 
 def _is_bind(mount: dict[str, Any]) -> bool:
-    words = {word for option in mount.get("options") or () for word in option.split(",")}
-    return "bind" in words or "rbind" in words
+    return not words.given(mount).isdisjoint(("bind", "rbind"))
 
 
 def _make(builder: Builder, device: _Device) -> None:

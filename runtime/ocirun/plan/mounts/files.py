@@ -10,7 +10,7 @@ from .. import constants as c
 from ..builder import clean
 from ..ops import OPEN_CREATE, OPEN_DIRECTORY, OPEN_NOT_PROC
 from ..process import identity
-from . import upper
+from . import upper, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _check_place(builder: Builder, path: str) -> None:
         if upper.wanted(builder.data):
             return
         text = f"{path} would stay in the root file system"
-    elif holding.get("type") == "tmpfs" and not {"bind", "rbind"} & set(holding.get("options") or ()):
+    elif holding.get("type") == "tmpfs" and not {"bind", "rbind"} & words.given(holding):
         return
     else:
         text = f"{path} would be in the mount on {builder.destination(holding)}, which is not the container's alone"

@@ -10,7 +10,8 @@ from .. import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 (
     NOTHING,
@@ -105,6 +106,11 @@ WORDS = _table()
 
 KNOWN_OPTIONS: list[str] = sorted(WORDS)
 """Every option word that is not filesystem data, sorted; ``mountOptions`` of the features document."""
+
+
+def given(mount: Mapping[str, Any]) -> set[str]:
+    """Return the words of all options of a mount that config.json may hold, for a look without `options.parse`."""
+    return {word for option in mount.get("options") or () for word in option.split(",")}
 
 
 def split(option: str) -> Iterator[str]:
