@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from errno import EISDIR, EOPNOTSUPP
 
@@ -29,7 +30,13 @@ FORMAT = 1
 MASK = "***"
 # Variables that tell how a program finds its way, and nothing about who may do what.
 _PLAIN = frozenset(("PATH", "HOME", "TERM", "LANG", "LANGUAGE", "USER", "LOGNAME", "SHELL", "PWD", "TZ", "HOSTNAME"))
-_WORDS = ("password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "api-key", "api_key", "auth")
+_WORDS = ("pass", "pwd", "secret", "token", "credential", "key", "auth", "bearer")
+# Objects of config.json that hold words of a command line.
+_LISTS = ("args", "commandLine", "parameters")
+_SEPARATOR = re.compile("[=:]|(?<=bearer) ", re.IGNORECASE)
+_IN_ADDRESS = re.compile(r"://[^/\s@:]*:([^/\s@]+)@")
+# Stands in messages where a long text was cut.
+_CUT = "..."
 # A shorter text is masked where it is the whole value only: it may be part of anything.
 _SHORT = 4
 
@@ -78,7 +85,7 @@ class Capsule:
     def write(self, error: OcirunError, command: str, container_id: str, options: CreateOptions) -> str:
         """Write the file; returns its path.  Raises HostError."""
         config = _config(options)
-        secrets = _secrets(config)
+        secrets = secrets_of(config)
         document = {
             "format": FORMAT,
             "ocirun": VERSION,
@@ -145,44 +152,68 @@ def _facts() -> Any:
         return {"error": error.line()}
 
 
-def _secrets(config: Any) -> set[str]:
-    """Return the texts of a config that may be secret: values of variables, and what follows a telling word."""
-    found: set[str] = set()
-    if not isinstance(config, dict):
-        return found
-    process = config.get("process")
-    descriptions = [process] if isinstance(process, dict) else []
-    hooks = config.get("hooks")
-    for entries in hooks.values() if isinstance(hooks, dict) else ():
-        descriptions += [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    for description in descriptions:
-        for entry in _texts(description.get("env")):
-            name, _, value = entry.partition("=")
-            if name not in _PLAIN and not name.startswith("LC_"):
-                found.add(value)
-        found.update(_of_words(_texts(description.get("args"))))
-    for mount in config.get("mounts") or () if isinstance(config.get("mounts"), list) else ():
-        options = _texts(mount.get("options")) if isinstance(mount, dict) else []
-        found.update(_of_words([f"--{option}" for option in options]))
-    annotations = config.get("annotations")
-    for name, value in annotations.items() if isinstance(annotations, dict) else ():
-        if isinstance(value, str) and _tells(name):
-            found.add(value)
-    return found - {""}
+def secrets_of(config: Any) -> set[str]:
+    """Return the texts of a config that may be secret, in each form in which a message may have them.
+
+    A config that has failed may be of any shape: what counts is the name under which a text stands.
+    """
+    found = {text.strip() for text in _of(config)} - {""}
+    escaped = {form for text in found for form in (ascii(text)[1:-1], jsonio.dumps(text)[1:-1])}
+    return found | escaped
 
 
-def _texts(value: Any) -> list[str]:
-    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+def _of(value: Any) -> Iterator[str]:
+    """Yield values of variables, what follows a telling word, and passwords in addresses."""
+    if isinstance(value, str):
+        yield from _IN_ADDRESS.findall(value)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _of(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _of(item)
+            if name == "env":
+                yield from _of_variables(item)
+            elif name in _LISTS:
+                yield from _of_words(list(_texts(item)))
+            elif name == "options":
+                yield from _of_words([f"--{word}" for option in _texts(item) for word in option.split(",")])
+            elif name == "annotations" and isinstance(item, dict):
+                yield from (text for text in item.values() if isinstance(text, str) and _tells(text))
+            elif name == "listenerMetadata" or _tells(name):
+                yield from _texts(item)
+
+
+def _of_variables(value: Any) -> Iterator[str]:
+    """Yield the values of ``env``; it may be an object, which is a common mistake."""
+    pairs = value.items() if isinstance(value, dict) else (text.partition("=")[::2] for text in _texts(value))
+    for name, item in pairs:
+        if not item:
+            yield name  # no NAME=value at all
+        elif name not in _PLAIN and (_tells(name) or not name.startswith("LC_")):
+            yield from _texts(item)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _of_words(words: list[str]) -> Iterator[str]:
     """Yield what follows a telling option, in the same word or the next one."""
     for place, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if _tells(name) and equals:
-            yield value
-        elif _tells(name) and word.startswith("-") and place + 1 < len(words):
+        ends = (match for match in _SEPARATOR.finditer(word) if _tells(word[: match.start()]))
+        end = next(ends, None)
+        if end is not None:
+            yield word[end.end() :]
+        elif _tells(word) and word.startswith("-") and place + 1 < len(words):
             yield words[place + 1]
+        if len(parts := word.split()) > 1:
+            yield from _of_words(parts)
 
 
 def _tells(name: str) -> bool:
@@ -191,19 +222,38 @@ def _tells(name: str) -> bool:
 
 def masked(value: Any, secrets: set[str]) -> Any:
     """Return a document with `MASK` in the place of each secret."""
+    return _masked(value, secrets, sorted((one for one in secrets if len(one) >= _SHORT), key=len, reverse=True))
+
+
+def _masked(value: Any, secrets: set[str], long: list[str]) -> Any:
     if isinstance(value, str):
         if value in secrets:
             return MASK
         head, equals, tail = value.partition("=")
         if equals and tail in secrets:
             return f"{head}={MASK}"
-        for secret in sorted(secrets, key=len, reverse=True):
-            if len(secret) >= _SHORT:
-                value = value.replace(secret, MASK)
+        for secret in long:
+            value = value.replace(secret, MASK)
+        if _CUT in value:
+            for secret in long:
+                value = _without_part(value, secret)
         return value
     if isinstance(value, dict):
-        return {key: masked(item, secrets) for key, item in value.items()}
-    return [masked(item, secrets) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: _masked(item, secrets, long) for key, item in value.items()}
+    return [_masked(item, secrets, long) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _without_part(text: str, secret: str) -> str:
+    """Return a text with `MASK` for the part of a secret that was left where the text was cut."""
+    parts = text.split(_CUT)
+    for place, part in enumerate(parts):
+        sizes = range(min(len(secret), len(part)), _SHORT - 1, -1)
+        if place + 1 < len(parts) and (size := next((size for size in sizes if part.endswith(secret[:size])), 0)):
+            part = part[:-size] + MASK  # noqa: PLW2901
+        if place and (size := next((size for size in sizes if part.startswith(secret[-size:])), 0)):
+            part = MASK + part[size:]  # noqa: PLW2901
+        parts[place] = part
+    return _CUT.join(parts)
 
 
 def read(path: str) -> dict[str, Any]:
@@ -218,6 +268,16 @@ def read(path: str) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("format") != FORMAT or "error" not in document:
         raise UsageError(f"{path}: is no capsule of this version")
     return document
+
+
+def told(path: str, columns: int = 0) -> str:
+    """Return a capsule for readers, see `lines`.  Raises as `read`, and UsageError for one that is damaged."""
+    document = read(path)
+    try:
+        return "".join(lines(document, columns))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{path}: is a capsule that is damaged, or not of this version ({what})") from None
 
 
 def lines(document: dict[str, Any], columns: int = 0) -> Iterator[str]:

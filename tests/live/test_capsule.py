@@ -84,7 +84,19 @@ def test_a_directory_that_cannot_be(live: Case) -> None:
     live.assert_clean()
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1}', "nonsense"])
+def test_nothing_in_it_is_for_the_terminal(live: Case) -> None:
+    bundle = live.bundle(["/bin/true"])
+    bundle.config["hostname"] = "\x1b[31mred\x07"
+    bundle.mount("/x", "/nonexistent\x1b", "bind")
+    live.make("create", bundle, "--capsule", f"{live.dir}/capsules").failed("capsule")
+    shown = live.command("explain", "--capsule", left(live)).ok().out
+    assert "nonexistent\\x1b" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"format": 1}', "nonsense", '{"format": 1, "error": {}}', '{"format": 1, "error": 3}']
+)
 def test_what_is_no_capsule(live: Case, content: str) -> None:
     path = f"{live.scratch}/other"
     with open(path, "w", encoding="ascii") as file:

@@ -180,7 +180,7 @@ def test_a_remount_goes_with_its_mount(live: Case) -> None:
     change(live, bundle, "add", [TMPFS, again]).failed("/1/options", "could not be undone")
     change(live, bundle, "add", [TMPFS]).ok()
     change(live, bundle, "add", [again]).ok()
-    both = [one for one in live.command("mounts", "list", "--format", "json", bundle.id).ok().json()][len(had) :]
+    both = live.command("mounts", "list", "--format", "json", bundle.id).ok().json()[len(had) :]
     assert len(both) == 2, "a list that makes the same again"
     change(live, bundle, "remove", both).ok()
     assert (points(bundle, live), listed(live, bundle)) == (before, had)

@@ -96,10 +96,12 @@ def execute(call: Call) -> int:
 
         out(dumps_pretty(gather()) + "\n")
         return 0
-    if call.values.text("capsule"):
+    if "capsule" in call.values.given:
         from ocirun import capsule
 
-        out("".join(capsule.lines(capsule.read(call.values.text("capsule")), _columns())))
+        # It may come from anybody: nothing in it is for the terminal.
+        told = capsule.told(call.values.text("capsule"), _columns())
+        out("".join(f"{visible(line)}\n" for line in told.splitlines()))
         return 0
     if "exec" in call.values.given:
         _refuse_beside(call, "exec", _OF_CREATE)
