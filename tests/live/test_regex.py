@@ -31,6 +31,17 @@ def test_regex_takes_all_that_match_and_no_other(live: Case) -> None:
     live.assert_clean()
 
 
+@pytest.mark.parametrize("pattern", ["(", "[[:alpha:]]", "a{99999999999}"])
+@pytest.mark.parametrize("words", [["kill"], ["delete", "--force"]])
+def test_what_is_no_regex(live: Case, words: list[str], pattern: str) -> None:
+    """A class of POSIX too, of which Python would make something else."""
+    bundle = live.bundle(SLEEP)
+    live.launch(bundle)
+    failed = live.command(*words, "--regex", pattern).failed("option --regex", "is no regular expression")
+    assert ".py" not in failed.err
+    assert live.status(bundle) == "running"
+
+
 @pytest.mark.parametrize("verb", ["run", "create"])
 def test_config_in_another_file(live: Case, verb: str) -> None:
     bundle = live.shell("echo from config.json")

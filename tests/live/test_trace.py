@@ -119,3 +119,18 @@ def test_opentelemetry_to_a_socket(live: Case) -> None:
         connection, _ = server.accept()
         with connection, connection.makefile("r", encoding="utf-8") as file:
             assert spans(file.read())[0]["name"] == "ocirun create"
+
+
+def test_sockets_that_are_far_away_or_busy(live: Case) -> None:
+    bundle = live.bundle(["/bin/true"])
+    far = f"{live.dir}/{'d' * 120}"
+    os.mkdir(far)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{live.dir}/collector")
+        server.listen(0)
+        os.rename(f"{live.dir}/collector", f"{far}/collector")
+        live.run(bundle, "--trace", f"unix:{far}/collector").ok()
+        busy = live.run(bundle, "--trace", f"unix:{far}/collector").failed("trace unix:", "does not accept")
+        assert "temporarily" not in busy.err
+    live.make("run", bundle, "--trace", f"unix:/tmp/{'n' * 120}").failed("120 bytes")
+    live.assert_clean()

@@ -141,7 +141,7 @@ def test_values_that_cannot_be(name: str, value: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build(name, value)
     assert caught.value.pointer == f"/annotations/run.oci.{name}"
-    assert "cannot be" in caught.value.message
+    assert "must be" in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["unheard.of", ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 from ocirun.errors import ContainerNotFoundError, OcirunError, UsageError
 
@@ -23,9 +24,12 @@ def each(call: Call, act: Callable[[str], None]) -> int:
     from ocirun.containers import list_ids
 
     try:
-        wanted = re.compile(call.id)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"option --regex: {call.id!a} is no regular expression: {error}") from None
+        with warnings.catch_warnings():
+            # What other tools understand in another way, such as [[:alpha:]], would match something else.
+            warnings.simplefilter("error")
+            wanted = re.compile(call.id)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        raise UsageError(f"option --regex: {call.id!a} is no regular expression of Python: {error}") from None
     failures: list[OcirunError] = []
     for container_id in list_ids(call.settings.root):
         if wanted.search(container_id) is None:

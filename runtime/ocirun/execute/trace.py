@@ -48,6 +48,8 @@ class Trace:
         self._otlp = path.endswith(".otlp.json") or path.startswith(_SOCKET)
         try:
             self._fd = _connected(path.removeprefix(_SOCKET)) if path.startswith(_SOCKET) else self._opened()
+        except BlockingIOError:
+            raise HostError(f"trace {path}: the listener does not accept", call="connect") from None
         except OSError as error:
             call = "connect" if path.startswith(_SOCKET) else "open"
             raise HostError.from_os(f"trace {path}", error, call=call) from None
@@ -100,13 +102,10 @@ class Trace:
 
 
 def _connected(path: str) -> int:
-    """Return a descriptor of a connection to a Unix socket that listens.  OSError as it comes."""
-    import socket
+    """Return a descriptor of a connection to a Unix socket that listens.  OSError as it comes, HostError."""
+    from .streams import sockets
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
-        made.settimeout(_PATIENCE)
-        made.connect(path)
-        return made.detach()
+    return sockets.connected(path, _PATIENCE).detach()
 
 
 def _send(fd: int, content: bytes) -> None:

@@ -84,7 +84,7 @@ def check(builder: Builder) -> None:
 
 
 def _wrong(builder: Builder, name: str, value: str, expected: str) -> ConfigError:
-    return builder.error(pointer(name), f"{value!a} cannot be", expected=expected, found=value)
+    return builder.error(pointer(name), f"must be {expected}, not {value!a}", expected=expected, found=value)
 
 
 def notes(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,10 @@ from struct import pack
 
 from ...errors import HostError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
 # sockaddr_un.sun_path with its NUL (unix(7))
 _PATH_MAX = 108
 # A listener with a full backlog makes connect wait; nobody is kept longer than this, in seconds.
@@ -21,16 +25,36 @@ def send_descriptor(path: str, fd: int, payload: bytes) -> None:
     """
     import _socket as socket
 
+    try:
+        connection = connected(path, _TIME_LIMIT)
+        try:
+            sent = connection.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pack("i", fd))])
+            if sent < len(payload):
+                connection.sendall(payload[sent:])
+        finally:
+            connection.close()
+    except BlockingIOError:
+        raise HostError(f"socket {path}: the listener does not accept", call="connect") from None
+    except OSError as error:
+        raise HostError.from_os(f"socket {path}", error, call="connect") from None
+
+
+def connected(path: str, limit: float) -> _socket.socket:
+    """Return a connection to the Unix socket of streams `path`, however long the path is.
+
+    limit   seconds that connecting may take, and each sending
+    Raises OSError as it comes, BlockingIOError when time is up, HostError for what is no path of a socket.
+    """
+    import _socket as socket
+
     raw = os.fsencode(path)
     if not raw or raw[0] == 0:
         raise HostError("socket path is empty or abstract", remedy="give the path of a socket in the file system")
     parent = -1
-    connection = None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, 0)
     try:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, 0)
         # Not settimeout: that makes the socket non-blocking, and connect(2) of one does not wait at all.
-        limit = pack("@ll", int(_TIME_LIMIT), int(_TIME_LIMIT % 1 * 1e6))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pack("@ll", int(limit), int(limit % 1 * 1e6)))
         if len(raw) >= _PATH_MAX:
             # A longer path is reached through a descriptor of its directory.
             directory, name = os.path.split(raw)
@@ -42,15 +66,10 @@ def send_descriptor(path: str, fd: int, payload: bytes) -> None:
                     remedy="choose a name of at most 80 bytes; its directory may be as long as you like",
                 )
         connection.connect(raw)
-        sent = connection.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, pack("i", fd))])
-        if sent < len(payload):
-            connection.sendall(payload[sent:])
-    except BlockingIOError:
-        raise HostError(f"socket {path}: the listener does not accept", call="connect") from None
-    except OSError as error:
-        raise HostError.from_os(f"socket {path}", error, call="connect") from None
+    except BaseException:
+        connection.close()
+        raise
     finally:
-        if connection is not None:
-            connection.close()
         if parent >= 0:
             os.close(parent)
+    return connection
