@@ -82,6 +82,16 @@ def test_message_and_answer(live: Case, notified: Callable[..., tuple[Bundle, st
         assert "metadata" in agent.messages[1]
 
 
+def test_receiver_of_an_annotation(live: Case, notified: Callable[..., tuple[Bundle, str]]) -> None:
+    bundle, path = notified(["/syscall", filters.numbered("mkdirat"), "0", "0"])
+    del bundle.linux["seccomp"]["listenerPath"]
+    bundle.config["annotations"] = {"run.oci.seccomp.receiver": path}
+    live.refused(bundle, "/annotations/run.oci.seccomp.receiver", "no such file or directory")
+    with Agent(path, deny_mkdir) as agent:
+        assert live.run(bundle).code == errno.EXDEV
+        assert agent.asked == [filters.NUMBERS["mkdirat"]]
+
+
 def test_exec(live: Case, notified: Callable[..., tuple[Bundle, str]]) -> None:
     bundle, path = notified(execs.IDLE)
     with Agent(path, deny_mkdir) as agent:

@@ -69,6 +69,21 @@ def test_pidfd_receiver() -> None:
     assert not named(build("keep_original_groups", "1"), "pass_pidfd")
 
 
+def test_receiver_of_the_seccomp_listener() -> None:
+    asking = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
+    block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [asking], "listenerMetadata": "m"}
+    linux = {**config("clock")["linux"], "seccomp": block}
+    (passed,) = named(build("seccomp.receiver", "/run/s", linux=linux), "pass_listener")
+    assert passed.pointer == "/annotations/run.oci.seccomp.receiver"
+    assert (passed.args["socket"], passed.args["metadata"]) == ("/run/s", "m")
+    linux["seccomp"] = {**block, "listenerPath": "/run/other"}
+    (passed,) = named(build("seccomp.receiver", "/run/s", linux=linux), "pass_listener")
+    assert (passed.pointer, passed.args["socket"]) == ("/linux/seccomp/listenerPath", "/run/other")
+    linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    assert not named(build("seccomp.receiver", "/run/s", linux=linux), "pass_listener")
+    assert build("seccomp.receiver", "/run/s").warnings == []
+
+
 @pytest.mark.parametrize("kind", ["context", "fscontext", "defcontext", "rootcontext"])
 def test_mount_context_type(kind: str) -> None:
     data = config("clock")
@@ -133,6 +148,7 @@ def test_refused(name: str) -> None:
         ("mount_context_type", "seclabel"),
         ("pidfd_receiver", "relative"),
         ("pidfd_receiver", ""),
+        ("seccomp.receiver", "relative"),
         ("hooks.stdout", "relative"),
         ("hooks.stderr", ""),
     ],

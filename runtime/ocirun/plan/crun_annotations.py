@@ -22,6 +22,7 @@ _KEEP_GROUPS = PREFIX + "keep_original_groups"
 _PIDFD_RECEIVER = PREFIX + "pidfd_receiver"
 _CONTEXT_TYPE = PREFIX + "mount_context_type"
 _FAIL_UNKNOWN = PREFIX + "seccomp_fail_unknown_syscall"
+_RECEIVER = PREFIX + "seccomp.receiver"  # see also config/rules/seccomp.py
 _HOOK_LOGS = (PREFIX + "hooks.stdout", PREFIX + "hooks.stderr")
 _SUBGROUP = PREFIX + "systemd.subgroup"
 _CONTEXTS = ("context", "fscontext", "defcontext", "rootcontext")
@@ -32,6 +33,7 @@ HONOURED = {
     _PIDFD_RECEIVER: "a pidfd of the container is sent to this socket",
     _CONTEXT_TYPE: "linux.mountLabel becomes this option of new file systems, in place of context",
     _FAIL_UNKNOWN: "a system call in linux.seccomp that libseccomp does not know is an error, not a warning",
+    _RECEIVER: "the listener of linux.seccomp is sent to this socket, unless linux.seccomp.listenerPath names another",
     _HOOK_LOGS[0]: "what hooks write to standard output is appended to this file too; it is made if it is missing",
     _HOOK_LOGS[1]: "what hooks write to standard error is appended to this file too; it is made if it is missing",
     _SUBGROUP: "if empty, the container is in the unit of systemd itself, as always here",
@@ -41,7 +43,6 @@ HONOURED = {
 REFUSED = {
     PREFIX + "handler": "the container would run without this handler (krun, wasm); use a runtime that has it",
     PREFIX + "seccomp_bpf_data": "a filter is made of linux.seccomp only; write it there",
-    PREFIX + "seccomp.receiver": "set linux.seccomp.listenerPath, which is the specification's word for it",
     PREFIX + "seccomp.plugins": "no code is loaded into the runtime; set linux.seccomp.listenerPath",
     PREFIX + "systemd.force_cgroup_v1": "no hierarchy of cgroup v1 is mounted over that of v2; bind one by `mounts`",
     PREFIX + "delegate-cgroup": "the program is in the container's own cgroup; give it a cgroup namespace instead",
@@ -76,7 +77,7 @@ def check(builder: Builder) -> None:
             raise _wrong(builder, name, value, "1 or 0")
         if name == _CONTEXT_TYPE and value not in _CONTEXTS:
             raise _wrong(builder, name, value, f"one of {', '.join(_CONTEXTS)}")
-        if name in (_PIDFD_RECEIVER, *_HOOK_LOGS) and value[:1] != "/":
+        if name in (_PIDFD_RECEIVER, _RECEIVER, *_HOOK_LOGS) and value[:1] != "/":
             raise _wrong(builder, name, value, "an absolute path")
         if name not in HONOURED:
             text = "has no effect: is no annotation that ocirun knows"

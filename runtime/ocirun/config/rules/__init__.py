@@ -39,7 +39,7 @@ def check(data: dict[str, Any], report: Report) -> None:
     if linux.get("seccomp"):
         from . import seccomp
 
-        seccomp.check(linux, report)
+        seccomp.check(data, report)
     if linux.get("netDevices"):
         from . import netdevices
 

@@ -17,11 +17,23 @@ WITH_VALUE = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 LAST_ERRNO = 4095
 
 
-def check(linux: dict[str, Any], report: Report) -> None:
+#: An annotation, crun's word for listenerPath.
+RECEIVER = "run.oci.seccomp.receiver"
+
+
+def listener(data: dict[str, Any]) -> tuple[str, str]:
+    """Return the pointer and the path of the socket that gets the filter's listener; the path is "" without one."""
+    path = data["linux"]["seccomp"].get("listenerPath") or ""
+    receiver = (data.get("annotations") or {}).get(RECEIVER) or ""
+    return (f"/annotations/{RECEIVER}", receiver) if receiver and not path else (f"{PLACE}/listenerPath", path)
+
+
+def check(data: dict[str, Any], report: Report) -> None:
     """Add what is wrong with the filter."""
     if not report.sound(PLACE):
         return
-    seccomp = linux["seccomp"]
+    seccomp = data["linux"]["seccomp"]
+    listens = bool(report.sound("/annotations") and listener(data)[1]) or bool(seccomp.get("listenerPath"))
     action = seccomp["defaultAction"]
     _value(action, seccomp, "defaultErrnoRet", f"{PLACE}/defaultErrnoRet", report)
     if action == "SCMP_ACT_NOTIFY":
@@ -37,10 +49,10 @@ def check(linux: dict[str, Any], report: Report) -> None:
                 # The runtime has to write before the listener has the descriptor.
                 place = f"{pointer}/names/{rule['names'].index('write')}"
                 report.add(place, "cannot be notified about", expected="any other call", found="write")
-    if notify >= 0 and not seccomp.get("listenerPath"):
+    if notify >= 0 and not listens:
         text = "needs listenerPath: nobody would answer"
         report.add(f"{PLACE}/syscalls/{notify}/action", text, expected="linux.seccomp.listenerPath")
-    if seccomp.get("listenerMetadata") and not seccomp.get("listenerPath"):
+    if seccomp.get("listenerMetadata") and not listens:
         report.add(f"{PLACE}/listenerMetadata", "needs listenerPath", expected="linux.seccomp.listenerPath")
 
 

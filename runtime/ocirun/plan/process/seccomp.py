@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from errno import ENOSYS, EPERM
 
+from ...config.rules.seccomp import listener as listener_of
 from ...errors import UnsupportedError, option
 from ..builder import join
 from ..crun_annotations import fails_unknown
@@ -98,8 +99,8 @@ def _check_learning(builder: Builder) -> None:
             raise _not_learning(
                 f"{PLACE}/syscalls/{index}/action", f"{NOTIFY} needs the only listener for its own agent"
             )
-    if block.get("listenerPath"):
-        raise _not_learning(f"{PLACE}/listenerPath", "the kernel allows one listener, and ours takes its place")
+    if block and (found := listener_of(builder.data))[1]:
+        raise _not_learning(found[0], "the kernel allows one listener, and ours takes its place")
     if (builder.data.get("hooks") or {}).get("startContainer"):
         text = "these hooks have the program's filter, and end before anybody answers what they ask"
         raise _not_learning("/hooks/startContainer", text)
@@ -173,10 +174,11 @@ def add_filter(builder: Builder, status: str) -> None:
         return
     block = builder.linux["seccomp"]
     builder.init("load_seccomp", PLACE, why=why, filter=FILTER, flags=flags | FLAG_NEW_LISTENER)
+    place, path = listener_of(builder.data)
     builder.host(
         "pass_listener",
-        f"{PLACE}/listenerPath",
-        socket=join(builder.request.bundle, block["listenerPath"]),
+        place,
+        socket=join(builder.request.bundle, path),
         metadata=block.get("listenerMetadata") or "",
         status=status,
     )
