@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def test_version(call: Caller) -> None:
-    for word in ("--version", "-v", "-version"):
+    for word in ("--version", "-v", "-V", "-version"):
         result = call(word)
         lines = result.out.splitlines()
         assert (result.status, result.err) == (0, "")

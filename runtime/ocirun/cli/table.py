@@ -180,7 +180,7 @@ GLOBALS = (
         help="the program criu, for checkpoint and restore",
         shown="by PATH",
     ),
-    Option("version", "v", help="show the version"),
+    Option("version", "v", "V", help="show the version"),
     HELP,
 )
 
