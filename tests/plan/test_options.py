@@ -342,6 +342,13 @@ def test_unusable_strings(option: str, reason: str) -> None:
     assert message.isprintable()
 
 
+@pytest.mark.parametrize("word", ["copy", "nocopy"])
+def test_what_podman_has_done_for_a_volume_is_passed_over(word: str) -> None:
+    assert parse([word, "rbind", "ro"], pointer="/mounts/0").attr_set == c.MOUNT_ATTR_RDONLY
+    assert word not in KNOWN_OPTIONS
+    assert parse([word], pointer="/mounts/0", fstype="tmpfs").data == [(word, None)], "only of a bind"
+
+
 def test_data_on_bind_is_refused_with_a_suggestion() -> None:
     found = problems(["rbind", "nosiud", "size=1k,mode=1", "ro"], destination="/data")
     assert [pointer for pointer, _ in found] == [f"/mounts/4/options/{index}" for index in (1, 2, 2)]

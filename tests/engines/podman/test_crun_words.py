@@ -128,6 +128,17 @@ def test_volume_with_mapped_owners(podman: Podman, option: str, owner: str) -> N
     both(podman, "--uidmap=0:100000:65536", "-v", volume, IMAGE, "stat", "-c", "%u", "/m/file").says(owner)
 
 
+@pytest.mark.parametrize("option", ["copy", "nocopy"])
+def test_volume_with_or_without_a_copy(podman: Podman, option: str) -> None:
+    """podman copies what the image has there, and leaves the word in the config."""
+    try:
+        seen = both(podman, "-v", f"v-{option}:/etc:{option}", IMAGE, "sh", "-c", "test -e /etc/passwd; echo $?")
+        assert seen.out == ("0\n" if option == "copy" else "1\n")
+        both(podman, "-v", f"{podman.machine.store}:/m:{option}", IMAGE, "test", "-d", "/m/etc").ok()
+    finally:
+        podman("volume", "rm", "-f", f"v-{option}")
+
+
 def test_device_and_rule(podman: Podman) -> None:
     """A device by another name, read only; a rule for one that is not there; and one without a rule."""
     options = ("--device=/dev/fuse:/dev/odd:r", "--device-cgroup-rule=c 1:11 rw", "--cap-add=MKNOD")

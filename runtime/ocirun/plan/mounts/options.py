@@ -324,6 +324,8 @@ def parse(options: Sequence[str], *, pointer: str, destination: str = "", fstype
     result._settle(pointer)
     if result.bind:
         for word, index in zip(data_words, result.data_index, strict=True):
+            if word in w.DONE_BY_ENGINES:
+                continue
             problems.append(_data_on_bind(word, f"{pointer}/options/{index}", destination))
     if copyup >= 0 and (fstype != "tmpfs" or result.bind):
         message = f"tmpcopyup on the mount{_on(destination)}: only a tmpfs can start as a copy of what it covers"

@@ -108,6 +108,10 @@ KNOWN_OPTIONS: list[str] = sorted(WORDS)
 """Every option word that is not filesystem data, sorted; ``mountOptions`` of the features document."""
 
 
+DONE_BY_ENGINES = frozenset(("copy", "nocopy"))
+"""Words that podman leaves among the options of a bind when it has done, for a volume, what they ask for."""
+
+
 def given(mount: Mapping[str, Any]) -> set[str]:
     """Return the words of all options of a mount that config.json may hold, for a look without `options.parse`."""
     return {word for option in mount.get("options") or () for word in option.split(",")}
