@@ -177,7 +177,7 @@ def test_sources(tmp_path: Path) -> None:
     make(tmp_path / "rootfs")
     config = base()
     config["mounts"] += [
-        {"destination": "/a", "source": "missing", "options": ["bind"]},
+        {"destination": "/a", "source": "missing", "options": ["bind,ro"]},
         {"destination": "/b", "source": "rootfs", "options": ["rbind"]},
     ]
     assert found(config, tmp_path) == [(ERROR, "/mounts/1/source", f"{tmp_path}/missing: no such file or directory")]

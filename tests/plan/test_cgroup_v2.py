@@ -198,7 +198,8 @@ def given(made: Plan) -> list[int]:
 def test_the_group_is_given_away_where_the_container_may_write_to_it() -> None:
     # config-linux.md, "Cgroup ownership"
     assert given(plan(mounted(), process=USER)) == [7]
-    assert given(plan(mounted("ro"), process=USER)) == []
+    for words in (("ro",), ("nosuid,ro",), ("rro",)):
+        assert given(plan(mounted(*words), process=USER)) == []
     assert given(plan(mounted(destination="/mnt"), process=USER)) == []
     assert given(plan(process=USER)) == []
     assert given(plan(mounted())) == [], "it is root's already"

@@ -112,6 +112,7 @@ OF_PATHS: list[dict[str, Any]] = [
     {"destination": "/o", "type": "overlay", "options": ["lowerdir=/a:/b"]},
     {"destination": "/o", "type": "ext4", "source": "/dev/sda1"},
     {"destination": "/proc", "type": "proc", "options": ["pidns=/run/pid"]},
+    {"destination": "/proc", "type": "proc", "options": ["hidepid=2,pidns=/run/pid"]},
 ]
 NAMESPACES = config("hello")["linux"]["namespaces"]
 WITHOUT_CGROUP = [one for one in NAMESPACES if one["type"] != "cgroup"]

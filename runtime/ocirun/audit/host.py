@@ -13,6 +13,7 @@ from ..config import load, sysctl
 from ..config.report import LIMIT
 from ..errors import ConfigError, HostError, UnsupportedError, errno_words
 from ..host import facts
+from ..plan.mounts import words
 from .findings import ERROR, HOST, WARNING, Finding
 from .inside import Inside
 from .program import Program, made_by_hooks
@@ -105,7 +106,7 @@ def _sources(data: dict[str, Any], bundle: str) -> Iterator[Finding]:
     """Return sources of binds that are not there."""
     late = made_by_hooks(data)
     for index, mount in enumerate(data.get("mounts") or ()):
-        options = mount.get("options") or ()
+        options = words.given(mount)
         if "bind" not in options and "rbind" not in options:
             continue
         source = os.path.join(bundle, mount.get("source") or "")
@@ -138,7 +139,7 @@ def _types(data: dict[str, Any]) -> Iterator[Finding]:
     """Return types of file systems that the kernel does not have now."""
     known = {line.split()[-1] for line in procfile.text("/proc/filesystems", 1 << 16).splitlines() if line.split()}
     for index, mount in enumerate(data.get("mounts") or ()):
-        options, kind = mount.get("options") or (), mount.get("type") or ""
+        options, kind = words.given(mount), mount.get("type") or ""
         if not known or not kind or "bind" in options or "rbind" in options or kind == "cgroup":
             continue
         if kind.partition(".")[0] not in known:

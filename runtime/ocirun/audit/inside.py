@@ -14,6 +14,7 @@ from .._base import procfile
 from .._native import lib
 from ..errors import errno_words
 from ..plan.builder import below, join
+from ..plan.mounts import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Inside:
         # Place in the container -> (number in the order, what is there on the host or "").
         self._places: dict[str, tuple[int, str]] = {"/": (-1, rootfs)}
         for index, mount in enumerate(mounts):
-            options = mount.get("options") or ()
+            options = words.given(mount)
             bind = ("bind" in options or "rbind" in options) and "copy-symlink" not in options
             source = join(bundle, mount.get("source") or "") if bind else ""
             self._places[self._target(below(rootfs, mount["destination"]))] = index, source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..cgroup.settings import translate, translation
 from ..cgroup.settings.translation import UNIFIED, V2
+from .mounts import words
 
 # The name of the bytes that the rules become.
 DEVICE_PROGRAM = "devices"
@@ -156,7 +157,7 @@ def _shows_groups(builder: Builder, mount: dict[str, Any]) -> bool:
     return (
         mount.get("type") in ("cgroup", "cgroup2")
         and builder.destination(mount) == "/sys/fs/cgroup"
-        and "ro" not in (mount.get("options") or ())
+        and words.given(mount).isdisjoint(("ro", "rro"))
     )
 
 

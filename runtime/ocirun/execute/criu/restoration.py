@@ -6,6 +6,7 @@ import os
 
 from ...errors import HostError
 from ...plan.builder import below, clean, join
+from ...plan.mounts import words
 from ...plan.mounts.devices import DEFAULT_DEVICES
 from .. import spawn
 from . import images, service
@@ -124,8 +125,7 @@ def _binds(data: dict[str, Any], bundle: str) -> dict[str, str]:
     found = {}
     rootfs = join(bundle, (data.get("root") or {}).get("path", ""))
     for mount in data.get("mounts") or ():
-        words = {word for option in mount.get("options") or () for word in option.split(",")}
-        if words & {"bind", "rbind"}:
+        if words.given(mount) & {"bind", "rbind"}:
             found[below(rootfs, mount["destination"])] = os.path.join(bundle, mount.get("source") or "")
     return found
 

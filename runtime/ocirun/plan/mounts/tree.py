@@ -88,7 +88,7 @@ def _names_paths(builder: Builder) -> str:
     for _, mount, parsed in _mounts(builder):
         kind = mount.get("type") or ""
         # procfs has one option with a path (Linux 6.17).
-        pathless = kind in _PATHLESS and not any(word.startswith("pidns=") for word in mount.get("options") or ())
+        pathless = kind in _PATHLESS and not any(word.startswith("pidns=") for word in words.given(mount))
         if not (parsed.bind or parsed.remount or pathless):
             return kind or "none"
     return ""
