@@ -134,6 +134,19 @@ def test_order_and_what_is_not_there(live: Case) -> None:
     assert "/o" not in points(bundle, live)
 
 
+@pytest.mark.parametrize("call", ["clone3", "waitid", "unlinkat"])
+def test_ctrl_c_leaves_no_mount_that_nobody_knows_of(live: Case, call: str) -> None:
+    bundle = live.bundle(SLEEP)
+    live.launch(bundle)
+    path = f"{live.scratch}/mounts.json"
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump([TMPFS], file)
+    interrupting = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=SIGINT:when=1"]
+    for action in ("add", "remove"):
+        live.command_in(interrupting, "mounts", action, bundle.id, path)
+        assert ("/data/t" in listed(live, bundle)) is ("/data/t" in points(bundle, live)), action
+
+
 def test_a_mount_over_others_goes_alone(live: Case) -> None:
     bundle = live.bundle(SLEEP)
     live.launch(bundle)

@@ -7,6 +7,7 @@ import os
 from .._base.jsonio import JsonError, dumps, loads
 from ..config import check
 from ..errors import ConfigError, HostError, OcirunError, Problem, StateDamagedError, StateError, StepError
+from ..execute.block_sigint import BlockSigint
 from ..plan.builder import Request, below, clean, join
 from ..plan.mounts import words
 from ..plan.mounts_plan import build_add, build_remove
@@ -42,7 +43,9 @@ def carry_out(record: Record, cgroup: Driver, directory: int, wanted: object, *,
         with cgroup:
             change = Change(record, cgroup, directory, source=source)
             made = change.plan(wanted, adds=adds)
-            change.carry_out(made, wanted, adds=adds)
+            # Ctrl-C waits: between a mount and the note of it nobody would know of it.
+            with BlockSigint():
+                change.carry_out(made, wanted, adds=adds)
             return change.told(made)
     finally:
         os.close(directory)
