@@ -129,6 +129,7 @@ def test_order_and_what_is_not_there(live: Case) -> None:
     change(live, bundle, "remove", ["/o"]).failed("/0/destination", "/o/i is mounted in it")
     change(live, bundle, "remove", [{"destination": "/nothing"}]).failed("no mount on /nothing")
     change(live, bundle, "remove", {}).failed("must be an array")
+    change(live, bundle, "remove", [{"destination": "/nothing", "options": 3}]).failed("no mount on /nothing")
     change(live, bundle, "add", []).failed("must be an array")
     change(live, bundle, "remove", ["/o", "/o/i"]).ok()
     assert "/o" not in points(bundle, live)

@@ -51,6 +51,17 @@ def values(live: Case, bundle: Bundle) -> list[str]:
     return [value(live, bundle, file) for file in FILES]
 
 
+@pytest.mark.parametrize("turn", [1, 2, 3, 4])
+def test_ctrl_c_changes_all_or_nothing(live: Case, limited: Bundle, turn: int) -> None:
+    """Between any two of the writes."""
+    before = values(live, limited)
+    interrupting = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject=write:signal=SIGINT:when={turn}"]
+    words = ("--pids-limit", "60", "--cpu-share", "600", "--memory", str(32 * MIB), "--memory-swap", str(48 * MIB))
+    live.command_in(interrupting, "update", *words, limited.id)
+    changed = [old != new for old, new in zip(before, values(live, limited), strict=True)]
+    assert changed in ([False] * 6, [True, True, True, False, False, True])
+
+
 def feed(live: Case, bundle: Bundle, text: str, *form: str) -> Result:
     """update with a document on standard input."""
     reader, writer = os.pipe()

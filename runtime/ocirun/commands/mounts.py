@@ -272,7 +272,8 @@ class Change:
 
 def _is_remount(mount: object) -> bool:
     """Return whether an entry changes a mount that is there, and adds none."""
-    if not isinstance(mount, dict) or not all(isinstance(option, str) for option in mount.get("options") or ()):
+    given = (mount.get("options") if isinstance(mount, dict) else None) or ()
+    if not isinstance(given, list) or not all(isinstance(option, str) for option in given):
         return False
     options = words.given(mount)
     return "remount" in options and options.isdisjoint(("bind", "rbind"))

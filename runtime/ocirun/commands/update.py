@@ -15,6 +15,7 @@ from ..config._tables import LIST, OBJECT, RESOURCES
 from ..config.check import Walk, without
 from ..config.rules import resources as rules
 from ..errors import ConfigError, HostError, Problem, StateDamagedError
+from ..execute.block_sigint import BlockSigint
 from ..state import store
 
 TYPE_CHECKING = False
@@ -65,12 +66,14 @@ def update(directory: int, driver: Driver, wanted: object, *, source: str) -> li
         raise refused(error.problems, source) from None
     if "limit" in given.get("memory", ()):
         _refuse_below_usage(driver, new["memory"])
-    undo = _write(driver, settings, devices)
-    try:
-        store.write_file(directory, FILE, dumps(new).encode())
-    except OSError as error:
-        failed = _take_back(driver, undo, devices)
-        raise HostError.from_os(f"save {FILE}", error, call="write", remedy=failed) from None
+    # Ctrl-C waits: it is all or none.
+    with BlockSigint():
+        undo = _write(driver, settings, devices)
+        try:
+            store.write_file(directory, FILE, dumps(new).encode())
+        except OSError as error:
+            failed = _take_back(driver, undo, devices)
+            raise HostError.from_os(f"save {FILE}", error, call="write", remedy=failed) from None
     return [problem.line() for problem in (*warnings, *more)]
 
 
