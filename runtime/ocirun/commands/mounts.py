@@ -257,7 +257,7 @@ class Change:
         """Return how the place of a mount is opened: where a link is mounted, or mounted over, it is not followed."""
         options = words.given(mount)
         source = join(self._record.bundle, mount.get("source") or "")
-        itself = "dest-nofollow" in options or ("src-nofollow" in options and os.path.islink(source))
+        itself = "dest-nofollow" in options or ("src-nofollow" in options and planning.link(source) is not None)
         return OPEN_ITSELF if itself else 0
 
     def _request(self) -> Request:
@@ -270,7 +270,7 @@ class Change:
         return facts
 
 
-def _is_remount(mount: object) -> bool:
+def _is_remount(mount: Any) -> bool:
     """Return whether an entry changes a mount that is there, and adds none."""
     given = (mount.get("options") if isinstance(mount, dict) else None) or ()
     if not isinstance(given, list) or not all(isinstance(option, str) for option in given):

@@ -228,13 +228,21 @@ def links(data: Mapping[str, Any], bundle: str) -> dict[str, str]:
         if not source or not any("copy-symlink" in option for option in mount.get("options") or ()):
             continue
         path = join(bundle, source)
-        try:
-            found[path] = os.readlink(path)
-        except OSError as error:
-            # EINVAL: no link, so it is bound.  One that is missing fails when it is.
-            if error.errno not in (EINVAL, ENOENT, ENOTDIR):
-                raise HostError.from_os(f"read the link {path}", error, call="readlink") from None
+        # One that is no link is bound.  One that is missing fails when it is.
+        text = link(path)
+        if text is not None:
+            found[path] = text
     return found
+
+
+def link(path: str) -> str | None:
+    """Return the text of a symbolic link; None for what is none, or not there.  Raises HostError."""
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno not in (EINVAL, ENOENT, ENOTDIR):
+            raise HostError.from_os(f"read the link {path}", error, call="readlink") from None
+        return None
 
 
 def _is_root_closed(config: Config) -> bool:
