@@ -35,6 +35,8 @@ _WORDS = ("pass", "pwd", "secret", "token", "credential", "key", "auth", "bearer
 _LISTS = ("args", "commandLine", "parameters")
 _SEPARATOR = re.compile("[=:]|(?<=bearer) ", re.IGNORECASE)
 _IN_ADDRESS = re.compile(r"://[^/\s@:]*:([^/\s@]+)@")
+_NO_ID = re.compile(r"[^A-Za-z0-9_+.-]")
+_NAME = 200
 # Stands in messages where a long text was cut.
 _CUT = "..."
 # A shorter text is masked where it is the whole value only: it may be part of anything.
@@ -101,7 +103,8 @@ class Capsule:
             "plan": None if self._plan is None else self._plan.record(),
             "facts": _facts(),
         }
-        name = f"{container_id}-{time.time_ns()}.json"
+        # What failed may be the id itself, which is no part of a path then.
+        name = f"{_NO_ID.sub('_', container_id)[:_NAME]}-{time.time_ns()}.json"
         path = os.path.join(self.directory, name)
         content = jsonio.dumps_pretty(masked(document, secrets)).encode("utf-8", "backslashreplace") + b"\n"
         try:

@@ -73,6 +73,18 @@ def test_before_there_is_a_plan(live: Case) -> None:
     assert "There was no plan yet" in live.command("explain", "--capsule", left(live)).ok().out
 
 
+@pytest.mark.parametrize("wrong", ["../../outside", "a/b", "n" * 300, "..", "\udcff", ""])
+def test_an_id_that_cannot_be(live: Case, wrong: str) -> None:
+    """The file is in the directory all the same."""
+    bundle = live.bundle(["/bin/true"])
+    bundle.save()
+    words = ("run", "--bundle", bundle.path, "--capsule", f"{live.dir}/capsules", wrong)
+    live.command(*words).failed("invalid container ID", "explain --capsule")
+    found = document(left(live))
+    assert found["error"]["code"] == "invalid-id"
+    assert not [name for name in os.listdir(live.dir) if name.startswith("outside")]
+
+
 def test_success_leaves_nothing(live: Case) -> None:
     live.run(live.bundle(["/bin/true"]), "--capsule", f"{live.dir}/capsules").ok()
     assert os.listdir(f"{live.dir}/capsules") == []
