@@ -108,7 +108,7 @@ def test_no_socket(call: Caller, fake: Fake, open_directory: Path, monkeypatch: 
     result = call("--log", f"{kind}:x", "start", "c1")
     assert result.status == 1
     assert fake.calls == []
-    assert f"cannot open the log {kind}:x: ENOENT" in result.err
+    assert f"cannot open the log {kind}:x: ENOENT (there must be a listener at /" in result.err
 
 
 def test_a_full_socket_is_told_and_not_waited_for(call: Caller, fake: Fake, listener: Listener) -> None:

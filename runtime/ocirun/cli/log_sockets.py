@@ -17,6 +17,11 @@ _LOG_USER = 1 << 3
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+def socket_of(destination: str) -> str:
+    """Return the path of the socket."""
+    return JOURNAL if destination.startswith("journald:") else SYSLOG
+
+
 def check(destination: str) -> None:
     """Connect to the socket and let it go.  Raises OSError."""
     _send(destination, b"")
@@ -58,11 +63,10 @@ def _bytes(text: str) -> bytes:
 def _send(destination: str, data: bytes) -> None:
     import _socket
 
-    path = JOURNAL if destination.startswith("journald:") else SYSLOG
     kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
     channel = _socket.socket(_socket.AF_UNIX, kind)
     try:
-        channel.connect(path)
+        channel.connect(socket_of(destination))
         if data:
             channel.send(data)
     finally:

@@ -60,12 +60,12 @@ def check_log(path: str) -> None:
     """
     if not path:
         return
-    call = "open"
+    call, remedy = "open", ""
     try:
         if path.startswith(SOCKETS):
             from ocirun.cli import log_sockets
 
-            call = "connect"
+            call, remedy = "connect", f"there must be a listener at {log_sockets.socket_of(path)}"
             log_sockets.check(path)
         else:
             os.close(open_log(path))
@@ -73,7 +73,7 @@ def check_log(path: str) -> None:
         # A symbol in place of words: "no such file or directory" here would pass for a missing program.
         number = error.errno or 0
         symbol = errno.errorcode.get(number, str(number))
-        raise HostError(f"cannot open the log {path}: {symbol}", call=call, errno=number) from None
+        raise HostError(f"cannot open the log {path}: {symbol}", call=call, errno=number, remedy=remedy) from None
     except ValueError:
         raise UsageError(f"cannot open the log {path!a}: the path holds a NUL character") from None
 
