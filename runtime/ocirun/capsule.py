@@ -30,7 +30,7 @@ FORMAT = 1
 MASK = "***"
 # Variables that tell how a program finds its way, and nothing about who may do what.
 _PLAIN = frozenset(("PATH", "HOME", "TERM", "LANG", "LANGUAGE", "USER", "LOGNAME", "SHELL", "PWD", "TZ", "HOSTNAME"))
-_WORDS = ("pass", "pwd", "secret", "token", "credential", "key", "auth", "bearer")
+_TELLING = re.compile("pass|pwd|secret|token|credential|key|auth|bearer", re.IGNORECASE)
 # Objects of config.json that hold words of a command line.
 _LISTS = ("args", "commandLine", "parameters")
 _SEPARATOR = re.compile("[=:]|(?<=bearer) ", re.IGNORECASE)
@@ -209,54 +209,72 @@ def _texts(value: Any) -> Iterator[str]:
 def _of_words(words: list[str]) -> Iterator[str]:
     """Yield what follows a telling option, in the same word or the next one."""
     for place, word in enumerate(words):
-        ends = (match for match in _SEPARATOR.finditer(word) if _tells(word[: match.start()]))
-        end = next(ends, None)
-        if end is not None:
+        telling = _TELLING.search(word)
+        end = telling and _SEPARATOR.search(word, telling.end())
+        if end:
             yield word[end.end() :]
-        elif _tells(word) and word.startswith("-") and place + 1 < len(words):
+        elif telling and word.startswith("-") and place + 1 < len(words):
             yield words[place + 1]
         if len(parts := word.split()) > 1:
             yield from _of_words(parts)
 
 
 def _tells(name: str) -> bool:
-    return any(word in name.lower() for word in _WORDS)
+    return _TELLING.search(name) is not None
 
 
 def masked(value: Any, secrets: set[str]) -> Any:
     """Return a document with `MASK` in the place of each secret."""
-    return _masked(value, secrets, sorted((one for one in secrets if len(one) >= _SHORT), key=len, reverse=True))
+    return _Masking(secrets).of(value)
 
 
-def _masked(value: Any, secrets: set[str], long: list[str]) -> Any:
-    if isinstance(value, str):
-        if value in secrets:
+class _Masking:
+    """Secrets, in the order and by the ends by which they are looked for: there may be thousands, in long texts."""
+
+    def __init__(self, secrets: set[str]) -> None:
+        self._secrets = secrets
+        self._long = sorted((one for one in secrets if len(one) >= _SHORT), key=len, reverse=True)
+        self._by_begin: dict[str, list[str]] = {}
+        self._by_end: dict[str, list[str]] = {}
+        for secret in self._long:
+            self._by_begin.setdefault(secret[:_SHORT], []).append(secret)
+            self._by_end.setdefault(secret[-_SHORT:], []).append(secret)
+
+    def of(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {key: self.of(item) for key, item in value.items()}
+        return [self.of(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    def _text(self, text: str) -> str:
+        if text in self._secrets:
             return MASK
-        head, equals, tail = value.partition("=")
-        if equals and tail in secrets:
+        head, equals, tail = text.partition("=")
+        if equals and tail in self._secrets:
             return f"{head}={MASK}"
-        for secret in long:
-            value = value.replace(secret, MASK)
-        if _CUT in value:
-            for secret in long:
-                value = _without_part(value, secret)
-        return value
-    if isinstance(value, dict):
-        return {key: _masked(item, secrets, long) for key, item in value.items()}
-    return [_masked(item, secrets, long) for item in value] if isinstance(value, (list, tuple)) else value
+        for secret in self._long:
+            text = text.replace(secret, MASK)
+        if _CUT not in text:
+            return text
+        # A message may have been cut within a secret.
+        parts = text.split(_CUT)
+        cut = [self._without_begin(part) for part in parts[:-1]] + parts[-1:]
+        return _CUT.join([cut[0], *map(self._without_end, cut[1:])])
 
+    def _without_begin(self, part: str) -> str:
+        """Return a text with the mask in place of the begin of a secret at its end."""
+        for at in range(len(part) - _SHORT + 1):
+            if any(one.startswith(part[at:]) for one in self._by_begin.get(part[at : at + _SHORT], ())):
+                return part[:at] + MASK
+        return part
 
-def _without_part(text: str, secret: str) -> str:
-    """Return a text with `MASK` for the part of a secret that was left where the text was cut."""
-    parts = text.split(_CUT)
-    for place, part in enumerate(parts):
-        sizes = range(min(len(secret), len(part)), _SHORT - 1, -1)
-        if place + 1 < len(parts) and (size := next((size for size in sizes if part.endswith(secret[:size])), 0)):
-            part = part[:-size] + MASK  # noqa: PLW2901
-        if place and (size := next((size for size in sizes if part.startswith(secret[-size:])), 0)):
-            part = MASK + part[size:]  # noqa: PLW2901
-        parts[place] = part
-    return _CUT.join(parts)
+    def _without_end(self, part: str) -> str:
+        """Return a text with the mask in place of the end of a secret at its begin."""
+        for at in range(len(part), _SHORT - 1, -1):
+            if any(one.endswith(part[:at]) for one in self._by_end.get(part[at - _SHORT : at], ())):
+                return MASK + part[at:]
+        return part
 
 
 def read(path: str) -> dict[str, Any]:
