@@ -175,6 +175,21 @@ def test_refused_option_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("log", "remedy"),
+    [
+        (b"e tmpfs: Unknown parameter 'nosuidd'\n", 'did you mean "nosuid"?'),
+        (b"e tmpfs: Bad value for 'nosuidd'\n", ""),
+    ],
+)
+def test_a_word_is_not_wrong_for_its_value(monkeypatch: pytest.MonkeyPatch, log: bytes, remedy: str) -> None:
+    plan = PLANS["hello"]
+    index = next(i for i, op in enumerate(plan.ops) if op.name == "new_filesystem" and op.pointer == "/mounts/1")
+    monkeypatch.setitem(plan.ops[index].args, "options", [("nosuidd", "x")])
+    error = report.from_plan(plan, progress(index=index, fault=report.OPTION, error=22, detail=0, output=log), 1)
+    assert error.remedy == remedy
+
+
+@pytest.mark.parametrize(
     ("name", "numbers", "words"),
     [
         ("find_program", {"fault": report.NOT_IN_PATH, "error": 2}, 'exec: "sh": executable file not found in $PATH'),

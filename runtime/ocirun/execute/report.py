@@ -227,7 +227,8 @@ def _reason(op: Op, progress: Progress, holding: tuple[str, str]) -> tuple[str, 
         options = op.args.get("options") or []
         key, value = options[progress.detail] if progress.detail < len(options) else ("?", None)
         shown = key if value is None else f"{key}={value}"
-        return f"option {shown!a}: {log or words}", suggestion(key)
+        # Of what it calls a bad value the kernel knows the word.
+        return f"option {shown!a}: {log or words}", "" if "Bad value" in log else suggestion(key)
     if progress.fault == LOCKED:
         flags = ", ".join(word for bit, word, _ in remedies.LOCKED if progress.detail & bit)
         text = f"what the source has cannot be changed in a user namespace ({flags}): {words}"
