@@ -157,6 +157,27 @@ def test_labels_with_an_effect_on_the_host_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/" + "a" * 300, "aaa: file name too long"),
+        ("/etc/passwd", "the volume '/etc/passwd' leads through /etc/passwd, which is neither a directory"),
+    ],
+)
+def test_a_volume_that_cannot_be(tmp_path: Path, path: str, words: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        converted(tmp_path, {"Volumes": {path: {}}})
+    assert caught.value.message.startswith(f"{tmp_path}/image: the volume '/")
+    assert words in caught.value.message
+    assert os.listdir(tmp_path) == ["image"]
+
+
+def test_an_error_of_the_config_names_the_image(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        converted(tmp_path, {"Entrypoint": [""]})
+    assert caught.value.message.startswith(f"config.json of {tmp_path}/image: /process/args/0: ")
+
+
+@pytest.mark.parametrize(
     "config",
     [
         {"Cmd": "sh"},
@@ -169,6 +190,9 @@ def test_labels_with_an_effect_on_the_host_are_left_out(tmp_path: Path) -> None:
         {"Volumes": {"/": {}}},
         {"Volumes": {"/a/../..": {}}},
         {"Volumes": []},
+        {"Volumes": {"/\ud812": {}}},
+        {"Volumes": {"/x\udc80": {}}},
+        {"WorkingDir": "/\ud800"},
         {"Labels": {"a": 1}},
         {"Labels": {"": "x"}},
         {"User": ["x"]},

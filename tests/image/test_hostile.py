@@ -360,6 +360,10 @@ def test_other_compressions_are_named(tmp_path: Path, data: bytes, name: str) ->
     made.add(_with_layer(made, data, sha(data)))
     error = refused(tmp_path, lambda: make(made.path, tmp_path / "bundle"), UnsupportedError)
     assert f"(sha256:{sha(data)[7:]}): is compressed with {name}" in error.message
+    packed = tmp_path / "packed"
+    packed.write_bytes(data)
+    with pytest.raises(UnsupportedError, match=f"^{packed}: is compressed with {name}"):
+        make(packed, tmp_path / "bundle", platform="")
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"x" * 5000, bytes(10240), gzip.compress(b""), gzip.compress(b"x")])

@@ -10,7 +10,7 @@ import tarfile
 import pytest
 
 from ocirun import _native
-from ocirun.errors import ImageError
+from ocirun.errors import HostError, ImageError
 
 from .archives import archive, directory, entry, link, make, symlink, unpacked
 
@@ -209,6 +209,15 @@ def with_attributes(name: str, **attributes: bytes) -> tuple[tarfile.TarInfo, by
 
 def attributes(path: Path) -> dict[str, bytes]:
     return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+
+
+@ROOT
+@pytest.mark.parametrize("key", ["user__" + "a" * 300, "security__capability"])
+def test_extended_attributes_that_cannot_be(tmp_path: Path, key: str) -> None:
+    with pytest.raises(HostError) as caught:
+        unpacked(tmp_path, archive(with_attributes("f", **{key: b"x"})))
+    assert f"f: extended attribute {key.replace('__', '.')}"[:300] in caught.value.message
+    assert (caught.value.call, caught.value.remedy) == ("setxattr", "")  # nothing of owners and user namespaces
 
 
 @ROOT

@@ -85,6 +85,32 @@ def test_what_is_not_there(tmp_path: Path, tag: str, platform: str, words: str) 
     assert os.listdir(tmp_path) == ["image"]
 
 
+def test_the_variant_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    image = layout(tmp_path / "image", variant="v2")
+    with pytest.raises(ImageError, match="the image is for linux/amd64/v2, and not for linux/amd64 "):
+        make(image, tmp_path / "bundle", platform="linux/amd64")
+    make(image, tmp_path / "bundle", platform="linux/amd64/v2")
+
+
+def test_a_platform_that_the_image_does_not_name(tmp_path: Path) -> None:
+    image = layout(tmp_path / "image", os=None, architecture=None)
+    with pytest.raises(ImageError, match="for a platform that it does not name, and not for linux/amd64"):
+        make(image, tmp_path / "bundle", platform="linux/amd64")
+    make(image, tmp_path / "bundle", platform="")
+
+
+def test_images_of_the_same_name(tmp_path: Path) -> None:
+    made = Layout(tmp_path / "image")
+    made.add(made.image(LAYERS[0]), "a:1").add(made.image(LAYERS[1]), "a:1")
+    with pytest.raises(ImageError, match="several images for linux/amd64 that have the same name") as caught:
+        make(made.path, tmp_path / "bundle", tag="a:1")
+    assert not caught.value.remedy  # a tag was given
+    made.add(made.image(LAYERS[1]), "b/a:1")
+    with pytest.raises(ImageError, match="several images for linux/amd64") as caught:
+        make(made.path, tmp_path / "bundle", tag="a:1")
+    assert "tag" in caught.value.remedy
+
+
 @pytest.mark.parametrize("text", ["amd64", "linux/", "linux/a/b/c", "windows/amd64", "/"])
 def test_what_is_no_platform(text: str) -> None:
     with pytest.raises(UsageError, match="platform"):
@@ -260,6 +286,25 @@ def test_the_archive_of_a_root_has_no_tag(tmp_path: Path) -> None:
     (tmp_path / "root.tar").write_bytes(LAYERS[0])
     with pytest.raises(UsageError, match="has no tag or platform"):
         make(tmp_path / "root.tar", tmp_path / "bundle", platform="", tag="x")
+
+
+def test_a_layout_that_is_not_at_the_top_of_its_archive(tmp_path: Path) -> None:
+    layout(tmp_path / "store", LAYERS[0])
+    image = tmp_path / "image.tar"
+    subprocess.run(["tar", "-C", tmp_path, "-cf", image, "store"], check=True)
+    with pytest.raises(ImageError, match="holds an image layout in the directory store") as caught:
+        make(image, tmp_path / "bundle", platform="")
+    assert "tar -C store" in caught.value.remedy
+    # A root file system may have one anywhere.
+    image.write_bytes(archive(entry("f"), entry("store/oci-layout", b"{}")))
+    assert "store/oci-layout" in make(image, tmp_path / "bundle", platform="").names()
+
+
+def test_what_docker_saved_long_ago(tmp_path: Path) -> None:
+    image = tmp_path / "image.tar"
+    image.write_bytes(archive(entry("repositories", b"{}"), entry("1/json", b"{}"), entry("1/layer.tar", LAYERS[0])))
+    with pytest.raises(ImageError, match=r"of Docker before 1\.10"):
+        make(image, tmp_path / "bundle", platform="")
 
 
 def test_the_archive_of_a_root_that_is_cut_off(tmp_path: Path) -> None:

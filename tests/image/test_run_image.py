@@ -84,6 +84,8 @@ def test_what_cannot_go_with_it(image: Path, name: str) -> None:
 def test_what_goes_with_it_only() -> None:
     assert "run: --tag is for an image, which --image names" in run("run", "--tag", "x", "id").stderr
     assert "run: takes ID, but got 0 arguments" in run("run").stderr
+    assert "the path of the image is empty" in run("run", "--image=").stderr
+    assert "the path of the image is empty" in run("run", "--image", "", "sh").stderr
 
 
 def test_a_program_that_is_not_there(image: Path) -> None:

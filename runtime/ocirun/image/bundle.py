@@ -66,6 +66,8 @@ def make(
     progress     called with the bytes of the image that are done, and all of them
     Raises ImageError, HostError, UnsupportedError, UsageError, ConfigError; after any of them nothing is left.
     """
+    if not image:
+        raise UsageError("the path of the image is empty")
     wanted = Platform.read(platform)
     parent, name = _open_parent(directory)
     try:
@@ -173,7 +175,8 @@ class _Unpacker:
         for what, (count, path) in unpacking.notes.items():
             self._warn(f"{self._source.path}: left out: {what} ({count}, the first at {path})")
         data = (dumps_pretty(config, "\t") + "\n").encode("ascii")
-        load.from_bytes(data, bundle=directory, path=os.path.join(directory, "config.json"))
+        # An error names the image: after it there is no bundle to look into.
+        load.from_bytes(data, bundle=directory, path=f"config.json of {self._source.path}")
         _write(work, "config.json", data)
 
     def _root_archive(self, unpacking: Unpacking) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ImageError
+from ..errors import ImageError, errno_words
 from ..features import UNSAFE_ANNOTATIONS
 from .layout import text_list
 
@@ -86,6 +86,8 @@ def _path(text: str, what: str) -> str:
     """Make an absolute path; docker takes a relative one for one of the root."""
     if ".." in text.split("/") or "\0" in text:
         raise ImageError(f"{what} {text!r:.200} leads upward, or has a NUL character")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ImageError(f"{what} {text!r:.200} has a lone surrogate, which no path can have")
     return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
 
 
@@ -104,7 +106,13 @@ def _volume(path: str, unpacking: Unpacking) -> Object:
     if destination == "/":
         raise ImageError("a volume is the root")
     # tmpcopyup copies what is in the directory, and not what it is itself.
-    mode, uid, gid = unpacking.directory(destination)
+    try:
+        mode, uid, gid = unpacking.directory(destination)
+    except ImageError as error:
+        raise ImageError(f"the volume {destination!r:.200} {error.reason}") from None
+    except OSError as error:
+        text = f"the volume {destination!r:.200}: {errno_words(error.errno or 0)}"
+        raise ImageError(text, call=unpacking.tree.call, errno=error.errno or 0) from None
     options = [*_VOLUME, f"mode={mode:04o}", *([f"uid={uid}", f"gid={gid}"] if uid or gid else [])]
     return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options}
 

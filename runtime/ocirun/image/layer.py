@@ -299,8 +299,16 @@ class Unpacking:
                 what = f"extended attributes {shown(name)}"
                 self._leave_out(what if len(self.notes) < _NOTES_MAX else "further extended attributes", entry)
                 continue
-            self.tree.call = "setxattr"
-            os.setxattr(place, name, kept, follow_symlinks=link)
+            try:
+                os.setxattr(place, name, kept, follow_symlinks=link)
+            except OSError as error:
+                number = error.errno or 0
+                raise HostError(
+                    f"{shown(entry.name)}: extended attribute {shown(name)}: {errno_words(number)}",
+                    call="setxattr",
+                    errno=number,
+                    remedy=_OF_ATTRIBUTES.get(number, ""),
+                ) from None
 
     def _owner(self, entry: tar.Entry) -> tuple[int, int]:
         """Return whose on the host it becomes."""
@@ -321,10 +329,15 @@ _CREATE: dict[str, Callable[[Unpacking, tar.Entry, int, bytes, bytes], int]] = {
     tar.BLOCK_DEVICE: Unpacking._create_node,
     tar.FIFO: Unpacking._create_node,
 }
-# EINVAL, ENOSPC, EDQUOT, EOPNOTSUPP
+# EINVAL, ENOSPC, EDQUOT
 _REMEDIES = {
     22: "in a user namespace an id that it does not map cannot own a file",
     28: "make room, or choose a directory on another file system",
     122: "the quota of the file system is used up",
+}
+# ENOSPC, EDQUOT, EOPNOTSUPP; of ext4 ENOSPC also says that one is larger than there can be
+_OF_ATTRIBUTES = {
+    28: _REMEDIES[28],
+    122: _REMEDIES[122],
     95: "the file system of the bundle has no extended attributes of this kind",
 }

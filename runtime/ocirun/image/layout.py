@@ -79,11 +79,23 @@ def find(source: Source, *, tag: str, platform: Platform, chosen: bool) -> Image
     elif source.has("manifest.json"):
         image = _in_archive(source, tag)
     else:
+        _refuse_hidden(source)
         return None
-    os, architecture = image.config.get("os"), image.config.get("architecture")
-    if not platform.rank(os, architecture, image.config.get("variant")) and (chosen or architecture or os):
-        raise ImageError(f"the image is for {os}/{architecture}, and not for {platform}", remedy=_platform())
+    theirs = [image.config.get(key) for key in ("os", "architecture", "variant")]
+    if not platform.rank(*theirs) and (chosen or theirs[0] or theirs[1]):
+        said = "/".join(str(word)[:20] for word in theirs if word) or "a platform that it does not name"
+        raise ImageError(f"the image is for {said}, and not for {platform}", remedy=_platform())
     return image
+
+
+def _refuse_hidden(source: Source) -> None:
+    """Refuse what would be taken for a root file system, and is an image in a form that is not read."""
+    tops = {name.partition("/")[0] for name in source.members}
+    if len(tops) == 1 and source.has(f"{(top := tops.pop())}/oci-layout"):
+        text = f"holds an image layout in the directory {top}, and not at its top"
+        raise ImageError(text, remedy=f"unpack it and name the directory, or make it by `tar -C {top} -cf FILE .`")
+    if source.has("repositories") and any(name.endswith("/layer.tar") for name in source.members):
+        raise ImageError("is an archive of Docker before 1.10, without manifest.json", remedy="load and save it anew")
 
 
 def text_list(value: object, what: str) -> list[str]:
@@ -184,7 +196,10 @@ def _for_platform(found: list[Object], platform: Platform) -> Object:
         raise ImageError(f"has no image for {platform}; there are {_said(found)}", remedy=_platform())
     rows = [row for row, rank in zip(found, ranked, strict=True) if rank == best]
     if len({str(row.get("digest")) for row in rows}) > 1:
-        raise ImageError(f"holds several images for {platform}", remedy=f"choose one with {option('tag')}")
+        # A tag helps only where they have other names.
+        if len({tuple(_names(row)) for row in rows}) > 1:
+            raise ImageError(f"holds several images for {platform}", remedy=f"choose one with {option('tag')}")
+        raise ImageError(f"holds several images for {platform} that have the same name")
     return rows[0]
 
 

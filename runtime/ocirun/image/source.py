@@ -6,7 +6,7 @@ import os
 
 from .._base import jsonio
 from .._native import lib
-from ..errors import HostError, ImageError, errno_words
+from ..errors import HostError, ImageError, UnsupportedError, errno_words
 from . import tar
 from .streams import PIECE, Limit, Part, Stream, compression, decompressed
 
@@ -165,6 +165,8 @@ def _open(source: Source, path: str, spool: str, limit: int) -> None:
         source.members = _members(source.archive)
     except ImageError as error:
         raise error.inside(image=source.path) from None
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{source.path}: {error.message}", remedy=error.remedy) from None
 
 
 def _piped(fd: int) -> Iterator[bytes]:

@@ -75,7 +75,7 @@ def execute(call: Call) -> int:
 
 
 def _run(call: Call, learned: Callable[[Learned], None] | None) -> int:
-    if call.values.text("image"):
+    if "image" in call.values.given:
         from ocirun.cli import run_image
 
         return run_image.execute(call, learned)
