@@ -32,7 +32,8 @@ done
 )
 # asm/unistd.h of x86-64 and of arm64; clone3 has one number everywhere
 UNSHARE = {"x86_64": 272, "aarch64": 97}[platform.machine()]
-CLONE3 = 435
+SETHOSTNAME = {"x86_64": 170, "aarch64": 161}[platform.machine()]
+CLONE3, MOUNT_SETATTR = 435, 442
 _ERRNO, _ALLOW, _KILL = 0x00050000, 0x7FFF0000, 0x80000000
 _NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2
 

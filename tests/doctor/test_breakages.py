@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from check.rootfs import make
 
-from .stage import AS_NOBODY, CHROOT, CLONE3, NOBODY, ROOM, UNSHARE, Stage
+from .stage import AS_NOBODY, CHROOT, CLONE3, MOUNT_SETATTR, NOBODY, ROOM, SETHOSTNAME, UNSHARE, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_one_kind_of_namespace_off_by_sysctl(stage: Stage) -> None:
     assert found.check("with a user namespace", "network")["note"] == "user.max_net_namespaces is 0"
     assert found.check("mounts", "sysfs")["verdict"] == "untried"
     assert found.check("mounts", "change of root")["verdict"] == "ok"
-    assert found.missing() == {("namespaces", "network"), ("mounts", "sysfs")}
+    assert found.missing() == {("namespaces", "network"), ("mounts", "sysfs"), ("program", "loopback")}
 
 
 def test_nested_without_privilege(stage: Stage) -> None:
@@ -260,12 +260,58 @@ def test_no_cgroups_mounted(stage: Stage) -> None:
     assert found.missing() == {("cgroups", "hierarchy"), ("cgroups", "groups")}
 
 
+@pytest.mark.parametrize(
+    ("capability", "name"),
+    [("net_admin", "loopback"), ("mknod", "devices"), ("setgid", "groups"), ("setpcap", "capabilities")],
+)
+def test_root_without_one_capability(stage: Stage, capability: str, name: str) -> None:
+    found = stage.look(by=f"setpriv --bounding-set -{capability}")
+    assert (found.status, found.missing()) == (1, {("program", name)})
+    assert f"needs CAP_{capability.upper()}, which this process has not" in found.check("program", name)["note"]
+    assert f"--cap-add {capability.upper()}" in found.check("program", name)["remedy"]
+
+
+@pytest.mark.parametrize("by", ["", AS_NOBODY])
+def test_no_devices_on_the_host(stage: Stage, by: str) -> None:
+    group = "program in a user namespace" if by else "program"
+    found = stage.look("mount -t tmpfs none /dev; ", by=by)
+    assert found.status == 1
+    assert (group, "hidden files") in found.missing()
+    assert ((group, "devices") in found.missing()) == bool(by)  # root makes them
+    assert "/dev/null" in found.check(group, "hidden files")["note"]
+
+
+def test_outer_filter_on_the_host_name(stage: Stage) -> None:
+    found = stage.look(refuse=(SETHOSTNAME, EPERM))
+    assert (found.status, found.missing()) == (1, {("program", "host name")})
+    assert (
+        "the seccomp filter that ocirun runs under refuses sethostname" in found.check("program", "host name")["note"]
+    )
+
+
+def test_mounts_whose_options_cannot_be_set(stage: Stage) -> None:
+    found = stage.look(refuse=(MOUNT_SETATTR, ENOSYS))
+    assert (found.status, found.missing()) == (1, {("mounts", "bind")})
+
+
+def test_groups_that_a_user_namespace_forbids(stage: Stage) -> None:
+    found = stage.look(namespaces=NESTED)
+    assert (found.status, found.missing()) == (0, set())
+
+
+def test_state_root_without_room(stage: Stage) -> None:
+    script = f"mount -t tmpfs -o size=4k,mode=700 none {stage.root}; echo x >{stage.root}/x; "
+    found = stage.look(script)
+    assert (found.status, found.missing()) == (1, {("rest", "state root")})
+    assert "has no room left" in found.check("rest", "state root")["note"]
+
+
 def test_chroot(stage: Stage) -> None:
     found = stage.look(CHROOT, by="chroot /mnt/root")
     check = found.check("mounts", "change of root")
     assert "the root directory is a plain directory (chroot)" in check["note"]
     assert "mount --bind" in check["remedy"]
-    assert found.missing() == {("mounts", "change of root"), ("mounts", "terminal")}
+    assert found.missing() == {("mounts", "change of root"), ("mounts", "terminal"), ("program", "devices")}
     check = found.check("with a user namespace", "user")
     assert "(chroot), or an initramfs, in which the kernel makes no user namespace" in check["note"]
 

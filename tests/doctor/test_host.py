@@ -68,6 +68,8 @@ def test_what_a_plain_run_needs(privileged: bool) -> None:
     assert (("mounts", "sysfs") in wanted) == privileged
     assert ("mounts in a user namespace", "sysfs") not in wanted
     assert ((CGROUPS, "groups") in wanted) == privileged
+    assert (("program", "loopback") in wanted) == privileged
+    assert (("program in a user namespace", "devices") in wanted) == (not privileged)
     assert len(set(wanted)) == len(wanted)
 
 
@@ -184,17 +186,23 @@ def wanted(linux: dict[str, Any], **more: Any) -> set[tuple[str, str]]:
 
 
 def test_what_a_bundle_needs() -> None:
-    state, watch = ("rest", "state root"), "first process in /proc"
+    state, watch, program = ("rest", "state root"), "first process in /proc", "program"
     assert wanted({"namespaces": [{"type": "pid"}, {"type": "ipc", "path": "/x"}]}) == {
-        ("namespaces", "pid"), ("mounts", watch), state,
+        ("namespaces", "pid"), ("mounts", watch), *((program, name) for name in ("session keyring", "groups")), state,
     }  # fmt: skip
     own = [{"containerID": 0, "hostID": 1000, "size": 1}]
     linux = {"namespaces": [{"type": "user"}, {"type": "mount"}], "uidMappings": own, "gidMappings": own}
-    user, mounts = "with a user namespace", "mounts in a user namespace"
+    user, mounts, inside = "with a user namespace", "mounts in a user namespace", "program in a user namespace"
     assert wanted(linux, process={"terminal": True}) == {
         (user, "user"), (user, "mount"), ("ids", "own ids"), (mounts, "change of root"), (mounts, "terminal"),
-        (mounts, watch), state,
+        (mounts, watch), *((inside, name) for name in ("session keyring", "groups", "devices")), state,
     }  # fmt: skip
+    new = [{"type": "network"}, {"type": "uts"}, {"type": "mount"}]
+    asked = wanted(
+        {"namespaces": new, "maskedPaths": ["/proc/kcore"]}, hostname="h", process={"capabilities": {"bounding": []}}
+    )
+    names = ("loopback", "host name", "session keyring", "hidden files", "devices", "groups", "capabilities")
+    assert {(group, name) for group, name in asked if group == program} == {(program, name) for name in names}
     many = [{"containerID": 0, "hostID": 1000, "size": 9}]
     assert ("ids", "a range of ids") in wanted({**linux, "uidMappings": many})
     bind = {"destination": "/a", "source": "/a", "options": ["bind", "idmap"], "uidMappings": many, "gidMappings": many}

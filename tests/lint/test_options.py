@@ -17,6 +17,7 @@ OTHERS = (
     "`numactl --hardware`",
     "`unshare --mount`",
     "`--security-opt ",  # of Docker and podman
+    "`--cap-add ",
     "`mount --bind",
     "`systemd-run --user",
 )

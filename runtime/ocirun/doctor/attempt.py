@@ -63,7 +63,7 @@ class Step:
         self.after = frozenset(after)
 
 
-def op(name: str, **args: Any) -> Op:
+def op(name: str, /, **args: Any) -> Op:
     """Return an operation of the helper, without a place in a config."""
     return Op(name, INIT, "", args)
 

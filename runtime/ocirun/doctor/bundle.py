@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..config import load
 from ..plan.constants import NAMESPACE_FLAGS
-from . import cgroups, ids, mounts, rest
-from .check import CGROUPS, IDS, MOUNTS, NAMESPACES, REST, USER, USER_MOUNTS
+from . import cgroups, ids, mounts, program, rest
+from .check import CGROUPS, IDS, MOUNTS, NAMESPACES, PROGRAM, REST, USER, USER_MOUNTS, USER_PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def needs(raw: bytes, report: Report, *, bundle: str, path: str) -> list[tuple[s
     if user:
         wanted.append((IDS, ids.RANGE if _is_range(linux) else ids.OWN))
     wanted += [(USER_MOUNTS if user else MOUNTS, name) for name in _mounted(data, new)]
+    wanted += [(USER_PROGRAM if user else PROGRAM, name) for name in _done(data, new)]
     if any(_is_mapped(mount) for mount in data.get("mounts") or ()):
         wanted.append((MOUNTS, mounts.IDMAP))
     if linux.get("seccomp"):
@@ -53,6 +54,21 @@ def _mounted(data: dict[str, Any], new: list[str]) -> list[str]:
         found.append(mounts.PIVOT)
     if (data.get("process") or {}).get("terminal"):
         found.append(mounts.TERMINAL)
+    return found
+
+
+def _done(data: dict[str, Any], new: list[str]) -> list[str]:
+    found = [program.KEYRING]
+    if "mount" in new:
+        found.append(program.DEVICES)
+    if "network" in new:
+        found.append(program.LOOPBACK)
+    if "uts" in new and data.get("hostname"):
+        found.append(program.HOSTNAME)
+    if (data.get("linux") or {}).get("maskedPaths"):
+        found.append(program.HIDING)
+    if process := data.get("process"):
+        found += [program.GROUPS, *((program.CAPABILITIES,) if process.get("capabilities") else ())]
     return found
 
 

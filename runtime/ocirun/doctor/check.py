@@ -13,9 +13,11 @@ USER = "with a user namespace"
 IDS = "ids"
 MOUNTS = "mounts"
 USER_MOUNTS = "mounts in a user namespace"
+PROGRAM = "program"
+USER_PROGRAM = "program in a user namespace"
 CGROUPS = "cgroups"
 REST = "rest"
-GROUPS = (BASE, NAMESPACES, USER, IDS, MOUNTS, USER_MOUNTS, CGROUPS, REST)
+GROUPS = (BASE, NAMESPACES, USER, IDS, MOUNTS, USER_MOUNTS, PROGRAM, USER_PROGRAM, CGROUPS, REST)
 
 
 class Check:

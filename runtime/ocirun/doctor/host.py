@@ -5,8 +5,22 @@ from __future__ import annotations
 from .._base import procfile
 from ..host import facts
 from ..host.cgroups import V2
-from . import cgroups, ids, mounts, namespaces, rest, situation
-from .check import BASE, CGROUPS, IDS, MOUNTS, NAMESPACES, OK, REFUSED, REST, USER, USER_MOUNTS, Check
+from . import cgroups, ids, mounts, namespaces, program, rest, situation
+from .check import (
+    BASE,
+    CGROUPS,
+    IDS,
+    MOUNTS,
+    NAMESPACES,
+    OK,
+    PROGRAM,
+    REFUSED,
+    REST,
+    USER,
+    USER_MOUNTS,
+    USER_PROGRAM,
+    Check,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,9 +120,13 @@ def plain(s: Situation, *, unified: bool) -> list[tuple[str, str]]:
 
 
 def both(kinds: Iterable[str], *, user: bool) -> list[tuple[str, str]]:
-    """Return the namespaces, and what is mounted in every container, with or without a user namespace."""
-    groups = (USER, USER_MOUNTS) if user else (NAMESPACES, MOUNTS)
-    return [*((groups[0], kind) for kind in kinds), *((groups[1], name) for name in mounts.needed(user=user))]
+    """Return the namespaces, and what is mounted and done in every container, with or without a user namespace."""
+    groups = (USER, USER_MOUNTS, USER_PROGRAM) if user else (NAMESPACES, MOUNTS, PROGRAM)
+    return [
+        *((groups[0], kind) for kind in kinds),
+        *((groups[1], name) for name in mounts.needed(user=user)),
+        *((groups[2], name) for name in program.needed(user=user)),
+    ]
 
 
 def _who(s: Situation) -> str:

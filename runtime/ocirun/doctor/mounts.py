@@ -10,7 +10,7 @@ from ..execute.ids import idmount
 from ..plan import constants as c
 from ..plan.ops import OPEN_CREATE, OPEN_DIRECTORY
 from ..state import record
-from . import causes, ids
+from . import causes, ids, program
 from .attempt import Failure, Step, op, run
 from .check import MOUNTS, OK, REFUSED, UNTRIED, USER_MOUNTS, Check
 
@@ -27,7 +27,7 @@ TERMINAL = "terminal"
 IDMAP = "id-mapped"
 WATCH = "first process in /proc"
 # Namespaces that the attempts make use of, as far as they can be made.
-WITH = ("mount", "pid", "network", "ipc")
+WITH = ("mount", "pid", "network", "ipc", "uts")
 _START, _SLAVE = "start", "propagation"
 _PLAIN = ("bind", "proc", "sysfs", "tmpfs", "mqueue", "devpts")
 _NEEDS = {"sysfs": c.CLONE_NEWNET, "mqueue": c.CLONE_NEWIPC, "proc": c.CLONE_NEWPID}
@@ -48,15 +48,20 @@ def mounts(s: Situation, flags: int, *, user: bool, idmap: bool = False) -> list
     group = USER_MOUNTS if user else MOUNTS
     names = [*_PLAIN, PIVOT, TERMINAL, "overlay", WATCH, *(() if user else (IDMAP,))]
     if not flags & c.CLONE_NEWNS:
-        return [Check(group, name, UNTRIED, "there is no mount namespace") for name in names]
+        return _untried(s, group, names, "there is no mount namespace", user=user)
     try:
         found = run(_steps(s, flags, user=user, idmap=idmap), flags=flags | (c.CLONE_NEWUSER if user else 0))
     except HostError as error:
         found = {_START: Failure.of(error)}
     broken = found.get(ids.OWN if user else _START)
     if broken is not None:
-        return [Check(group, name, UNTRIED, broken.words) for name in names]
-    return [_answer(s, group, name, found, user=user) for name in names]
+        return _untried(s, group, names, broken.words, user=user)
+    answers = [_answer(s, group, name, found, user=user) for name in names]
+    return answers + program.answers(s, found, "", user=user)
+
+
+def _untried(s: Situation, group: str, names: list[str], why: str, *, user: bool) -> list[Check]:
+    return [*(Check(group, name, UNTRIED, why) for name in names), *program.answers(s, {}, why, user=user)]
 
 
 def _answer(s: Situation, group: str, name: str, found: dict[str, Failure | None], *, user: bool) -> Check:
@@ -94,7 +99,12 @@ def _unseen(failure: Failure, s: Situation) -> causes.Cause:
 def _steps(s: Situation, flags: int, *, user: bool, idmap: bool) -> list[Step]:
     first = ids.OWN if user else _START
     steps = [ids.own_step(s) if user else Step(_START, [op("guard")])]
-    steps.append(Step("bind", [op("clone_tree", slot="mount", path="/", recursive=1, root=None)], after=[first]))
+    early, late = program.steps(s, flags, first, PIVOT, user=user)
+    bind = [
+        op("clone_tree", slot="mount", path="/", recursive=1, root=None),
+        op("set_mount_attr", slot="mount", set=c.MOUNT_ATTR_NOSUID),
+    ]
+    steps += [Step("bind", bind, after=[first]), *early]
     steps.append(Step(WATCH, [op("sync")], acts=[_look], after=[first]))
     if idmap:
         shown = [op("clone_tree", slot="mount", path="/", recursive=1, root=None), op("send_fd", slot="mount", keep=0)]
@@ -121,7 +131,7 @@ def _steps(s: Situation, flags: int, *, user: bool, idmap: bool) -> list[Step]:
     layers = [("lowerdir", "/lower"), ("upperdir", "/upper"), ("workdir", "/work")]
     overlay = [*(_directory(path) for _, path in layers), _new("overlay", options=layers)]
     steps.append(Step("overlay", overlay, after=[PIVOT]))
-    return steps
+    return steps + late
 
 
 def _new(kind: str, *, slot: str = "mount", options: Any = None) -> Op:

@@ -45,6 +45,8 @@ def state_root(root: str) -> Check:
         )
     if figures.f_files and not figures.f_favail:
         return Check(REST, STATE, REFUSED, f"{there} has no inode left", remedy=other)
+    if figures.f_blocks and not (figures.f_bavail if os.geteuid() else figures.f_bfree):
+        return Check(REST, STATE, REFUSED, f"{there} has no room left", remedy=f"make room there; or {other}")
     noexec = "; noexec there does no harm" if figures.f_flag & os.ST_NOEXEC else ""
     return Check(REST, STATE, OK, f"{root}{noexec}")
 

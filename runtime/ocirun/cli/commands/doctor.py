@@ -22,9 +22,9 @@ COMMAND = Command(
     summary="tell what this host allows, and how to mend what it refuses",
     description="""\
 Tries what a container needs, each thing for itself, in processes that are thrown away: namespaces, alone and
-together with a user namespace, id maps, mounts, the change of root, a terminal; and looks at cgroups, seccomp,
-criu, the state root and the preloaded interpreter. Nothing of the host is changed. Any user may call it, and
-the answers are those for that user.
+together with a user namespace, id maps, mounts, the change of root, a terminal, devices, the giving up of rights;
+and looks at cgroups, seccomp, criu, the state root and the preloaded interpreter. Nothing of the host is changed.
+Any user may call it, and the answers are those for that user.
 
 Each answer is `ok`, `refused` with what refused it and the command that mends it, or `untried` where something
 before it is refused. MISSING stands for what is not ok and needed: by what `ocirun spec` writes, for an ordinary
@@ -41,6 +41,8 @@ _HEADINGS = {
     "ids": "Ids in a user namespace",
     "mounts": "Mounts",
     "mounts in a user namespace": "Mounts in a user namespace",
+    "program": "For the program",
+    "program in a user namespace": "For the program, in a user namespace",
     "cgroups": "Cgroups",
     "rest": "The rest",
 }
