@@ -43,6 +43,18 @@ def script(content: bytes, mode: int = 0o755) -> Change:
     return change
 
 
+def chain(count: int) -> Change:
+    """Scripts of which each interprets the one before; the last has a program."""
+
+    def change(config: dict[str, Any], rootfs: Path) -> None:
+        for number in range(count):
+            target = "/bin/true" if number == count - 1 else f"/{number + 1}"
+            put(rootfs / str(number), f"#!{target}\n".encode())
+        config["process"]["args"] = ["/0"]
+
+    return change
+
+
 def both(*changes: Change) -> Change:
     return lambda config, rootfs: [change(config, rootfs) for change in changes]
 
@@ -68,7 +80,9 @@ def hook(config: dict[str, Any], _: Path) -> None:
         (script(b"echo x\n"), ERROR, "neither a program in the format ELF nor a script"),
         (script(b"#!\n"), ERROR, "has #! and no interpreter"),
         (script(b"#! /bin/nosh -e\n"), ERROR, "its interpreter /bin/nosh is not"),
-        (script(b"#!/run.sh\n"), "", ""),
+        (script(b"#!/run.sh\n"), ERROR, "the kernel follows 5 scripts"),
+        (chain(6), ERROR, "the kernel follows 5 scripts"),
+        (script(b"#!/bin/true\r\n"), ERROR, "carriage return, which is taken for a part of '/bin/true\\r'"),
     ],
 )  # fmt: skip
 def test_program(tmp_path: Path, change: Change, severity: str, words: str) -> None:
@@ -88,6 +102,8 @@ def test_program(tmp_path: Path, change: Change, severity: str, words: str) -> N
         both(lambda c, r: os.symlink("../../../../bin", r / "usr"), lambda c, r: c["process"].update(args=["/usr/true"])),
         both(lambda c, r: os.symlink("/bin/true", r / "x"), lambda c, r: c["process"].update(args=["/x"])),
         script(b"#!/bin/true\n"),
+        script(b"#! \t/bin/true\targument\r\n"),
+        chain(5),
         both(lambda c, r: put(r / "lib" / "ld.so", elf()), script(elf(loader="/lib/ld.so"))),
         # What is under a new file system, or comes from a directory of the host.
         lambda c, r: c["process"].update(args=["/tmp/made-later"]),

@@ -122,6 +122,10 @@ def test_refusals_of_maps() -> None:
     words = ("100000 to 165535", "200000 to 265535", "usermod --add-subuids 100000-165535 ada")
     refused("/linux/uidMappings/1/hostID", *words, caller=only, uids=RANGE, gids=RANGE)
     refused("/linux/gidMappings/1/hostID", "none", "--add-subgids", caller=ada(**PROGRAMS), gids=RANGE)
+    # Nobody is told to make somebody root of the host, or another of its users.
+    for number in (0, 1001):
+        lines = [{"containerID": 0, "hostID": number, "size": 1}]
+        refused("/linux/uidMappings/0/hostID", "map your own uid 1000", caller=ada(**PROGRAMS, **SUBIDS), uids=lines)
     lines = [{"containerID": 1, "hostID": 1000, "size": 1}]
     refused("/linux/uidMappings", "do not map uid 0", uids=lines)
     inner = Caller(uid=0, gid=0, uid_map=[(0, 1000)], gid_map=[(0, 1000)])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .inside import File, Inside
 
 POINTER = "/process/args/0"
-_SCRIPTS = 4  # of which one is the interpreter of the next, as the kernel follows
+_SCRIPTS = 5  # of which one is the interpreter of the next, as the kernel follows (exec_binprm)
 _LINE = 256  # BINPRM_BUF_SIZE: the first line of a script is not longer
 _PT_INTERP = 3
 _HEADERS = 64
@@ -120,17 +120,20 @@ class Program:
         return bool(os.fstatvfs(found.fd).f_flag & os.ST_NOEXEC)
 
     def _script(self, head: bytes, name: str, depth: int) -> Iterator[Finding]:
-        words = head[2:].partition(b"\n")[0].split()
-        if not words:
+        # Blanks and tabs end the name (load_script in fs/binfmt_script.c), and no carriage return does.
+        line = head[2:].partition(b"\n")[0].partition(b"\0")[0].replace(b"\t", b" ").strip(b" ")
+        if not line:
             yield self._finding(f"{name}: its first line has #! and no interpreter")
             return
-        interpreter = os.fsdecode(words[0])
+        interpreter = os.fsdecode(line.partition(b" ")[0])
         try:
             found = self._inside.find(interpreter, cwd=self._cwd)
         except UnknownPlaceError:
             return
         except OSError as error:
             text = f"{name}: is there, but its interpreter {interpreter} is not: {errno_words(error.errno or 0)}"
+            if interpreter.endswith("\r"):
+                text = f"{name}: its first line ends with a carriage return, which is taken for a part of {interpreter!a}"
             yield self._finding(text, late=made_by_hooks(self._data))
             return
         try:
@@ -138,6 +141,8 @@ class Program:
                 yield self._finding(f"{name}: its interpreter {interpreter} is not executable")
             elif depth < _SCRIPTS:
                 yield from self._of_file(found, interpreter, depth + 1)
+            else:
+                yield self._finding(f"{name}: the kernel follows {_SCRIPTS} scripts, of which one interprets the next")
         finally:
             found.close()
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .mounts.options import MountOptions
 
 _CAP_SETGID, _CAP_SETUID, _CAP_SYS_ADMIN = 6, 7, 21
+# Ids below belong to root, programs and people of the host: who is given one in /etc/subuid becomes these.
+_USERS = 65536
 
 # A file system that belongs to a namespace: who mounts it must own that one.
 _NEEDS = {"sysfs": "network", "mqueue": "ipc"}
@@ -125,10 +127,14 @@ def _program(
         place = f"{pointer}/{index}/hostID"
         last = first + count - 1
         has = ", ".join(f"{a} to {a + n - 1}" for a, n in allowed) or "none"
+        if first < _USERS:
+            remedy = f"map your own {kind} {own}, as `ocirun spec --rootless` does: it is no id to be given to somebody"
+        else:
+            remedy = f"`usermod --add-sub{kind}s {first}-{last} {name}` as root, or map what the file has"
         raise UnsupportedError(
             f"{place}: {_span(line)} are not given to {name} in /etc/sub{kind}, which has: {has}",
             pointer=place,
-            remedy=f"`usermod --add-sub{kind}s {first}-{last} {name}` as root, or map what the file has",
+            remedy=remedy,
         )
     return path
 
