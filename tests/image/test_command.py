@@ -58,6 +58,16 @@ def test_nothing_is_overwritten(tmp_path: Path, image: Path, kind: str) -> None:
     assert kind != "file" or target.read_text() == "canary"
 
 
+@NEEDS_ROOT
+def test_a_directory_that_is_not_mine(open_program: str, open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = layout(open_directory / "image", archive(entry("f")))
+    monkeypatch.chdir(open_directory)
+    for target in ("bundle", f"{open_directory}/bundle"):
+        result = as_nobody(open_program, "bundle", "--platform", "linux/amd64", made, target)
+        assert result.returncode == 1
+        assert f"make {target}: permission denied (choose a place that you may write to)" in result.stderr
+
+
 def test_what_came_meanwhile_is_not_overwritten(tmp_path: Path, image: Path) -> None:
     with pytest.raises(HostError, match="exists"):
         make(
@@ -334,6 +344,24 @@ def test_as_an_ordinary_user(open_program: str, open_directory: Path) -> None:
     words = ("bundle", "--rootless", "--uidmap", "0:1:9", made, open_directory / "b")
     assert "--uidmap and --gidmap cannot go with --rootless" in as_nobody(open_program, *words).stderr
     assert sorted(os.listdir(open_directory)) == ["bad", "bundle", "image"]
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("options", [(), ("--rootless",)])
+def test_groups_of_root_for_an_ordinary_user(open_program: str, open_directory: Path, options: tuple[str, ...]) -> None:
+    """As Alpine has them: root is in a dozen groups."""
+    groups = "root:x:0:root\n" + "".join(f"g{number}:x:{number}:root\n" for number in range(1, 12))
+    passwd = b"root:x:0:0::/:/bin/sh\n"
+    made = layout(open_directory / "image", archive(entry("etc/passwd", passwd), entry("etc/group", groups.encode())))
+    os.chmod(open_directory, 0o777)
+    words = ("bundle", *options, "--platform", "linux/amd64", made, open_directory / "bundle")
+    result = as_nobody(open_program, *words)
+    assert result.returncode == 0, result.stderr
+    assert "the user's further groups (1, 2, 3, 4, 5, 6, 7, 8, 9, ...), as only one group is mapped" in result.stderr
+    import json
+
+    config = json.loads((open_directory / "bundle/config.json").read_text())
+    assert config["process"]["user"] == {"uid": 0, "gid": 0}
 
 
 @NEEDS_ROOT

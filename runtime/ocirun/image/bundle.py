@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EACCES, EEXIST, EPERM, EROFS
 
 from .._base.boundary import raises_ocirun_errors
 from .._base.jsonio import dumps_pretty
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 #: Bytes that an image may have, decompressed, unless one says otherwise.
 SIZE_LIMIT = 64 << 30
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_EEXIST = 17
 # A bundle has such a name until all of it is there.
 _HIDDEN = ".ocirun-"
 
@@ -80,7 +80,10 @@ def make(
                 raise UsageError(f"{source.path}: is the archive of a root file system, which has no tag or platform")
             hidden = Place(parent, _HIDDEN)
             try:
-                hidden.make()
+                try:
+                    hidden.make()
+                except OSError as error:
+                    raise _not_made(directory, error) from None
                 unpack = _Unpacker(source, found, owners, size_limit, warn, progress)
                 _within(source, lambda: unpack.into(hidden.fd, config, args, directory))
                 _rename(parent, hidden.name, name, directory)
@@ -119,9 +122,15 @@ def _exists(directory: str) -> HostError:
     return HostError(f"{directory} exists", remedy="remove it first, or choose another directory")
 
 
+def _not_made(directory: str, error: OSError) -> HostError:
+    number = error.errno or 0
+    remedy = "choose a place that you may write to" if number in (EACCES, EPERM, EROFS) else ""
+    return HostError(f"make {directory}: {errno_words(number)}", call="mkdirat", errno=number, remedy=remedy)
+
+
 def _rename(parent: int, hidden: str, name: str, directory: str) -> None:
     error = -lib.ocirun_rename_new(parent, hidden.encode(), parent, os.fsencode(name))
-    if error == _EEXIST:
+    if error == EEXIST:
         raise _exists(directory)
     if error:
         raise HostError(f"rename the bundle to {directory}: {errno_words(error)}", call="renameat2", errno=error)
@@ -168,6 +177,7 @@ class _Unpacker:
                 self._layers(self._image, unpacking)
             image = self._image.config if self._image else {}
             convert(config, image, unpacking, warn=self._warn, args=list(args))
+            self._drop_groups(config["process"]["user"])
             unpacking.finish()
         finally:
             tree.close()
@@ -178,6 +188,13 @@ class _Unpacker:
         # An error names the image: after it there is no bundle to look into.
         load.from_bytes(data, bundle=directory, path=f"config.json of {self._source.path}")
         _write(work, "config.json", data)
+
+    def _drop_groups(self, user: dict[str, Any]) -> None:
+        """Leave out further groups where only the caller's own is mapped: then there is no setgroups(2) either."""
+        if self._owners.caller and (gids := user.pop("additionalGids", None)):
+            said = ", ".join(map(str, gids[:9])) + (", ..." if len(gids) > 9 else "")
+            what = f"the user's further groups ({said}), as only one group is mapped"
+            self._warn(f"{self._source.path}: left out: {what}")
 
     def _root_archive(self, unpacking: Unpacking) -> None:
         archive = self._source.archive
