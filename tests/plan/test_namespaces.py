@@ -32,6 +32,8 @@ def build(*kinds: str, facts: dict[str, Any] | None = None, **linux: Any) -> Pla
         entries.append({"type": name, "path": path} if path else {"type": name})
     data["linux"] = {"namespaces": entries, **linux}
     data.pop("hostname", None)
+    if "user" in kinds and "pid" not in kinds:  # who may not mount a procfs then
+        data["mounts"] = [mount for mount in data["mounts"] if mount["type"] != "proc"]
     data["root"] = {"path": "rootfs"}
     made = plan(data, facts=facts)
     rules.check(made)

@@ -182,7 +182,9 @@ def mount(fstype: str, *options: str) -> dict[str, Any]:
 
 def test_file_systems_of_namespaces() -> None:
     refused("/mounts/0", "network namespace", "rbind", mounts=[mount("sysfs", "ro")])
-    refused("/mounts/0", "ipc namespace", mounts=[mount("mqueue")])
+    refused("/mounts/0", "needs an ipc namespace", mounts=[mount("mqueue")])
+    refused("/mounts/0", "needs a pid namespace", "bind /proc", mounts=[mount("proc")], kinds=("user", "mount"))
+    assert build(ada(), mounts=[mount("proc")], kinds=("user", "mount", "pid"))
     assert build(ada(), mounts=[mount("sysfs"), mount("mqueue")], kinds=("user", "mount", "network", "ipc"))
     # Whose network it is cannot be seen from inside.
     assert build(ada(), mounts=[mount("sysfs")], kinds=("mount",), capabilities=ALL)

@@ -133,7 +133,9 @@ class Program:
         except OSError as error:
             text = f"{name}: is there, but its interpreter {interpreter} is not: {errno_words(error.errno or 0)}"
             if interpreter.endswith("\r"):
-                text = f"{name}: its first line ends with a carriage return, which is taken for a part of {interpreter!a}"
+                text = (
+                    f"{name}: its first line ends with a carriage return, which is taken for a part of {interpreter!a}"
+                )
             yield self._finding(text, late=made_by_hooks(self._data))
             return
         try:

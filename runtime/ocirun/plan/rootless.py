@@ -23,8 +23,9 @@ _CAP_SETGID, _CAP_SETUID, _CAP_SYS_ADMIN = 6, 7, 21
 _USERS = 65536
 
 # A file system that belongs to a namespace: who mounts it must own that one.
-_NEEDS = {"sysfs": "network", "mqueue": "ipc"}
+_NEEDS = {"proc": "pid", "sysfs": "network", "mqueue": "ipc"}
 _INSTEAD = {
+    "proc": "add a pid namespace, or bind /proc: options rbind, nosuid, noexec, nodev",
     "sysfs": "add a network namespace, or bind /sys: options rbind, nosuid, noexec, nodev, ro",
     "mqueue": "add an ipc namespace, or leave the mount out",
 }
@@ -170,11 +171,9 @@ def check_mount(builder: Builder, pointer: str, destination: str, fstype: str, p
     """Raise UnsupportedError for a file system that the container's user namespace may not mount like this."""
     kind = _NEEDS.get(fstype)
     if kind and "user" in builder.new and kind not in builder.new and kind not in builder.joined:
-        raise UnsupportedError(
-            f"{pointer}: {fstype} on {destination} needs a {kind} namespace of the container's own user namespace",
-            pointer=pointer,
-            remedy=_INSTEAD[fstype],
-        )
+        its = f"{'an' if kind == 'ipc' else 'a'} {kind} namespace of the container's own user namespace"
+        text = f"{pointer}: {fstype} on {destination} needs {its}"
+        raise UnsupportedError(text, pointer=pointer, remedy=_INSTEAD[fstype])
     known = _ids(builder)
     if known is None:
         return
