@@ -362,6 +362,10 @@ def test_groups_of_root_for_an_ordinary_user(open_program: str, open_directory: 
 
     config = json.loads((open_directory / "bundle/config.json").read_text())
     assert config["process"]["user"] == {"uid": 0, "gid": 0}
+    other = layout(open_directory / "other", config={"User": "7"})
+    result = as_nobody(open_program, "bundle", *options, "--platform", "linux/amd64", other, open_directory / "b")
+    assert f"{other}: the image's program is for uid 7 and gid 0, and only one id is mapped" in result.stderr
+    assert ("see docs/bundles.md" if options else "/etc/subuid gives no ids to nobody") in result.stderr
 
 
 @NEEDS_ROOT

@@ -177,7 +177,7 @@ class _Unpacker:
                 self._layers(self._image, unpacking)
             image = self._image.config if self._image else {}
             convert(config, image, unpacking, warn=self._warn, args=list(args))
-            self._drop_groups(config["process"]["user"])
+            self._fit(config["process"]["user"])
             unpacking.finish()
         finally:
             tree.close()
@@ -189,9 +189,18 @@ class _Unpacker:
         load.from_bytes(data, bundle=directory, path=f"config.json of {self._source.path}")
         _write(work, "config.json", data)
 
-    def _drop_groups(self, user: dict[str, Any]) -> None:
-        """Leave out further groups where only the caller's own is mapped: then there is no setgroups(2) either."""
-        if self._owners.caller and (gids := user.pop("additionalGids", None)):
+    def _fit(self, user: dict[str, Any]) -> None:
+        """Leave out further groups where only the caller's own is mapped: then there is no setgroups(2) either.
+
+        Raises UnsupportedError for another user than root.
+        """
+        if not self._owners.caller:
+            return
+        if user["uid"] or user["gid"]:
+            what = f"the image's program is for uid {user['uid']} and gid {user['gid']}, and only one id is mapped"
+            more = f"further ids are needed, and {self._owners.why}" if self._owners.why else "see docs/bundles.md"
+            raise UnsupportedError(f"{self._source.path}: {what}", remedy=more)
+        if gids := user.pop("additionalGids", None):
             said = ", ".join(map(str, gids[:9])) + (", ..." if len(gids) > 9 else "")
             what = f"the user's further groups ({said}), as only one group is mapped"
             self._warn(f"{self._source.path}: left out: {what}")
