@@ -168,5 +168,7 @@ def test_every_operation_is_accounted_for(one: dict[str, Any], two: dict[str, An
         assert old.ops[change.old].name == new.ops[change.new].name
     for change in kinds[MOVED]:
         assert old.ops[change.old].name == new.ops[change.new].name
-    assert all(line.isprintable() for text in found.lines(100) for line in text.splitlines())
+    for columns in (100, 80, 50):
+        told = [line for text in found.lines(columns) for line in text.splitlines()]
+        assert all(line.isprintable() and len(line) <= columns for line in told)
     json.loads(found.json())

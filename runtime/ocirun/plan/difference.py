@@ -84,9 +84,10 @@ class Difference:
         width = min(34, max((len(self._op(change).pointer) for change in self.changes), default=0))
         margin = 2 + 6 + 6 + 6 + width + 2
         places = [_sections(plan) for plan in (self.old, self.new)]
-        yield _LEGEND
+        yield render.fitted(_LEGEND, 2, columns)
         if self.changes:
-            yield f"  {'old':>4}  {'new':>4}  {'by':4}  {'from config.json':{width}}  what\n"
+            heading = f"  {'old':>4}  {'new':>4}  {'by':4}  {'from config.json':{width}}  what\n"
+            yield render.fitted(heading, margin, columns)
         section = ""
         for change in self.changes:
             here = places[0][change.old] if change.new < 0 else places[1][change.new]

@@ -314,7 +314,7 @@ def lines(plan: Plan, columns: int = 0) -> Iterator[str]:
     """
     width = max((len(op.pointer) for op in plan.ops), default=0)
     width = min(width, 34)
-    yield f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what\n"
+    yield fitted(f"{'op':>4}  {'by':4}  {'from config.json':{width}}  what\n", width + 14, columns)
     section = ""
     for index, op in enumerate(plan.ops):
         if begun := sections.begins(op, section):
@@ -342,10 +342,15 @@ def short(plan: Plan, columns: int = 0) -> Iterator[str]:
         yield fitted(f"warning: {problem.line()}\n", 9, columns)
 
 
+# Columns behind the margin, at the least.
+_ROOM = 20
+
+
 def fitted(line: str, margin: int, columns: int) -> str:
     """Return a line, or several of at most so many columns, broken at blanks; all but the first begin at the margin."""
-    room = columns - margin
-    if len(line) <= columns + 1 or room < 20:
+    if columns - margin < _ROOM:
+        margin = 4  # a narrow terminal
+    if len(line) <= columns + 1 or columns - margin < _ROOM:
         return line
     parts, rest = [], line.rstrip("\n")
     while len(rest) > columns:
