@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 import zstandard
 
-from ocirun.errors import ImageError, UnsupportedError, UsageError
+from ocirun.errors import HostError, ImageError, UnsupportedError, UsageError
 from ocirun.image import streams
 from ocirun.image.platform import Platform
 
@@ -311,6 +312,26 @@ def test_the_archive_of_a_root_that_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "root.tar").write_bytes(LAYERS[1][:1536])
     with pytest.raises(ImageError, match="no mark of its end"):
         make(tmp_path / "root.tar", tmp_path / "bundle", platform="")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("store:web", r"name .*/store alone, and the tag by "),
+        ("oci:store:web", r"name .*/store alone, and the tag by "),
+        ("oci:store", r"name .*/store alone$"),
+        ("oci:nosuch:web", "fetches no images"),
+        ("store:web/x", r"name .*/store alone"),
+        ("alpine:3", "fetches no images"),
+    ],
+)
+def test_names_of_other_programs(tmp_path: Path, name: str, remedy: str) -> None:
+    layout(tmp_path / "store", LAYERS[0])
+    *transport, rest = name.split(":", 1) if name.startswith("oci:") else [name]
+    with pytest.raises(HostError) as caught:
+        make(":".join([*transport, f"{tmp_path}/{rest}"]), tmp_path / "bundle")
+    assert re.search(remedy, caught.value.remedy)
+    assert os.listdir(tmp_path) == ["store"]
 
 
 def test_an_image_of_no_layer(tmp_path: Path) -> None:

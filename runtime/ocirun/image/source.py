@@ -6,7 +6,7 @@ import os
 
 from .._base import jsonio
 from .._native import lib
-from ..errors import HostError, ImageError, UnsupportedError, errno_words
+from ..errors import HostError, ImageError, UnsupportedError, errno_words, option
 from . import tar
 from .streams import PIECE, Limit, Part, Stream, compression, decompressed
 
@@ -25,6 +25,8 @@ JSON_LIMIT = 8 << 20
 _MEMBERS_MAX = 20000
 _ENOENT = 2
 _NOT_HERE = "ocirun fetches no images: name a file or a directory that `skopeo copy` or `podman save` has written"
+# How skopeo and podman tell forms of images apart; here the form is looked at.
+_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:")
 # Beneath the directory, and no link of /proc.
 _BENEATH = 8 | 2
 
@@ -148,7 +150,7 @@ def _open(source: Source, path: str, spool: str, limit: int) -> None:
         fd = source.hold(os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY))
         status = os.fstat(fd)
     except OSError as error:
-        remedy = _NOT_HERE if error.errno == _ENOENT else ""
+        remedy = _meant(path) if error.errno == _ENOENT else ""
         raise HostError.from_os(source.path, error, call="open", remedy=remedy) from None
     kind = status.st_mode & 0o170000
     if kind == 0o040000:
@@ -167,6 +169,17 @@ def _open(source: Source, path: str, spool: str, limit: int) -> None:
         raise error.inside(image=source.path) from None
     except UnsupportedError as error:
         raise UnsupportedError(f"{source.path}: {error.message}", remedy=error.remedy) from None
+
+
+def _meant(path: str) -> str:
+    """Return the remedy for an image that is not there: perhaps it is named as skopeo and umoci name it."""
+    place = path
+    for transport in _TRANSPORTS:
+        place = place.removeprefix(transport)
+    place, _, tag = place.partition(":")
+    if place == path or not os.path.exists(place):
+        return _NOT_HERE
+    return f"name {place} alone" + (f", and the tag by {option('tag', tag)}" if tag else "")
 
 
 def _piped(fd: int) -> Iterator[bytes]:
