@@ -271,6 +271,13 @@ def test_root_without_one_capability(stage: Stage, capability: str, name: str) -
     assert f"--cap-add {capability.upper()}" in found.check("program", name)["remedy"]
 
 
+@pytest.mark.parametrize("capability", ["setuid", "setgid"])
+def test_root_that_may_map_no_ids(stage: Stage, capability: str) -> None:
+    check = stage.look(by=f"setpriv --bounding-set -{capability}").check("ids", "a range of ids")
+    assert check["note"] == f"needs CAP_{capability.upper()}, which this process has not"  # and is no ordinary user
+    assert f"--cap-add {capability.upper()}" in check["remedy"]
+
+
 @pytest.mark.parametrize("by", ["", AS_NOBODY])
 def test_no_devices_on_the_host(stage: Stage, by: str) -> None:
     group = "program in a user namespace" if by else "program"

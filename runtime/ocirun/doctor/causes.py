@@ -77,6 +77,13 @@ def mount(kind: str, failure: Failure, s: Situation, *, user: bool) -> Cause:
     return in_namespaces(failure, s, user=user)
 
 
+def lacks(capability: str) -> Cause:
+    """Tell of a capability that this process has not."""
+    short = capability.removeprefix("CAP_")
+    remedy = f"give it to ocirun: `--cap-add {short}` of Docker and podman, CapabilityBoundingSet= of systemd"
+    return f"needs {capability}, which this process has not", remedy
+
+
 def _limit(kind: str, s: Situation, *, user: bool) -> Cause:
     for each in ("user", kind) if user else (kind,):
         sysctl, value = s.limits.get(each, ("", ""))

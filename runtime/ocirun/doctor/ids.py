@@ -116,6 +116,16 @@ def _tried(s: Situation, name: str, step: Step) -> Check:
         note, remedy = s.caller.locked, s.caller.remedy
     elif name == RANGE and not failure.errno and "not permitted" in note:
         remedy = _NOSUID
+    elif failure.errno == EPERM and s.direct and (right := lacking(s, note)):
+        note, remedy = causes.lacks(right)
     elif failure.signal:
         note, remedy = causes.start(failure, s)
     return Check(IDS, name, REFUSED, note, remedy=remedy, call=failure.call, errno=failure.errno)
+
+
+def lacking(s: Situation, note: str) -> str:
+    """Return the capability that root lacks for a map, "" for none."""
+    for right, number, file in (("CAP_SETUID", _CAP_SETUID, "uid_map"), ("CAP_SETGID", facts.CAP_SETGID, "gid_map")):
+        if file in note and not s.capabilities >> number & 1:
+            return right
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from errno import EPERM
 
 from .._native import lib
 from ..errors import HostError, errno_words
@@ -81,7 +82,8 @@ def _answer(s: Situation, group: str, name: str, found: dict[str, Failure | None
     if failure is None:
         return Check(group, name, OK)
     if name == IDMAP and failure.call != "open_tree":
-        note, remedy = failure.words, failure.remedy
+        right = ids.lacking(s, failure.words) if failure.errno == EPERM else ""
+        note, remedy = causes.lacks(right) if right else (failure.words, failure.remedy)
     elif name == WATCH:
         note, remedy = _unseen(failure, s)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import errno_words
 from ..host import facts
 from ..plan import constants as c
 from . import causes
@@ -96,9 +95,7 @@ def _answer(s: Situation, group: str, name: str, found: dict[str, Failure | None
         return Check(group, name, OK)
     right = "" if user else _RIGHTS.get(name, "")
     if right and failure.errno == 1 and not s.capabilities >> c.CAPABILITIES[right] & 1:
-        short = right.removeprefix("CAP_")
-        note = f"{failure.call}: {errno_words(failure.errno)}: needs {right}, which this process has not"
-        remedy = f"give it to ocirun: `--cap-add {short}` of Docker and podman, CapabilityBoundingSet= of systemd"
+        note, remedy = causes.lacks(right)
     else:
         note, remedy = causes.in_namespaces(failure, s, user=user)
     return Check(group, name, REFUSED, note, remedy=remedy, call=failure.call, errno=failure.errno)

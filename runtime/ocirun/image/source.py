@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .._base import jsonio
+from .._base import jsonio, procfile
 from .._native import lib
 from ..errors import HostError, ImageError, UnsupportedError, errno_words, option
 from . import tar
@@ -177,7 +177,7 @@ def _meant(path: str) -> str:
     for transport in _TRANSPORTS:
         place = place.removeprefix(transport)
     place, _, tag = place.partition(":")
-    if place == path or not os.path.exists(place):
+    if place == path or not procfile.exists(place):
         return _NOT_HERE
     return f"name {place} alone" + (f", and the tag by {option('tag', tag)}" if tag else "")
 
