@@ -271,6 +271,15 @@ def test_root_without_one_capability(stage: Stage, capability: str, name: str) -
     assert f"--cap-add {capability.upper()}" in found.check("program", name)["remedy"]
 
 
+def test_no_hierarchy_for_devices(stage: Stage) -> None:
+    if not os.path.ismount("/sys/fs/cgroup/devices"):
+        pytest.skip("needs cgroup v1")
+    found = stage.look("umount /sys/fs/cgroup/devices; ")
+    assert (found.status, found.missing()) == (1, {("cgroups", "groups")})
+    assert found.check("cgroups", "groups")["note"] == "no hierarchy has the controller devices"
+    assert stage.look("umount /sys/fs/cgroup/devices; ", by=AS_NOBODY).status == 0
+
+
 @pytest.mark.parametrize("capability", ["setuid", "setgid"])
 def test_root_that_may_map_no_ids(stage: Stage, capability: str) -> None:
     check = stage.look(by=f"setpriv --bounding-set -{capability}").check("ids", "a range of ids")

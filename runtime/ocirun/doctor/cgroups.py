@@ -19,6 +19,7 @@ HIERARCHY = "hierarchy"
 GROUPS = "groups"
 _WORDS = {layouts.V1: "v1", layouts.V2: "v2", layouts.HYBRID: "v1, and v2 beside it"}
 _ID = "ocirun-doctor"
+_DEVICES = "devices"
 
 
 def cgroups(s: Situation, layout: Layout) -> list[Check]:
@@ -52,6 +53,10 @@ def _v1(layout: Layout, s: Situation) -> Check:
         else:
             bad += mount.controllers
             readonly = mount.path if mount.readonly else readonly
+    if s.privileged and _DEVICES not in good + bad:
+        # By rules for it nearly every config says which devices the container may use.
+        remedy = f"mount it, as root: `mount -t cgroup -o {_DEVICES} cgroup DIR`"
+        return Check(CGROUPS, GROUPS, REFUSED, f"no hierarchy has the controller {_DEVICES}", remedy=remedy)
     # Who is not root uses those that there are.
     if good and (not bad or not s.privileged):
         return Check(CGROUPS, GROUPS, OK, _list(good) + (f"; not {_list(bad)}" if bad else ""))
