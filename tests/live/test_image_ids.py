@@ -119,8 +119,8 @@ def test_without_ids(user: User, place: Path) -> None:
     image = place / "image"
     result = user.command("bundle", *words(place, image, place / "bundle"))
     assert result.code == 1
-    assert "/process/user/uid: 33 is not mapped in the user namespace" in result.err
-    why = f"left out: owners other than root, as /etc/subgid gives no ids to {NAME} (4, the first at data/)"
+    assert "the image's program is for uid 33 and gid 44, and only one id is mapped" in result.err
+    why = f"further ids are needed, and /etc/subgid gives no ids to {NAME}"
     assert why in result.err
     shutil.rmtree(image)
     layout(image, archive(entry("f", uid=33)))
