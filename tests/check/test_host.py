@@ -207,6 +207,35 @@ def test_sources(tmp_path: Path) -> None:
     assert "a hook may make it" in message
 
 
+def test_namespaces(tmp_path: Path) -> None:
+    make(tmp_path / "rootfs")
+    config = base()
+    config["linux"]["namespaces"].append({"type": "network", "path": "/proc/self/ns/net"})
+    assert found(config, tmp_path) == []
+    config["linux"]["namespaces"][-1]["path"] = f"{tmp_path}/gone"
+    place = f"/linux/namespaces/{len(config['linux']['namespaces']) - 1}/path"
+    assert found(config, tmp_path) == [(ERROR, place, f"{tmp_path}/gone: no such file or directory")]
+
+
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "poststart", "poststop"])
+def test_hooks(tmp_path: Path, kind: str) -> None:
+    make(tmp_path / "rootfs")
+    put(tmp_path / "plain", b"#!/bin/sh\n", 0o644)
+    severity = WARNING if kind == "poststop" else ERROR
+    config = base()
+    for name, words in (("gone", "no such file or directory"), ("plain", "is not executable"), ("", "no regular file")):
+        path = f"{tmp_path}/{name}"
+        config["hooks"] = {kind: [{"path": path}]}
+        ((told, place, text),) = found(config, tmp_path)
+        assert (told, place) == (severity, f"/hooks/{kind}/0/path")
+        assert text.startswith(f"{path}: ")
+        assert words in text
+    config["hooks"] = {kind: [{"path": "/bin/sh"}, {"path": f"{tmp_path}/gone"}], "startContainer": [{"path": "/x"}]}
+    ((told, place, text),) = found(config, tmp_path)
+    assert (told, place) == (WARNING, f"/hooks/{kind}/1/path")
+    assert text.endswith("; a hook before it may make it")
+
+
 def test_parameters(tmp_path: Path) -> None:
     make(tmp_path / "rootfs")
     config = base()

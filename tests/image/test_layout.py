@@ -118,6 +118,19 @@ def test_what_is_no_platform(text: str) -> None:
         Platform.read(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("Linux/AMD64", "linux/amd64"),
+        ("linux/x86_64", "linux/amd64"),
+        ("linux/aarch64", "linux/arm64/v8"),
+        ("linux/arm/v6", "linux/arm/v6"),
+    ],
+)
+def test_other_words_for_a_platform(text: str, platform: str) -> None:
+    assert str(Platform.read(text)) == platform
+
+
 def test_this_machine() -> None:
     here = Platform.here()
     assert here.os == "linux"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from errno import EACCES
+from stat import S_ISREG
 
 from .._base import procfile
 from .._base.jsonio import pointer_token
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _ITSELF = frozenset(("src-nofollow", "copy-symlink"))
+# Kinds of hooks whose programs are files of the host, in the order in which they run.
+_OF_HOST = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
 
 
 def findings(
@@ -41,7 +44,7 @@ def findings(
     found = _of_plan(raw, path=path, bundle=bundle, root=root, options=options)
     rootfs = os.path.normpath(os.path.join(bundle, data["root"]["path"]))
     found += _files(data, rootfs, bundle)
-    for more in (_sources(data, bundle), _sysctls(data), _types(data)):
+    for more in (_sources(data, bundle), _namespaces(data), _hooks(data), _sysctls(data), _types(data)):
         for finding in more:
             if len(found) >= LIMIT:
                 break
@@ -119,6 +122,40 @@ def _sources(data: dict[str, Any], bundle: str) -> Iterator[Finding]:
             text = f"{source}: {errno_words(error.errno or 0)}" + ("; a hook may make it" if late else "")
             severity = WARNING if late or hidden else ERROR
             yield Finding(severity, HOST, f"/mounts/{index}/source", text, expected="a file or directory to bind")
+
+
+def _namespaces(data: dict[str, Any]) -> Iterator[Finding]:
+    """Return namespaces to be joined that are not there."""
+    for index, namespace in enumerate((data.get("linux") or {}).get("namespaces") or ()):
+        path = namespace.get("path")
+        if not path:
+            continue
+        try:
+            os.close(os.open(path, os.O_PATH | os.O_CLOEXEC))
+        except OSError as error:
+            hidden = error.errno == EACCES and os.geteuid() != 0
+            text = f"{path}: {errno_words(error.errno or 0)}"
+            place = f"/linux/namespaces/{index}/path"
+            yield Finding(WARNING if hidden else ERROR, HOST, place, text, expected=f"a {namespace['type']} namespace")
+
+
+def _hooks(data: dict[str, Any]) -> Iterator[Finding]:
+    """Return programs of hooks that are not there, or that nobody may execute."""
+    late = False
+    for kind in _OF_HOST:
+        for index, hook in enumerate((data.get("hooks") or {}).get(kind) or ()):
+            path = hook["path"]
+            try:
+                mode = os.stat(path).st_mode
+                why = "is not executable" if not mode & 0o111 else "" if S_ISREG(mode) else "is no regular file"
+            except OSError as error:
+                why = errno_words(error.errno or 0)
+            if why:
+                # What fails after the end of the container is a warning of `delete`.
+                severity = WARNING if late or kind == "poststop" else ERROR
+                text = f"{path}: {why}" + ("; a hook before it may make it" if late else "")
+                yield Finding(severity, HOST, f"/hooks/{kind}/{index}/path", text, expected="a program of the host")
+            late = True
 
 
 def _sysctls(data: dict[str, Any]) -> Iterator[Finding]:

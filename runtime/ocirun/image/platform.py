@@ -40,10 +40,15 @@ class Platform:
 
     @classmethod
     def read(cls, text: str) -> Platform:
-        """Read a text such as ``linux/arm64/v8``; "" is this machine's.  Raises UsageError."""
+        """Read a text such as ``linux/arm64/v8``; "" is this machine's.  Raises UsageError.
+
+        As in containerd, case does not count, and the kernel's names for machines are taken too.
+        """
         if not text:
             return cls.here()
-        words = text.split("/")
+        words = text.lower().split("/")
+        if len(words) == 2 and words[1] in _MACHINES:
+            words[1:] = filter(None, _MACHINES[words[1]])
         if not 2 <= len(words) <= 3 or not all(words):
             raise UsageError(f'{option("platform")}: "{text}" is not OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT')
         if words[0] != "linux":
