@@ -29,6 +29,7 @@ struct init {
 	int status;	/* as wait(2) gives it */
 	int ended, late;
 	int64_t begin, end; /* nanoseconds, CLOCK_MONOTONIC; end 0: no deadline */
+	int64_t over;	    /* when the program was seen to have ended */
 };
 
 /* Keep what is watched, close all else: whoever reads the program's output
@@ -54,7 +55,7 @@ static void close_others(struct executor *x, struct init *i)
 static void report(struct executor *x, struct init *i, uint32_t kind)
 {
 	struct init_report r = { .index = i->index, .kind = kind, .status = i->status, .late = (uint32_t)i->late,
-				 .nanoseconds = (uint64_t)(time_now(x) - i->begin) };
+				 .nanoseconds = (uint64_t)((i->ended ? i->over : time_now(x)) - i->begin) };
 	long usage[18] = { 0 }; /* struct rusage: two times, then the largest resident set in KiB */
 
 	if (kind == INIT_ENDED && SYS2(x, __NR_getrusage, -1 /* RUSAGE_CHILDREN */, usage) == 0)
@@ -77,6 +78,9 @@ static int reap(struct executor *x, struct init *i, uint64_t flags)
 		if (info.pid != i->program || i->ended)
 			continue;
 		i->ended = 1;
+		i->over = time_now(x);
+		/* It may have kept this process from running (sched_setscheduler, setpriority) until its time was over. */
+		i->late |= i->end && i->over >= i->end;
 		i->status = info.code == 1 /* CLD_EXITED */ ? info.status << 8 : info.status | (info.code == 3 ? 0x80 : 0);
 		return 1;
 	}

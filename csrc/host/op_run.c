@@ -17,7 +17,7 @@
 #define FIONREAD 0x541B
 #define LOOK_LEAST (4 * MILLION) /* nanoseconds between two looks at processor time */
 #define LOOK_MOST (32 * MILLION)
-#define GRACE 2000 /* milliseconds that an init has to keep the time itself */
+#define GRACE 500 /* milliseconds that an init has to keep the time itself: its program may keep it from running */
 
 /* What an init says of the program; 0: nothing for now. */
 static int take_report(struct host_side *h, int flags)

@@ -55,6 +55,17 @@ def containers(mark: str) -> list[str]:
 LONG = "ocirun.run(BUNDLE, root=ROOT, args=['sleep', '{mark}'], container_id='{name}')"
 
 
+@pytest.mark.parametrize("milliseconds", [600, 2000], ids=["until init answers", "longer than it may take"])
+def test_init_that_the_program_keeps_from_running(rootfs: str, root: str, milliseconds: int) -> None:
+    """Its scheduling is any process's of the same user; whose time is over has met the limit all the same."""
+    source = Path(__file__).with_name("starve.c")
+    made = [os.environ.get("CC", "cc"), "-static", "-O1", "-o", f"{rootfs}/bin/starve", str(source)]
+    subprocess.run(made, check=True)
+    config = ocirun.sandbox(rootfs, ["/bin/starve", str(milliseconds)])
+    outcome = ocirun.run(config=config, root=root, timeout=0.3)
+    assert (outcome.limit, outcome.ok, outcome.timed_out) == ("time", False, True), outcome
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_caller(bundle: str, root: str, number: int) -> None:
     mark = f"9{os.getpid()}{number}"

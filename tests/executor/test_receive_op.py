@@ -85,6 +85,18 @@ def test_lifetime_reaches_the_init_that_watches() -> None:
     assert [bool(run.of("ppoll")[1].args[2]) for run in (timed, free)] == [True, False]
 
 
+@pytest.mark.parametrize(("lifetime", "late"), [(2, 1), (3, 0)])
+def test_program_that_ends_before_init_has_looked_at_the_clock(lifetime: int, late: int) -> None:
+    """It was read once before, and goes on by a millisecond each time.  Whoever keeps an init from running gains nothing."""
+    watching = op("fork_program", sync="sync", caller="tasks", terminal=0, keeps=0)
+    ended = [rule("ppoll", mode=1, skip=1), rule("waitid", mode=1, device=(3, 5000), times=1)]
+    result = receive(
+        message(lifetime=lifetime), rule("clone", 5000), *ended, rule("waitid", -errno.ECHILD), behind=watching
+    )
+    (told,) = (struct.unpack("<IIiIQQ", call.blobs[1]) for call in result.of("sendmsg"))
+    assert told[2:5] == (3 << 8, late, 2_000_000), "the time of its end, and not of the message"
+
+
 def test_interrupted_wait_goes_on() -> None:
     result = receive(rule("ppoll", -errno.EINTR, times=2))
     assert result.names("ppoll", "recvmsg") == ["ppoll"] * 3 + ["recvmsg"]
