@@ -98,8 +98,9 @@ async def _run_in_pool(pool: Pool, terms: Terms, container_id: str, **own: Unpac
     making = pool.factory(own.pop("args", None), own.pop("env", None))
     if own or container_id:
         raise UsageError(f"{next(iter(own), 'container_id')}: a run of a Pool has none, that of its Prepared holds")
-    if pool.turns is not None:
-        await _thread(pool.turns.acquire)
+    turns = pool.turns
+    if turns is not None:
+        await turns.take(_loop())
     try:
         while True:
             program_run = pool.new_run(terms)
@@ -109,8 +110,8 @@ async def _run_in_pool(pool: Pool, terms: Terms, container_id: str, **own: Unpac
                 if not program_run.died_waiting:
                     raise
     finally:
-        if pool.turns is not None:
-            pool.turns.release()
+        if turns is not None:
+            turns.release()
 
 
 @raises_ocirun_errors

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,28 @@ def test_limit_on_runs(prepared: ocirun.Prepared) -> None:
     for wrong in ({"size": 0}, {"limit": 0}):
         with pytest.raises(ocirun.UsageError):
             ocirun.Pool(prepared, **wrong)
+
+
+def test_tasks_that_wait_for_their_turn(prepared: ocirun.Prepared) -> None:
+    """They hold no thread of the executor, which has fewer than they are; who is cancelled holds no turn."""
+
+    async def scenario(pool: ocirun.Pool) -> list[ocirun.Outcome]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(2))
+        async with asyncio.timeout(60):
+            first = asyncio.create_task(aio.run(pool, args=["/bin/sleep", "600"]))
+            await asyncio.to_thread(eventually, lambda: pool.turns is not None and not pool.turns._value, "it runs")  # type: ignore[attr-defined]
+            later = [asyncio.create_task(aio.run(pool, args=["/bin/true"])) for _ in range(12)]
+            await asyncio.sleep(0)
+            for one in (later[0], later[5], first, later[1]):
+                one.cancel()
+            found = await asyncio.gather(first, *later, return_exceptions=True)
+        return [one for one in found if not isinstance(one, asyncio.CancelledError)]
+
+    with ocirun.Pool(prepared, size=1, limit=1) as pool:
+        outcomes = asyncio.run(scenario(pool))
+        assert [outcome.ok for outcome in outcomes] == [True] * 9
+        assert pool.run(["/bin/true"]).ok, "the turn has come back"
 
 
 def test_asyncio(pool: ocirun.Pool) -> None:

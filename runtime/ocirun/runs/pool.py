@@ -26,6 +26,7 @@ from .in_new_container import new_id
 from .preparation import Preparation, PreparedSession
 from .program_run import ProgramRun
 from .terms import Terms
+from .turns import Turns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Pool:
                     raise
 
     @property
-    def turns(self) -> threading.BoundedSemaphore | None:
+    def turns(self) -> Turns | None:
         """What a run acquires where there is a limit."""
         return self._current().turns
 
@@ -191,7 +192,7 @@ class _Shelf:
 
     def __init__(self, preparation: Preparation, size: int, limit: int | None) -> None:
         self.pid = os.getpid()
-        self.turns = threading.BoundedSemaphore(limit) if limit is not None else None
+        self.turns = Turns(limit) if limit is not None else None
         self.ready: deque[PreparedSession] = deque()
         self.preparation = preparation
         self._size = size
