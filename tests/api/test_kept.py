@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import os
 import signal
 import stat
@@ -133,6 +135,44 @@ def test_hostile_tree(rootfs: str, root: str, tmp_path: Path) -> None:
     assert seen(rootfs)["/old/canary"] == ("-rw-r--r--", "y\n")
 
 
+# A directory deeper than a path can name, and a file that is too large for most file systems, with two names.
+UNFIT = """
+mkdir /end; truncate -s 4611686018427387904 /end/huge; ln /end/huge /end/more; echo x > /end/rest
+name=$(printf %0250d 0); i=0; while [ $i -lt 14 ]; do mkdir $name; cd $name; i=$((i + 1)); done
+mkdir -p $name/$name/$name; echo x > $name/$name/$name/file
+"""
+
+
+def test_what_no_file_system_takes_does_not_cost_the_rest(rootfs: str, root: str, tmp_path: Path) -> None:
+    for top, given in ((str(tmp_path / "kept"), {"keep": str(tmp_path / "kept")}), (rootfs, {"commit": True})):
+        config = owned(rootfs, *shell(UNFIT), file_size=None)
+        outcome = ocirun.run(config=config, root=root, timeout=60, **given)  # type: ignore[arg-type]
+        assert outcome.ok and outcome.changes is not None and outcome.changes.cut, outcome.stderr
+        assert Path(top, "end", "rest").read_bytes() == b"x\n"
+        left_out = {path.rpartition("/")[2]: why for path, why in outcome.left_out}
+        assert "deeper than a path can name" in left_out.values()
+        for name in ("huge", "more"):
+            assert (left_out.get(name) == "too large for the file system") is not Path(top, "end", name).exists()
+
+
+def test_more_links_than_a_file_may_have(
+    rootfs: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def few(source: str, *rest: Any, src_dir_fd: int, **more: Any) -> None:
+        if os.stat(source, dir_fd=src_dir_fd).st_nlink == 2:
+            raise OSError(errno.EMLINK, "too many links")
+        link(source, *rest, src_dir_fd=src_dir_fd, **more)
+
+    monkeypatch.setattr(os, "link", few)
+    config = owned(rootfs, *shell("echo x > /1; for i in 2 3 4 5; do ln /1 /$i; done"))
+    outcome = ocirun.run(config=config, keep=str(tmp_path / "kept"), root=root, timeout=60)
+    files = [tmp_path / "kept" / str(number) for number in range(1, 6)]
+    assert outcome.ok and {file.read_bytes() for file in files} == {b"x\n"}
+    assert sorted(file.stat().st_nlink for file in files) == [1, 2, 2, 2, 2]
+
+
 def test_what_is_refused(rootfs: str, root: str, tmp_path: Path) -> None:
     config = owned(rootfs, "/bin/true")
     (tmp_path / "full").mkdir()
@@ -240,3 +280,21 @@ def test_of_an_ordinary_user(rootfs: str) -> None:
         "['/d', '/d/x', '/in', '/run', '/run/secrets'] ['/letter'] []",
         "['-rw-r-----', '1', '0', '0']",
     ]
+
+
+CLOSED = """
+script = "mkdir /s; echo x > /s/in; chmod 0 /s; echo x > /closed; ln /closed /again; chmod 0 /closed; echo x > /rest"
+config = ocirun.sandbox(rootfs, ["sh", "-c", script], disk=1 << 20, missing="leave out", seccomp=False)
+outcome = ocirun.run(config=config, keep=where + "/kept", root=where + "/state")
+print(json.dumps([outcome.ok, sorted(outcome.left_out), open(where + "/kept/rest").read(), outcome.changes.unread]))
+"""
+
+
+def test_what_is_closed_to_an_ordinary_user(rootfs: str) -> None:
+    where = Path(rootfs).parent
+    subprocess.run(["chown", "-R", f"{USER}:{USER}", where], check=True)
+    words = [sys.executable, "-c", AS_ORDINARY + CLOSED, rootfs, str(where), str(USER)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    left_out = [[path, "closed to the caller"] for path in ("/again", "/closed", "/s")]
+    assert json.loads(ran.stdout) == [True, left_out, "x\n", ["/s"]]

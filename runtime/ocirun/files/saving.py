@@ -30,6 +30,7 @@ class Saving(Taking):
     """One layer that is saved; `upper` and `target` as of `Taking`, the target is empty."""
 
     _kinds = (_FILE, _LINK, _FIFO, _SOCKET)
+    _whole = True
 
     def __init__(self, upper: Upper, target: int) -> None:
         super().__init__(upper, target, replaces=False)

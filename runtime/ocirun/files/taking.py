@@ -2,16 +2,17 @@
 
 Both trees are walked by descriptors, a directory at a time, and no link is followed in either.  Each file gets its name
 when it is complete.  What would give somebody rights outside of the container is left out: set-user-ID and set-group-ID
-of files, extended attributes such as file capabilities, devices.  A socket is nothing without its program.
+of files, extended attributes such as file capabilities, devices.  A socket is nothing without its program.  And what
+cannot be taken at all, as any program may make such entries: they must not cost the caller all else.
 """
 
 from __future__ import annotations
 
 import os
-from errno import EEXIST, EISDIR, ENOTDIR, ENXIO
+from errno import EACCES, EEXIST, EFBIG, EISDIR, EMLINK, ENAMETOOLONG, ENOTDIR, ENXIO
 
 from ..state import store
-from .below import DIRECTORY, opened
+from .below import DIRECTORY, PATH_MAX, opened
 from .layers import is_opaque, is_whiteout
 
 TYPE_CHECKING = False
@@ -22,6 +23,12 @@ _FORMAT, _DIRECTORY, _LINK, _FILE, _FIFO = 0o170000, 0o040000, 0o120000, 0o10000
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_TOO_MUCH = {EFBIG: "too large for the file system", ENAMETOOLONG: "too long for the file system"}
+_CLOSED = "closed to the caller"
+
+
+class _Closed(OSError):
+    """A file that its own mode closes to the caller."""
 
 
 class Taking:
@@ -34,6 +41,7 @@ class Taking:
     """
 
     _kinds: tuple[int, ...] = (_FILE, _LINK, _FIFO)
+    _whole = False  # what cannot be taken is an error, and not left out
 
     def __init__(self, upper: Upper, target: int, *, replaces: bool) -> None:
         self._upper = upper
@@ -59,7 +67,13 @@ class Taking:
 
     def _directory(self, path: bytes) -> list[bytes]:
         """Take what is in one directory; the directories in it."""
-        fd = opened(self._upper.fd, path, DIRECTORY)
+        try:
+            fd = opened(self._upper.fd, path, DIRECTORY)
+        except OSError as error:
+            if error.errno != EACCES or self._whole:
+                raise
+            self._leave_out(path, _CLOSED)
+            return []
         try:
             to = opened(self._target, path, DIRECTORY)
         except BaseException:
@@ -87,6 +101,9 @@ class Taking:
             self._whiteout(to, name)
             return False
         if kind == _DIRECTORY:
+            if len(path) > PATH_MAX - 256 and not self._whole:
+                self._leave_out(path, "deeper than a path can name")
+                return False
             _make_directory(to, name)
             self._made.append((path, status))
             return True
@@ -98,10 +115,23 @@ class Taking:
         try:
             self._fill(fd, to, name, hidden, path, status)
             _rename(to, hidden, name)
-        except BaseException:
+        except BaseException as error:
             _unlink(to, hidden)
-            raise
+            why = self._why(error)
+            if not why:
+                raise
+            if self._first.get(status.st_ino) == path:
+                del self._first[status.st_ino]
+            self._leave_out(path, why)
         return False
+
+    def _why(self, error: BaseException) -> str:
+        """Return why an entry may be left out that could not be taken, "" for an error."""
+        if self._whole:
+            return ""
+        if isinstance(error, _Closed):
+            return _CLOSED
+        return _TOO_MUCH.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
     def _fill(self, fd: int, to: int, name: bytes, hidden: bytes, path: bytes, status: os.stat_result) -> None:
         """Make an entry under a name of our own."""
@@ -112,9 +142,13 @@ class Taking:
             parent = opened(self._target, above, DIRECTORY)
             try:
                 os.link(last, hidden, src_dir_fd=parent, dst_dir_fd=to, follow_symlinks=False)
+                return
+            except OSError as error:
+                if error.errno != EMLINK:
+                    raise
+                self._first[status.st_ino] = path  # from here on they are links to another copy
             finally:
                 os.close(parent)
-            return
         if kind == _LINK:
             os.symlink(os.readlink(name, dir_fd=fd), hidden, dir_fd=to)
         elif kind == _FIFO:
@@ -204,10 +238,14 @@ def _remove(to: int, name: bytes) -> None:
 
 def _copy(fd: int, name: bytes, to: int, hidden: bytes, size: int) -> None:
     """Copy a file; its holes stay holes."""
-    source = os.open(name, _READ, dir_fd=fd)
+    try:
+        source = os.open(name, _READ, dir_fd=fd)
+    except PermissionError as error:
+        raise _Closed(*error.args) from None
     try:
         out = os.open(hidden, _NEW, 0o600, dir_fd=to)
         try:
+            os.ftruncate(out, size)  # first: nothing is copied of what the file system has no room for
             at = 0
             while at < size:
                 try:
@@ -224,7 +262,6 @@ def _copy(fd: int, name: bytes, to: int, hidden: bytes, size: int) -> None:
                     if not sent:
                         return
                     at += sent
-            os.ftruncate(out, size)
         finally:
             os.close(out)
     finally:
