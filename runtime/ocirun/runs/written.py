@@ -141,7 +141,8 @@ class Written:
         """Return the layer; its descriptors are put into `held`."""
         data = self.data()
         linux = data.get("linux") or {}
-        held.append(opened(self._fd, b"upper", DIRECTORY))
+        # Only as a place: to an ordinary user it may be closed, by the mode that the program has given its root.
+        held.append(opened(self._fd, b"upper", os.O_PATH | os.O_DIRECTORY))
         for path in (*plans.layers(data), self.rootfs):
             held.append(os.open(path, DIRECTORY | os.O_CLOEXEC))
         inside = inside_of(linux.get("uidMappings") or ()), inside_of(linux.get("gidMappings") or ())
