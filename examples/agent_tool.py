@@ -20,10 +20,10 @@ TOLD = ("exit_code", "signal", "limit", "stdout", "stderr", "stdout_cut", "stder
 
 
 class Session:
-    """A container whose root is thrown away, and the tools that work in it."""
+    """A container whose root is thrown away, and the tools that work in it.  Its first process reaps all orphans."""
 
     def __init__(self, rootfs: str) -> None:
-        config = ocirun.sandbox(rootfs, ["sleep", "inf"], cwd="/work", disk=64 << 20)
+        config = ocirun.sandbox(rootfs, ["sh", "-c", "while :; do sleep inf & wait; done"], cwd="/work", disk=64 << 20)
         self.container = ocirun.Container.create(f"agent-{os.getpid()}-{id(self)}", config=config)
         self.container.start()
 

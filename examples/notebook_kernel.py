@@ -18,7 +18,8 @@ import ocirun
 
 class Kernel:
     def __init__(self, rootfs: str) -> None:
-        config = ocirun.sandbox(rootfs, ["sleep", "inf"], env={"PS1": "\x01$?\x01"})
+        # The first process waits for all that loses its parent, so that nothing stays behind as a zombie.
+        config = ocirun.sandbox(rootfs, ["sh", "-c", "while :; do sleep inf & wait; done"], env={"PS1": "\x01$?\x01"})
         self.container = ocirun.Container.create(f"kernel-{os.getpid()}-{id(self)}", config=config)
         self.container.start()
         self.start()

@@ -52,6 +52,14 @@ def test_a_wrong_call_is_answered(rootfs: str, line: str) -> None:
         assert session.call('{"tool": "run", "command": "echo on"}')["stdout"] == "on\n"
 
 
+def test_orphans_leave_nothing_behind(call: Call) -> None:
+    """More than the container may have processes; those of a time-out are some, too."""
+    for _ in range(14):
+        assert call("run", command="for i in 1 2 3 4 5; do (sleep 600 &); done")["exit_code"] == 0
+        call("run", command="kill -9 -1")
+    assert call("run", command="echo a | cat")["stdout"] == "a\n"
+
+
 def test_hostile_commands(call: Call) -> None:
     cut = call("run", command="cat /dev/zero | tr '\\0' a | head -c 1000000")
     assert (len(cut["stdout"]), cut["stdout_cut"]) == (9999, True)

@@ -23,7 +23,7 @@ class Turns(BoundedSemaphore):
         self._tell()
 
     async def take(self, loop: AbstractEventLoop) -> None:
-        """Acquire a turn in a task of this loop."""
+        """Take a turn in a task of this loop, and wait for it."""
         add = self._tasks.append
         while not self.acquire(blocking=False):
             waiter = loop, loop.create_future()
