@@ -127,12 +127,18 @@ async def run_in(
 ) -> Outcome:
     """Run one more program in a container; parameters, units and errors are those of `Container.run`."""
     terms, limits = split(own)
-    return await _watch(
-        in_existing_container.ExecRun(Terms(**terms), container),
-        lambda: in_existing_container.exec_factory(
-            container.record, container.root, args, process=process, env=env, cwd=cwd, user=user, **limits
-        ),
-    )
+    program_run = in_existing_container.ExecRun(Terms(**terms), container)
+    kept = in_existing_container.InLoop(program_run, _loop())
+    container._keep(kept)
+    try:
+        return await _watch(
+            program_run,
+            lambda: in_existing_container.exec_factory(
+                container.record, container.root, args, process=process, env=env, cwd=cwd, user=user, **limits
+            ),
+        )
+    finally:
+        kept.let_go()
 
 
 def popen(

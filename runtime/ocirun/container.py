@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from .host.facts_file import FactsFile
     from .plan.difference import Difference
     from .plan.ops import Plan
+    from .runs.in_existing_container import Started
     from .runs.outcome import Outcome
     from .runs.overrides import Limits, Overrides
     from .runs.process import Process
     from .runs.snapshot import Snapshot
     from .runs.terms import ExecParameters, Output
     from .runs.written import Held
-    from .state.exit_status import Detached
     from .state.record import Record
 
 
@@ -47,7 +47,7 @@ class Container(ContainerFiles):
 
     def __init__(self, container_id: str, root: str, record: Record, written: Held | None = None) -> None:
         super().__init__(container_id, root, record, written)
-        self._started: list[Process | Detached] = []
+        self._started: list[Started] = []
 
     @classmethod
     def create(
@@ -237,7 +237,7 @@ class Container(ContainerFiles):
         self._keep(one)
         return one
 
-    def _keep(self, started: Process | Detached) -> None:
+    def _keep(self, started: Started) -> None:
         self._started = [one for one in self._started if one.fileno() >= 0] + [started]
 
     def exec(self, process: dict[str, Any], options: ExecOptions) -> int:

@@ -6,8 +6,10 @@ import asyncio
 import os
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
+from waiting import eventually
 
 import ocirun
 from ocirun import aio
@@ -141,6 +143,32 @@ def test_wait(make: Make) -> None:
     assert play(scenario()) == (7, 7)
     container.delete()
     assert play(aio.wait(container)) is None
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_end_of_a_container_in_whose_loop_a_program_still_runs(make: Make, waits: bool) -> None:
+    """Nobody else could take the end of that program, so the container would not end."""
+    container = make("/bin/sleep", "600")
+    container.start()
+    tasks: list[asyncio.Task[ocirun.Outcome]] = []
+
+    async def fail() -> None:
+        await asyncio.to_thread(eventually, lambda: len(container.pids()) == 2, "the program runs")
+        raise ValueError("the caller's own")
+
+    async def scenario() -> None:
+        with container:
+            tasks.append(asyncio.create_task(aio.run_in(container, ["/bin/sleep", "600"])))
+            if waits:
+                await asyncio.gather(*tasks, fail())
+            else:
+                await asyncio.gather(fail(), return_exceptions=True)
+
+    with pytest.raises(ValueError, match="own") if waits else nullcontext():
+        asyncio.run(scenario())
+    assert tasks[0].done()
+    with pytest.raises(ocirun.ContainerNotFoundError):
+        ocirun.Container.load(container.id, root=container.root)
 
 
 def test_run_in(make: Make) -> None:

@@ -10,7 +10,7 @@ from ..cgroup import choose
 from ..commands import exec as execute
 from ..execute.options import ExecOptions
 from ..execute.stall import Stall
-from ..state import store
+from ..state import exit_status, store
 from . import overrides
 from .process import Process
 from .program_run import ProgramRun, uncounted
@@ -18,8 +18,9 @@ from .tree import Tree, end_descendants, keep_oom_kills, kill_descendants, own_o
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from ..execute.session import Session
     from ..state.record import Record
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .program_run import Factory
     from .terms import Terms
 
+    Started: TypeAlias = "Process | exit_status.Detached | InLoop"
+
 
 class ExecRun(ProgramRun):
     """A course that ends with its program, and with all that this has started; the container goes on."""
@@ -35,6 +38,12 @@ class ExecRun(ProgramRun):
     def __init__(self, terms: Terms, container: StoredContainer) -> None:
         super().__init__("", terms)
         self._container = container
+
+    @property
+    def pidfd(self) -> int:
+        """That of the program or its keeper, a child of this process; -1 where none runs."""
+        session = self._session
+        return session.helper.pidfd if session is not None and session.created else -1
 
     def _kill(self, session: Session) -> None:
         own = own_of(session)
@@ -62,6 +71,34 @@ class ExecRun(ProgramRun):
         if own_of(session) is None and session.created and session.helper.pidfd >= 0:
             end_descendants(session.helper.pid)
         session.take_back()
+
+
+class InLoop:
+    """What a task of an event loop runs in a container: a loop that is kept busy by `delete` cannot take its end.
+
+    The container could not end then, as the kernel waits until everybody in it was waited for.
+    """
+
+    def __init__(self, program_run: ExecRun, loop: AbstractEventLoop) -> None:
+        self._run: ExecRun | None = program_run
+        self._loop = loop
+
+    def let_go(self) -> None:
+        """Forget it, as its task has ended."""
+        self._run = None
+
+    def fileno(self) -> int:
+        """Return -1 once its task has ended; before, its pidfd, or 0 where it does not run yet."""
+        return -1 if self._run is None else max(self._run.pidfd, 0)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Take its end where its loop runs in this thread, and so waits for us.  Raises TimeoutError."""
+        from asyncio import _get_running_loop
+
+        pidfd = -1 if self._run is None else self._run.pidfd
+        if pidfd >= 0 and _get_running_loop() is self._loop:
+            exit_status.wait(pidfd, timeout, what="process")
+            exit_status.ended(pidfd, keep=False)
 
 
 def exec_factory(
