@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -164,6 +166,8 @@ def test_a_saved_config_has_no_contents(rootfs: str, root: str) -> None:
         ({"files": {3: b""}}, "files: a name"),
         ({"secrets": {"x": "text"}}, r"secrets\['x'\]"),
         ({"secrets": b"x"}, "secrets"),
+        *(({"files": {path: b""}}, rf"files\[{re.escape(repr(path))}\]") for path in ("x", "/", "/a/../b", "/a/")),
+        *(({"secrets": {name: b""}}, rf"secrets\[{re.escape(repr(name))}\]") for name in ("", ".", "..", "a/b")),
     ],
 )
 def test_wrong_parameters(rootfs: str, root: str, given: dict[str, Any], name: str) -> None:
@@ -172,15 +176,17 @@ def test_wrong_parameters(rootfs: str, root: str, given: dict[str, Any], name: s
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("name", "value"),
     [
-        *({"files": {path: b""}} for path in ("x", "/", "/a/../b", "/a/", "/tmp")),
-        *({"secrets": {name: b""}} for name in ("", ".", "..", "a/b")),
+        *(("files", [{"path": path, "mode": 0}]) for path in ("x", "/", "/a/../b", "/a/", "/tmp")),
+        *(("secrets", [name]) for name in ("", ".", "..", "a/b")),
     ],
 )
-def test_wrong_places(rootfs: str, root: str, given: dict[str, Any]) -> None:
+def test_wrong_places(rootfs: str, root: str, name: str, value: list[Any]) -> None:
+    config = owned(rootfs, "/bin/true")
+    config.setdefault("annotations", {})[f"org.ocirun.{name}"] = json.dumps(value)
     with pytest.raises(ocirun.ConfigError) as caught:
-        ocirun.run(config=owned(rootfs, "/bin/true"), root=root, **given)
+        ocirun.run(config=config, root=root)
     assert caught.value.problems[0].pointer.startswith("/annotations/org.ocirun.")
 
 

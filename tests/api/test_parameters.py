@@ -75,7 +75,7 @@ WRONG: list[tuple[str, Any]] = [
     *[("output_limit", value) for value in (-1, "1")],
     *[("on_output_limit", value) for value in ("x", 1, None)],
     *[("on_output", value) for value in ("x", 1)],
-    *[("text", value) for value in ("no such", "hex", 1, b"utf-8", None)],
+    *[("text", value) for value in ("no such", "hex", "idna", "punycode", 1, b"utf-8", None)],
     *[("check", value) for value in (1, None)],
     *[("open_files", value) for value in (0, 2, -1, "1", True)],
     *[("file_size", value) for value in (-1, "1", True)],

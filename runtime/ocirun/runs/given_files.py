@@ -32,6 +32,8 @@ def given(present: Mapping[str, str], files: object, secrets: object) -> tuple[d
     if secrets:
         names = []
         for name, value in _items("secrets", secrets):
+            if not plans.is_name(name):
+                raise parameters.wrong(f"secrets[{name!a}]", "the name of a file", name)
             contents[plans.secret_name(name)] = parameters.content(f"secrets[{name!a}]", value)
             names.append(name)
         before_names = jsonio.loads(present.get(plans.SECRETS, "[]").encode())
@@ -43,6 +45,8 @@ def _files(files: object) -> dict[str, tuple[bytes, int]]:
     found = {}
     for path, value in _items("files", files):
         name = f"files[{path!a}]"
+        if not plans.is_path(path):
+            raise parameters.wrong(name, "an absolute path without . and .., such as /work/x", path)
         content, mode = value if isinstance(value, tuple) and len(value) == 2 else (value, _MODE)
         found[path] = parameters.content(name, content), parameters.whole(name, mode, least=0, most=_MODES)
     return found

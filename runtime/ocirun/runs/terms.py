@@ -129,8 +129,9 @@ def encoding(text: object) -> str:
 
         try:
             if "\0" not in text and codecs.lookup(text)._is_text_encoding:
+                b"\xff".decode(text, "replace")  # idna and undefined cannot replace what they cannot read
                 return text
-        except LookupError:
+        except (LookupError, UnicodeError):
             pass
     raise parameters.wrong("text", "True, False, or the name of an encoding", text)
 

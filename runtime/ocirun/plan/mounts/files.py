@@ -85,12 +85,21 @@ def _listed(builder: Builder, name: str, text: str) -> list[Any]:
     return found
 
 
+def is_path(path: object) -> bool:
+    """Return whether a file may be put there: it is absolute, and each of its names is one of a file."""
+    return isinstance(path, str) and path == clean(path) != "/" and "\0" not in path
+
+
+def is_name(name: object) -> bool:
+    """Return whether a secret may have this name."""
+    return isinstance(name, str) and name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
 def _file(builder: Builder, one: Any) -> tuple[str, int]:
     expected = '{"path": "/PATH", "mode": NUMBER}'
     if isinstance(one, dict) and set(one) == {"path", "mode"}:
         path, mode = one["path"], one["mode"]
-        is_path = isinstance(path, str) and path == clean(path) != "/" and "\0" not in path
-        if is_path and isinstance(mode, int) and 0 <= mode <= _MODES:
+        if is_path(path) and isinstance(mode, int) and 0 <= mode <= _MODES:
             return path, mode
     raise builder.error(pointer(FILES), f"{one!a} cannot be", expected=expected, found=ascii(one))
 
@@ -121,7 +130,7 @@ def _secrets(builder: Builder, names: list[Any], owner: tuple[int, int]) -> None
     """Plan a file system of memory that is never written to a disk, not even as swap."""
     place = pointer(SECRETS)
     for name in names:
-        if not isinstance(name, str) or not name or "/" in name or "\0" in name or name in (".", ".."):
+        if not is_name(name):
             raise builder.error(place, f"{name!a} cannot be the name of a file", found=ascii(name))
     slot = builder.slot("secrets")
     safe = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
