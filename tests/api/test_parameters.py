@@ -52,6 +52,14 @@ def test_the_root_may_be_left_out(function: Any) -> None:
     assert inspect.signature(function).parameters["root"].default == ""
 
 
+def test_an_error_of_the_plan_names_no_file_that_is_not_there(tmp_path: Path) -> None:
+    config = {"ociVersion": "1.3.0", "process": {"args": ["x"], "cwd": "/"}, "root": {"path": str(tmp_path)}}
+    config["mounts"] = [{"destination": "/x", "options": ["bind"]}]
+    config["linux"] = {"namespaces": [{"type": "mount"}]}
+    with pytest.raises(ocirun.ConfigError, match=r"^config: /mounts/0/source: "):
+        ocirun.explain(config=config, root=str(tmp_path))
+
+
 def test_documented_names_are_there() -> None:
     pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
     text = "\n".join(page.read_text(encoding="utf-8") for page in pages)

@@ -147,7 +147,7 @@ class Request:
         container_id: str,
         bundle: str,
         directory: str,
-        config: str = "config.json",
+        config: str = "",
         detach: bool = True,
         console_socket: str = "",
         pidfd_socket: str = "",
@@ -168,7 +168,7 @@ class Request:
         self.bound = bound
         self.container_id = container_id
         self.bundle = bundle
-        self.config = config
+        self.config = config or join(bundle, "config.json")
         self.directory = directory
         self.detach = detach
         self.console_socket = console_socket
@@ -292,7 +292,7 @@ class Builder:
     def error(self, pointer: str, message: str, *, expected: str = "", found: str = "") -> ConfigError:
         """Return a ConfigError of one problem, to be raised."""
         problem = Problem(pointer, message, expected=expected, found=found)
-        return ConfigError([problem], path=join(self.request.bundle, self.request.config))
+        return ConfigError([problem], path=self.request.config)
 
 
 def below(rootfs: str, destination: str) -> str:
