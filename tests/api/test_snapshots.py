@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -355,6 +356,26 @@ def test_no_room(rootfs: str, tmp_path: Path, session: Callable[..., ocirun.Cont
     finally:
         subprocess.run(["umount", str(place)], check=True)
     assert container.status() == "running"
+
+
+@pytest.mark.parametrize(("blocks", "entries"), [(1, 1000), (1000, 1)])
+def test_more_than_there_can_be(
+    rootfs: str,
+    tmp_path: Path,
+    session: Callable[..., ocirun.Container],
+    monkeypatch: pytest.MonkeyPatch,
+    blocks: int,
+    entries: int,
+) -> None:
+    """A program that goes on may move its files to where they are looked for next: they must not fill the host's disk."""
+    container = session(owned(rootfs))
+    for number in range(5):
+        container.put(f"/big{number}", b"x" * 4096)
+    room = SimpleNamespace(f_blocks=blocks, f_bfree=0, f_frsize=4096, f_files=entries, f_ffree=0)
+    monkeypatch.setattr(os, "fstatvfs", lambda fd: room)
+    with pytest.raises(ocirun.HostError, match="more than the container can have"):
+        container.snapshot(tmp_path / "taken", live=True)
+    assert not (tmp_path / "taken").exists()
 
 
 def test_a_path_that_nobody_can_name(rootfs: str, tmp_path: Path, session: Callable[..., ocirun.Container]) -> None:

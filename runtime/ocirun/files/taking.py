@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, EEXIST, EFBIG, EISDIR, EMLINK, ENAMETOOLONG, ENOTDIR, ENXIO
 
+from ..errors import HostError
 from ..state import store
 from .below import DIRECTORY, PATH_MAX, opened
 from .layers import is_opaque, is_whiteout
@@ -50,10 +51,15 @@ class Taking:
         self._owners = replaces and os.geteuid() == 0
         self._first: dict[int, bytes] = {}
         self._made: list[tuple[bytes, os.stat_result]] = []
+        # No more than there can be, unless somebody moves it to where it is looked for next.  With room for copies of
+        # files that have too many names; a file system that tells no size has none.
+        room = os.fstatvfs(upper.fd)
+        self._bytes, self._entries = 2 * room.f_blocks * room.f_frsize, 2 * room.f_files
+        self._counts = bool(room.f_blocks and room.f_files)
         self.left_out: list[tuple[str, str]] = []
 
     def run(self) -> None:
-        """Do it.  Raises OSError; the files that were complete are there then."""
+        """Do it.  Raises OSError, HostError; the files that were complete are there then."""
         pending = [b""]
         while pending:
             pending += self._directory(pending.pop())
@@ -97,6 +103,12 @@ class Taking:
     def _entry(self, fd: int, to: int, name: bytes, path: bytes, status: os.stat_result) -> bool:
         """Take one entry; whether it is a directory, whose entries follow."""
         kind = status.st_mode & _FORMAT
+        self._entries -= 1
+        if self._counts and min(self._entries, self._bytes) < 0:
+            raise HostError(
+                f"/{os.fsdecode(path)}: more than the container can have was found: its files are moved meanwhile",
+                remedy="pause it, or wait for its end",
+            )
         if is_whiteout(status):
             self._whiteout(to, name)
             return False
@@ -154,7 +166,7 @@ class Taking:
         elif kind == _FIFO:
             os.mkfifo(hidden, 0o600, dir_fd=to)
         else:
-            _copy(fd, name, to, hidden, status.st_size)
+            self._bytes -= _copy(fd, name, to, hidden, status.st_size)
         self._finish(fd, name, to, hidden, path, status)
 
     def _finish_directory(self, fd: int, path: bytes, status: os.stat_result) -> None:
@@ -236,8 +248,8 @@ def _remove(to: int, name: bytes) -> None:
         os.rmdir(name, dir_fd=to)
 
 
-def _copy(fd: int, name: bytes, to: int, hidden: bytes, size: int) -> None:
-    """Copy a file; its holes stay holes."""
+def _copy(fd: int, name: bytes, to: int, hidden: bytes, size: int) -> int:
+    """Copy a file, and return how many bytes it has; its holes stay holes, and are none."""
     try:
         source = os.open(name, _READ, dir_fd=fd)
     except PermissionError as error:
@@ -246,7 +258,7 @@ def _copy(fd: int, name: bytes, to: int, hidden: bytes, size: int) -> None:
         out = os.open(hidden, _NEW, 0o600, dir_fd=to)
         try:
             os.ftruncate(out, size)  # first: nothing is copied of what the file system has no room for
-            at = 0
+            at = copied = 0
             while at < size:
                 try:
                     at = os.lseek(source, at, os.SEEK_DATA)
@@ -260,8 +272,10 @@ def _copy(fd: int, name: bytes, to: int, hidden: bytes, size: int) -> None:
                 while at < end:
                     sent = os.sendfile(out, source, None, min(end - at, _CHUNK))
                     if not sent:
-                        return
+                        return copied
                     at += sent
+                    copied += sent
+            return copied
         finally:
             os.close(out)
     finally:
