@@ -268,19 +268,11 @@ class Container(ContainerFiles):
 
     def pause(self) -> None:
         """Freeze every process.  Raises StateError unless created or running."""
-        status = self.status()
-        if status not in (records.CREATED, records.RUNNING):
-            raise StateError("container not running", status=status)
-        with self.cgroup as cgroup:
-            cgroup.freeze()
+        self._change((records.CREATED, records.RUNNING), "container not running", lambda cgroup: cgroup.freeze())
 
     def resume(self) -> None:
         """Let a paused container go on.  Raises StateError unless paused."""
-        status = self.status()
-        if status != records.PAUSED:
-            raise StateError("container not paused", status=status)
-        with self.cgroup as cgroup:
-            cgroup.thaw()
+        self._change((records.PAUSED,), "container not paused", lambda cgroup: cgroup.thaw())
 
     def update(self, resources: object, *, source: str = "resources", schemata: Sequence[str] = ()) -> list[str]:
         """Give a container that has not stopped new limits, all or none; returns warnings.

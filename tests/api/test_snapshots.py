@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -424,6 +425,28 @@ def test_frozen_meanwhile(
     container.snapshot(tmp_path / "1")
     container.snapshot(tmp_path / "2", live=True)
     assert seen == ["paused", "running"] and container.status() == "running"
+
+
+def test_nobody_lets_it_go_on_meanwhile(
+    rootfs: str, tmp_path: Path, session: Callable[..., ocirun.Container], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paused already, and another thread resumes it: that is done when the snapshot is."""
+    container = session(owned(rootfs))
+    container.pause()
+    resuming = threading.Thread(target=container.resume)
+    seen: list[str] = []
+    saved = snapshots.saved
+
+    def slowly(*given: Any) -> Any:
+        resuming.start()
+        resuming.join(0.3)
+        seen.append(container.status())
+        return saved(*given)
+
+    monkeypatch.setattr(snapshots, "saved", slowly)
+    container.snapshot(tmp_path / "taken").delete()
+    resuming.join()
+    assert (seen, container.status()) == (["paused"], "running")
 
 
 def test_without_a_group(rootfs: str, tmp_path: Path, session: Callable[..., ocirun.Container]) -> None:

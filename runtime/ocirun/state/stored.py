@@ -14,6 +14,7 @@ from . import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Never, Self
 
     from ..cgroup.driver import Driver
@@ -113,6 +114,18 @@ class StoredContainer:
 
     def _opened(self) -> _Opened:
         return _Opened(self._directory())
+
+    def _change(self, wanted: tuple[str, ...], refusal: str, act: Callable[[Driver], None]) -> None:
+        """Do something to its cgroup in one of these states, not while a snapshot has it frozen.  Raises StateError."""
+        directory = self._locked()
+        try:
+            status = self._status(directory)
+            if status not in wanted:
+                raise StateError(refusal, status=status)
+            with self.cgroup as cgroup:
+                act(cgroup)
+        finally:
+            os.close(directory)
 
     def _locked(self, *, force: bool = False) -> int:
         """Return `_directory`, locked.  Raises ContainerNotFoundError if it is removed meanwhile.
