@@ -32,9 +32,8 @@ class Session:
         try:
             match json.loads(line):
                 case {"tool": "run", "command": str(command)}:
-                    done = self.container.run(
-                        ["sh", "-c", command], timeout=10.0, pids=32, output_limit=9999, text=True
-                    )
+                    words = ["sh", "-c", command]
+                    done = self.container.run(words, timeout=10.0, pids=32, output_limit=9999, text=True)
                     return {name: getattr(done, name) for name in TOLD}
                 case {"tool": "write", "path": str(path), "text": str(text)}:
                     self.container.put(path, text.encode())
@@ -43,8 +42,10 @@ class Session:
                     return {"text": self.container.get(path, limit=100_000).decode(errors="replace")}
                 case {"tool": "changes"}:
                     self.container.pause()  # so that they are of one moment
-                    found = self.container.changes()
-                    self.container.resume()
+                    try:
+                        found = self.container.changes()
+                    finally:
+                        self.container.resume()
                     return {"added": found.added, "changed": found.changed, "removed": found.removed}
                 case _:
                     return {"error": "no such tool, or not its parameters"}
@@ -53,7 +54,6 @@ class Session:
 
 
 if __name__ == "__main__":
-    session = Session(sys.argv[1])
-    with session.container:
+    with (session := Session(sys.argv[1])).container:
         for line in sys.stdin:
             print(json.dumps(session.call(line)), flush=True)

@@ -44,14 +44,15 @@ def step(
         )
         if outcome.ok:
             made = kept / "artifacts"
-            made.mkdir(exist_ok=True)
+            if made.is_symlink() or not made.is_dir():
+                made.unlink(missing_ok=True)  # a link of the script's leads to a place of the host
+                made.mkdir()
             made.rename(artifacts)
     return outcome
 
 
 if __name__ == "__main__":
-    given = dict(argument.split("=", 1) for argument in sys.argv[5:])
-    hidden = {name: value.encode() for name, value in given.items()}
+    hidden = {name: value.encode() for name, value in (given.split("=", 1) for given in sys.argv[5:])}
     done = step(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], hidden)
     if done.limit:
         print(f"ci_step: stopped by the limit of {done.limit}", file=sys.stderr)

@@ -8,6 +8,7 @@ CASES is a directory with NAME.in, what the program reads, and NAME.out, what it
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def judge(rootfs: str, language: str, source: bytes, cases: list[tuple[bytes, by
         config = ocirun.sandbox(rootfs, compiler, cwd="/work", disk=64 << 20)
         kept = f"{directory}/kept"
         made = ocirun.run(config=config, files={f"/work/{name}": source}, keep=kept, timeout=10.0, output_limit=4096)
-        if not made.ok:
+        if not made.ok or os.path.islink(f"{kept}/work") or not os.path.isdir(f"{kept}/work"):  # it leads elsewhere
             return Verdict("CE", 0, made.stderr.decode(errors="replace") or made.limit)
         work = {"destination": "/work", "type": "bind", "source": f"{kept}/work", "options": ["bind", "ro", "nosuid"]}
         config = ocirun.sandbox(rootfs, program, cwd="/work", mounts=[work], memory=64 << 20, pids=16, disk=1 << 20)

@@ -42,6 +42,14 @@ def test_what_does_not_compile(rootfs: str) -> None:
     assert "syntax error" in verdict[2]
 
 
+@pytest.mark.parametrize("other", ["ln -s /etc /work", "echo x >/work", "true"])
+def test_a_compiler_that_leaves_something_else(rootfs: str, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    """One that obeys its source, such as make: what was /work is bound into the runs, and must not lead to the host."""
+    compiler = ["sh", "-c", f"cd /; rm -r /work; {other}"]
+    monkeypatch.setitem(judge.__globals__["LANGUAGES"], "sh", ("main.sh", compiler, ["sh", "-c", "cat hostname"]))
+    assert judge(rootfs, "sh", b"", CASES).name == "CE"
+
+
 def test_a_fork_bomb(rootfs: str) -> None:
     assert judge(rootfs, "sh", b"b() { b | b & b; }; b", CASES).name in {"RE", "TLE", "MLE"}
     assert judge(rootfs, "sh", GOOD, CASES).name == "AC"

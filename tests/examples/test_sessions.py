@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import ocirun
+
 from .conftest import ENVIRONMENT, EXAMPLES, load
 
 TYPE_CHECKING = False
@@ -50,6 +52,16 @@ def test_a_wrong_call_is_answered(rootfs: str, line: str) -> None:
     with session.container:
         assert list(session.call(line)) == ["error"]
         assert session.call('{"tool": "run", "command": "echo on"}')["stdout"] == "on\n"
+
+
+def test_a_failure_leaves_the_session_as_it_is(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(container: ocirun.Container) -> None:
+        raise ocirun.HostError("the changes cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocirun.Container, "changes", fail)
+        assert call("changes") == {"error": "the changes cannot be read"}
+    assert call("run", command="echo on")["stdout"] == "on\n"
 
 
 def test_orphans_leave_nothing_behind(call: Call) -> None:

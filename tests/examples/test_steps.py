@@ -63,6 +63,13 @@ def test_artifacts_that_lead_elsewhere(rootfs: str, checkout: Path) -> None:
     assert os.readlink(checkout.parent / "made" / "link") == "/etc/shadow"
 
 
+@pytest.mark.parametrize("script", ["ln -s /etc /artifacts", "ln -s /none /artifacts", "echo x >/artifacts"])
+def test_artifacts_that_are_no_directory(rootfs: str, checkout: Path, script: str) -> None:
+    assert step(rootfs, checkout, script) == (0, "", "")
+    made = checkout.parent / "made"
+    assert (made.is_symlink(), os.listdir(made)) == (False, [])
+
+
 TESTS = """
 import pytest
 import ocirun
