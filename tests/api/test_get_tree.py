@@ -103,10 +103,12 @@ def test_limits(rootfs: str, root: str, tmp_path: Path) -> None:
 def test_what_is_no_directory(rootfs: str, root: str, tmp_path: Path) -> None:
     with running(owned(rootfs, "/bin/sleep", "60"), root) as container:
         for path in ("/etc/passwd", "/no/such", "/proc/1/exe"):
-            with pytest.raises(ocirun.StepError):
+            with pytest.raises(ocirun.StepError, match=f"^open the directory {path}: "):
                 container.get_tree(path, tmp_path / "out")
-        with pytest.raises(ocirun.StepError):
-            container.get_tree("/dev", tmp_path / "out")
+        for path, words in (("/dev", "a device cannot be made"), ("/", "files of procfs")):
+            with pytest.raises(ocirun.StepError, match=r"^copy what is in the directory: ") as caught:
+                container.get_tree(path, tmp_path / "out")
+            assert words in caught.value.remedy
         assert container.run(shell("ls /no")).exit_code, "nothing is made in there"
         (tmp_path / "full").mkdir()
         (tmp_path / "full" / "x").touch()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _LAYERS = "a root that begins from a snapshot needs Linux 6.7, and its layers must be there"
+_STRANGERS = "it has files of an id that is not mapped in the user namespace, and which nobody in there can give them"
 # What usually is the matter, by operation, call and errno: another call of the same operation has other reasons.
 _REMEDIES = {
     ("clone_tree", "open_tree", ENOENT): "make the source, or correct it",
@@ -53,6 +54,12 @@ _REMEDIES = {
     "for arm64 do",
     ("unmount", "mount", EINVAL): "nothing is mounted there: the container has taken it off itself, or leads elsewhere "
     "by a link",
+    ("copy_up", "sendfile", EINVAL): "files of procfs cannot be copied: choose a directory without them",
+    ("copy_up", "openat", EACCES): "the container's root may not read all that is in it; in a user namespace what an "
+    "id outside of it owns is read as anybody reads it",
+    ("copy_up", "fchown", EINVAL): _STRANGERS,
+    ("copy_up", "fchownat", EINVAL): _STRANGERS,
+    ("copy_up", "mknodat", EPERM): "a device cannot be made: choose a directory without them",
     ("get_file", "statx", EINVAL): "a regular file is taken, and neither a device nor a fifo nor a socket",
     ("get_file", "statx", EISDIR): "name a file in it",
     ("put_file", "renameat", EISDIR): "name a file in it",

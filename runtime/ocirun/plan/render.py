@@ -180,11 +180,16 @@ _PHRASES = {
     "pass_listener": "send the seccomp listener to {socket}",
 }
 
+# What is for no field of a config, see `files_plan.build_get_tree`.
+_OF_FILES = {"open_path": "open the directory {path}", "copy_up": "copy what is in the directory"}
+
 
 def phrase(op: Op) -> str:
     """Return what an operation does, in a few words, without a final stop."""
     if op.name == "open_path" and op.pointer == "/process/cwd":
         return f"open the working directory {op.args['path']}"
+    if not op.pointer and op.name in _OF_FILES:
+        return _OF_FILES[op.name].format_map(_Args(op.args))
     return _PHRASES[op.name].format_map(_Args(op.args))
 
 
