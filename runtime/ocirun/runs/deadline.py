@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from _thread import start_new_thread
+from _thread import allocate_lock, start_new_thread
 from errno import ENODEV, ENOENT
 
 from ..errors import HostError
@@ -12,29 +12,36 @@ from . import outcome as outcomes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    # Called with the limit that is over, and a pidfd that is open as long as it is called.
+    Over: TypeAlias = Callable[[str, int], None]
 
 # Seconds between two looks at processor time, at least.
 _LOOK = 0.01
 
 
-def keep(
-    pidfd: int, *, timeout: float | None, cpu_time: float | None, counter: str, over: Callable[[str], None]
-) -> None:
+def keep(pidfd: int, *, timeout: float | None, cpu_time: float | None, counter: str, over: Over) -> LockType | None:
     """Begin to watch a process, which is watched until it has ended.
 
     pidfd      of the process; it stays the caller's
     timeout    seconds from now
     cpu_time   seconds that `counter`, a file of its group, may come to
-    over       called in the thread with the limit that is over, once
+    over       called in the thread for the limit that is over, once
+    Returns what is locked until nobody watches it any more; None where there is nothing to keep.
     Raises OSError, HostError where there can be no thread.
     """
     end = None if timeout is None or timeout > 2e6 else time.monotonic() + timeout
     if end is None and cpu_time is None:
-        return
+        return None
+    watched = allocate_lock()
+    watched.acquire()
     own = os.dup(pidfd)
     try:
-        start_new_thread(_watch, (own, end, cpu_time, counter, over))
+        start_new_thread(_watch, (own, end, cpu_time, counter, over, watched))
+        return watched
     except BaseException as error:
         os.close(own)
         if isinstance(error, RuntimeError):
@@ -42,7 +49,7 @@ def keep(
         raise
 
 
-def _watch(pidfd: int, end: float | None, cpu_time: float | None, counter: str, over: Callable[[str], None]) -> None:
+def _watch(pidfd: int, end: float | None, cpu_time: float | None, counter: str, over: Over, watched: LockType) -> None:
     import select
 
     poll = select.poll()
@@ -52,11 +59,11 @@ def _watch(pidfd: int, end: float | None, cpu_time: float | None, counter: str, 
         while True:
             wait = None if end is None else end - time.monotonic()
             if wait is not None and wait <= 0:
-                return over(outcomes.TIME)
+                return over(outcomes.TIME, pidfd)
             if cpu_time is not None:
                 left = cpu_time - _used(counter)
                 if left <= 0:
-                    return over(outcomes.CPU)
+                    return over(outcomes.CPU, pidfd)
                 # It cannot be over before the rest is used on all processors at once.
                 look = max(_LOOK, left / processors)
                 wait = look if wait is None or look < wait else wait
@@ -64,6 +71,7 @@ def _watch(pidfd: int, end: float | None, cpu_time: float | None, counter: str, 
                 return None
     finally:
         os.close(pidfd)
+        watched.release()
 
 
 def _used(counter: str) -> float:

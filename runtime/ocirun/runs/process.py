@@ -78,10 +78,10 @@ class Process:
             self._pidfd = -1
             raise
 
-    def _end_for(self, limit: str) -> None:
+    def _end_for(self, limit: str, pidfd: int) -> None:
         """Kill it for a limit that is over, in the thread that keeps it."""
         with self._lock:
-            if self._pidfd < 0 or exit_status.has_ended(self._pidfd):
+            if self._pidfd < 0 or exit_status.has_ended(pidfd):
                 return
             self._late = limit
             try:

@@ -20,6 +20,7 @@ from .terms import STREAMS, Pieces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any
 
@@ -64,6 +65,8 @@ class ProgramRun:
         self._pieces: Pieces | None = None
         self._session: Session | None = None
         self._removed = False
+        self._late = ""
+        self._watched: LockType | None = None
         self._keep, self._commit = keep or "", commit
 
     def begin(self, make: Factory, *, polled: bool = False, streamed: bool = False) -> int:
@@ -92,7 +95,29 @@ class ProgramRun:
                 raise uncounted()
             native.processor_limit = max(1, int(terms.cpu_time * 1e9))
             native.processors = os.cpu_count() or 1
-        return self.go_on()
+        turn = self.go_on()
+        if not native.has_init and turn in (host_side.WAIT, host_side.OUTPUT):
+            # Nobody else keeps the time of a program without an init, as long as the caller does something else.
+            from . import deadline
+
+            fd = session.helper.pidfd
+            self._watched = deadline.keep(fd, timeout=terms.timeout, cpu_time=None, counter="", over=self._end_for)
+        return turn
+
+    def _end_for(self, limit: str, pidfd: int) -> None:
+        """Kill the program for its time, in the thread that keeps it; what it has started is killed after it."""
+        import _signal
+
+        from ..state import exit_status
+
+        if exit_status.has_ended(pidfd):
+            return
+        self._late = limit
+        try:
+            _signal.pidfd_send_signal(pidfd, SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            # It has ended meanwhile, or the caller may not: then the loop finds its time over.
+            self._late = ""
 
     def go_on(self) -> int:
         """Watch the program, remove the container: DONE; or WAIT for `fileno`, OUTPUT to `take`, SERVED, of
@@ -213,8 +238,8 @@ class ProgramRun:
     def _limit(self, session: Session, ended: int, usage: dict[str, int]) -> str:
         """Return the limit that has ended the program, "" for none."""
         why, cpu_time = session.side.native.late, self.terms.cpu_time
-        if why:
-            return _ENDS[why]
+        if why or self._late:
+            return _ENDS[why] if why else self._late
         # Whoever has used it up just before the next look at it has used it up.
         if cpu_time is not None and usage.get("cpu_ns", 0) >= cpu_time * 1e9:
             return outcomes.CPU
@@ -228,10 +253,14 @@ class ProgramRun:
         session, self._session = self._session, None
         if session is None:
             return
-        if self._removed:
-            session.close()
-            return
-        self._remove(session)
+        try:
+            if self._removed:
+                session.close()
+            else:
+                self._remove(session)
+        finally:
+            if self._watched is not None:
+                self._watched.acquire(timeout=KILL_LIMIT)
 
     def _what_follows(self, session: Session) -> encode.AfterStart:
         return session.plan_after_start()
