@@ -189,6 +189,14 @@ def test_range_of_somebody_else(stage: Stage) -> None:
     assert check["remedy"].startswith("`usermod --add-subuids ")
 
 
+def test_ranges_that_newuidmap_alone_may_read(stage: Stage) -> None:
+    """That a file is closed does not say that it gives nothing."""
+    found = stage.look(_ranges("nobody:200000:65536") + "chmod 600 /mnt/ids; ", by=AS_NOBODY)
+    check = found.check("ids", "a range of ids")
+    assert check["verdict"] == "untried"
+    assert check["note"].startswith("/etc/subuid is closed, or ")
+
+
 def _ranges(line: str) -> str:
     files = " ".join(f"mount --bind /mnt/ids /etc/sub{kind};" for kind in ("uid", "gid"))
     return f"{ROOM} echo {line} >/mnt/ids; {files} "

@@ -85,7 +85,7 @@ def _spans(s: Situation) -> tuple[tuple[int, int], tuple[int, int], tuple[str, s
     found = []
     for given, kind in ((who.subuids, "uid"), (who.subgids, "gid")):
         if given is None:
-            text = f"/etc/nsswitch.conf names another source than /etc/sub{kind}; newuidmap is asked when it is run"
+            text = f"/etc/sub{kind} is closed, or nsswitch.conf names another source; newuidmap is asked when it is run"
             return Check(IDS, RANGE, UNTRIED, text)
         if not given:
             remedy = f"`usermod --add-sub{kind}s 100000-165535 {who.name}`, as root, with a range that nobody has"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from .._base import procfile
+from ..errors import HostError
 from .user_names import user_name
 
 TYPE_CHECKING = False
@@ -27,7 +28,7 @@ class Caller:
     name                the user's name, or the number as text
     uid_map, gid_map    the ids that exist in the caller's own user namespace, as (first, count)
     subuids, subgids    the further ids that subuid(5) and subgid(5) give to the user, as (first, count); None
-                        where another service than those files is asked
+                        where another service is asked than those files, or they are closed to the caller
     newuidmap, newgidmap   path of the program, or "" where there is none
     setgroups           setgroups(2) is allowed in the caller's user namespace
     owns_mounts         the caller's mount namespace belongs to its user namespace
@@ -100,8 +101,8 @@ def caller() -> Caller:
         name=name,
         uid_map=id_map(_read("/proc/self/uid_map")),
         gid_map=id_map(_read("/proc/self/gid_map")),
-        subuids=None if elsewhere else ranges(_read("/etc/subuid"), name, uid),
-        subgids=None if elsewhere else ranges(_read("/etc/subgid"), name, uid),
+        subuids=None if elsewhere else _given("/etc/subuid", name, uid),
+        subgids=None if elsewhere else _given("/etc/subgid", name, uid),
         newuidmap=_program("newuidmap"),
         newgidmap=_program("newgidmap"),
         setgroups=allows_setgroups("self"),
@@ -150,6 +151,20 @@ def ranges(text: str, name: str, uid: int) -> list[Span]:
     lines that make no sense are passed over.
     """
     return [span for owner, span in _lines(text) if owner in (name, str(uid))]
+
+
+def _given(path: str, name: str, uid: int) -> list[Span] | None:
+    """Return the ranges of a user; None where the file is closed to us: newuidmap reads it as root."""
+    text = _read(path)
+    if not text:
+        try:
+            procfile.read(path)
+        except PermissionError:
+            return None
+        except OSError as error:
+            if error.errno not in procfile.GONE:
+                raise HostError.from_os(f"read {path}", error) from None
+    return ranges(text, name, uid)
 
 
 def every_range(kind: str) -> list[Span]:

@@ -123,7 +123,7 @@ def _missing(caller: Caller) -> str:
         if not program:
             return f"/usr/bin/new{kind}map is not there"
         if given is None:
-            return f"/etc/nsswitch.conf names another source than /etc/sub{kind}"
+            return f"/etc/sub{kind} is closed, or /etc/nsswitch.conf names another source"
         if not given:
             return f"/etc/sub{kind} gives no ids to {caller.name}"
     return caller.locked
