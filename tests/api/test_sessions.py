@@ -331,16 +331,16 @@ def test_caller_that_is_busy(container: ocirun.Container) -> None:
     async def busy(script: str) -> ocirun.Outcome:
         started = asyncio.Event()
         words = shell(f"echo on; {script}")
-        task = asyncio.create_task(aio.run_in(container, words, timeout=1.0, on_output=lambda *_: started.set()))
+        task = asyncio.create_task(aio.run_in(container, words, timeout=2.0, on_output=lambda *_: started.set()))
         await started.wait()
-        time.sleep(2.0)
+        time.sleep(3.0)
         return await task
 
     fds = set(os.listdir("/proc/self/fd"))
-    late = asyncio.run(busy("sleep 1.5; exit 0"))
+    late = asyncio.run(busy("sleep 2.5; exit 0"))
     assert (late.limit, late.timed_out, late.ok) == ("time", True, False)
     assert asyncio.run(busy("exit 3")).exit_code == 3
-    late = container.run(shell("echo on; sleep 1.5; exit 0"), timeout=1.0, on_output=lambda *_: time.sleep(2.0))
+    late = container.run(shell("echo on; sleep 2.5; exit 0"), timeout=2.0, on_output=lambda *_: time.sleep(3.0))
     assert (late.limit, late.timed_out, late.ok) == ("time", True, False)
     assert others(container) == []
     assert groups(container) == []
