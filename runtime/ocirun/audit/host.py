@@ -17,7 +17,7 @@ from ..host import facts
 from ..plan.mounts import words
 from .findings import ERROR, HOST, WARNING, Finding
 from .inside import Inside
-from .program import Program, made_by_hooks
+from .program import EARLIER_HOOKS, Program, made_by_hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _ITSELF = frozenset(("src-nofollow", "copy-symlink"))
 # Kinds of hooks whose programs are files of the host, in the order in which they run.
-_OF_HOST = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+_OF_HOST = (*EARLIER_HOOKS, "poststart", "poststop")
 
 
 def findings(
@@ -118,10 +118,15 @@ def _sources(data: dict[str, Any], bundle: str) -> Iterator[Finding]:
             itself = 0 if _ITSELF.isdisjoint(options) else os.O_NOFOLLOW
             os.close(os.open(source, os.O_PATH | os.O_CLOEXEC | itself))
         except OSError as error:
-            hidden = error.errno == EACCES and os.geteuid() != 0
-            text = f"{source}: {errno_words(error.errno or 0)}" + ("; a hook may make it" if late else "")
-            severity = WARNING if late or hidden else ERROR
+            severity, text = _lack(source, error.errno or 0)
+            severity, text = (WARNING, f"{text}; a hook may make it") if late else (severity, text)
             yield Finding(severity, HOST, f"/mounts/{index}/source", text, expected="a file or directory to bind")
+
+
+def _lack(path: str, number: int) -> tuple[str, str]:
+    """Return how bad it is that a path of the host cannot be opened, and the words for its errno."""
+    hidden = number == EACCES and os.geteuid() != 0
+    return WARNING if hidden else ERROR, f"{path}: {errno_words(number)}"
 
 
 def _namespaces(data: dict[str, Any]) -> Iterator[Finding]:
@@ -133,10 +138,9 @@ def _namespaces(data: dict[str, Any]) -> Iterator[Finding]:
         try:
             os.close(os.open(path, os.O_PATH | os.O_CLOEXEC))
         except OSError as error:
-            hidden = error.errno == EACCES and os.geteuid() != 0
-            text = f"{path}: {errno_words(error.errno or 0)}"
+            severity, text = _lack(path, error.errno or 0)
             place = f"/linux/namespaces/{index}/path"
-            yield Finding(WARNING if hidden else ERROR, HOST, place, text, expected=f"a {namespace['type']} namespace")
+            yield Finding(severity, HOST, place, text, expected=f"a {namespace['type']} namespace")
 
 
 def _hooks(data: dict[str, Any]) -> Iterator[Finding]:

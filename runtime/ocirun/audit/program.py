@@ -29,13 +29,13 @@ _HEADERS = 64
 _MACHINES = {3: "i386", 20: "ppc", 21: "ppc64", 22: "s390", 40: "arm", 62: "x86-64", 183: "arm64", 243: "riscv"}
 _RUNS = {"x86_64": (62, 3), "aarch64": (183, 40), "riscv64": (243,), "ppc64le": (21,), "s390x": (22,)}
 # Hooks that run before the program is looked for, and may put it there.
-_EARLIER = ("prestart", "createRuntime", "createContainer")
+EARLIER_HOOKS = ("prestart", "createRuntime", "createContainer")
 
 
 def made_by_hooks(data: dict[str, Any]) -> bool:
     """Return hooks may make what is not there yet."""
     hooks = data.get("hooks") or {}
-    return any(hooks.get(kind) for kind in _EARLIER)
+    return any(hooks.get(kind) for kind in EARLIER_HOOKS)
 
 
 class Program:

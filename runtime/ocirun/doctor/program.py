@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import EPERM
+
 from ..host import facts
 from ..plan import constants as c
 from . import causes
@@ -94,7 +96,7 @@ def _answer(s: Situation, group: str, name: str, found: dict[str, Failure | None
     if failure is None:
         return Check(group, name, OK)
     right = "" if user else _RIGHTS.get(name, "")
-    if right and failure.errno == 1 and not s.capabilities >> c.CAPABILITIES[right] & 1:
+    if right and failure.errno == EPERM and not s.capabilities >> c.CAPABILITIES[right] & 1:
         note, remedy = causes.lacks(right)
     else:
         note, remedy = causes.in_namespaces(failure, s, user=user)

@@ -238,8 +238,8 @@ class ProgramRun:
     def _limit(self, session: Session, ended: int, usage: dict[str, int]) -> str:
         """Return the limit that has ended the program, "" for none."""
         why, cpu_time = session.side.native.late, self.terms.cpu_time
-        if why or self._late:
-            return _ENDS[why] if why else self._late
+        if found := _ENDS[why] if why else self._late:
+            return found
         # Whoever has used it up just before the next look at it has used it up.
         if cpu_time is not None and usage.get("cpu_ns", 0) >= cpu_time * 1e9:
             return outcomes.CPU
